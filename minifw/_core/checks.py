@@ -1,0 +1,156 @@
+"""Checks of what a user passes in: each fault is one sentence with its fix.
+
+A check is a cheap condition; the sentence is put together only on failure.
+"""
+
+import math
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+
+from minifw._core.typing import Array, DType, Shape
+
+__all__ = [
+    "check_array",
+    "check_cotangent",
+    "check_dtype",
+    "check_rng",
+    "check_rows",
+    "check_size",
+    "describe",
+    "finite_vector",
+    "non_negative_number",
+    "positive_number",
+]
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))  # the two that BLAS multiplies
+
+
+def describe(value: object) -> str:
+    """Say in a few words what came: the dtype and shape of an array, the type of the rest."""
+    if isinstance(value, np.ndarray):
+        return f"a {value.dtype} array of shape {value.shape}"
+    return f"a {type(value).__name__}"
+
+
+def finite_vector(vector: Array) -> bool:
+    """Return whether no element is NaN or infinite.
+
+    The product of the vector with itself answers in one call that allocates
+    nothing; only where it overflows is every element looked at.
+    """
+    return math.isfinite(vector.dot(vector)) or bool(np.isfinite(vector).all())
+
+
+def check_array(owner: object, name: str, x: Array) -> None:
+    """Raise unless `x` is a non-empty array of floating-point numbers."""
+    try:
+        if x.dtype.kind == "f" and x.size:
+            return
+    except AttributeError:
+        pass
+    if not isinstance(x, np.ndarray):
+        raise TypeError(
+            f"{owner!r} expects {name} to be a NumPy array, got {describe(x)}; "
+            f"use np.asarray({name}, dtype=np.float64)"
+        )
+    if x.dtype.kind != "f":
+        raise TypeError(
+            f"{owner!r} expects {name} to hold floating-point numbers, got {describe(x)}; "
+            f"use {name}.astype(np.float64)"
+        )
+    raise ValueError(f"{owner!r} expects {name} to hold at least one example, got {describe(x)}")
+
+
+def check_rows(owner: object, x: Array, features: int, dtype: DType) -> int:
+    """Return the batch size of `x`, or raise unless it is (batch, features) in `dtype`."""
+    batch: int
+    try:
+        batch, width = x.shape
+        if width == features and x.dtype == dtype and batch:
+            return batch
+    except (AttributeError, ValueError):
+        pass
+    if isinstance(x, np.ndarray) and x.dtype != dtype:
+        raise TypeError(
+            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
+        )
+    check_array(owner, "x", x)
+    hint = ""
+    if x.ndim == 1 and x.shape[0] == features:
+        hint = "; one example is a batch of one: x[np.newaxis]"
+    elif x.ndim == 2 and x.shape[0] == features:
+        hint = "; one example per row: x.T"
+    raise ValueError(f"{owner!r} expects x of shape (batch, {features}), got {x.shape}{hint}")
+
+
+def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> None:
+    """Raise unless `dy` has the shape and dtype of the output that it is the gradient of."""
+    if isinstance(dy, np.ndarray) and dy.shape == shape and dy.dtype == dtype:
+        return
+    if not isinstance(dy, np.ndarray) or dy.dtype != dtype:
+        raise TypeError(f"{owner!r} expects dy as a {dtype} array, got {describe(dy)}")
+    raise ValueError(f"{owner!r} expects dy of the shape of its output, {shape}, got {dy.shape}")
+
+
+def check_size(owner: str, name: str, value: int) -> int:
+    """Return `value` as an int, or raise unless it is a whole number of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{owner} expects {name} to be a whole number, got {value!r}")
+    size = operator.index(value)
+    if size < 1:
+        raise ValueError(f"{owner} expects {name} to be at least 1, got {value!r}")
+    return size
+
+
+def _number(owner: str, name: str, value: float) -> float:
+    if isinstance(value, bool | str | bytes):
+        raise TypeError(f"{owner} expects {name} to be a number, got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner} expects {name} to be a number, got {value!r}") from None
+
+
+def positive_number(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is finite and above 0."""
+    number = _number(owner, name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{owner} expects {name} to be finite and above 0, got {value!r}")
+    return number
+
+
+def non_negative_number(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is finite and at least 0."""
+    number = _number(owner, name, value)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"{owner} expects {name} to be finite and at least 0, got {value!r}")
+    return number
+
+
+def check_dtype(owner: str, dtype: object) -> DType:
+    """Return `dtype` as a NumPy dtype, or raise unless it is float32 or float64."""
+    try:
+        found = np.dtype(dtype)  # type: ignore[call-overload]
+    except TypeError:
+        found = None
+    if dtype is None or found not in _DTYPES:
+        raise TypeError(f"{owner} expects dtype to be float32 or float64, got {dtype!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def check_rng(owner: str, rng: object) -> np.random.Generator:
+    """Return a generator made from `rng`: a Generator itself, a seed, or None."""
+    if isinstance(rng, bool | float | Sequence | np.random.RandomState):
+        raise TypeError(
+            f"{owner} expects rng to be a numpy.random.Generator, an int or None, got {rng!r}"
+        )
+    try:
+        return np.random.default_rng(rng)  # type: ignore[arg-type]
+    except ValueError:
+        raise ValueError(f"{owner} expects rng to be a seed of at least 0, got {rng!r}") from None
+    except TypeError:
+        raise TypeError(
+            f"{owner} expects rng to be a numpy.random.Generator, an int or None, got {rng!r}"
+        ) from None

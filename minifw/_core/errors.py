@@ -1,0 +1,23 @@
+"""The one exception and the two warnings that are minifw's own.
+
+Everything else is a built-in: ValueError for shapes and values, TypeError for
+types and dtypes, RuntimeError for the order of calls.
+"""
+
+__all__ = ["NonFiniteError", "SaturationWarning", "StaleArrayWarning"]
+
+
+class NonFiniteError(FloatingPointError, ValueError):
+    """A loss or a gradient is NaN or infinite; the message says where it arose.
+
+    It is a ValueError, as every bad value is, and a FloatingPointError, as
+    NumPy raises under ``np.errstate(all="raise")``.
+    """
+
+
+class SaturationWarning(RuntimeWarning):
+    """A probability rounded to 0 or 1 hides the gradient of a wrong prediction."""
+
+
+class StaleArrayWarning(UserWarning):
+    """An array taken from a parameter no longer follows that parameter."""

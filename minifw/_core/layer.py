@@ -1,0 +1,208 @@
+"""The contract of a layer, and what every layer gets for writing two methods."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._core.checks import describe
+from minifw._core.parameter import Parameter
+from minifw._core.traits import RemembersArguments, SavesForBackward
+from minifw._core.typing import Array, Shape
+
+__all__ = ["Layer"]
+
+_NOT_MEMBERS = frozenset({"_arguments", "_saved"})  # what the traits keep for themselves
+
+
+class Layer(RemembersArguments, SavesForBackward, ABC):
+    """A differentiable function y = f(x; parameters): a subclass writes two methods.
+
+    ``forward(x)`` returns y and saves what the other needs; ``backward(dy)``
+    takes dL/dy, returns dL/dx, and overwrites the ``grad`` of each parameter.
+    Nothing accumulates. A layer writes only into arrays that it made in this
+    very call and into its own gradients. ``super().__init__()`` is not needed.
+
+    Attributes
+    ----------
+    training : bool
+        Set by `train` and `eval`; a layer that differs between the two reads it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Layer, Parameter
+    >>> class Scale(Layer):
+    ...     '''y = x * scale, one factor per feature.'''
+    ...     def __init__(self, features):
+    ...         self.scale = Parameter(np.ones(features))
+    ...     def forward(self, x):
+    ...         self.save(x)
+    ...         return x * self.scale.value
+    ...     def backward(self, dy):
+    ...         (x,) = self.saved()
+    ...         self.scale.grad[...] = (dy * x).sum(axis=0)
+    ...         return dy * self.scale.value
+    >>> layer = Scale(3)
+    >>> layer, layer.output_shape((3,)), layer.named_parameters()
+    (Scale(3), (3,), [('scale', Parameter(shape=(3,), dtype=float64))])
+    """
+
+    training: bool = True
+
+    @abstractmethod
+    def forward(self, x: Array) -> Array:
+        """Return y = f(x), and save what ``backward`` needs."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """Return dL/dx from dy = dL/dy, and overwrite the gradients of the parameters."""
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Do what ``backward`` does without dL/dx, which the first layer's caller has no use for.
+
+        An optional saving; the default calls ``backward``.
+        """
+        self.backward(dy)
+
+    def __call__(self, x: Array) -> Array:
+        """Return ``forward(x)``."""
+        return self.returned("forward", self.forward(x))
+
+    def returned(self, method: str, result: Array) -> Array:
+        """Return `result`, or raise if this layer's `method` forgot to return an array."""
+        if isinstance(result, np.ndarray):
+            return result
+        raise TypeError(f"{self!r}.{method} must return an array, it returned {result!r}")
+
+    # -- shapes ------------------------------------------------------------------
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """The shape of one example, if this layer accepts only one; else None."""
+        return None
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of one output example, given the shape of one input example.
+
+        Neither counts the batch axis. The default asks a copy of the layer, in
+        eval mode, with a batch of one example of zeros.
+        """
+        probe = copy.deepcopy(self).eval()
+        dtype = next((p.dtype for p in probe.parameters()), np.dtype(np.float64))
+        with np.errstate(all="ignore"):  # zeros say nothing about the values
+            y = probe(np.zeros((1, *input_shape), dtype))
+        shape: Shape = y.shape[1:]
+        return shape
+
+    def split_last(self) -> "tuple[Layer | None, Layer]":
+        """Return what comes before this layer's last step, or None, and that last step.
+
+        A container that ends in one layer overrides it, so that an `Objective`
+        can join a final activation with its loss.
+        """
+        return None, self
+
+    # -- what is inside ----------------------------------------------------------
+
+    def named_layers(self) -> list[tuple[str, "Layer"]]:
+        """Return all layers inside this one, nested ones too, as ("0", layer) and so on."""
+        return [(name, found) for name, found in self._walk() if isinstance(found, Layer)]
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """Return all parameters, nested ones too, as ("0.weight", parameter) and so on.
+
+        In definition order; one that is reached in two ways is listed once.
+        """
+        return [(name, found) for name, found in self._walk() if isinstance(found, Parameter)]
+
+    def parameters(self) -> list[Parameter]:
+        """Return all parameters, nested ones too, in definition order."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def _members(self) -> Iterator[tuple[str, "Parameter | Layer"]]:
+        """Yield what this layer holds itself, attribute by attribute as they were set."""
+        for name, value in vars(self).items():
+            if name not in _NOT_MEMBERS:
+                yield from _unpacked(self, name, value)
+
+    def _walk(
+        self, prefix: str = "", seen: set[int] | None = None
+    ) -> Iterator[tuple[str, "Parameter | Layer"]]:
+        """Yield what this layer holds and, after each layer, what that one holds; each once."""
+        seen = {id(self)} if seen is None else seen
+        for name, member in self._members():
+            if id(member) not in seen:
+                seen.add(id(member))
+                yield prefix + name, member
+                if isinstance(member, Layer):
+                    yield from member._walk(f"{prefix}{name}.", seen)
+
+    # -- modes -------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this layer and all inside it into train mode (or eval mode); return it."""
+        self.training = mode
+        for _, layer in self.named_layers():
+            layer.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Put this layer and all inside it into eval mode; return it."""
+        return self.train(False)
+
+    # -- state -------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return a copy of every parameter's value by name."""
+        return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
+        """Copy the values of `state` into the parameters.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unexpected, or a shape differs; all faults
+            are named, and nothing is changed.
+        TypeError
+            If a value does not hold real numbers; nothing is changed.
+        """
+        parameters = dict(self.named_parameters())
+        faults = [f"{name} is missing" for name in parameters if name not in state]
+        faults += [f"{name} is unexpected" for name in state if name not in parameters]
+        arrays = {name: np.asarray(state[name]) for name in parameters if name in state}
+        for name, array in arrays.items():
+            if array.shape != parameters[name].shape:
+                faults.append(f"{name} has shape {array.shape}, not {parameters[name].shape}")
+        if faults:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(faults)}")
+        for name, array in arrays.items():
+            if not np.can_cast(array.dtype, parameters[name].dtype, "same_kind"):
+                raise TypeError(
+                    f"{type(self).__name__}.load_state_dict: {name} expects "
+                    f"{parameters[name].dtype} numbers, got {describe(array)}"
+                )
+        for name, array in arrays.items():
+            parameters[name].value = array
+
+
+def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:
+    if isinstance(value, Parameter | Layer):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _unpacked(layer, f"{name}.{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unpacked(layer, f"{name}.{key}", item)
+    elif isinstance(value, set | frozenset) and any(
+        isinstance(item, Parameter | Layer) for item in value
+    ):
+        raise TypeError(
+            f"{type(layer).__name__}.{name} holds layers or parameters in a set, "
+            "which has no order; use a list or a tuple"
+        )

@@ -1,0 +1,109 @@
+"""Finds the layer in which the first NaN or infinity of a step arose."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minifw._core.checks import finite_vector
+from minifw._core.layer import Layer
+from minifw._core.typing import Array
+from minifw.losses import Loss
+
+__all__ = ["explain_gradient", "explain_loss"]
+
+
+def _finite(array: Array) -> bool:
+    return finite_vector(array.ravel())
+
+
+class _FoundError(Exception):
+    """Carries the finding out of the layers."""
+
+
+def explain_loss(model: Layer, loss: Loss, x: Array, target: Array) -> str:
+    """Say where the non-finite value of ``loss.forward(model.forward(x), target)`` arose."""
+    for name, array in (("the input x", x), ("the target", target)):
+        if not _finite(array):
+            return f"{name} holds {_count(array)}"
+    for name, parameter in model.named_parameters():
+        if not _finite(parameter.value):
+            where = f"parameter {name} of layer {_owner(model, name)} holds "
+            if _finite(parameter.grad):
+                return (
+                    f"{where}{_count(parameter.value)}, from the update after the backward pass "
+                    "of the step before, whose gradient was finite; lower lr"
+                )
+            return f"{where}{_count(parameter.value)}, from the backward pass of the step before"
+    found = _run(model, lambda twin: twin.forward(x))
+    return found or f"it arose in {loss!r}, in the forward pass; every layer gave finite values"
+
+
+def explain_gradient(model: Layer, loss: Loss, x: Array, target: Array) -> str:
+    """Say where the first non-finite value of a backward pass arose."""
+
+    def run(twin: Layer) -> None:
+        twin_loss = copy.deepcopy(loss)
+        twin_loss.forward(twin.forward(x), target)
+        dy = twin_loss.backward()
+        if not _finite(dy):
+            raise _FoundError(f"it arose in {loss!r}, in the backward pass")
+        twin.backward_parameters(dy)
+
+    if not _finite(x):
+        return f"the input x holds {_count(x)}, which the backward pass multiplied with"
+    return _run(model, run) or "it arose in the backward pass"
+
+
+def _run(model: Layer, run: Callable[[Layer], Any]) -> str | None:
+    """Run a copy of `model` whose layers report the first bad value made of good ones."""
+    twin = copy.deepcopy(model)
+    nested = twin.named_layers() or [("", twin)]
+    names = [name for name, _ in nested]
+    for name, layer in nested:
+        if not any(other.startswith(f"{name}.") for other in names):  # leaves alone
+            for method, what in (
+                ("forward", "forward"),
+                ("backward", "backward"),
+                ("backward_parameters", "backward"),
+            ):
+                _watch(layer, name, method, what)
+    try:
+        with np.errstate(all="ignore"):
+            run(twin)
+    except _FoundError as found:
+        return str(found)
+    except Exception:  # noqa: BLE001 - the copy may fail on such values: no finding then
+        return None
+    return None
+
+
+def _watch(layer: Layer, name: str, method: str, direction: str) -> None:
+    original = getattr(layer, method)
+
+    def watched(array: Array) -> Any:
+        good = _finite(array)
+        result = original(array)
+        parameters = layer.named_parameters() if direction == "backward" else []
+        bad = [f"the gradient of {key}" for key, p in parameters if not _finite(p.grad)]
+        if isinstance(result, np.ndarray) and not _finite(result):
+            bad.insert(0, _count(result))
+        if good and bad:
+            place = f"layer {name}, {layer!r}," if name else f"{layer!r},"
+            raise _FoundError(f"it arose in {place} in the {direction} pass: {bad[0]}")
+        return result
+
+    setattr(layer, method, watched)
+
+
+def _owner(model: Layer, parameter: str) -> str:
+    path = parameter.rpartition(".")[0]
+    layers = dict(model.named_layers())
+    return f"{path}, {layers[path]!r}," if path in layers else f"{model!r}"
+
+
+def _count(array: Array) -> str:
+    bad = ~np.isfinite(array)
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    return f"{int(bad.sum())} NaN or infinite of {array.size} values, the first at {first}"

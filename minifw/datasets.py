@@ -1,0 +1,235 @@
+"""Small data sets in the plane, generated: nothing is downloaded.
+
+Every function returns ``x``, an array of shape (examples, 2), and ``y``, an
+array of shape (examples, 1) holding the class as 0.0 or 1.0: one example per
+row, the first class first.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minifw._core.checks import check_rng, check_size, non_negative_number
+from minifw._core.typing import RNG, Array
+
+__all__ = ["blobs", "circles", "moons", "planar_flower", "spiral"]
+
+_CLASSES = 2
+
+
+def planar_flower(
+    examples: int = 400, *, noise: float = 0.2, rng: RNG | np.random.RandomState = 1
+) -> tuple[Array, Array]:
+    """Return the notes' flower: two classes in the petals of a rose.
+
+    The class j in {0, 1} has the angles t = linspace(3.12 j, 3.12 (j + 1)) +
+    noise and the radii r = 4 sin(4 t) + noise, at the points (r sin t, r cos t).
+
+    Parameters
+    ----------
+    examples : int, default 400
+        The number of points in both classes together.
+    noise : float, default 0.2
+        The standard deviation of the noise, in radians and in units of length.
+    rng : Generator, RandomState, int or None, default 1
+        The source of the noise. An int seeds NumPy's legacy generator, as the
+        notes do: the default gives exactly the notes' points.
+
+    Returns
+    -------
+    x : array of shape (examples, 2)
+    y : array of shape (examples, 1)
+
+    Examples
+    --------
+    >>> from minifw.datasets import planar_flower
+    >>> x, y = planar_flower()
+    >>> x.shape, y.shape, float(y.mean())
+    ((400, 2), (400, 1), 0.5)
+    >>> x[0].round(5).tolist()
+    [1.20444, 3.57611]
+    """
+    sizes = _sizes("planar_flower", examples)
+    noise = non_negative_number("planar_flower", "noise", noise)
+    generator = _legacy_rng(rng)
+    points = []
+    for j, n in enumerate(sizes):
+        t = np.linspace(j * 3.12, (j + 1) * 3.12, n) + noise * generator.standard_normal(n)
+        r = 4 * np.sin(4 * t) + noise * generator.standard_normal(n)
+        points.append(_columns(r * np.sin(t), r * np.cos(t)))
+    return _labelled(points)
+
+
+def spiral(
+    examples: int = 400, *, noise: float = 0.1, turns: float = 1.5, rng: RNG = None
+) -> tuple[Array, Array]:
+    """Return two interleaved arms of a spiral, half a turn apart, with radii up to 1.
+
+    Parameters
+    ----------
+    examples : int, default 400
+    noise : float, default 0.1
+        The standard deviation of the angle's noise, in radians.
+    turns : float, default 1.5
+        How many times an arm winds around the centre.
+    rng : Generator, int or None
+
+    Returns
+    -------
+    x : array of shape (examples, 2)
+    y : array of shape (examples, 1)
+
+    Examples
+    --------
+    >>> from minifw.datasets import spiral
+    >>> x, y = spiral(100, rng=0)
+    >>> x.shape, y.shape
+    ((100, 2), (100, 1))
+    """
+    sizes = _sizes("spiral", examples)
+    noise = non_negative_number("spiral", "noise", noise)
+    turns = non_negative_number("spiral", "turns", turns)
+    generator = check_rng("spiral", rng)
+    points = []
+    for j, n in enumerate(sizes):
+        r = np.linspace(0, 1, n)
+        t = 2 * np.pi * turns * r + np.pi * j + noise * generator.standard_normal(n)
+        points.append(_columns(r * np.sin(t), r * np.cos(t)))
+    return _labelled(points)
+
+
+def moons(examples: int = 400, *, noise: float = 0.1, rng: RNG = None) -> tuple[Array, Array]:
+    """Return two interleaving half circles of radius 1, as scikit-learn's ``make_moons``.
+
+    Parameters
+    ----------
+    examples : int, default 400
+    noise : float, default 0.1
+        The standard deviation of the noise in both coordinates.
+    rng : Generator, int or None
+
+    Returns
+    -------
+    x : array of shape (examples, 2)
+    y : array of shape (examples, 1)
+
+    Examples
+    --------
+    >>> from minifw.datasets import moons
+    >>> x, y = moons(4, noise=0, rng=0)
+    >>> x.round(6).tolist()
+    [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.5], [2.0, 0.5]]
+    """
+    sizes = _sizes("moons", examples)
+    noise = non_negative_number("moons", "noise", noise)
+    generator = check_rng("moons", rng)
+    upper, lower = (np.linspace(0, np.pi, n) for n in sizes)
+    points = [
+        _columns(np.cos(upper), np.sin(upper)),
+        _columns(1 - np.cos(lower), 0.5 - np.sin(lower)),
+    ]
+    return _labelled([p + noise * generator.standard_normal(p.shape) for p in points])
+
+
+def circles(
+    examples: int = 400, *, noise: float = 0.1, factor: float = 0.5, rng: RNG = None
+) -> tuple[Array, Array]:
+    """Return a circle of radius 1 and, as the class 1, one of radius `factor` within.
+
+    Parameters
+    ----------
+    examples : int, default 400
+    noise : float, default 0.1
+        The standard deviation of the noise in both coordinates.
+    factor : float, default 0.5
+        The radius of the inner circle.
+    rng : Generator, int or None
+
+    Returns
+    -------
+    x : array of shape (examples, 2)
+    y : array of shape (examples, 1)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw.datasets import circles
+    >>> x, y = circles(4, noise=0, rng=0)
+    >>> np.hypot(x[:, 0], x[:, 1]).tolist()
+    [1.0, 1.0, 0.5, 0.5]
+    """
+    sizes = _sizes("circles", examples)
+    noise = non_negative_number("circles", "noise", noise)
+    factor = non_negative_number("circles", "factor", factor)
+    generator = check_rng("circles", rng)
+    points = []
+    for radius, n in zip((1.0, factor), sizes, strict=True):
+        t = np.linspace(0, 2 * np.pi, n, endpoint=False)
+        circle = radius * _columns(np.cos(t), np.sin(t))
+        points.append(circle + noise * generator.standard_normal(circle.shape))
+    return _labelled(points)
+
+
+def blobs(
+    examples: int = 400, *, std: float = 1.0, distance: float = 6.0, rng: RNG = None
+) -> tuple[Array, Array]:
+    """Return two round normal clouds with centres at (-distance/2, 0) and (distance/2, 0).
+
+    Parameters
+    ----------
+    examples : int, default 400
+    std : float, default 1.0
+        The standard deviation of either cloud in both coordinates.
+    distance : float, default 6.0
+        Between the centres; at 6 standard deviations a line parts almost all.
+    rng : Generator, int or None
+
+    Returns
+    -------
+    x : array of shape (examples, 2)
+    y : array of shape (examples, 1)
+
+    Examples
+    --------
+    >>> from minifw.datasets import blobs
+    >>> x, y = blobs(4, std=0, rng=0)
+    >>> x.tolist()
+    [[-3.0, 0.0], [-3.0, 0.0], [3.0, 0.0], [3.0, 0.0]]
+    """
+    sizes = _sizes("blobs", examples)
+    std = non_negative_number("blobs", "std", std)
+    distance = non_negative_number("blobs", "distance", distance)
+    generator = check_rng("blobs", rng)
+    points = []
+    for centre, n in zip((-distance / 2, distance / 2), sizes, strict=True):
+        points.append(np.array([centre, 0.0]) + std * generator.standard_normal((n, 2)))
+    return _labelled(points)
+
+
+def _sizes(owner: str, examples: int) -> tuple[int, int]:
+    """Divide the examples between the classes, evenly or with one more in the first."""
+    total = check_size(owner, "examples", examples)
+    if total < _CLASSES:
+        raise ValueError(f"{owner} expects at least one example per class, got {examples}")
+    return total - total // _CLASSES, total // _CLASSES
+
+
+def _columns(first: Array, second: Array) -> Array:
+    return np.stack([first, second], axis=1)  # (n, 2)
+
+
+def _labelled(points: Sequence[Array]) -> tuple[Array, Array]:
+    labels = [np.full((len(p), 1), float(j)) for j, p in enumerate(points)]
+    return np.concatenate(points), np.concatenate(labels)
+
+
+def _legacy_rng(
+    rng: RNG | np.random.RandomState,
+) -> np.random.Generator | np.random.RandomState:
+    if isinstance(rng, np.random.RandomState):
+        return rng
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
+        if not 0 <= rng < 2**32:  # what the legacy generator accepts
+            raise ValueError(f"planar_flower expects a seed from 0 to 2**32 - 1, got {rng}")
+        return np.random.RandomState(int(rng))
+    return check_rng("planar_flower", rng)

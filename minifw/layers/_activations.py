@@ -1,0 +1,80 @@
+"""Activations: functions of one number, applied to every element."""
+
+import numpy as np
+
+from minifw._core.checks import check_array, check_cotangent
+from minifw._core.layer import Layer
+from minifw._core.typing import Array, Shape
+
+__all__ = ["Sigmoid", "Tanh"]
+
+
+class _Elementwise(Layer):
+    """A layer whose output has the shape of its input."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`."""
+        return input_shape
+
+
+class Tanh(_Elementwise):
+    """y = tanh(x), between -1 and 1; dx = dy (1 - y^2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Tanh
+    >>> Tanh().forward(np.array([[-1e4, 0.0, 1e4]]))
+    array([[-1.,  0.,  1.]])
+    """
+
+    def forward(self, x: Array) -> Array:
+        """Return tanh(x)."""
+        check_array(self, "x", x)
+        y = np.tanh(x)  # the shape of x
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy - dy y^2."""
+        (y,) = self.saved()
+        check_cotangent(self, dy, y.shape, y.dtype)
+        dx = y * y  # the shape of x
+        dx *= dy
+        return np.subtract(dy, dx, out=dx)
+
+
+class Sigmoid(_Elementwise):
+    """y = 1 / (1 + exp(-x)), between 0 and 1; dx = dy y (1 - y).
+
+    With e = exp(-|x|), which cannot overflow, y is 1 / (1 + e) for x >= 0 and
+    e / (1 + e) below, and y (1 - y) is e / (1 + e)^2 for either sign: that
+    keeps its digits where y has rounded to 1.
+
+    Notes
+    -----
+    As the last layer before `BCELoss`, give both to `Objective`: it joins them
+    into a form that is right for every x. Apart, a y that has rounded to 0 or 1
+    lets almost no gradient through.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Sigmoid
+    >>> Sigmoid().forward(np.array([[-1e4, 0.0, 1e4]]))
+    array([[0. , 0.5, 1. ]])
+    """
+
+    def forward(self, x: Array) -> Array:
+        """Return 1 / (1 + exp(-x))."""
+        check_array(self, "x", x)
+        e = np.exp(-np.abs(x))  # the shape of x
+        self.save(e)
+        return np.where(x >= 0, 1, e) / (1 + e)
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy e / (1 + e)^2."""
+        (e,) = self.saved()
+        check_cotangent(self, dy, e.shape, e.dtype)
+        dx: Array = dy * e / (1 + e) ** 2  # the shape of x
+        return dx
