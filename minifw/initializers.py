@@ -12,7 +12,7 @@ import numpy as np
 
 from minifw._core.checks import non_negative_number, positive_number
 from minifw._core.traits import RemembersArguments
-from minifw._core.typing import Array, Shape
+from minifw._core.typing import Array, Generator, Shape
 
 __all__ = [
     "Constant",
@@ -33,7 +33,7 @@ class Initializer(RemembersArguments, ABC):
     """What the initializers here have in common; any function of (shape, rng) serves as well."""
 
     @abstractmethod
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return a float64 array of `shape`, drawn from `rng` if it is random."""
 
 
@@ -52,7 +52,7 @@ class Constant(Initializer):
     def __init__(self, value: float) -> None:
         self.value = float(value)
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:  # noqa: ARG002
+    def __call__(self, shape: Shape, rng: Generator) -> Array:  # noqa: ARG002
         """Return the array."""
         return np.full(shape, self.value)
 
@@ -85,7 +85,7 @@ class Normal(Initializer):
     def __init__(self, std: float = 0.01) -> None:
         self.std = non_negative_number("Normal", "std", std)
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
         return rng.standard_normal(shape) * self.std
 
@@ -96,7 +96,7 @@ class Uniform(Initializer):
     def __init__(self, bound: float) -> None:
         self.bound = positive_number("Uniform", "bound", bound)
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
         return rng.uniform(-self.bound, self.bound, shape)
 
@@ -111,7 +111,7 @@ class GlorotUniform(Initializer):
     AISTATS 2010, equation 16.
     """
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
         fan_in, fan_out = _fans(self, shape)
         bound = math.sqrt(6 / (fan_in + fan_out))
@@ -121,7 +121,7 @@ class GlorotUniform(Initializer):
 class GlorotNormal(Initializer):
     """Normal with variance 2 / (fan_in + fan_out): Glorot and Bengio 2010, equation 12."""
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
         fan_in, fan_out = _fans(self, shape)
         return rng.standard_normal(shape) * math.sqrt(2 / (fan_in + fan_out))
@@ -130,7 +130,7 @@ class GlorotNormal(Initializer):
 class HeUniform(Initializer):
     """Uniform with variance 2 / fan_in, the bound being sqrt(6 / fan_in); see `HeNormal`."""
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
         bound = math.sqrt(6 / _fans(self, shape)[0])
         return rng.uniform(-bound, bound, shape)
@@ -143,7 +143,7 @@ class HeNormal(Initializer):
     Sun, "Delving Deep into Rectifiers", ICCV 2015, equation 10.
     """
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
         return rng.standard_normal(shape) * math.sqrt(2 / _fans(self, shape)[0])
 
@@ -151,7 +151,7 @@ class HeNormal(Initializer):
 class LecunNormal(Initializer):
     """Normal with variance 1 / fan_in: LeCun et al., "Efficient BackProp", 1998, equation 16."""
 
-    def __call__(self, shape: Shape, rng: np.random.Generator) -> Array:
+    def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
         return rng.standard_normal(shape) * math.sqrt(1 / _fans(self, shape)[0])
 

@@ -1,6 +1,7 @@
 """What training minimises: the loss of a model's prediction."""
 
 import math
+from typing import NoReturn
 
 from minifw._core.checks import describe
 from minifw._core.errors import NonFiniteError
@@ -11,6 +12,9 @@ from minifw._diagnosis import explain_gradient, explain_loss
 from minifw.losses import Loss
 
 __all__ = ["Objective"]
+
+# A loss that is not finite; and what NumPy raises on the way to one, if it is set to raise.
+_NUMERICAL = (FloatingPointError, RuntimeWarning)
 
 
 class Objective:
@@ -65,8 +69,7 @@ class Objective:
         self._head: Loss = loss if joined is None else joined
         self._activation = None if joined is None else activation
         self._watch: GradientWatch | None = None
-        self._output: Array | None = None
-        self._prediction: Array | None = None
+        self._latest: tuple[Array, Array, Array] | None = None  # x, target, output of the body
 
     def forward(self, x: Array, target: Array) -> float:
         """Return the loss of the model's prediction for `x`.
@@ -76,21 +79,23 @@ class Objective:
         NonFiniteError
             If the loss is not finite, saying where that arose.
         """
-        self._output = self._prediction = None  # until this forward has succeeded
-        output = self._body.forward(x)
+        self._latest = None  # until this forward has succeeded
+        output: Array | None = None
+        cause: Exception | None = None
         try:
+            output = self._body.forward(x)
             value = self._head.forward(output, target)
-        except NonFiniteError:
-            value = math.nan
+        except _NUMERICAL as error:
+            value, cause = math.nan, error
         except Exception as error:
-            if self._activation is not None:
+            if output is not None and self._activation is not None:
                 error.add_note(f"in the joint form of {self._activation!r} and {self.loss!r}")
             raise
-        if not math.isfinite(value):
-            where = explain_loss(self._body, self._head, x, target)
-            raise NonFiniteError(f"the loss is not finite at step {self.steps}: {where}")
-        self._output = output
-        self._inputs = x, target
+        if output is None or not math.isfinite(value):
+            where = explain_loss(self._body, x, target)
+            fallback = f"it arose in {self._head!r}, in the forward pass; every layer was finite"
+            self._refuse("the loss", where, fallback, cause)
+        self._latest = x, target, output
         return value
 
     def backward(self) -> None:
@@ -103,14 +108,18 @@ class Objective:
         NonFiniteError
             If a gradient is not finite, saying where that arose.
         """
-        if self._output is None:
+        if self._latest is None:
             raise RuntimeError("Objective.backward needs a forward before it; call forward first")
-        self._body.backward_parameters(self._head.backward())
+        cause = None
+        try:
+            self._body.backward_parameters(self._head.backward())
+        except _NUMERICAL as error:
+            cause = error
         if self._watch is None:  # now, for a layer may make its parameters in forward
             self._watch = GradientWatch(self._body.parameters())
-        if not self._watch.finite():
-            where = explain_gradient(self._body, self._head, *self._inputs)
-            raise NonFiniteError(f"a gradient is not finite at step {self.steps}: {where}")
+        if cause or not self._watch.finite():
+            where = explain_gradient(self._body, self._head, *self._latest[:2])
+            self._refuse("a gradient", where, "it arose in the backward pass", cause)
         self.steps += 1
 
     @property
@@ -122,14 +131,24 @@ class Objective:
         RuntimeError
             If there was no `forward` before.
         """
-        if self._output is None:
+        if self._latest is None:
             raise RuntimeError(
                 "Objective.prediction needs a forward before it; call forward first"
             )
-        if self._prediction is None:
-            after = self._activation
-            self._prediction = self._output if after is None else after.forward(self._output)
-        return self._prediction
+        output = self._latest[2]
+        return output if self._activation is None else self._activation.forward(output)
+
+    def _refuse(
+        self, what: str, where: str | None, fallback: str, cause: Exception | None
+    ) -> NoReturn:
+        """Raise the one error that says all; or NumPy's, where it was about something else."""
+        if isinstance(cause, NonFiniteError):
+            cause = None  # a loss that said less
+        if cause is not None and where is None:
+            raise cause
+        raise NonFiniteError(
+            f"{what} is not finite at step {self.steps}: {where or fallback}"
+        ) from cause
 
     def __call__(self, x: Array, target: Array) -> float:
         """Return ``forward(x, target)``."""

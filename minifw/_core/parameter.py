@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import describe, finite_vector
+from minifw._core.arrays import finite_vector
+from minifw._core.checks import DTYPES, describe
 from minifw._core.errors import StaleArrayWarning
 from minifw._core.typing import Array, DType, Shape
 
@@ -25,13 +26,14 @@ __all__ = ["GradientWatch", "Memory", "Parameter", "ParameterVector"]
 class Memory:
     """One vector of values and one of gradients, in which parameters live."""
 
-    __slots__ = ("grads", "intact", "shared", "values")
+    __slots__ = ("grads", "intact", "shared", "values", "verified")
 
     def __init__(self, size: int, dtype: DType) -> None:
         self.values: Array = np.zeros(size, dtype)
         self.grads: Array = np.zeros(size, dtype)
         self.intact = True  # until a parameter moves out
         self.shared = False  # until a ParameterVector looks at it
+        self.verified = False  # until an Objective finds all gradients finite; up to the next step
 
 
 class Parameter:
@@ -73,9 +75,9 @@ class Parameter:
 
     def __init__(self, value: npt.ArrayLike) -> None:
         array = np.asarray(value)
-        if array.dtype not in (np.float32, np.float64):
+        if array.dtype not in DTYPES:
             raise TypeError(
-                f"Parameter expects float32 or float64 numbers, got {describe(array)}; "
+                f"Parameter expects float64 or float32 numbers, got {describe(array)}; "
                 "use np.asarray(value, dtype=np.float64)"
             )
         self._live_in(Memory(array.size, array.dtype), 0, array.shape)
@@ -200,14 +202,15 @@ class ParameterVector:
                 stacklevel=5,  # the line that builds the optimizer
             )
 
-    def _look(self) -> None:
+    def _look(self) -> Memory:
         first, last = self.parameters[0], self.parameters[-1]
         self.memory = first._memory
         self.memory.shared = True
         self.values = self.memory.values[first._start : last._start + last.size]
         self.grads = self.memory.grads[first._start : last._start + last.size]
+        return self.memory
 
-    def follow(self) -> None:
+    def follow(self) -> Memory:
         """Find the parameters again after some left the memory that they lived in.
 
         Raises
@@ -221,36 +224,44 @@ class ParameterVector:
                 "its parameters, moved them; build this one anew after that one, "
                 "or give each optimizer parameters of its own"
             )
-        self._look()
+        return self._look()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ParameterVector, (self.owner, self.parameters)
 
 
 class GradientWatch:
-    """Looks at the gradients of some parameters together, one vector at a time.
+    """Tells whether the gradients of some parameters are finite.
 
-    Where an optimizer has packed the parameters that is one product of two
-    vectors, whatever their number.
+    Where an optimizer has packed them all into one memory that is one product
+    of a vector with itself, whatever their number.
     """
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         self._parameters = tuple(parameters)
-        self._memories = self._find()
+        self._memory: Memory | None = None
 
     def finite(self) -> bool:
         """Return whether every gradient is finite."""
-        for memory in self._memories:
-            if not memory.intact:  # parameters have moved
-                self._memories = self._find()
-                return self.finite()
-            grads = memory.grads
-            if not math.isfinite(grads.dot(grads)):  # or it overflows, or is of another parameter
-                return all(finite_vector(p.grad.ravel()) for p in self._parameters)
-        return True
+        memory = self._memory
+        if memory is None or not memory.intact:
+            memory = self._memory = self._common_memory()
+        if memory is not None and finite_vector(memory.grads):
+            memory.verified = True
+            return True
+        # A memory may hold gradients of another model as well.
+        return all(finite_vector(p.grad.ravel()) for p in self._parameters)
 
-    def _find(self) -> tuple[Memory, ...]:
-        return tuple({id(p._memory): p._memory for p in self._parameters}.values())
+    def _common_memory(self) -> Memory | None:
+        """Return the one memory of all parameters, if an optimizer has made one.
+
+        A memory that is still a parameter's own is not held: whoever moves the
+        parameter out of it looks for holders, and warns them.
+        """
+        memories = {id(p._memory): p._memory for p in self._parameters if p._memory.shared}
+        if len(memories) != 1 or not all(p._memory.shared for p in self._parameters):
+            return None
+        return next(iter(memories.values()))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GradientWatch, (self._parameters,)

@@ -48,14 +48,14 @@ class Sigmoid(_Elementwise):
     """y = 1 / (1 + exp(-x)), between 0 and 1; dx = dy y (1 - y).
 
     With e = exp(-|x|), which cannot overflow, y is 1 / (1 + e) for x >= 0 and
-    e / (1 + e) below, and y (1 - y) is e / (1 + e)^2 for either sign: that
-    keeps its digits where y has rounded to 1.
+    e / (1 + e) below.
 
     Notes
     -----
     As the last layer before `BCELoss`, give both to `Objective`: it joins them
-    into a form that is right for every x. Apart, a y that has rounded to 0 or 1
-    lets almost no gradient through.
+    into a form that is right for every x. Apart, the y (1 - y) here and the
+    1 / (y (1 - y)) of the loss cancel, as in the notes' dZ2 = A2 - Y, until y
+    rounds to 0 or 1; from there on no gradient comes through.
 
     Examples
     --------
@@ -69,12 +69,13 @@ class Sigmoid(_Elementwise):
         """Return 1 / (1 + exp(-x))."""
         check_array(self, "x", x)
         e = np.exp(-np.abs(x))  # the shape of x
-        self.save(e)
-        return np.where(x >= 0, 1, e) / (1 + e)
+        y: Array = np.where(x >= 0, 1, e) / (1 + e)  # the shape of x
+        self.save(y)
+        return y
 
     def backward(self, dy: Array) -> Array:
-        """Return dx = dy e / (1 + e)^2."""
-        (e,) = self.saved()
-        check_cotangent(self, dy, e.shape, e.dtype)
-        dx: Array = dy * e / (1 + e) ** 2  # the shape of x
+        """Return dx = dy y (1 - y)."""
+        (y,) = self.saved()
+        check_cotangent(self, dy, y.shape, y.dtype)
+        dx: Array = dy * (y * (1 - y))  # the shape of x
         return dx

@@ -124,7 +124,13 @@ Tanh(), gives (4,)
         error.add_note(f"in layer {self._layers.index(layer)}, {layer!r}, of Sequential")
 
     def split_last(self) -> tuple[Layer | None, Layer]:
-        """Return all but the last layer, or None, and the last, be it inside a Sequential."""
+        """Return all but the last layer, or None, and the last, be it inside a Sequential.
+
+        A subclass that does something else in its forward or backward is not taken apart.
+        """
+        own = type(self)
+        if own.forward is not Sequential.forward or own.backward is not Sequential.backward:
+            return None, self
         head = self._layers[:-1]
         before, last = self._layers[-1].split_last()
         if before is not None:
@@ -154,7 +160,7 @@ Tanh(), gives (4,)
 def _check_layers(layers: tuple[Layer, ...]) -> None:
     if not layers:
         raise ValueError("Sequential expects at least one layer, got none")
-    seen: dict[int, str] = {}
+    seen: dict[int, str] = {}  # the name of every layer and parameter by its identity
     for index, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             hint = ""
@@ -163,12 +169,14 @@ def _check_layers(layers: tuple[Layer, ...]) -> None:
             elif isinstance(layer, list | tuple):
                 hint = "; write Sequential(*layers)"
             raise TypeError(f"Sequential expects layers, got {layer!r} at index {index}{hint}")
-        inside = [(f"{index}.{name}", found) for name, found in layer.named_layers()]
+        inside = [(f"{index}.{name}", found) for name, found in layer._walk()]
         for name, found in [(str(index), layer), *inside]:
             if id(found) in seen:
+                why = "backward overwrites a gradient, so give each layer a parameter of its own"
+                if isinstance(found, Layer):
+                    why = "a layer saves one forward at a time, so make a second one"
                 raise ValueError(
-                    f"Sequential: layers {seen[id(found)]} and {name} are the same {found!r}; "
-                    "a layer saves one forward at a time, so make a second one"
+                    f"Sequential: {seen[id(found)]} and {name} are the same {found!r}; {why}"
                 )
             seen[id(found)] = name
 

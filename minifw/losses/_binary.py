@@ -47,21 +47,27 @@ class BCEWithLogitsLoss(Loss):
     (1000.0, array([[1.]]))
     """
 
-    _content: bytes | None = None  # of the latest target
-    _centre: Array = ONE[np.dtype(np.float64)]
+    # Of the latest target: its bytes, t - 1/2, and 1/n and n ones in its dtype.
+    _content = b""
+    _centre: Array = HALF[np.dtype(np.float64)]
+    _scale: Array
+    _ones: Array
 
     def forward(self, prediction: Array, target: Array) -> float:
         """Return the mean of w z + log(1 + e), in nats."""
         self.check(prediction, target)
+        # For the same targets again, as of a full batch, look at them only once.
+        if target.shape != self._centre.shape or target.tobytes() != self._content:
+            self._look_at(target)
         z = prediction
-        w = np.copysign(HALF[z.dtype], z)  # all arrays here have the shape of z
-        w -= self._centred(target)
-        e = np.copysign(z, MINUS_ONE[z.dtype])  # -|z|
+        dtype = z.dtype
+        w = np.copysign(HALF[dtype], z)  # all arrays here have the shape of z
+        w -= self._centre
+        e = np.copysign(z, MINUS_ONE[dtype])  # -|z|
         np.exp(e, out=e)
         self.save(z, w, e)
-        n = z.size
-        total = w.ravel().dot(z.ravel()) + np.log1p(e).ravel().dot(ones(n, z.dtype))
-        return self.finite(float(total) / n)
+        total = w.ravel().dot(z.ravel()) + np.log1p(e).ravel().dot(self._ones)
+        return self.finite(float(total) / z.size)
 
     def backward(self) -> Array:
         """Return (w - sign(z) e / (1 + e)) / n."""
@@ -70,17 +76,16 @@ class BCEWithLogitsLoss(Loss):
         np.divide(e, dz, out=dz)  # s(-|z|)
         np.copysign(dz, z, out=dz)
         np.subtract(w, dz, out=dz)
-        dz /= z.size
+        dz *= self._scale
         return dz
 
-    def _centred(self, target: Array) -> Array:
-        """Return t - 1/2, checked; for the same targets again, as of a full batch, do it once."""
-        content = target.tobytes()
-        if content != self._content or self._centre.shape != target.shape:
-            centre = target - HALF[target.dtype]
-            _check_target(self, centre)
-            self._content, self._centre = content, centre
-        return self._centre
+    def _look_at(self, target: Array) -> None:
+        """Check the targets, and keep what every step needs of them."""
+        centre = target - HALF[target.dtype]
+        _check_target(self, centre)
+        self._content, self._centre = target.tobytes(), centre
+        self._scale = np.array(1 / centre.size, centre.dtype)
+        self._ones = ones(centre.size, centre.dtype)
 
 
 class BCELoss(Loss):
@@ -89,11 +94,11 @@ class BCELoss(Loss):
         L = -mean(t log p + (1 - t) log(1 - p)),    dL/dp = (p - t) / (p (1 - p)) / n.
 
     Within an `Objective` it is joined with a final `Sigmoid` into
-    `BCEWithLogitsLoss`. Apart, a p that is 0 or 1 is taken as the number next
-    to it that has a logarithm and a finite derivative (p as the smallest normal
-    number, 1 - p as half the machine epsilon, which is the spacing below 1), so
-    that loss and gradient stay finite. Where such a p is wrong, the sigmoid
-    before it passes no gradient on, and a warning says so.
+    `BCEWithLogitsLoss`. Apart, p is taken as no less than the smallest normal
+    number and 1 - p as no less than half the machine epsilon, which is the
+    spacing below 1, so that loss and gradient stay finite. Where the target
+    contradicts a p so near to 0 or 1, the sigmoid before it lets no gradient
+    through, or little of it, and a warning says so.
 
     Raises
     ------
@@ -103,7 +108,7 @@ class BCELoss(Loss):
     Warns
     -----
     SaturationWarning
-        If a prediction of 0 or 1 contradicts its target.
+        If a prediction that has rounded to 0 or 1 contradicts its target.
 
     Examples
     --------
@@ -128,11 +133,12 @@ class BCELoss(Loss):
         p = np.maximum(prediction, limits.tiny)  # all have the shape of prediction
         q = np.maximum(1 - prediction, limits.epsneg)  # 1 - p
         self.save(p, q, target)
-        hidden = int(np.sum((prediction == 0) & (target > 0) | (prediction == 1) & (target < 1)))
+        low, high = prediction < limits.tiny, prediction == 1
+        hidden = int(np.sum(low & (target > 0) | high & (target < 1)))
         if hidden:
             warnings.warn(
                 f"BCELoss: {hidden} of {target.size} predictions have rounded to 0 or 1 against "
-                "their target, and their sigmoid passes no gradient on; use Objective(model, "
+                "their target, and their sigmoid hides the gradient; use Objective(model, "
                 "BCELoss()) or BCEWithLogitsLoss on the logits",
                 SaturationWarning,
                 stacklevel=2,

@@ -2,12 +2,13 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minifw._core.checks import check_array, describe
+from minifw._core.checks import DTYPES, check_array, describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.traits import RemembersArguments, SavesForBackward
@@ -15,7 +16,7 @@ from minifw._core.typing import Array
 
 __all__ = ["Joins", "Loss"]
 
-Joins: TypeAlias = MutableMapping[type[Layer], Callable[[Any, Any], "Loss"]]
+Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss"]]
 
 
 class Loss(RemembersArguments, SavesForBackward, ABC):
@@ -56,7 +57,7 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
            [-2.]])
     """
 
-    joins: ClassVar[Joins] = {}
+    joins: ClassVar[Joins] = MappingProxyType({})
 
     @abstractmethod
     def forward(self, prediction: Array, target: Array) -> float:
@@ -80,7 +81,7 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         """Raise unless both are non-empty float arrays of one shape and one dtype."""
         try:
             same = prediction.shape == target.shape and prediction.dtype == target.dtype
-            if same and prediction.dtype.kind == "f" and prediction.size:
+            if same and prediction.dtype in DTYPES and prediction.size:
                 return
         except AttributeError:  # not an array
             pass

@@ -1,12 +1,12 @@
 """The contract of an optimizer."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from minifw._core.arrays import finite_vector
 from minifw._core.checks import positive_number
 from minifw._core.errors import NonFiniteError
 from minifw._core.parameter import Parameter, ParameterVector
@@ -83,12 +83,14 @@ class Optimizer(ABC):
     def step(self) -> None:
         """Update the parameters from their gradients."""
         vector = self._vector
-        if not vector.memory.intact:
-            vector.follow()
-        grads = vector.grads
-        if not math.isfinite(grads.dot(grads)):  # or else it overflows only in the square
-            self._refuse_gradient()
-        self.update(vector.values, grads)
+        memory = vector.memory
+        if not memory.intact:
+            memory = vector.follow()
+        if memory.verified:  # an Objective has just looked
+            memory.verified = False
+        else:
+            self._refuse_non_finite()
+        self.update(vector.values, vector.grads)
         self.steps += 1
 
     @property
@@ -99,7 +101,7 @@ class Optimizer(ABC):
     @lr.setter
     def lr(self, value: float) -> None:
         self._lr = positive_number(type(self).__name__, "lr", value)
-        self.rate = np.array(self._lr, self._vector.values.dtype)
+        self._rate = np.array(self._lr, self._vector.values.dtype)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -146,7 +148,9 @@ class Optimizer(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self._lr})"
 
-    def _refuse_gradient(self) -> None:
+    def _refuse_non_finite(self) -> None:
+        if finite_vector(self._vector.grads):
+            return
         for index, parameter in enumerate(self.parameters):
             bad = int(np.sum(~np.isfinite(parameter.grad)))
             if bad:

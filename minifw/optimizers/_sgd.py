@@ -36,4 +36,4 @@ class SGD(Optimizer):
 
     def update(self, values: Array, grads: Array) -> None:
         """Subtract lr times the gradient."""
-        values -= self.rate * grads
+        values -= self._rate * grads

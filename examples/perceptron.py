@@ -1,0 +1,50 @@
+"""The first note's perceptron: one unit with a sigmoid, on two clouds that a line parts.
+
+    python examples/perceptron.py
+
+On the planar flower the same unit fails: no line parts its petals. That is why
+the second note adds a hidden layer (two_layer_network.py).
+"""
+
+import numpy as np
+
+from minifw import SGD, Array, BCELoss, Dense, Objective, Sequential, Sigmoid, Zeros
+from minifw.datasets import blobs, planar_flower
+
+ITERATIONS = 1000
+PRINT_EVERY = 100
+LEARNING_RATE = 0.5
+
+
+def train(x: Array, y: Array) -> Sequential:
+    """Train a perceptron by full-batch gradient descent, from weights of zero, and return it."""
+    unit = Dense(x.shape[1], 1, init=Zeros())  # z = w x + b
+    model = Sequential(unit, Sigmoid())  # a = sigmoid(z)
+    objective = Objective(model, BCELoss())
+    optimizer = SGD(model.parameters(), lr=LEARNING_RATE)
+    for iteration in range(ITERATIONS):
+        cost = objective.forward(x, y)
+        objective.backward()
+        optimizer.step()
+        if iteration % PRINT_EVERY == 0:
+            print(f"Cost after iteration {iteration:d}: {cost:f}")
+    weight, bias = (parameter.value.ravel().round(3) for parameter in model.parameters())
+    print(f"The line: {weight[0]} x1 + {weight[1]} x2 + {bias[0]} = 0")
+    return model
+
+
+def accuracy(model: Sequential, x: Array, y: Array) -> float:
+    """Return the share of examples, in percent, that are on the right side."""
+    return float(np.mean((model.forward(x) > 0.5) == (y > 0.5))) * 100
+
+
+def main() -> None:
+    """Train on two clouds, then on the flower."""
+    for name, (x, y) in (("two clouds", blobs(rng=0)), ("the flower", planar_flower())):
+        print(f"A perceptron on {name}:")
+        model = train(x, y)
+        print(f"Accuracy: {accuracy(model, x, y):.1f} %\n")
+
+
+if __name__ == "__main__":
+    main()

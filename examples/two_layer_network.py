@@ -1,0 +1,122 @@
+"""The notes' two-layer network on the planar flower, step by step.
+
+    python examples/two_layer_network.py
+    python examples/two_layer_network.py --hidden 20 --lr 0.5 --iterations 5000
+    python examples/two_layer_network.py --table
+
+It prints the notes' cost lines and the accuracy, and writes a picture if
+matplotlib is there. The notes hold one example per column; here every example
+is a row, and their W1 and W2 go in unchanged.
+"""
+
+import argparse
+
+import numpy as np
+
+from minifw import SGD, Array, BCELoss, Dense, Objective, Sequential, Sigmoid, Tanh
+from minifw.datasets import planar_flower
+
+PICTURE = "two_layer_network.png"
+PRINT_EVERY = 1000  # iterations, as the notes print
+TABLE_SIZES = (1, 2, 3, 4, 5, 20, 50)  # the hidden sizes that the notes compare
+TABLE_ITERATIONS = 5000  # and for how long they train each
+WEIGHT_SCALE = 0.01  # of the notes' initial weights
+
+
+def initialize(n_x: int, n_h: int, n_y: int, seed: int) -> Sequential:
+    """Build the network with the notes' initial parameters: small random W, zero b."""
+    hidden, output = Dense(n_x, n_h), Dense(n_h, n_y)
+    rng = np.random.RandomState(seed)  # the notes' generator; W1 is drawn before W2
+    hidden.weight.value = rng.standard_normal((n_h, n_x)) * WEIGHT_SCALE  # W1
+    output.weight.value = rng.standard_normal((n_y, n_h)) * WEIGHT_SCALE  # W2
+    return Sequential(hidden, Tanh(), output, Sigmoid())
+
+
+def train(
+    model: Sequential, x: Array, y: Array, *, lr: float, iterations: int, quiet: bool = False
+) -> list[float]:
+    """Train by full-batch gradient descent; return the cost of every iteration."""
+    objective = Objective(model, BCELoss())
+    optimizer = SGD(model.parameters(), lr=lr)
+    costs = []
+    for iteration in range(iterations):
+        cost = objective.forward(x, y)  # forward propagation: Z1, A1, Z2, A2, then J
+        objective.backward()  # backward propagation: dZ2, dW2, db2, dZ1, dW1, db1
+        optimizer.step()  # update: theta <- theta - lr dtheta
+        costs.append(cost)
+        if iteration % PRINT_EVERY == 0 and not quiet:
+            print(f"Cost after iteration {iteration:d}: {cost:f}")
+    return costs
+
+
+def accuracy(model: Sequential, x: Array, y: Array) -> float:
+    """Return the share of examples, in percent, on whose side of 1/2 the prediction is."""
+    return float(np.mean((model.forward(x) > 0.5) == (y > 0.5))) * 100
+
+
+def print_table(x: Array, y: Array, *, lr: float, seed: int) -> None:
+    """Print the accuracy for each of the notes' hidden sizes."""
+    for n_h in TABLE_SIZES:
+        model = initialize(x.shape[1], n_h, y.shape[1], seed)
+        train(model, x, y, lr=lr, iterations=TABLE_ITERATIONS, quiet=True)
+        print(f"Accuracy for {n_h:2d} hidden units: {accuracy(model, x, y):.2f} %")
+
+
+def draw(model: Sequential, x: Array, y: Array, costs: list[float]) -> None:
+    """Write a picture of the decision boundary and the cost, if matplotlib is there."""
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - optional
+
+        mpl.use("Agg")  # a file, no window
+        import matplotlib.pyplot as plt  # noqa: PLC0415
+    except ImportError:
+        print(f'For a picture, {PICTURE}: pip install "minifw[plot]"')
+        return
+    low, high = x.min(axis=0) - 0.5, x.max(axis=0) + 0.5  # a margin around the data
+    across, up = np.meshgrid(np.linspace(low[0], high[0], 301), np.linspace(low[1], high[1], 301))
+    grid = np.stack([across.ravel(), up.ravel()], axis=1)  # (301 * 301, 2)
+    probability = model.forward(grid).reshape(across.shape)
+
+    figure, (plane, curve) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+    shades = plane.contourf(
+        across, up, probability, levels=np.linspace(0, 1, 21), cmap="RdBu_r", alpha=0.75
+    )
+    plane.contour(across, up, probability, levels=[0.5], colors="black", linewidths=1)
+    plane.scatter(x[:, 0], x[:, 1], c=y[:, 0], cmap="RdBu_r", s=16, edgecolors="white", lw=0.4)
+    plane.set(title="Decision boundary", xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    figure.colorbar(shades, ax=plane, label="predicted probability of class 1", ticks=[0, 0.5, 1])
+    curve.plot(costs, color="tab:blue")
+    curve.set(title="Learning", xlabel="iteration", ylabel="cost $J$ (nats)")
+    curve.set_xlim(0, len(costs))
+    curve.grid(alpha=0.3)
+    figure.savefig(PICTURE, dpi=150)
+    plt.close(figure)
+    print(f"Picture: {PICTURE}")
+
+
+def main() -> None:
+    """Read the options and run."""
+    parser = argparse.ArgumentParser(description="The notes' two-layer network.")
+    parser.add_argument("--hidden", type=int, default=4, help="hidden units (default 4)")
+    parser.add_argument("--lr", type=float, default=1.2, help="learning rate (default 1.2)")
+    parser.add_argument("--iterations", type=int, default=10_000, help="default 10000")
+    parser.add_argument("--seed", type=int, default=3, help="of the weights (default 3)")
+    parser.add_argument("--table", action="store_true", help="accuracies for many hidden sizes")
+    options = parser.parse_args()
+    if options.hidden < 1 or options.iterations < 1 or not 0 < options.lr < np.inf:
+        parser.error("--hidden, --iterations and --lr must be above 0")
+    if not 0 <= options.seed < 2**32:
+        parser.error("--seed must be from 0 to 2**32 - 1")
+
+    x, y = planar_flower()  # (400, 2) and (400, 1)
+    if options.table:
+        print_table(x, y, lr=options.lr, seed=options.seed)
+        return
+    model = initialize(x.shape[1], options.hidden, y.shape[1], options.seed)
+    costs = train(model, x, y, lr=options.lr, iterations=options.iterations)
+    print(f"Accuracy: {accuracy(model, x, y):.1f} %")
+    draw(model, x, y, costs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""What a layer gets for writing two methods."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minifw import (
+    SGD,
+    Array,
+    BCEWithLogitsLoss,
+    Dense,
+    Layer,
+    Objective,
+    Parameter,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+
+
+class Scale(Layer):
+    """The design's example, to the letter: y = x * scale, one factor per feature."""
+
+    def __init__(self, features: int) -> None:
+        self.scale = Parameter(np.ones(features))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x * self.scale.value
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = (dy * x).sum(axis=0)
+        return dy * self.scale.value
+
+
+class Branches(Layer):
+    """A container of one's own, with layers in every place where they are looked for."""
+
+    def __init__(self) -> None:
+        self.first = Dense(2, 2, rng=0)
+        self.many = [Dense(2, 2, rng=1), (Tanh(), Dense(2, 2, rng=2))]
+        self.named = {"left": Dense(2, 2, rng=3), "right": [Dense(2, 2, rng=4)]}
+        self.shift = Parameter(np.zeros(2))
+        self.other = [1, "two", None, np.ones(3)]
+
+    def forward(self, x: Array) -> Array:
+        return self.first(x) + self.shift.value
+
+    def backward(self, dy: Array) -> Array:
+        self.shift.grad[...] = dy.sum(axis=0)
+        return self.first.backward(dy)
+
+
+def test_a_layer_of_two_methods_has_everything() -> None:
+    layer = Scale(3)
+    x = np.arange(6.0).reshape(2, 3)
+    assert repr(layer) == "Scale(3)"
+    assert [name for name, _ in layer.named_parameters()] == ["scale"]
+    np.testing.assert_array_equal(layer(x), x)
+    np.testing.assert_array_equal(layer.backward(np.ones((2, 3))), np.ones((2, 3)))
+    np.testing.assert_array_equal(layer.scale.grad, [3, 5, 7])
+    assert layer.output_shape((3,)) == (3,)
+    assert layer.training
+    assert layer.eval() is layer
+    assert not layer.training
+    assert layer.train().training
+    assert list(layer.state_dict()) == ["scale"]
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert repr(twin) == "Scale(3)"
+        twin.scale.value = [5.0, 5.0, 5.0]
+    np.testing.assert_array_equal(layer.scale.value, [1, 1, 1])
+
+
+def test_a_layer_of_two_methods_trains_in_a_sequential() -> None:
+    model = Sequential(Scale(2), Dense(2, 1, rng=0))
+    objective = Objective(model, BCEWithLogitsLoss())
+    optimizer = SGD(model.parameters(), lr=1.0)
+    x, y = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0], [0.0]])
+    costs = []
+    for _ in range(50):
+        costs.append(objective.forward(x, y))
+        objective.backward()
+        optimizer.step()
+    assert costs[-1] < 0.1 < costs[0]
+
+
+def test_the_default_backward_parameters_calls_backward() -> None:
+    layer = Scale(2)
+    layer.forward(np.array([[1.0, 2.0]]))
+    layer.backward_parameters(np.array([[3.0, 4.0]]))
+    np.testing.assert_array_equal(layer.scale.grad, [3, 8])
+
+
+def test_parameters_are_found_in_definition_order_wherever_they_are() -> None:
+    names = [name for name, _ in Branches().named_parameters()]
+    assert names == [
+        "first.weight",
+        "first.bias",
+        "many.0.weight",
+        "many.0.bias",
+        "many.1.1.weight",
+        "many.1.1.bias",
+        "named.left.weight",
+        "named.left.bias",
+        "named.right.0.weight",
+        "named.right.0.bias",
+        "shift",
+    ]
+    assert [name for name, _ in Branches().named_layers()] == [
+        "first",
+        "many.0",
+        "many.1.0",
+        "many.1.1",
+        "named.left",
+        "named.right.0",
+    ]
+
+
+def test_names_inside_a_sequential_are_those_of_pytorch() -> None:
+    model = Sequential(Dense(2, 2), Sequential(Tanh(), Dense(2, 2)), Branches())
+    names = [name for name, _ in model.named_parameters()]
+    assert names[:5] == ["0.weight", "0.bias", "1.1.weight", "1.1.bias", "2.first.weight"]
+
+
+def test_modes_reach_every_nested_layer() -> None:
+    layer = Sequential(Branches(), Tanh())
+    layer.eval()
+    assert not any(nested.training for _, nested in layer.named_layers())
+    layer.train()
+    assert all(nested.training for _, nested in layer.named_layers())
+
+
+def test_a_parameter_reached_twice_is_listed_once() -> None:
+    layer = Branches()
+    layer.alias = layer.first  # type: ignore[attr-defined]
+    layer.again = layer.shift  # type: ignore[attr-defined]
+    assert len(layer.parameters()) == 11
+
+
+def test_a_layer_that_points_back_at_its_parent_is_no_endless_loop() -> None:
+    layer = Branches()
+    layer.first.parent = layer  # type: ignore[attr-defined]
+    assert len(layer.parameters()) == 11
+
+
+def test_layers_in_a_set_are_an_error_and_not_missed() -> None:
+    layer = Scale(2)
+    layer.inner = {Tanh()}  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match=r"Scale\.inner holds layers or parameters in a set"):
+        layer.parameters()
+
+
+def test_the_constructor_arguments_are_in_the_repr() -> None:
+    def ramp(shape: tuple[int, ...], _rng: object) -> Array:
+        return np.ones(shape)
+
+    assert repr(Dense(2, 4)) == "Dense(2, 4)"
+    assert repr(Dense(2, out_features=4, rng=3)) == "Dense(2, out_features=4, rng=3)"
+    assert repr(Dense(2, 4, init=ramp)) == "Dense(2, 4, init=ramp)"
+    assert repr(Dense(2, 4, dtype=np.float32)) == "Dense(2, 4, dtype=float32)"
+    model = Sequential(Dense(2, 4), Tanh())
+    assert repr(model) == "Sequential(Dense(2, 4), Tanh())"
+
+
+def test_a_layer_is_abstract_until_both_methods_are_written() -> None:
+    class Half(Layer):
+        def forward(self, x: Array) -> Array:
+            return x
+
+    with pytest.raises(TypeError, match="abstract"):
+        Half()  # type: ignore[abstract]
+
+
+def test_a_layer_that_forgets_to_return_is_told_so() -> None:
+    class Forgetful(Scale):
+        def forward(self, x: Array) -> Array:
+            super().forward(x)
+            return None  # type: ignore[return-value]
+
+    x = np.ones((2, 3))
+    with pytest.raises(TypeError, match=r"Forgetful\(3\)\.forward must return an array"):
+        Forgetful(3)(x)
+    with pytest.raises(TypeError, match=r"Forgetful\(3\)\.forward must return an array"):
+        Sequential(Tanh(), Forgetful(3)).forward(x)
+
+
+def test_a_backward_that_forgets_to_return_is_told_so() -> None:
+    class Forgetful(Scale):
+        def backward(self, dy: Array) -> Array:
+            super().backward(dy)
+            return None  # type: ignore[return-value]
+
+    model = Sequential(Dense(3, 3, rng=0), Forgetful(3), Tanh())
+    model.forward(np.ones((2, 3)))
+    for backward in (model.backward, model.backward_parameters):
+        with pytest.raises(TypeError, match=r"Forgetful\(3\)\.backward must return an array"):
+            backward(np.ones((2, 3)))
+
+
+def test_output_shape_asks_a_copy_of_the_layer() -> None:
+    layer = Scale(3)
+    layer.forward(np.full((1, 3), 5.0))
+    assert layer.output_shape((3,)) == (3,)
+    layer.backward(np.ones((1, 3)))
+    np.testing.assert_array_equal(layer.scale.grad, [5, 5, 5])  # of the forward before
+
+
+def test_output_shape_refuses_what_the_layer_refuses() -> None:
+    with pytest.raises(ValueError, match=r"Dense\(3, 1\) expects examples of shape \(3,\)"):
+        Dense(3, 1).output_shape((4,))
+    with pytest.raises(ValueError, match="broadcast"):
+        Scale(3).output_shape((4,))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("0.bias"), "0.bias is missing"),
+        (lambda state: state.update(extra=np.ones(1)), "extra is unexpected"),
+        (
+            lambda state: state.update({"0.weight": np.ones((3, 2))}),
+            r"0.weight has shape \(3, 2\), not \(2, 3\)",
+        ),
+        (lambda state: state.update({"0.weight": np.ones((2, 3), complex)}), "complex128"),
+        (lambda state: state.update({"0.weight": np.full((2, 3), "a")}), "expects float64"),
+    ],
+)
+def test_a_wrong_state_dict_changes_nothing(change: Any, message: str) -> None:
+    model = Sequential(Dense(3, 2, rng=0), Tanh())
+    before = model.state_dict()
+    state = {name: array + 1 for name, array in before.items()}
+    change(state)
+    with pytest.raises((ValueError, TypeError), match=message):
+        model.load_state_dict(state)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_all_faults_of_a_state_dict_are_named_at_once() -> None:
+    model = Sequential(Dense(3, 2, rng=0))
+    with pytest.raises(ValueError, match=r"0\.weight is missing; 0\.bias is missing; x is unexp"):
+        model.load_state_dict({"x": np.ones(1)})
+
+
+def test_saved_arrays_are_those_of_the_latest_forward() -> None:
+    layer = Sigmoid()
+    layer.forward(np.zeros((1, 1)))
+    layer.forward(np.full((1, 1), np.log(3.0)))  # a sigmoid of 3/4
+    np.testing.assert_allclose(layer.backward(np.ones((1, 1))), [[3 / 16]], rtol=1e-15)
