@@ -1,10 +1,13 @@
 """The first note's perceptron: one unit with a sigmoid, on two clouds that a line parts.
 
-    python examples/perceptron.py
+    .venv/bin/python examples/perceptron.py
 
-On the planar flower the same unit fails: no line parts its petals. That is why
-the second note adds a hidden layer (two_layer_network.py).
+On the planar flower the same unit fails: no line parts its petals. Its accuracy
+may even be below 50 %, since training minimises the cost and not the number of
+errors. That is why the second note adds a hidden layer (two_layer_network.py).
 """
+
+import argparse
 
 import numpy as np
 
@@ -28,8 +31,8 @@ def train(x: Array, y: Array) -> Sequential:
         optimizer.step()
         if iteration % PRINT_EVERY == 0:
             print(f"Cost after iteration {iteration:d}: {cost:f}")
-    weight, bias = (parameter.value.ravel().round(3) for parameter in model.parameters())
-    print(f"The line: {weight[0]} x1 + {weight[1]} x2 + {bias[0]} = 0")
+    weight, bias = (parameter.value.ravel() for parameter in model.parameters())
+    print(f"The line: {weight[0]:+.3f} x1 {weight[1]:+.3f} x2 {bias[0]:+.3f} = 0")
     return model
 
 
@@ -40,10 +43,15 @@ def accuracy(model: Sequential, x: Array, y: Array) -> float:
 
 def main() -> None:
     """Train on two clouds, then on the flower."""
+    argparse.ArgumentParser(description="The first note's perceptron.").parse_args()
     for name, (x, y) in (("two clouds", blobs(rng=0)), ("the flower", planar_flower())):
         print(f"A perceptron on {name}:")
         model = train(x, y)
-        print(f"Accuracy: {accuracy(model, x, y):.1f} %\n")
+        percent = accuracy(model, x, y)
+        print(f"Accuracy: {percent:.1f} %")
+        if percent < 50:
+            print("(Below 50 % is possible: training minimises the cost, not the errors.)")
+        print()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The notes' two-layer network on the planar flower, step by step.
 
-    python examples/two_layer_network.py
-    python examples/two_layer_network.py --hidden 20 --lr 0.5 --iterations 5000
-    python examples/two_layer_network.py --table
+    .venv/bin/python examples/two_layer_network.py
+    .venv/bin/python examples/two_layer_network.py --hidden 20 --lr 0.5 --iterations 5000
+    .venv/bin/python examples/two_layer_network.py --table
 
 It prints the notes' cost lines and the accuracy, and writes a picture if
 matplotlib is there. The notes hold one example per column; here every example
@@ -10,12 +10,26 @@ is a row, and their W1 and W2 go in unchanged.
 """
 
 import argparse
+import sys
+from pathlib import Path
 
 import numpy as np
 
-from minifw import SGD, Array, BCELoss, Dense, Objective, Sequential, Sigmoid, Tanh
+from minifw import (
+    SGD,
+    Array,
+    BCELoss,
+    Dense,
+    NonFiniteError,
+    Objective,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
 from minifw.datasets import planar_flower
 
+HIDDEN = 4  # what the notes choose
+ITERATIONS = 10_000
 PICTURE = "two_layer_network.png"
 PRINT_EVERY = 1000  # iterations, as the notes print
 TABLE_SIZES = (1, 2, 3, 4, 5, 20, 50)  # the hidden sizes that the notes compare
@@ -62,7 +76,7 @@ def print_table(x: Array, y: Array, *, lr: float, seed: int) -> None:
         print(f"Accuracy for {n_h:2d} hidden units: {accuracy(model, x, y):.2f} %")
 
 
-def draw(model: Sequential, x: Array, y: Array, costs: list[float]) -> None:
+def draw(model: Sequential, x: Array, y: Array, costs: list[float], path: str) -> None:
     """Write a picture of the decision boundary and the cost, if matplotlib is there."""
     try:
         import matplotlib as mpl  # noqa: PLC0415 - optional
@@ -70,44 +84,70 @@ def draw(model: Sequential, x: Array, y: Array, costs: list[float]) -> None:
         mpl.use("Agg")  # a file, no window
         import matplotlib.pyplot as plt  # noqa: PLC0415
     except ImportError:
-        print(f'For a picture, {PICTURE}: pip install "minifw[plot]"')
+        print(
+            f"For the picture, {path}, install the extra minifw[plot]; "
+            "in the folder of the clone: python -m pip install --editable '.[plot]'"
+        )
         return
     low, high = x.min(axis=0) - 0.5, x.max(axis=0) + 0.5  # a margin around the data
     across, up = np.meshgrid(np.linspace(low[0], high[0], 301), np.linspace(low[1], high[1], 301))
     grid = np.stack([across.ravel(), up.ravel()], axis=1)  # (301 * 301, 2)
     probability = model.forward(grid).reshape(across.shape)
 
-    figure, (plane, curve) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+    figure, (plane, curve) = plt.subplots(
+        1, 2, figsize=(11, 4.8), layout="constrained", gridspec_kw={"wspace": 0.1}
+    )
     shades = plane.contourf(
         across, up, probability, levels=np.linspace(0, 1, 21), cmap="RdBu_r", alpha=0.75
     )
     plane.contour(across, up, probability, levels=[0.5], colors="black", linewidths=1)
     plane.scatter(x[:, 0], x[:, 1], c=y[:, 0], cmap="RdBu_r", s=16, edgecolors="white", lw=0.4)
-    plane.set(title="Decision boundary", xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    plane.set(title="Decision boundary (black: p = 1/2)", aspect="equal")
+    plane.set(xlabel="$x_1$", ylabel="$x_2$")
     figure.colorbar(shades, ax=plane, label="predicted probability of class 1", ticks=[0, 0.5, 1])
     curve.plot(costs, color="tab:blue")
     curve.set(title="Learning", xlabel="iteration", ylabel="cost $J$ (nats)")
     curve.set_xlim(0, len(costs))
     curve.grid(alpha=0.3)
-    figure.savefig(PICTURE, dpi=150)
-    plt.close(figure)
-    print(f"Picture: {PICTURE}")
+    try:
+        figure.savefig(path, dpi=150, format=Path(path).suffix[1:] or "png")
+    except (OSError, ValueError) as error:  # no such folder, no such format
+        sys.exit(f"The picture could not be written: {error}")
+    finally:
+        plt.close(figure)
+    print(f"Picture: {path}")
 
 
-def main() -> None:
-    """Read the options and run."""
+def read_options() -> argparse.Namespace:
+    """Return the options of the command line; those that are wrong end the program."""
     parser = argparse.ArgumentParser(description="The notes' two-layer network.")
-    parser.add_argument("--hidden", type=int, default=4, help="hidden units (default 4)")
+    parser.add_argument("--hidden", type=int, help=f"hidden units (default {HIDDEN})")
     parser.add_argument("--lr", type=float, default=1.2, help="learning rate (default 1.2)")
-    parser.add_argument("--iterations", type=int, default=10_000, help="default 10000")
+    parser.add_argument("--iterations", type=int, help=f"default {ITERATIONS}")
     parser.add_argument("--seed", type=int, default=3, help="of the weights (default 3)")
+    parser.add_argument("--picture", metavar="PATH", help=f"default {PICTURE}")
     parser.add_argument("--table", action="store_true", help="accuracies for many hidden sizes")
     options = parser.parse_args()
-    if options.hidden < 1 or options.iterations < 1 or not 0 < options.lr < np.inf:
-        parser.error("--hidden, --iterations and --lr must be above 0")
+    defaults = {"hidden": HIDDEN, "iterations": ITERATIONS, "picture": PICTURE}
+    for name, default in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+        elif options.table:
+            parser.error(
+                f"--table trains {len(TABLE_SIZES)} hidden sizes for {TABLE_ITERATIONS} "
+                f"iterations each, without a picture: leave out --{name}"
+            )
+    if options.hidden < 1 or options.iterations < 1:
+        parser.error("--hidden and --iterations must be at least 1")
+    if not 0 < options.lr < np.inf:
+        parser.error("--lr must be finite and above 0")
     if not 0 <= options.seed < 2**32:
         parser.error("--seed must be from 0 to 2**32 - 1")
+    return options
 
+
+def run(options: argparse.Namespace) -> None:
+    """Train, and show what came out."""
     x, y = planar_flower()  # (400, 2) and (400, 1)
     if options.table:
         print_table(x, y, lr=options.lr, seed=options.seed)
@@ -115,7 +155,17 @@ def main() -> None:
     model = initialize(x.shape[1], options.hidden, y.shape[1], options.seed)
     costs = train(model, x, y, lr=options.lr, iterations=options.iterations)
     print(f"Accuracy: {accuracy(model, x, y):.1f} %")
-    draw(model, x, y, costs)
+    draw(model, x, y, costs, options.picture)
+
+
+def main() -> None:
+    """Read the options and run; a training that diverges ends in one sentence."""
+    options = read_options()
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # minifw itself says where it arose
+            run(options)
+    except NonFiniteError as error:
+        sys.exit(f"Training diverged, try an --lr smaller than {options.lr:g}: {error}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from minifw.initializers import (
     Uniform,
     Zeros,
 )
-from minifw.layers import Dense, Layer, Sequential, Sigmoid, Tanh
+from minifw.layers import Concat, Dense, Layer, Residual, Sequential, Sigmoid, Tanh
 from minifw.losses import BCELoss, BCEWithLogitsLoss, Loss
 from minifw.objective import Objective
 from minifw.optimizers import SGD, Optimizer
@@ -29,6 +29,7 @@ __all__ = [
     "Array",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Concat",
     "Constant",
     "Dense",
     "GlorotNormal",
@@ -45,6 +46,7 @@ __all__ = [
     "Ones",
     "Optimizer",
     "Parameter",
+    "Residual",
     "SaturationWarning",
     "Sequential",
     "Sigmoid",

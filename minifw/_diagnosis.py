@@ -1,11 +1,13 @@
 """Finds the layer in which the first NaN or infinity of a step arose."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
 from minifw.losses import Loss
@@ -21,24 +23,27 @@ class _FoundError(Exception):
     """Carries the finding out of the layers."""
 
 
-def explain_loss(model: Layer, x: Array, target: Array) -> str | None:
-    """Say where the non-finite value of a forward pass arose.
+def explain_loss(model: Layer, loss: Loss, x: Array, target: Array, steps: int) -> str | None:
+    """Say where the non-finite value of ``loss.forward(model.forward(x), target)`` arose.
 
-    None if every layer gives finite values: then it arose in the loss.
+    None if all is finite when it is done again.
     """
     for name, array in (("the input x", x), ("the target", target)):
         if not _finite(array):
             return f"{name} holds {_count(array)}"
     for name, parameter in model.named_parameters():
         if not _finite(parameter.value):
-            where = f"parameter {name} of layer {_owner(model, name)} holds "
-            if _finite(parameter.grad):
-                return (
-                    f"{where}{_count(parameter.value)}, from the update after the backward pass "
-                    "of the step before, whose gradient was finite; lower lr"
-                )
-            return f"{where}{_count(parameter.value)}, from the backward pass of the step before"
-    return _run(model, lambda twin: twin.forward(x))
+            where = f"parameter {name} of {_owner(model, name)} holds {_count(parameter.value)}"
+            if steps and _finite(parameter.grad):
+                return f"{where}, since an update by a finite gradient; is lr too large?"
+            return f"{where}, since the backward pass of the step before" if steps else where
+    in_loss = f"it arose in {loss!r}, in the forward pass; every layer was finite"
+
+    def run(twin: Layer) -> None:
+        if not np.isfinite(copy.deepcopy(loss).forward(twin.forward(x), target)):
+            raise _FoundError(in_loss)
+
+    return _run(model, run, in_loss)
 
 
 def explain_gradient(model: Layer, loss: Loss, x: Array, target: Array) -> str | None:
@@ -57,25 +62,25 @@ def explain_gradient(model: Layer, loss: Loss, x: Array, target: Array) -> str |
     return _run(model, run)
 
 
-def _run(model: Layer, run: Callable[[Layer], Any]) -> str | None:
+def _run(model: Layer, run: Callable[[Layer], Any], in_loss: str | None = None) -> str | None:
     """Run a copy of `model` whose layers report the first bad value made of good ones."""
-    twin = copy.deepcopy(model)
-    nested = twin.named_layers() or [("", twin)]
-    names = [name for name, _ in nested]
-    for name, layer in nested:
-        if not any(other.startswith(f"{name}.") for other in names):  # leaves alone
+    try:
+        twin = copy.deepcopy(model)
+        for name, layer in [("", twin), *twin.named_layers()]:
             for method, what in (
                 ("forward", "forward"),
                 ("backward", "backward"),
                 ("backward_parameters", "backward"),
             ):
                 _watch(layer, name, method, what)
-    try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             run(twin)
     except _FoundError as found:
         return str(found)
-    except Exception:  # noqa: BLE001 - the copy may fail on such values: no finding then
+    except NonFiniteError:
+        return in_loss
+    except Exception:  # noqa: BLE001 - a copy may fail, on such values too: no finding then
         return None
     return None
 
@@ -91,7 +96,7 @@ def _watch(layer: Layer, name: str, method: str, direction: str) -> None:
         if isinstance(result, np.ndarray) and not _finite(result):
             bad.insert(0, _count(result))
         if good and bad:
-            place = f"layer {name}, {layer!r}," if name else f"{layer!r},"
+            place = f"layer {name}, {layer!r}," if name else f"the model, {layer!r},"
             raise _FoundError(f"it arose in {place} in the {direction} pass: {bad[0]}")
         return result
 
@@ -101,7 +106,7 @@ def _watch(layer: Layer, name: str, method: str, direction: str) -> None:
 def _owner(model: Layer, parameter: str) -> str:
     path = parameter.rpartition(".")[0]
     layers = dict(model.named_layers())
-    return f"{path}, {layers[path]!r}," if path in layers else f"{model!r}"
+    return f"layer {path}, {layers[path]!r}," if path in layers else f"{model!r}"
 
 
 def _count(array: Array) -> str:

@@ -2,11 +2,13 @@
 
 Every function returns ``x``, an array of shape (examples, 2), and ``y``, an
 array of shape (examples, 1) holding the class as 0.0 or 1.0: one example per
-row, the first class first. Each feature lies contiguous in memory (Fortran
-order), as in the notes' X, of which ``x`` is the transpose: with few features
-and many examples that is what NumPy multiplies quickest.
+row, the first class first, so shuffle before you take mini-batches. Each
+feature lies contiguous in memory (Fortran order), as in the notes' X, of which
+``x`` is the transpose: with few features and many examples that is what NumPy
+multiplies quickest.
 """
 
+import operator
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -215,7 +217,9 @@ def _sizes(owner: str, examples: int) -> tuple[int, int]:
     """Divide the examples between the classes, evenly or with one more in the first."""
     total = check_size(owner, "examples", examples)
     if total < _CLASSES:
-        raise ValueError(f"{owner} expects at least one example per class, got {examples}")
+        raise ValueError(
+            f"{owner} expects examples to be at least {_CLASSES}, one per class, got {examples}"
+        )
     return total - total // _CLASSES, total // _CLASSES
 
 
@@ -232,8 +236,14 @@ def _labelled(points: Sequence[Array]) -> tuple[Array, Array]:
 def _legacy_rng(rng: LegacyRNG) -> "np.random.Generator | np.random.RandomState":
     if isinstance(rng, np.random.RandomState):
         return rng
-    if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
-        if not 0 <= rng < 2**32:  # what the legacy generator accepts
-            raise ValueError(f"planar_flower expects a seed from 0 to 2**32 - 1, got {rng}")
-        return np.random.RandomState(int(rng))
-    return check_rng("planar_flower", rng)
+    if rng is None or isinstance(rng, np.random.Generator):
+        return check_rng("planar_flower", rng)
+    if isinstance(rng, bool) or not hasattr(rng, "__index__"):
+        raise TypeError(
+            "planar_flower expects rng to be a numpy.random.RandomState, a "
+            f"numpy.random.Generator, an int or None, got {rng!r}"
+        )
+    seed = operator.index(rng)
+    if not 0 <= seed < 2**32:  # what the legacy generator accepts
+        raise ValueError(f"planar_flower expects rng to be a seed from 0 to 2**32 - 1, got {seed}")
+    return np.random.RandomState(seed)

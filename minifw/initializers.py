@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from minifw._core.checks import non_negative_number, positive_number
+from minifw._core.checks import finite_number, non_negative_number, positive_number
 from minifw._core.traits import RemembersArguments
 from minifw._core.typing import Array, Generator, Shape
 
@@ -50,7 +50,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float) -> None:
-        self.value = float(value)
+        self.value = finite_number(type(self).__name__, "value", value)
 
     def __call__(self, shape: Shape, rng: Generator) -> Array:  # noqa: ARG002
         """Return the array."""

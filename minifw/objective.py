@@ -1,12 +1,15 @@
 """What training minimises: the loss of a model's prediction."""
 
 import math
+import warnings
 from typing import NoReturn
+
+import numpy as np
 
 from minifw._core.checks import describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
-from minifw._core.parameter import GradientWatch
+from minifw._core.parameter import Gradients
 from minifw._core.typing import Array
 from minifw._diagnosis import explain_gradient, explain_loss
 from minifw.losses import Loss
@@ -15,6 +18,17 @@ __all__ = ["Objective"]
 
 # A loss that is not finite; and what NumPy raises on the way to one, if it is set to raise.
 _NUMERICAL = (FloatingPointError, RuntimeWarning)
+
+
+class _Input(Layer):
+    """y = x: what is left of a model that is an activation alone, when that is joined."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        return dy
 
 
 class Objective:
@@ -62,14 +76,23 @@ class Objective:
         self.model = model
         self.loss = loss
         self.steps = 0
-        body, activation = model.split_last()
-        joined = loss.joined_with(activation) if body is not None else None
+        body, last = model.split_last()
+        joined = loss.joined_with(last)
+        if type(last) in loss.applies:
+            warnings.warn(
+                f"{loss!r} applies {type(last).__name__} itself, but the model ends in {last!r}; "
+                "leave that out, or take the loss that expects it",
+                UserWarning,
+                stacklevel=2,
+            )
         # What runs: the body into the joint form, or else the model into the loss.
-        self._body: Layer = model if joined is None or body is None else body
+        self._body: Layer = model if joined is None else body or _Input()
         self._head: Loss = loss if joined is None else joined
-        self._activation = None if joined is None else activation
-        self._watch: GradientWatch | None = None
-        self._latest: tuple[Array, Array, Array] | None = None  # x, target, output of the body
+        self._activation = None if joined is None else last
+        self._last = self._body.split_last()[1]
+        self._gradients: Gradients | None = None
+        # x, target, the output of the body, and what its last layer saved
+        self._latest: tuple[Array, Array, Array, object] | None = None
 
     def forward(self, x: Array, target: Array) -> float:
         """Return the loss of the model's prediction for `x`.
@@ -91,11 +114,18 @@ class Objective:
             if output is not None and self._activation is not None:
                 error.add_note(f"in the joint form of {self._activation!r} and {self.loss!r}")
             raise
-        if output is None or not math.isfinite(value):
-            where = explain_loss(self._body, x, target)
-            fallback = f"it arose in {self._head!r}, in the forward pass; every layer was finite"
-            self._refuse("the loss", where, fallback, cause)
-        self._latest = x, target, output
+        try:
+            finite = math.isfinite(value)
+        except TypeError:
+            raise TypeError(
+                f"{self._head!r}.forward must return a float, it returned {describe(value)}"
+            ) from None
+        if not finite or output is None:
+            where = explain_loss(self._body, self._head, x, target, self.steps)
+            if where is None and output is not None and not np.isfinite(output).all():
+                cause = None  # it is about this output, though it does not come up again
+            self._refuse("the loss", where, cause)
+        self._latest = x, target, output, self._last._saved
         return value
 
     def backward(self) -> None:
@@ -110,17 +140,33 @@ class Objective:
         """
         if self._latest is None:
             raise RuntimeError("Objective.backward needs a forward before it; call forward first")
+        _, _, output, saved = self._latest
+        if self._last._saved is not saved:
+            raise RuntimeError(
+                "Objective.backward differentiates Objective.forward, but the model ran another "
+                "forward since; do that after backward"
+            )
         cause = None
         try:
-            self._body.backward_parameters(self._head.backward())
+            dy = self._head.backward()
+            if self._gradients is None:  # now, for a layer may make its parameters in forward
+                self._check_derivative(dy, output)
+                self._gradients = Gradients(self._body.parameters())
+            self._body.backward_parameters(dy)
         except _NUMERICAL as error:
             cause = error
-        if self._watch is None:  # now, for a layer may make its parameters in forward
-            self._watch = GradientWatch(self._body.parameters())
-        if cause or not self._watch.finite():
-            where = explain_gradient(self._body, self._head, *self._latest[:2])
-            self._refuse("a gradient", where, "it arose in the backward pass", cause)
+        if cause or not (self._gradients and self._gradients.hand_over(self)):
+            self._refuse("a gradient", self.explain_gradient(), cause)
         self.steps += 1
+
+    def explain_gradient(self) -> str | None:
+        """Return where the first value of the latest backward that is not finite arose.
+
+        An optimizer asks it when it meets one; None if it cannot be found.
+        """
+        if self._latest is None:
+            return None
+        return explain_gradient(self._body, self._head, *self._latest[:2])
 
     @property
     def prediction(self) -> Array:
@@ -138,17 +184,21 @@ class Objective:
         output = self._latest[2]
         return output if self._activation is None else self._activation.forward(output)
 
-    def _refuse(
-        self, what: str, where: str | None, fallback: str, cause: Exception | None
-    ) -> NoReturn:
+    def _check_derivative(self, dy: Array, output: Array) -> None:
+        if not isinstance(dy, np.ndarray) or dy.shape != output.shape:
+            raise TypeError(
+                f"{self._head!r}.backward must return an array of the shape of the prediction, "
+                f"{output.shape}, it returned {describe(dy)}"
+            )
+
+    def _refuse(self, what: str, where: str | None, cause: Exception | None) -> NoReturn:
         """Raise the one error that says all; or NumPy's, where it was about something else."""
         if isinstance(cause, NonFiniteError):
             cause = None  # a loss that said less
         if cause is not None and where is None:
             raise cause
-        raise NonFiniteError(
-            f"{what} is not finite at step {self.steps}: {where or fallback}"
-        ) from cause
+        where = where or "where it arose did not show when the step was done again"
+        raise NonFiniteError(f"{what} is not finite at step {self.steps}: {where}") from cause
 
     def __call__(self, x: Array, target: Array) -> float:
         """Return ``forward(x, target)``."""

@@ -1,11 +1,31 @@
-"""The table of all layers: every public layer stands here with inputs that it accepts."""
+"""The table of all layers, losses and optimizers: every public one stands here.
 
-from collections.abc import Callable
+The layers and losses come with inputs that they accept.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from minifw import Array, Dense, Layer, Sequential, Sigmoid, Tanh
+from minifw import (
+    SGD,
+    Array,
+    BCELoss,
+    BCEWithLogitsLoss,
+    Concat,
+    Dense,
+    Layer,
+    Loss,
+    Optimizer,
+    Parameter,
+    Residual,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+
+BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -49,4 +69,49 @@ CASES = [
         ),
         (3,),
     ),
+    Case(
+        "Residual",
+        lambda dtype: Residual(Sequential(Dense(3, 3, rng=1, dtype=dtype), Tanh())),
+        (3,),
+    ),
+    Case("Residual, images", lambda _: Residual(Tanh()), (2, 3, 4)),
+    Case(
+        "Concat",
+        lambda dtype: Concat(
+            Dense(3, 2, rng=1, dtype=dtype),
+            Tanh(),
+            Sequential(Dense(3, 4, rng=2, dtype=dtype), Tanh(), Dense(4, 1, rng=3, dtype=dtype)),
+        ),
+        (3,),
+    ),
+    Case("Concat, one branch", lambda dtype: Concat(Dense(3, 2, rng=1, dtype=dtype)), (3,)),
+    Case("Concat, images", lambda _: Concat(Tanh(), Sigmoid()), (2, 3, 4)),
+    Case(
+        "Concat of Residual",
+        lambda dtype: Concat(
+            Residual(Sequential(Dense(2, 2, rng=1, dtype=dtype), Sigmoid())),
+            Residual(Concat(Dense(2, 1, rng=2, dtype=dtype), Dense(2, 1, rng=3, dtype=dtype))),
+        ),
+        (2,),
+    ),
 ]
+
+LAYER_CASES: dict[str, tuple[Layer, Array]] = {
+    case.name: (case.make(np.float64), case.x(BATCH)) for case in CASES
+}
+
+_logits = np.array([[0.3, -2.0], [1.5, 0.1], [-0.7, 4.0]])
+_labels = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+_probabilities = 1 / (1 + np.exp(-_logits))
+
+LOSS_CASES: dict[str, tuple[Loss, Array, Array]] = {
+    "BCELoss": (BCELoss(), _probabilities, _labels),
+    "BCELoss, soft targets": (BCELoss(), _probabilities, 0.1 + 0.8 * _labels),
+    "BCEWithLogitsLoss": (BCEWithLogitsLoss(), _logits, _labels),
+    "BCEWithLogitsLoss, soft targets": (BCEWithLogitsLoss(), _logits, 0.1 + 0.8 * _labels),
+}
+
+OPTIMIZER_CASES: dict[str, Callable[[Sequence[Parameter]], Optimizer]] = {
+    "SGD": lambda parameters: SGD(parameters, lr=0.1),
+    "SGD, lr 1.2": lambda parameters: SGD(parameters, lr=1.2),
+}

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from minifw import (
     SGD,
     Array,
+    BCELoss,
     BCEWithLogitsLoss,
     Dense,
+    HeNormal,
     Layer,
     Objective,
     Parameter,
@@ -164,6 +168,68 @@ def test_the_constructor_arguments_are_in_the_repr() -> None:
     assert repr(Dense(2, 4, dtype=np.float32)) == "Dense(2, 4, dtype=float32)"
     model = Sequential(Dense(2, 4), Tanh())
     assert repr(model) == "Sequential(Dense(2, 4), Tanh())"
+
+
+@pytest.mark.parametrize("make", [Tanh, Sigmoid, BCELoss, BCEWithLogitsLoss, HeNormal])
+def test_an_argument_that_nobody_takes_is_refused(make: Any) -> None:
+    with pytest.raises(TypeError, match=rf"{make.__name__} takes no arguments"):
+        make(5)
+    with pytest.raises(TypeError, match="takes no arguments"):
+        make(reduction="sum")
+
+
+def test_arguments_are_kept_as_they_were_at_the_call() -> None:
+    class Stack(Layer):
+        def __init__(self, sizes: list[int], layers: Iterable[Layer] = ()) -> None:
+            self.sizes, self.layers = list(sizes), list(layers)
+
+        def forward(self, x: Array) -> Array:
+            for layer in self.layers:
+                x = layer.forward(x)
+            return x
+
+        def backward(self, dy: Array) -> Array:
+            for layer in reversed(self.layers):
+                dy = layer.backward(dy)
+            return dy
+
+    sizes = [2, 3]
+    stack = Stack(sizes, (Tanh() for _ in range(2)))
+    sizes.append(7)
+    assert repr(stack) == "Stack([2, 3], <generator>)"
+    assert repr(copy.deepcopy(stack)) == repr(stack)
+    assert stack.output_shape((2,)) == (2,)
+    assert len(Sequential(Dense(2, 2), stack).named_layers()) == 4
+
+
+def test_a_local_function_among_the_arguments_does_not_hinder_a_pickle() -> None:
+    layer = Dense(2, 2, init=lambda shape, _rng: np.ones(shape))
+    for twin in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
+        assert repr(twin) == "Dense(2, 2, init=<lambda>)"
+        np.testing.assert_array_equal(twin.weight.value, np.ones((2, 2)))
+
+
+def test_a_layer_that_writes_into_its_input_is_found_at_composition() -> None:
+    class InPlace(Tanh):
+        def forward(self, x: Array) -> Array:
+            x *= 0.5
+            return super().forward(x)
+
+        def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+            return Layer.output_shape(self, input_shape)
+
+    with pytest.raises(ValueError, match="read-only"):
+        Sequential(Dense(2, 2), InPlace())
+
+
+def test_a_deque_of_layers_is_looked_into() -> None:
+    layer = Scale(2)
+    layer.inner = deque([Dense(2, 2), Tanh()])  # type: ignore[attr-defined]
+    assert [name for name, _ in layer.named_parameters()] == [
+        "scale",
+        "inner.0.weight",
+        "inner.0.bias",
+    ]
 
 
 def test_a_layer_is_abstract_until_both_methods_are_written() -> None:

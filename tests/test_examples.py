@@ -12,18 +12,33 @@ NOTES_COSTS = [0.693162, 0.258625, 0.239334, 0.230802, 0.225528, 0.221845, 0.219
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def run(script: str, *options: str, cwd: Path, prelude: str = "") -> str:
+def launch(
+    script: str, *options: str, cwd: Path, prelude: str = ""
+) -> subprocess.CompletedProcess[str]:
     code = f"{prelude}\nimport runpy, sys\nsys.argv = {[script, *options]!r}\n"
     code += f"runpy.run_path({str(EXAMPLES / script)!r}, run_name='__main__')"
-    result = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def run(script: str, *options: str, cwd: Path, prelude: str = "") -> str:
+    result = launch(script, *options, cwd=cwd, prelude=prelude)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def refusal(script: str, *options: str, cwd: Path, status: int) -> str:
+    """Return the last line of what a call that fails writes to stderr."""
+    result = launch(script, *options, cwd=cwd)
+    assert result.returncode == status, result.stdout
+    assert "Traceback" not in result.stderr
+    assert "Warning" not in result.stderr
+    return result.stderr.splitlines()[-1]
 
 
 def test_two_layer_network_prints_the_notes_costs(tmp_path: Path) -> None:
@@ -47,7 +62,50 @@ def test_options(tmp_path: Path) -> None:
 def test_without_matplotlib_it_says_how_to_get_the_picture(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['matplotlib'] = None"
     output = run("two_layer_network.py", "--iterations", "1", cwd=tmp_path, prelude=hidden)
-    assert 'pip install "minifw[plot]"' in output
+    assert "minifw[plot]" in output
+    assert "python -m pip install --editable '.[plot]'" in output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["flower.png", "pictures/flower.png", "no_suffix"])
+def test_the_picture_is_written_where_it_is_asked_for(tmp_path: Path, path: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    output = run("two_layer_network.py", "--iterations", "1", "--picture", path, cwd=tmp_path)
+    assert output.endswith(f"\nPicture: {path}\n")
+    assert (tmp_path / path).read_bytes().startswith(PNG_SIGNATURE)
+    assert not (tmp_path / "two_layer_network.png").exists()
+
+
+@pytest.mark.parametrize("path", ["missing/flower.png", "flower.unknown"])
+def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path: Path, path: str) -> None:
+    options = "--iterations", "1", "--picture", path
+    line = refusal("two_layer_network.py", *options, cwd=tmp_path, status=1)
+    assert line.startswith("The picture could not be written: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["hidden", "iterations", "picture"])
+def test_the_table_refuses_what_it_would_ignore(tmp_path: Path, option: str) -> None:
+    options = "--table", f"--{option}", "4"
+    line = refusal("two_layer_network.py", *options, cwd=tmp_path, status=2)
+    assert "error: --table " in line
+    assert line.endswith(f"leave out --{option}")
+
+
+@pytest.mark.parametrize("lr", ["0", "-1", "inf", "nan"])
+def test_a_learning_rate_that_is_none(tmp_path: Path, lr: str) -> None:
+    line = refusal("two_layer_network.py", f"--lr={lr}", cwd=tmp_path, status=2)
+    assert line.endswith("error: --lr must be finite and above 0")
+
+
+@pytest.mark.parametrize("table", [(), ("--table",)], ids=["one network", "the table"])
+def test_a_run_that_diverges_ends_in_one_sentence(tmp_path: Path, table: tuple[str, ...]) -> None:
+    options = "--lr", "1e308", *table
+    result = launch("two_layer_network.py", *options, cwd=tmp_path)
+    assert result.returncode == 1
+    sentence = r"Training diverged, try an --lr smaller than 1e\+308: the loss is not finite .*\n"
+    assert re.fullmatch(sentence, result.stderr)
+    assert "Accuracy" not in result.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -65,13 +123,33 @@ def test_perceptron(tmp_path: Path) -> None:
     clouds, flower = (float(p) for p in re.findall(r"Accuracy: ([\d.]+) %", output))
     assert clouds > 99
     assert flower < 60
+    assert re.search(r"^Accuracy: 4.* %\n\(Below 50 % is possible: ", output, re.MULTILINE)
+    number = r"[+-]\d\.\d{3}"
+    line = rf"^The line: {number} x1 {number} x2 {number} = 0$"
+    assert len(re.findall(line, output, re.MULTILINE)) == 2
+
+
+def test_the_perceptron_answers_to_options(tmp_path: Path) -> None:
+    assert run("perceptron.py", "--help", cwd=tmp_path).startswith("usage: perceptron.py")
+    line = refusal("perceptron.py", "--fast", cwd=tmp_path, status=2)
+    assert line.endswith("unrecognized arguments: --fast")
 
 
 def test_the_blocks_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
     text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
+    names: dict[str, object] = {}
+    outputs = []
     for block in blocks:
-        exec(block, {})  # noqa: S102 - our own README
-    (percent,) = re.findall(r"accuracy (\d+)%", capsys.readouterr().out)
-    assert 85 <= int(percent) <= 95
+        exec(block, names)  # noqa: S102 - our own README
+        outputs.append(capsys.readouterr().out)
+    assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [outputs[0]]
+    assert outputs[2].startswith("Scale(3): all ")
+
+
+def test_custom_layer(tmp_path: Path) -> None:
+    output = run("custom_layer.py", cwd=tmp_path)
+    assert output.startswith("Swish(3): all ")
+    assert "5 times too small: 5 is the batch size" in output
+    assert float(re.findall(r"accuracy ([\d.]+) %", output)[0]) > 95

@@ -88,9 +88,9 @@ def test_a_confidently_right_example_keeps_its_digits(logit: float, label: float
     sign = 2 * label - 1  # the right side
     cost = objective.forward(np.array([[sign * logit]]), np.array([[label]]))
     objective.backward()
-    assert cost == pytest.approx(math.log1p(math.exp(-logit)), rel=1e-14)
+    assert cost == pytest.approx(math.log1p(math.exp(-logit)), rel=1e-14, abs=0)
     assert model.parameters()[1].grad[0] == pytest.approx(
-        -sign * math.exp(-logit) / (1 + math.exp(-logit)), rel=1e-14
+        -sign * math.exp(-logit) / (1 + math.exp(-logit)), rel=1e-14, abs=0
     )
 
 
@@ -130,17 +130,26 @@ def test_apart_the_gradient_is_right_until_the_probability_rounds(
     assert model.parameters()[1].grad[0] == pytest.approx(sign, rel=1e-6)
 
 
-def test_it_joins_inside_a_nested_chain_but_not_a_bare_activation() -> None:
+def test_it_joins_inside_a_nested_chain_and_a_bare_activation() -> None:
     nested = Sequential(one_unit()[:1], Sequential(Tanh(), Sigmoid()))
     x, y = np.array([[1e6]]), np.array([[0.0]])
     assert Objective(nested, BCELoss()).forward(x, y) == pytest.approx(np.log(1 + math.e))
-    with pytest.warns(SaturationWarning):
-        Objective(Sigmoid(), BCELoss()).forward(x, y)
+    for bare in (Sigmoid(), Sequential(Sigmoid()), Sequential(Sequential(Sigmoid()))):
+        objective = Objective(bare, BCELoss())
+        assert objective.forward(x, y) == 1e6
+        objective.backward()
+        np.testing.assert_array_equal(objective.prediction, [[1.0]])
+
+
+def test_a_sigmoid_too_many_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="applies Sigmoid itself") as caught:
+        Objective(flower_network(), BCEWithLogitsLoss())
+    assert caught[0].filename == __file__
 
 
 def test_a_loss_that_declares_no_pair_is_left_as_it_is() -> None:
     x, y = batch()
-    model = flower_network()
+    model = flower_network()[:3]
     expected = BCEWithLogitsLoss().forward(model.forward(x), y)
     assert Objective(model, BCEWithLogitsLoss()).forward(x, y) == expected
 
@@ -367,16 +376,22 @@ def test_the_layer_the_pass_and_the_step_of_a_bad_backward(packed: bool) -> None
     explode = Explode()
     model = Sequential(Dense(2, 3, rng=0), explode, Dense(3, 1, rng=1), Sigmoid())
     objective = Objective(model, BCELoss())
-    if packed:
-        SGD(model.parameters(), lr=0.1)
+    optimizer = SGD(model.parameters(), lr=0.1) if packed else None
     x, y = batch()
     objective.forward(x, y)
     objective.backward()
+    if optimizer:
+        optimizer.step()
     explode.backward_bad = True
     objective.forward(x, y)
+    before = model.state_dict()
     message = r"at step 1: it arose in layer 1, Explode\(\), in the backward pass"
     with pytest.raises(NonFiniteError, match=message):
         objective.backward()
+        if optimizer:
+            optimizer.step()
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_a_parameter_that_diverged_is_named_with_the_step_before() -> None:
@@ -386,7 +401,7 @@ def test_a_parameter_that_diverged_is_named_with_the_step_before() -> None:
     objective.forward(x, y)
     objective.backward()
     model.parameters()[2].value[0, 1] = np.inf
-    message = r"parameter 2\.weight of layer 2, Dense\(4, 1, rng=1\), holds 1 NaN or infinite"
+    message = r"parameter 2\.weight of layer 2, Dense\(4, 1, rng=1\), holds 1 NaN or infinite.* lr"
     with pytest.raises(NonFiniteError, match=message):
         objective.forward(x, y)
 
@@ -436,16 +451,113 @@ def test_gradients_of_another_model_in_the_same_memory_do_not_matter() -> None:
     objective.backward()
 
 
-def test_a_gradient_spoilt_after_a_step_is_still_found_by_the_optimizer() -> None:
+@pytest.mark.parametrize("stepped", [True, False])
+def test_a_gradient_spoilt_after_backward_is_found_by_the_optimizer(stepped: bool) -> None:
     model = flower_network()
     objective = Objective(model, BCELoss())
     optimizer = SGD(model.parameters(), lr=0.1)
     objective.forward(*batch())
     objective.backward()
-    optimizer.step()
+    if stepped:
+        optimizer.step()
+    before = model.state_dict()
     model.parameters()[1].grad[0] = np.nan
     with pytest.raises(NonFiniteError, match="gradient of parameter 1"):
         optimizer.step()
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_parameters_that_no_optimizer_steps_are_looked_at_as_well() -> None:
+    explode = Explode()
+    model = Sequential(Dense(2, 3, rng=0), explode, Dense(3, 1, rng=1), Sigmoid())
+    SGD(model[2].parameters(), lr=0.1)
+    objective = Objective(model, BCELoss())
+    explode.backward_bad = True
+    objective.forward(*batch())
+    with pytest.raises(NonFiniteError, match=r"it arose in layer 1, Explode\(\)"):
+        objective.backward()
+
+
+def test_a_container_that_spoils_a_value_is_named() -> None:
+    class Wild(Layer):
+        def __init__(self) -> None:
+            self.inner = Dense(2, 2, rng=0)
+
+        def forward(self, x: Array) -> Array:
+            return self.inner.forward(x) * np.inf
+
+        def backward(self, dy: Array) -> Array:
+            return self.inner.backward(dy)
+
+    model = Sequential(Wild(), Dense(2, 1, rng=0))
+    with pytest.raises(NonFiniteError, match=r"it arose in layer 0, Wild\(\), in the forward"):
+        Objective(model, BCEWithLogitsLoss()).forward(*batch())
+
+
+def test_a_parameter_that_was_bad_from_the_start_is_named_without_a_step_before() -> None:
+    model = flower_network()
+    model.parameters()[0].value[0, 0] = np.nan
+    message = r"at step 0: parameter 0\.weight of layer 0, .* first at \(0, 0\)$"
+    with pytest.raises(NonFiniteError, match=message):
+        Objective(model, BCELoss()).forward(*batch())
+
+
+def test_what_a_random_layer_did_may_not_show_again() -> None:
+    class Lottery(Layer):
+        def __init__(self) -> None:
+            self.draws = 0
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> "Lottery":
+            return Lottery()
+
+        def forward(self, x: Array) -> Array:
+            self.draws += 1
+            return x * (np.inf if self.draws == 2 else 1.0)
+
+        def backward(self, dy: Array) -> Array:
+            return dy.copy()
+
+    objective = Objective(Sequential(Dense(2, 1, rng=0), Lottery()), BCEWithLogitsLoss())
+    objective.forward(*batch())
+    with pytest.raises(NonFiniteError, match="did not show when the step was done again"):
+        objective.forward(*batch())
+
+
+def test_another_forward_before_backward_is_refused() -> None:
+    model = flower_network()
+    objective = Objective(model, BCELoss())
+    x, y = batch()
+    objective.forward(x, y)
+    model.forward(x[::-1].copy())
+    with pytest.raises(RuntimeError, match="another forward since"):
+        objective.backward()
+    objective.forward(x, y)
+    assert objective.prediction.shape == y.shape
+    objective.backward()
+
+
+@pytest.mark.parametrize("value", [None, np.ones((6, 1)), "a"])
+def test_a_loss_that_returns_no_number_is_told_so(value: Any) -> None:
+    class Forgetful(BCEWithLogitsLoss):
+        def forward(self, prediction: Array, target: Array) -> float:
+            super().forward(prediction, target)
+            return value  # type: ignore[no-any-return]
+
+    with pytest.raises(TypeError, match=r"Forgetful\(\)\.forward must return a float"):
+        Objective(flower_network()[:3], Forgetful()).forward(*batch())
+
+
+@pytest.mark.parametrize("value", [None, np.ones((6,)), np.ones((6, 6))])
+def test_a_loss_that_returns_a_wrong_derivative_is_told_so(value: Any) -> None:
+    class Forgetful(BCEWithLogitsLoss):
+        def backward(self) -> Array:
+            return value  # type: ignore[no-any-return]
+
+    objective = Objective(flower_network()[:3], Forgetful())
+    objective.forward(*batch())
+    with pytest.raises(TypeError, match=r"Forgetful\(\)\.backward must return an array of the"):
+        objective.backward()
 
 
 # -- copies -----------------------------------------------------------------------------

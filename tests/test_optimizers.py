@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minifw import SGD, Array, Dense, NonFiniteError, Optimizer, Parameter, Tanh
+from minifw import SGD, Array, Dense, NonFiniteError, Optimizer, Parameter, Sequential, Tanh
 
 
 class Momentum(Optimizer):
@@ -95,6 +95,11 @@ def test_a_bad_learning_rate_is_refused_and_changes_nothing(
         ([Dense(2, 1)], TypeError, r"pass its \.parameters\(\)"),
         ([np.ones(2)], TypeError, "expects parameters, got a float64 array"),
         (None, TypeError, "expects parameters, got a NoneType"),
+        (Sequential(Dense(2, 1)), TypeError, r"got a Sequential; pass its \.parameters\(\)"),
+        (Dense(2, 1).parameters, TypeError, r"call it: model\.parameters\(\)"),
+        (Dense(2, 1).state_dict(), TypeError, r"got a dict; pass model\.parameters\(\)"),
+        (Dense(2, 1).named_parameters(), TypeError, r"a tuple; pass model\.parameters\(\)"),
+        (Parameter(np.ones(2)), TypeError, "put it in a list"),
         (Tanh().parameters(), ValueError, "at least one parameter"),
     ],
 )
@@ -192,3 +197,57 @@ def test_a_wrong_state_is_refused_and_changes_nothing(
 def test_an_optimizer_without_update_is_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Optimizer([parameter(1.0)], lr=0.1)  # type: ignore[abstract]
+
+
+def test_an_update_that_returns_its_result_in_place_of_changing_it_is_told_so() -> None:
+    class Functional(SGD):
+        def update(self, values: Array, grads: Array) -> None:
+            return values - self.lr * grads  # type: ignore[return-value]
+
+    p = parameter(1.0)
+    optimizer = Functional([p], lr=0.1)
+    with pytest.raises(TypeError, match=r"Functional\.update must change values in place"):
+        optimizer.step()
+
+
+def test_a_learning_rate_that_float32_cannot_hold_is_refused() -> None:
+    for lr in (1e39, 1e-60):
+        with pytest.raises(ValueError, match="a normal number of float32"):
+            SGD([parameter(1.0, dtype=np.float32)], lr=lr)
+
+
+def test_state_that_is_a_list_is_copied_and_state_made_at_the_first_update_is_loaded() -> None:
+    class History(SGD):
+        def __init__(self, parameters: Any, lr: float) -> None:
+            super().__init__(parameters, lr)
+            self.seen: list[float] = []
+            self.lazy: Array | None = None
+
+        def update(self, values: Array, grads: Array) -> None:
+            self.seen.append(float(grads[0]))
+            self.lazy = grads.copy() if self.lazy is None else self.lazy + grads
+            super().update(values, grads)
+
+    p, q = parameter(1.0), parameter(1.0)
+    first, second = History([p], lr=0.1), History([q], lr=0.1)
+    p.grad = np.ones(1)
+    first.step()
+    state = first.state_dict()
+    first.step()
+    assert state["seen"] == [1.0]
+    second.load_state_dict(state)
+    assert second.seen == [1.0]
+    assert second.lazy == [1.0]
+
+
+@pytest.mark.parametrize("velocity", [np.array(["a"]), np.array([1j])])
+def test_state_of_a_wrong_kind_changes_nothing(velocity: Any) -> None:
+    optimizer = Momentum([parameter(1.0)], lr=0.1)
+    state = {**optimizer.state_dict(), "lr": 0.7, "velocity": velocity}
+    with pytest.raises(ValueError, match="velocity is"):
+        optimizer.load_state_dict(state)
+    with pytest.raises(ValueError, match="steps is 'abc'"):
+        optimizer.load_state_dict({**optimizer.state_dict(), "lr": 0.7, "steps": "abc"})
+    with pytest.raises(TypeError, match="expects a dict, got a NoneType"):
+        optimizer.load_state_dict(None)  # type: ignore[arg-type]
+    assert optimizer.lr == 0.1

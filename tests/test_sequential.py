@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minifw import Array, Dense, Layer, Sequential, Sigmoid, Tanh
+from minifw import Array, Constant, Dense, Layer, Parameter, Sequential, Sigmoid, Tanh
 
 
 def four_layers() -> Sequential:
@@ -205,3 +205,57 @@ def test_split_last_takes_only_a_plain_chain_apart() -> None:
 
     doubled = Doubled(Dense(2, 2), Sigmoid())
     assert doubled.split_last() == (None, doubled)
+
+
+def test_a_subclass_may_hold_more_and_override_any_pass() -> None:
+    class Net(Sequential):
+        def __init__(self) -> None:
+            super().__init__(Dense(2, 2, rng=0), Sigmoid())
+            self.scale = Parameter(np.ones(2))
+            self.extra = [Dense(2, 2, rng=1)]
+
+        def backward_parameters(self, dy: Array) -> None:
+            super().backward_parameters(dy)
+
+    net = Net()
+    names = [name for name, _ in net.named_parameters()]
+    assert names == ["0.weight", "0.bias", "scale", "extra.0.weight", "extra.0.bias"]
+    assert net.split_last() == (None, net)
+
+
+def test_the_layer_of_an_error_is_found_by_identity() -> None:
+    class Alike(Tanh):
+        def __init__(self, fragile: bool = False) -> None:
+            self.fragile = fragile
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Alike)
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def forward(self, x: Array) -> Array:
+            if self.fragile:
+                raise ArithmeticError("broken")
+            return super().forward(x)
+
+    with pytest.raises(ArithmeticError, match="broken") as caught:
+        Sequential(Alike(), Alike(fragile=True)).forward(np.ones((1, 2)))
+    assert caught.value.__notes__ == ["in layer 1, Alike(fragile=True), of Sequential"]
+
+
+def test_a_forward_that_failed_halfway_is_not_differentiated() -> None:
+    class Picky(Tanh):
+        def forward(self, x: Array) -> Array:
+            if x.max() > 1:
+                raise ValueError("too large")
+            return super().forward(x)
+
+    model = Sequential(Dense(1, 1, init=Constant(1.0)), Picky())
+    model.forward(np.array([[0.5]]))
+    with pytest.raises(ValueError, match="too large"):
+        model.forward(np.array([[5.0]]))
+    for backward in (model.backward, model.backward_parameters):
+        with pytest.raises(RuntimeError, match="the latest one failed"):
+            backward(np.ones((1, 1)))
+    model.forward(np.array([[0.5]]))
+    model.backward(np.ones((1, 1)))

@@ -16,10 +16,12 @@ __all__ = [
     "check_array",
     "check_cotangent",
     "check_dtype",
+    "check_flag",
     "check_rng",
     "check_rows",
     "check_size",
     "describe",
+    "finite_number",
     "non_negative_number",
     "positive_number",
 ]
@@ -30,14 +32,20 @@ DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multi
 def describe(value: object) -> str:
     """Say in a few words what came: the dtype and shape of an array, the type of the rest."""
     if isinstance(value, np.ndarray):
-        return f"a {value.dtype} array of shape {value.shape}"
-    return f"a {type(value).__name__}"
+        return f"{_with_article(str(value.dtype))} array of shape {value.shape}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return _with_article(type(value).__name__)
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIO' else 'a'} {noun}"
 
 
 def check_array(owner: object, name: str, x: Array) -> None:
     """Raise unless `x` is a non-empty array of float32 or float64."""
     try:
-        if x.dtype in DTYPES and x.size:
+        if x.dtype in DTYPES and x.size and x.ndim:
             return
     except AttributeError:
         pass
@@ -98,13 +106,30 @@ def check_size(owner: str, name: str, value: int) -> int:
     return size
 
 
+def check_flag(owner: str, name: str, value: bool) -> bool:
+    """Return `value`, or raise unless it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{owner} expects {name} to be True or False, got {describe(value)}")
+    return bool(value)
+
+
 def _number(owner: str, name: str, value: float) -> float:
     if isinstance(value, bool | str | bytes):
         raise TypeError(f"{owner} expects {name} to be a number, got {value!r}")
     try:
         return float(value)
+    except OverflowError:  # of a whole number
+        return math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{owner} expects {name} to be a number, got {value!r}") from None
+
+
+def finite_number(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is finite."""
+    number = _number(owner, name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{owner} expects {name} to be finite, got {value!r}")
+    return number
 
 
 def positive_number(owner: str, name: str, value: float) -> float:
@@ -140,8 +165,10 @@ def check_rng(owner: str, rng: object) -> Generator:
     if rng is None:
         return np.random.default_rng()
     if isinstance(rng, bool) or not hasattr(rng, "__index__"):
+        legacy = isinstance(rng, np.random.RandomState)
         raise TypeError(
             f"{owner} expects rng to be a numpy.random.Generator, an int or None, got {rng!r}"
+            f"{'; use np.random.default_rng(seed)' if legacy else ''}"
         )
     seed = operator.index(rng)
     if seed < 0:

@@ -2,6 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from minifw._core.typing import Array, Shape
 
 __all__ = ["Layer"]
 
-_NOT_MEMBERS = frozenset({"_arguments", "_saved"})  # what the traits keep for themselves
+_NOT_MEMBERS = frozenset({"_arguments", "_saved"})  # what RemembersArguments and so on keep
 
 
 class Layer(RemembersArguments, SavesForBackward, ABC):
@@ -25,6 +26,10 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     takes dL/dy, returns dL/dx, and overwrites the ``grad`` of each parameter.
     Nothing accumulates. A layer writes only into arrays that it made in this
     very call and into its own gradients. ``super().__init__()`` is not needed.
+
+    Parameters and nested layers are found in attributes, and in lists, tuples
+    and dicts there. They are made in the constructor, or in the first forward. A
+    layer saves one forward at a time, so it is used once in each forward.
 
     Attributes
     ----------
@@ -93,8 +98,10 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         """
         probe = copy.deepcopy(self).eval()
         dtype = next((p.dtype for p in probe.parameters()), np.dtype(np.float64))
+        x = np.zeros((1, *input_shape), dtype)
+        x.flags.writeable = False  # a layer that writes into its input is found out at once
         with np.errstate(all="ignore"):  # zeros say nothing about the values
-            y = probe(np.zeros((1, *input_shape), dtype))
+            y = probe(x)
         shape: Shape = y.shape[1:]
         return shape
 
@@ -171,6 +178,10 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         TypeError
             If a value does not hold real numbers; nothing is changed.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}.load_state_dict expects a dict, got {describe(state)}"
+            )
         parameters = dict(self.named_parameters())
         faults = [f"{name} is missing" for name in parameters if name not in state]
         faults += [f"{name} is unexpected" for name in state if name not in parameters]
@@ -193,7 +204,7 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:
     if isinstance(value, Parameter | Layer):
         yield name, value
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | deque):
         for index, item in enumerate(value):
             yield from _unpacked(layer, f"{name}.{index}", item)
     elif isinstance(value, dict):

@@ -9,8 +9,8 @@ a few NumPy calls on two vectors, whatever the number of layers.
 import math
 import warnings
 import weakref
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +20,27 @@ from minifw._core.checks import DTYPES, describe
 from minifw._core.errors import StaleArrayWarning
 from minifw._core.typing import Array, DType, Shape
 
-__all__ = ["GradientWatch", "Memory", "Parameter", "ParameterVector"]
+__all__ = ["Author", "Gradients", "Memory", "Parameter", "ParameterVector"]
+
+
+class Author(Protocol):
+    """Who wrote gradients, and can say where a bad one arose."""
+
+    def explain_gradient(self) -> str | None:
+        """Return where, or None if it cannot be found."""
 
 
 class Memory:
     """One vector of values and one of gradients, in which parameters live."""
 
-    __slots__ = ("grads", "intact", "shared", "values", "verified")
+    __slots__ = ("author", "grads", "intact", "shared", "values")
 
     def __init__(self, size: int, dtype: DType) -> None:
         self.values: Array = np.zeros(size, dtype)
         self.grads: Array = np.zeros(size, dtype)
         self.intact = True  # until a parameter moves out
         self.shared = False  # until a ParameterVector looks at it
-        self.verified = False  # until an Objective finds all gradients finite; up to the next step
+        self.author: Author | None = None  # of the gradients, until the next step
 
 
 class Parameter:
@@ -68,10 +75,18 @@ class Parameter:
 
     __slots__ = ("__weakref__", "_memory", "_start", "grad", "value")
 
-    value: Array
-    grad: Array
     _memory: Memory
     _start: int
+    if TYPE_CHECKING:  # read as an array, assigned from what makes one
+
+        @property
+        def value(self) -> Array: ...
+        @value.setter
+        def value(self, new: npt.ArrayLike) -> None: ...
+        @property
+        def grad(self) -> Array: ...
+        @grad.setter
+        def grad(self, new: npt.ArrayLike) -> None: ...
 
     def __init__(self, value: npt.ArrayLike) -> None:
         array = np.asarray(value)
@@ -193,11 +208,11 @@ class ParameterVector:
             start += parameter.size
         held = [array for array in (ref() for ref in left) if array is not None]
         for array in held:
-            array.flags.writeable = False  # to write into it is now an error
+            array.flags.writeable = False  # to write into it is an error from now on
         if held:
             warnings.warn(
                 f"{self.owner} moved its parameters into one vector: an array taken from .value "
-                "or .grad before is now read-only and no longer follows; take it again",
+                "or .grad before no longer follows, and is read-only; take it again",
                 StaleArrayWarning,
                 stacklevel=5,  # the line that builds the optimizer
             )
@@ -230,52 +245,53 @@ class ParameterVector:
         return ParameterVector, (self.owner, self.parameters)
 
 
-class GradientWatch:
-    """Tells whether the gradients of some parameters are finite.
+class Gradients:
+    """The gradients of some parameters, on their way from an Objective to the optimizers.
 
-    Where an optimizer has packed them all into one memory that is one product
-    of a vector with itself, whatever their number.
+    Whoever steps looks at all gradients at once, so they are not looked at
+    twice: the author of the gradients is left with them, to be asked where a bad
+    one arose. Gradients that no optimizer steps are looked at here.
     """
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         self._parameters = tuple(parameters)
-        self._memory: Memory | None = None
+        self._memories: tuple[Memory, ...] = ()
+        self._own: tuple[Parameter, ...] = self._parameters  # those that no optimizer steps
 
-    def finite(self) -> bool:
-        """Return whether every gradient is finite."""
-        memory = self._memory
-        if memory is None or not memory.intact:
-            memory = self._memory = self._common_memory()
-        if memory is not None and finite_vector(memory.grads):
-            memory.verified = True
+    def hand_over(self, author: "Author") -> bool:
+        """Leave the author with the gradients; return whether those of no optimizer are finite."""
+        changed = bool(self._own)  # an optimizer may have taken them since
+        for memory in self._memories:
+            memory.author = author
+            changed = changed or not memory.intact
+        if not changed:
             return True
-        # A memory may hold gradients of another model as well.
-        return all(finite_vector(p.grad.ravel()) for p in self._parameters)
+        self._look()
+        for memory in self._memories:
+            memory.author = author
+        return all(finite_vector(p.grad.ravel()) for p in self._own)
 
-    def _common_memory(self) -> Memory | None:
-        """Return the one memory of all parameters, if an optimizer has made one.
-
-        A memory that is still a parameter's own is not held: whoever moves the
-        parameter out of it looks for holders, and warns them.
-        """
-        memories = {id(p._memory): p._memory for p in self._parameters if p._memory.shared}
-        if len(memories) != 1 or not all(p._memory.shared for p in self._parameters):
-            return None
-        return next(iter(memories.values()))
+    def _look(self) -> None:
+        shared = [p._memory for p in self._parameters if p._memory.shared]
+        self._memories = tuple({id(memory): memory for memory in shared}.values())
+        self._own = tuple(p for p in self._parameters if not p._memory.shared)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return GradientWatch, (self._parameters,)
+        return Gradients, (self._parameters,)
 
 
 def _checked(owner: str, parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
-    if not isinstance(parameters, Iterable):
-        hint = "; pass its .parameters()" if hasattr(parameters, "parameters") else ""
-        raise TypeError(f"{owner} expects parameters, got {describe(parameters)}{hint}")
+    one_thing = isinstance(parameters, Mapping) or hasattr(parameters, "parameters")
+    if one_thing or not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{owner} expects parameters, got {describe(parameters)}{_fix(parameters)}"
+        )
     found = tuple(parameters)
     for parameter in found:
         if not isinstance(parameter, Parameter):
-            hint = "; pass its .parameters()" if hasattr(parameter, "parameters") else ""
-            raise TypeError(f"{owner} expects parameters, got {describe(parameter)}{hint}")
+            raise TypeError(
+                f"{owner} expects parameters, got {describe(parameter)}{_fix(parameter)}"
+            )
     if not found:
         raise ValueError(f"{owner} expects at least one parameter, got none")
     if len({id(p) for p in found}) < len(found):
@@ -287,6 +303,17 @@ def _checked(owner: str, parameters: Iterable[Parameter]) -> tuple[Parameter, ..
             "build the layers with the same dtype, or an optimizer for each"
         )
     return found
+
+
+def _fix(wrong: object) -> str:
+    """Return how to mend what was passed in the place of parameters."""
+    if isinstance(wrong, Parameter):
+        return " alone; put it in a list"
+    if hasattr(wrong, "parameters"):
+        return "; pass its .parameters()"
+    if callable(wrong):
+        return "; call it: model.parameters()"
+    return "; pass model.parameters()"
 
 
 def _move(parameter: Parameter, memory: Memory, start: int) -> list["weakref.ref[Array]"]:

@@ -1,6 +1,8 @@
 """Two small abilities that layers and losses share: a repr, and a memory for backward."""
 
-from typing import Any, Self
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -19,8 +21,10 @@ class RemembersArguments:
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__} takes no arguments")  # as Python says by itself
         self = super().__new__(cls)
-        self._arguments = (args, kwargs)
+        self._arguments = (_kept(args), _kept(kwargs))
         return self
 
     def __repr__(self) -> str:
@@ -28,6 +32,39 @@ class RemembersArguments:
         shown = [_show(value) for value in args]
         shown += [f"{name}={_show(value)}" for name, value in kwargs.items()]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what no pickle can hold: functions without a name in a module."""
+        state = cast("dict[str, Any]", super().__getstate__())
+        return {**state, "_arguments": _picklable(self._arguments)}
+
+
+class _Shown:
+    """Stands for an argument that cannot be kept: it has its repr, and no more."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _kept(value: Any) -> Any:
+    """Return an argument as it is now: containers are copied, an iterator will be used up."""
+    if type(value) in (list, tuple):
+        return type(value)(_kept(item) for item in value)
+    if type(value) is dict:
+        return {key: _kept(item) for key, item in value.items()}
+    return _Shown(f"<{type(value).__name__}>") if isinstance(value, Iterator) else value
+
+
+def _picklable(value: Any) -> Any:
+    if type(value) in (list, tuple):
+        return type(value)(_picklable(item) for item in value)
+    if type(value) is dict:
+        return {key: _picklable(item) for key, item in value.items()}
+    local = isinstance(value, FunctionType) and "<" in value.__qualname__
+    return _Shown(_show(value)) if local else value
 
 
 def _show(value: object) -> str:
@@ -38,10 +75,8 @@ def _show(value: object) -> str:
         return str(value)  # "Generator(PCG64)", where the repr adds an address
     if isinstance(value, np.dtype):
         return str(value)
-    if isinstance(value, type):
+    if isinstance(value, type | FunctionType):
         return value.__name__
-    if callable(value) and not isinstance(value, RemembersArguments):
-        return getattr(value, "__name__", repr(value))
     return repr(value)
 
 
@@ -52,10 +87,10 @@ class SavesForBackward:
     pickles leave the saved arrays behind.
     """
 
-    _saved: tuple[Array, ...] | None = None
+    _saved: tuple[np.ndarray[Any, Any], ...] | None = None
 
-    def save(self, *arrays: Array) -> None:
-        """Keep what ``backward`` will need of this ``forward``."""
+    def save(self, *arrays: np.ndarray[Any, Any]) -> None:
+        """Keep what ``backward`` will need of this ``forward``; masks and indices, too."""
         self._saved = arrays
 
     def saved(self) -> tuple[Array, ...]:
@@ -71,4 +106,4 @@ class SavesForBackward:
         return self._saved
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_saved"}
+        return {n: value for n, value in vars(self).items() if not n.startswith("_saved")}

@@ -41,7 +41,7 @@ class Tanh(_Elementwise):
         check_cotangent(self, dy, y.shape, y.dtype)
         dx = y * y  # the shape of x
         dx *= dy
-        return np.subtract(dy, dx, out=dx)
+        return np.subtract(dy, dx, dx)
 
 
 class Sigmoid(_Elementwise):

@@ -6,9 +6,11 @@ from minifw._core.arrays import ones
 from minifw._core.checks import (
     check_cotangent,
     check_dtype,
+    check_flag,
     check_rng,
     check_rows,
     check_size,
+    describe,
 )
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
@@ -75,8 +77,10 @@ class Dense(Layer):
         self.out_features = check_size("Dense", "out_features", out_features)
         shape = (self.out_features, self.in_features)
         numbers = check_dtype("Dense", dtype)
-        self.weight = Parameter(_drawn(init or GlorotUniform(), shape, numbers, rng))
-        self.bias = Parameter(np.zeros(self.out_features, numbers)) if bias else None
+        start = GlorotUniform() if init is None else init
+        self.weight = Parameter(_drawn(start, shape, numbers, rng))
+        with_bias = check_flag("Dense", "bias", bias)
+        self.bias = Parameter(np.zeros(self.out_features, numbers)) if with_bias else None
         # NumPy adds an array without axes several times faster than one of shape (1, 1).
         self._column: Shape = (self.out_features, 1) if self.out_features > 1 else ()
 
@@ -86,12 +90,12 @@ class Dense(Layer):
         return (self.in_features,)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return `input_shape` with its last entry replaced by out_features."""
-        if not input_shape or input_shape[-1] != self.in_features:
+        """Return (out_features,)."""
+        if input_shape != self.input_shape:
             raise ValueError(
                 f"{self!r} expects examples of shape {self.input_shape}, got {input_shape}"
             )
-        return (*input_shape[:-1], self.out_features)
+        return (self.out_features,)
 
     def forward(self, x: Array) -> Array:
         """Return y = x W' + b."""
@@ -133,12 +137,17 @@ class Dense(Layer):
 
 
 def _drawn(init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:
-    if not callable(init):
+    if isinstance(init, type) or not callable(init):
+        fix = "to set a weight of your own, assign to layer.weight.value"
+        if isinstance(init, type):
+            fix = f"write {init.__name__}()"
         raise TypeError(
-            f"Dense expects init to be callable with a shape and a generator, got {init!r}; "
-            "to set a weight of your own, assign to layer.weight.value"
+            f"Dense expects init to be callable with a shape and a generator, got "
+            f"{describe(init)}; {fix}"
         )
     weight = np.asarray(init(shape, check_rng("Dense", rng)))
     if weight.shape != shape:
         raise ValueError(f"Dense expects {init!r} to return the shape {shape}, got {weight.shape}")
+    if weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():
+        raise ValueError(f"Dense expects {init!r} to return finite numbers")
     return weight.astype(dtype)

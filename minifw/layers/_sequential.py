@@ -1,13 +1,16 @@
 """The chain of layers."""
 
 from collections.abc import Iterator
-from typing import overload
+from typing import Any, NoReturn, overload
 
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
 from minifw._core.typing import Array, Shape
+from minifw.layers._composition import add_place, check_dtypes, check_layers
 
 __all__ = ["Sequential"]
+
+_PASSES = ("forward", "backward", "backward_parameters")
 
 
 class Sequential(Layer):
@@ -53,9 +56,10 @@ Tanh(), gives (4,)
     def __init__(self, *layers: Layer) -> None:
         self._layers = layers
         self._backward_order: tuple[tuple[Layer, ...], Layer] | None = None
-        _check_layers(layers)
-        _check_dtypes(layers)
+        check_layers("Sequential", layers)
+        check_dtypes("Sequential", layers)
         self._input_shape = _check_shapes(layers)
+        self._failed = False  # whether the latest forward stopped halfway
 
     @property
     def input_shape(self) -> Shape | None:
@@ -77,12 +81,16 @@ Tanh(), gives (4,)
                 if x is None:
                     layer.returned("forward", x)
         except Exception as error:
+            self._failed = self._failed or layer is not self._layers[0]
             self._add_place(error, layer)
             raise
+        self._failed = False
         return x
 
     def backward(self, dy: Array) -> Array:
         """Return dL/dx, and set the gradients of all parameters."""
+        if self._failed:
+            self._refuse_mixture()
         layer = self._layers[-1]
         try:
             for layer in reversed(self._layers):
@@ -96,6 +104,8 @@ Tanh(), gives (4,)
 
     def backward_parameters(self, dy: Array) -> None:
         """Set the gradients; stop at the first layer that has any, without its dL/dx."""
+        if self._failed:
+            self._refuse_mixture()
         if self._backward_order is None:
             self._backward_order = self._find_backward_order()
         later, layer = self._backward_order
@@ -111,6 +121,12 @@ Tanh(), gives (4,)
             self._add_place(error, layer)
             raise
 
+    def _refuse_mixture(self) -> NoReturn:
+        raise RuntimeError(
+            "Sequential.backward needs a whole forward before it: the latest one failed, and its "
+            "layers are at different inputs; call forward first"
+        )
+
     def _find_backward_order(self) -> tuple[tuple[Layer, ...], Layer]:
         """Return the layers that need a whole backward, last first, and the first trained one.
 
@@ -121,7 +137,8 @@ Tanh(), gives (4,)
         return self._layers[:first:-1], self._layers[first]
 
     def _add_place(self, error: Exception, layer: Layer) -> None:
-        error.add_note(f"in layer {self._layers.index(layer)}, {layer!r}, of Sequential")
+        index = next(i for i, one in enumerate(self._layers) if one is layer)
+        add_place(error, f"layer {index}", layer, "Sequential")
 
     def split_last(self) -> tuple[Layer | None, Layer]:
         """Return all but the last layer, or None, and the last, be it inside a Sequential.
@@ -129,7 +146,7 @@ Tanh(), gives (4,)
         A subclass that does something else in its forward or backward is not taken apart.
         """
         own = type(self)
-        if own.forward is not Sequential.forward or own.backward is not Sequential.backward:
+        if any(getattr(own, name) is not getattr(Sequential, name) for name in _PASSES):
             return None, self
         head = self._layers[:-1]
         before, last = self._layers[-1].split_last()
@@ -140,6 +157,7 @@ Tanh(), gives (4,)
     def _members(self) -> Iterator[tuple[str, Parameter | Layer]]:
         for index, layer in enumerate(self._layers):
             yield str(index), layer
+        yield from super()._members()  # what a subclass holds besides; the same is listed once
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -148,49 +166,13 @@ Tanh(), gives (4,)
         return iter(self._layers)
 
     @overload
-    def __getitem__(self, index: int) -> Layer: ...
+    def __getitem__(self, index: int) -> Any: ...  # for a layer's own attributes
     @overload
     def __getitem__(self, index: slice) -> "Sequential": ...
-    def __getitem__(self, index: int | slice) -> Layer:
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return Sequential(*self._layers[index])
         return self._layers[index]
-
-
-def _check_layers(layers: tuple[Layer, ...]) -> None:
-    if not layers:
-        raise ValueError("Sequential expects at least one layer, got none")
-    seen: dict[int, str] = {}  # the name of every layer and parameter by its identity
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            hint = ""
-            if isinstance(layer, type):
-                hint = f"; write {layer.__name__}(...)"
-            elif isinstance(layer, list | tuple):
-                hint = "; write Sequential(*layers)"
-            raise TypeError(f"Sequential expects layers, got {layer!r} at index {index}{hint}")
-        inside = [(f"{index}.{name}", found) for name, found in layer._walk()]
-        for name, found in [(str(index), layer), *inside]:
-            if id(found) in seen:
-                why = "backward overwrites a gradient, so give each layer a parameter of its own"
-                if isinstance(found, Layer):
-                    why = "a layer saves one forward at a time, so make a second one"
-                raise ValueError(
-                    f"Sequential: {seen[id(found)]} and {name} are the same {found!r}; {why}"
-                )
-            seen[id(found)] = name
-
-
-def _check_dtypes(layers: tuple[Layer, ...]) -> None:
-    found: tuple[int, Layer, Parameter] | None = None
-    for index, layer in enumerate(layers):
-        for parameter in layer.parameters()[:1]:
-            if found and found[2].dtype != parameter.dtype:
-                raise TypeError(
-                    f"Sequential: layer {found[0]}, {found[1]!r}, computes in {found[2].dtype}, "
-                    f"but layer {index}, {layer!r}, in {parameter.dtype}; give both one dtype"
-                )
-            found = index, layer, parameter
 
 
 def _check_shapes(layers: tuple[Layer, ...]) -> Shape | None:
@@ -203,6 +185,8 @@ def _check_shapes(layers: tuple[Layer, ...]) -> Shape | None:
         if shape is None:
             continue
         before = f"layer {index - 1}, {layers[index - 1]!r}, gives {shape}"
+        if index == 0:
+            before = f"its own input_shape says, {shape}"
         if wanted is not None and wanted != shape:
             raise ValueError(
                 f"Sequential: layer {index}, {layer!r}, expects examples of shape {wanted}, "

@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._core.arrays import HALF, MINUS_ONE, ONE, ones
+from minifw._core.arrays import HALF, LONG, MINUS_ONE, ONE, ones
 from minifw._core.errors import SaturationWarning
+from minifw._core.layer import Layer
 from minifw._core.typing import Array
 from minifw.layers import Sigmoid
 from minifw.losses._loss import Joins, Loss
@@ -47,45 +48,56 @@ class BCEWithLogitsLoss(Loss):
     (1000.0, array([[1.]]))
     """
 
-    # Of the latest target: its bytes, t - 1/2, and 1/n and n ones in its dtype.
-    _content = b""
-    _centre: Array = HALF[np.dtype(np.float64)]
-    _scale: Array
-    _ones: Array
+    applies: ClassVar[tuple[type[Layer], ...]] = (Sigmoid,)
+
+    _saved_targets: "_Targets | None" = None  # the latest
 
     def forward(self, prediction: Array, target: Array) -> float:
         """Return the mean of w z + log(1 + e), in nats."""
         self.check(prediction, target)
+        t = self._saved_targets
         # For the same targets again, as of a full batch, look at them only once.
-        if target.shape != self._centre.shape or target.tobytes() != self._content:
-            self._look_at(target)
+        if t is None or target.tobytes() != t.content or target.shape != t.centre.shape:
+            t = self._saved_targets = _Targets(self, target)
         z = prediction
         dtype = z.dtype
         w = np.copysign(HALF[dtype], z)  # all arrays here have the shape of z
-        w -= self._centre
+        w -= t.centre
+        if t.rest is not None:
+            w -= t.rest
         e = np.copysign(z, MINUS_ONE[dtype])  # -|z|
-        np.exp(e, out=e)
-        self.save(z, w, e)
-        total = w.ravel().dot(z.ravel()) + np.log1p(e).ravel().dot(self._ones)
-        return self.finite(float(total) / z.size)
+        np.exp(e, e)
+        if z.size < LONG:
+            total = float(w.ravel().dot(z.ravel()) + np.log1p(e).ravel().dot(t.ones))
+        else:  # in float64: many float32 numbers add up to fewer digits than they have
+            total = float(np.sum(w * z, dtype=np.float64) + np.sum(np.log1p(e), dtype=np.float64))
+        value = self.finite(total / z.size)
+        self.save(z, w, e, t.scale)
+        return value
 
     def backward(self) -> Array:
         """Return (w - sign(z) e / (1 + e)) / n."""
-        z, w, e = self.saved()
+        z, w, e, scale = self.saved()
         dz = e + ONE[z.dtype]
-        np.divide(e, dz, out=dz)  # s(-|z|)
-        np.copysign(dz, z, out=dz)
-        np.subtract(w, dz, out=dz)
-        dz *= self._scale
+        np.divide(e, dz, dz)  # s(-|z|)
+        np.copysign(dz, z, dz)
+        np.subtract(w, dz, dz)
+        dz *= scale
         return dz
 
-    def _look_at(self, target: Array) -> None:
-        """Check the targets, and keep what every step needs of them."""
-        centre = target - HALF[target.dtype]
-        _check_target(self, centre)
-        self._content, self._centre = target.tobytes(), centre
-        self._scale = np.array(1 / centre.size, centre.dtype)
-        self._ones = ones(centre.size, centre.dtype)
+
+class _Targets:
+    """Targets that were checked, and what every step needs of them."""
+
+    def __init__(self, loss: Loss, target: Array) -> None:
+        _check_target(loss, target)
+        half, size, dtype = HALF[target.dtype], target.size, target.dtype
+        self.content = target.tobytes()
+        self.centre = target - half  # t - 1/2, rounded where t is below 1/4
+        rest = target - (self.centre + half)  # what was rounded off, exactly
+        self.rest = rest if rest.any() else None
+        self.scale = np.array(1 / size, dtype)
+        self.ones = ones(size if size < LONG else 0, dtype)
 
 
 class BCELoss(Loss):
@@ -127,12 +139,11 @@ class BCELoss(Loss):
     def forward(self, prediction: Array, target: Array) -> float:
         """Return -mean(t log p + (1 - t) log(1 - p)), in nats."""
         self.check(prediction, target)
-        _check_target(self, target - 0.5)
+        _check_target(self, target)
         _check_probability(self, prediction)
         limits = np.finfo(prediction.dtype)
         p = np.maximum(prediction, limits.tiny)  # all have the shape of prediction
         q = np.maximum(1 - prediction, limits.epsneg)  # 1 - p
-        self.save(p, q, target)
         low, high = prediction < limits.tiny, prediction == 1
         hidden = int(np.sum(low & (target > 0) | high & (target < 1)))
         if hidden:
@@ -145,7 +156,9 @@ class BCELoss(Loss):
             )
         # log(1 - p) by log1p, which keeps the digits of a small p
         log_q = np.log1p(-np.minimum(prediction, 1 - limits.epsneg))
-        return self.finite(-float(np.mean(target * np.log(p) + (1 - target) * log_q)))
+        value = self.finite(0.0 - float(np.mean(target * np.log(p) + (1 - target) * log_q)))
+        self.save(p, q, target)
+        return value
 
     def backward(self) -> Array:
         """Return ((1 - t) / (1 - p) - t / p) / n."""
@@ -153,13 +166,12 @@ class BCELoss(Loss):
         return ((1 - target) / q - target / p) / target.size
 
 
-def _check_target(loss: Loss, c: Array) -> None:
-    """Raise unless every target t = c + 1/2 is in [0, 1]; a NaN is not."""
-    distance = np.abs(c)
-    worst = distance.argmax()  # of a NaN, if there is one; quicker than max
-    if not distance.item(worst) <= 0.5:
+def _check_target(loss: Loss, target: Array) -> None:
+    """Raise unless every target is in [0, 1]; a NaN is not."""
+    if not (target.min() >= 0 and target.max() <= 1):
+        worst = np.abs(target - 0.5).argmax()  # of a NaN, if there is one
         raise ValueError(
-            f"{loss!r} expects every target to be in [0, 1], got {c.item(worst) + 0.5}"
+            f"{loss!r} expects every target to be in [0, 1], got {target.item(worst)}"
         )
 
 

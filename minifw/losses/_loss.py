@@ -34,6 +34,9 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         and the activation, and returns the loss that takes the activation's
         *input* as its prediction. `Objective` asks for it. Subclasses do not
         inherit it: what they change, the joint form would not know.
+    applies : class attribute, a tuple of activation classes
+        Those that the loss applies itself. `Objective` warns if the model has
+        applied one already.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
     """
 
     joins: ClassVar[Joins] = MappingProxyType({})
+    applies: ClassVar[tuple[type[Layer], ...]] = ()
 
     @abstractmethod
     def forward(self, prediction: Array, target: Array) -> float:
@@ -75,13 +79,21 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         """Return the joint form of `activation` and this loss, or None if none is declared."""
         declared: Joins = vars(type(self)).get("joins", {})
         join = declared.get(type(activation))
-        return None if join is None else join(self, activation)
+        if join is None:
+            return None
+        joined: object = join(self, activation)
+        if isinstance(joined, Loss):
+            return joined
+        raise TypeError(
+            f"{type(self).__name__}.joins: the function for {type(activation).__name__} must "
+            f"return a loss, it returned {joined!r}"
+        )
 
     def check(self, prediction: Array, target: Array) -> None:
         """Raise unless both are non-empty float arrays of one shape and one dtype."""
         try:
             same = prediction.shape == target.shape and prediction.dtype == target.dtype
-            if same and prediction.dtype in DTYPES and prediction.size:
+            if same and prediction.dtype in DTYPES and prediction.size and prediction.ndim:
                 return
         except AttributeError:  # not an array
             pass
@@ -93,8 +105,10 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
             )
         if target.shape != prediction.shape:
             fix = ""
-            if target.size == prediction.size:
+            if target.squeeze().shape == prediction.squeeze().shape:  # but for axes of length 1
                 fix = f"; use target.reshape({prediction.shape})"
+            elif target.T.shape == prediction.shape:
+                fix = "; one example per row: target.T"
             raise ValueError(
                 f"{self!r} expects target in the shape of prediction, {prediction.shape}, "
                 f"got {target.shape}{fix}"

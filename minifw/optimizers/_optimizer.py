@@ -1,5 +1,6 @@
 """The contract of an optimizer."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minifw._core.arrays import finite_vector
-from minifw._core.checks import positive_number
+from minifw._core.checks import describe, positive_number
 from minifw._core.errors import NonFiniteError
-from minifw._core.parameter import Parameter, ParameterVector
+from minifw._core.parameter import Author, Parameter, ParameterVector
 from minifw._core.typing import Array
 
 __all__ = ["Optimizer"]
@@ -86,11 +87,14 @@ class Optimizer(ABC):
         memory = vector.memory
         if not memory.intact:
             memory = vector.follow()
-        if memory.verified:  # an Objective has just looked
-            memory.verified = False
-        else:
-            self._refuse_non_finite()
-        self.update(vector.values, vector.grads)
+        author, memory.author = memory.author, None
+        if not finite_vector(vector.grads):
+            self._refuse(author)
+        result: object = self.update(vector.values, vector.grads)
+        if result is not None:
+            raise TypeError(
+                f"{type(self).__name__}.update must change values in place and return nothing"
+            )
         self.steps += 1
 
     @property
@@ -100,8 +104,13 @@ class Optimizer(ABC):
 
     @lr.setter
     def lr(self, value: float) -> None:
-        self._lr = positive_number(type(self).__name__, "lr", value)
-        self._rate = np.array(self._lr, self._vector.values.dtype)
+        name, dtype = type(self).__name__, self._vector.values.dtype
+        lr = positive_number(name, "lr", value)
+        limits = np.finfo(dtype)
+        if not float(limits.tiny) <= lr <= float(limits.max):
+            raise ValueError(f"{name} expects lr to be a normal number of {dtype}, got {value!r}")
+        self._lr = lr
+        self._rate = np.array(lr, dtype)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -115,47 +124,60 @@ class Optimizer(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of lr, steps and the other public attributes."""
         state = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        copies = {
-            name: value.copy() if isinstance(value, np.ndarray) else value
-            for name, value in state.items()
-        }
-        return {"lr": self._lr, **copies}
+        return {"lr": self._lr, **copy.deepcopy(state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned.
 
         Raises
         ------
-        ValueError
-            If a name is missing or unexpected or a shape differs; nothing is changed.
+        ValueError, TypeError
+            If a name is missing or unexpected, or a value is of another shape
+            or kind; all faults are named, and nothing is changed.
         """
+        name = type(self).__name__
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{name}.load_state_dict expects a dict, got {describe(state)}")
         own = self.state_dict()
-        faults = [f"{name} is missing" for name in own if name not in state]
-        faults += [f"{name} is unexpected" for name in state if name not in own]
-        for name in own.keys() & state.keys():
-            if np.shape(state[name]) != np.shape(own[name]):
-                shapes = f"{np.shape(state[name])}, not {np.shape(own[name])}"
-                faults.append(f"{name} has shape {shapes}")
+        faults = [f"{key} is missing" for key in own if key not in state]
+        faults += [f"{key} is unexpected" for key in state if key not in own]
+        for key in own.keys() & state.keys():
+            faults += _difference(key, own[key], state[key])
         if faults:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(faults)}")
-        self.lr = state["lr"]
-        for name in own.keys() - {"lr"}:
-            if isinstance(own[name], np.ndarray):
-                getattr(self, name)[...] = state[name]
+            raise ValueError(f"{name}.load_state_dict: {'; '.join(sorted(faults))}")
+        self.lr = state["lr"]  # raises before anything else is changed
+        for key in own.keys() - {"lr"}:
+            if isinstance(own[key], np.ndarray):
+                getattr(self, key)[...] = state[key]
             else:
-                setattr(self, name, state[name])
+                setattr(self, key, copy.deepcopy(state[key]))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self._lr})"
 
-    def _refuse_non_finite(self) -> None:
-        if finite_vector(self._vector.grads):
-            return
+    def _refuse(self, author: Author | None) -> None:
+        """Raise the error of a gradient that is not finite, and say where that arose."""
         for index, parameter in enumerate(self.parameters):
             bad = int(np.sum(~np.isfinite(parameter.grad)))
             if bad:
+                where = author.explain_gradient() if author is not None else None
                 raise NonFiniteError(
                     f"{type(self).__name__}: the gradient of parameter {index}, of shape "
                     f"{parameter.shape}, is not finite in {bad} of {parameter.size} elements at "
-                    f"step {self.steps}; nothing was changed"
+                    f"step {self.steps}{f': {where}' if where else ''}; nothing was changed"
                 )
+
+
+def _difference(key: str, own: object, new: object) -> list[str]:
+    """Say how a value of a state differs in kind from one's own."""
+    if own is None or new is None:  # made at the first update
+        return []
+    if isinstance(own, np.ndarray):
+        array = np.asarray(new)
+        if array.shape != own.shape:
+            return [f"{key} has shape {array.shape}, not {own.shape}"]
+        if not np.can_cast(array.dtype, own.dtype, "same_kind"):
+            return [f"{key} is {describe(array)}, not {describe(own)}"]
+    elif isinstance(own, int | float) != isinstance(new, int | float):
+        return [f"{key} is {new!r}, not like {own!r}"]
+    return []

@@ -1,6 +1,6 @@
 """What ``import minifw`` costs beyond ``import numpy``.
 
-    python tests/benchmarks/import_time.py
+    .venv/bin/python tests/benchmarks/import_time.py
 
 Whole processes of both kinds take turns; what counts is the median of the
 differences, turn by turn.

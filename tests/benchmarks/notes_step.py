@@ -1,6 +1,6 @@
 """A training step of the notes' network: minifw against the notes' own functions.
 
-    python tests/benchmarks/notes_step.py
+    .venv/bin/python tests/benchmarks/notes_step.py
 
 Both train the 2-4-1 network on the 400 points of the flower, full batch, in
 float64, from the same weights, and compute the cost of every step. They take

@@ -1,0 +1,262 @@
+"""What went wrong with a gradient: it is compared with the faults that people make.
+
+Each explanation is a function of the faulty gradient that returns a sentence,
+or None where it does not fit. They are asked in turn, the more telling first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._core.typing import Array
+from minifw.testing._compare import constant_factor, factor_sentence, looks_like_float32
+from minifw.testing._gradients import INPUT, Situation, analytic, numeric
+from minifw.testing._numeric import Slopes, mismatches
+
+__all__ = ["Fault", "explain"]
+
+DIGITS = 1e-4  # a gradient that is this near, relative to the largest, is right but imprecise
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A gradient that is wrong, and how it came about.
+
+    Attributes
+    ----------
+    situation : Situation
+        Where the layer was differentiated.
+    name : str
+        What with respect to: the input, or a parameter.
+    found : array
+        What the layer gave.
+    true : Slopes
+        What the differences give.
+    earlier : array or None
+        The input of the forward before.
+    """
+
+    situation: Situation
+    name: str
+    found: Array
+    true: Slopes
+    earlier: Array | None
+
+    @property
+    def wrong(self) -> npt.NDArray[np.bool_]:
+        """Where it is wrong."""
+        return mismatches(self.found, self.true)
+
+    @property
+    def asked(self) -> npt.NDArray[np.bool_]:
+        """Where the differences were taken."""
+        return np.asarray(~np.isnan(self.true.value))
+
+    def fits(self, other: Slopes | Array) -> bool:
+        """Whether it is the right gradient of something else."""
+        if isinstance(other, np.ndarray):
+            other = replace(self.true, value=other, low=other, high=other)
+        return not mismatches(self.found, other).any()
+
+    def fits_at(self, situation: Situation) -> bool:
+        """Whether it is the right gradient in another situation."""
+        return self.fits(numeric(situation, self.name))
+
+
+def explain(fault: Fault) -> str:
+    """Return what went wrong, or "" where nothing known fits."""
+    with np.errstate(all="ignore"):
+        for explanation in EXPLANATIONS:
+            sentence = explanation(fault)
+            if sentence:
+                return sentence
+    return ""
+
+
+def _not_written(f: Fault) -> str | None:
+    if not np.isnan(f.found).any():
+        return None
+    if f.name == INPUT:
+        return "it holds NaN"
+    again = analytic(f.situation, earlier=f.earlier, fill=0.0)[f.name]
+    if np.isnan(again).any():
+        return "it holds NaN"
+    if not mismatches(again, f.true).any():
+        return "backward adds to the gradient that was there: overwrite it (= in place of +=)"
+    filled = analytic(f.situation, earlier=f.earlier, fill=7.0)[f.name]
+    if (filled == 7.0).all():
+        return "backward never sets it"
+    return "backward sets only a part of it" if (filled == 7.0).any() else None
+
+
+def _zero(f: Fault) -> str | None:
+    return "it is zero everywhere" if not f.found[f.asked].any() else None
+
+
+def _factor(f: Fault) -> str | None:
+    factor = constant_factor(f.found, f.true)
+    if factor is None or abs(factor - 1) < DIGITS:
+        return None
+    x = f.situation.x
+    sizes = {"the batch size": len(x), "the number of features": x.shape[-1]}
+    y = f.situation.dy
+    if y.shape[-1] != x.shape[-1]:
+        sizes["the number of outputs"] = y.shape[-1]
+    if len(y):
+        sizes["the number of elements of a batch"] = y.size
+    return factor_sentence(factor, sizes)
+
+
+def _ignores_dy(f: Fault) -> str | None:
+    ones = np.ones_like(f.situation.dy)
+    if f.fits_at(replace(f.situation, dy=ones)):
+        return "dy is ignored: it is the gradient for a dy of ones"
+    if f.name == INPUT and f.found.shape == f.situation.dy.shape and f.fits(f.situation.dy):
+        return "dy is passed on as it came: the layer's own derivative is missing"
+    return None
+
+
+def _stale(f: Fault) -> str | None:
+    if len(f.situation.x) == 1:  # of few numbers, two inputs may have the same derivatives
+        return None
+    if f.earlier is not None and f.fits_at(replace(f.situation, x=f.earlier)):
+        return "it belongs to an earlier forward: backward must differentiate the latest"
+    return None
+
+
+def _other_mode(f: Fault) -> str | None:
+    mode, other = ("train", "eval") if f.situation.training else ("eval", "train")
+    if f.fits_at(replace(f.situation, training=not f.situation.training)):
+        return f"it is the gradient of {other} mode, in {mode} mode"
+    return None
+
+
+def _transposed(f: Fault) -> str | None:
+    square = f.found.ndim == 2 and f.found.shape[0] == f.found.shape[1]
+    if square and f.fits(f.true.value.T):
+        return "it is transposed"
+    for name, parameter in f.situation.layer().named_parameters():
+        shape = parameter.shape
+        other_square = name != f.name and len(shape) == 2 and shape[0] == shape[1]
+        if other_square and f.fits_at(replace(f.situation, transposed=name)):
+            return f"{name} is transposed in it"
+    return None
+
+
+def _diagonal(f: Fault) -> str | None:
+    """Fit dy times the diagonal of the Jacobian, found with a dy of one output at a time."""
+    dy = f.situation.dy
+    if f.name != INPUT or f.found.shape != dy.shape or f.found.size > np.iinfo(np.int8).max:
+        return None
+    diagonal = np.zeros_like(dy)
+    features = dy.shape[-1]
+    for j in range(features):
+        one = np.zeros_like(dy)
+        one[..., j] = dy[..., j]
+        diagonal[..., j] = numeric(replace(f.situation, dy=one), INPUT).value[..., j]
+    if f.fits(diagonal):
+        return (
+            "it is dy times the diagonal of the Jacobian: the derivatives of each output with "
+            "respect to the other inputs are missing"
+        )
+    return None
+
+
+def _constant_statistics(f: Fault) -> str | None:
+    """Fit dy times a factor for each feature, or each row: a mean or a variance held constant."""
+    dy = f.situation.dy
+    if f.name != INPUT or f.found.shape != dy.shape or len(dy) == 1:
+        return None
+    ratio = f.found / dy
+    for axis, of in ((0, "the batch"), (-1, "the features")):
+        if dy.shape[axis] > 1 and np.allclose(ratio, ratio.mean(axis=axis, keepdims=True)):
+            return (
+                f"it is dy times a factor that is the same all over {of}: the derivatives through "
+                f"what is computed from {of} (a mean, a variance, a sum) are missing"
+            )
+    return None
+
+
+def _updated(f: Fault) -> str | None:
+    """Fit a dx that was computed after backward had changed a parameter."""
+    layer = f.situation.layer()
+    layer.forward(f.situation.x.copy())
+    before = layer.state_dict()
+    layer.backward(f.situation.dy.copy())
+    after = layer.state_dict()
+    changed = [name for name in after if not np.array_equal(after[name], before[name])]
+    if changed:
+        return f"backward changes the parameter {changed[0]}: that is the optimizer's business"
+    return None
+
+
+def _rows(f: Fault) -> str | None:
+    """Fit a sum over the batch of which only one row, or the mean, was taken."""
+    if f.name == INPUT:
+        wrong = f.wrong.reshape(len(f.found), -1).any(axis=1)
+        (right,) = np.nonzero(~wrong)
+        return f"only row {right[0]} is right" if right.size == 1 and wrong.size > 2 else None
+    for row in (0, len(f.situation.dy) - 1):
+        one = np.zeros_like(f.situation.dy)
+        one[row] = f.situation.dy[row]
+        if f.fits_at(replace(f.situation, dy=one)):
+            return f"it is of row {row} alone: the sum over the batch is missing"
+    return None
+
+
+def _missing_path(f: Fault) -> str | None:
+    dy = f.situation.dy
+    if f.name != INPUT or dy.shape != f.found.shape:
+        return None
+    if f.fits(f.true.value - dy):
+        return "dy itself is missing in it: the path around, of y = x + ..., was left out"
+    if f.fits(f.true.value + dy):
+        return "dy is in it once too often"
+    return None
+
+
+def _where(f: Fault) -> str | None:
+    """Fit a gradient that is right on one side of a value of x, or of |x|, and wrong beyond."""
+    x, wrong = f.situation.x, f.wrong
+    if f.name != INPUT or x.shape != wrong.shape:
+        return None
+    for name, t in (("x", x), ("|x|", np.abs(x))):
+        good, bad = t[f.asked & ~wrong], t[wrong]
+        if not good.size or not bad.size:
+            continue
+        for sign, word, low, high in ((">", "above", bad, good), ("<", "below", good, bad)):
+            if low.max() < high.min():
+                edge = (low.max() + high.min()) / 2
+                if name == "x" and low.max() <= 0 <= high.min():
+                    return f"it is right only where x {sign} 0"
+                return f"it is right only where {name} is {word} {edge:.2g} or so"
+    return None
+
+
+def _precision(f: Fault) -> str | None:
+    scale = np.abs(f.true.value[f.asked]).max()
+    if np.abs(f.found - f.true.value)[f.asked].max() < DIGITS * scale:
+        digits = -np.log10(np.abs(f.found - f.true.value)[f.asked].max() / scale)
+        hidden = ", as of float32" if looks_like_float32(f.found) or digits > 5 else ""
+        return f"it has {digits:.0f} digits only: a lower precision{hidden} is hidden inside"
+    return None
+
+
+EXPLANATIONS: tuple[Callable[[Fault], str | None], ...] = (
+    _not_written,
+    _zero,
+    _updated,
+    _stale,
+    _other_mode,
+    _factor,
+    _ignores_dy,
+    _transposed,
+    _rows,
+    _missing_path,
+    _diagonal,
+    _where,
+    _constant_statistics,
+    _precision,
+)

@@ -1,0 +1,456 @@
+"""The verdicts on a loss."""
+
+import copy
+import inspect
+import math
+import pickle
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minifw._core.checks import describe
+from minifw._core.errors import NonFiniteError
+from minifw._core.typing import Array
+from minifw.losses import Loss
+from minifw.testing._compare import importable, layouts, looks_like_float32, quietly
+from minifw.testing._loss_explain import loss_fault
+from minifw.testing._loss_extremes import extremes
+from minifw.testing._loss_subject import BATCH, LossSubject, Pair, close, near, run
+from minifw.testing._report import Failure, NotApplicable, Report, judge
+
+__all__ = ["LOSS_CHECKS", "check_loss", "loss_subject"]
+
+WEIGHT_NAMES = ("weight", "weights", "sample_weight")
+
+INSIDE = (1e-2, 1 - 1e-2)  # probabilities that have most of their digits in float32, too
+FLOAT32_ROUNDING = 1e-3  # what float32 may differ by from float64, where 1 - p cancels a little
+
+
+def check_loss(loss: Loss, prediction: Array, target: Any, *, seed: int = 0) -> Report:
+    """Check everything that the contract of a loss asks, and say what is wrong.
+
+    Parameters
+    ----------
+    loss : Loss
+        It is copied, and left as it is.
+    prediction : array of float64 or float32
+        A batch of predictions that it accepts, one row per example. The checks
+        draw others like it: of the same signs, and within the same range.
+    target : array
+        Their targets. Numbers of floating point in the shape of the prediction
+        are cast with it; others, such as integer labels, are left as they are.
+    seed : int, default 0
+        Of everything random in the checks.
+
+    Returns
+    -------
+    Report
+        Prints as a table of named verdicts.
+
+    Raises
+    ------
+    CheckError
+        If a verdict failed. It is an AssertionError, and its `report` holds all
+        verdicts: all failures at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Loss
+    >>> from minifw.testing import CheckError
+    >>> from minifw.testing._loss import check_loss
+    >>> class SquaredError(Loss):
+    ...     def forward(self, prediction, target):
+    ...         self.check(prediction, target)
+    ...         error = prediction - target
+    ...         self.save(error)
+    ...         return float(np.mean(error**2))
+    ...     def backward(self):
+    ...         (error,) = self.saved()
+    ...         return 2 * error
+    >>> p, t = np.random.default_rng(0).standard_normal((2, 7, 1))
+    >>> try:
+    ...     check_loss(SquaredError(), p, t)
+    ... except CheckError as error:
+    ...     print(error.report.failures[0].message)  # doctest: +ELLIPSIS
+    gradient[..., 0] is ..., differences give ...; 5 of 5 elements are wrong: it is 5 times ...
+    """
+    subject = loss_subject(loss, prediction, target, seed)
+    try:
+        for _, check in LOSS_CHECKS[:1]:
+            check(subject)
+    except Exception:  # noqa: BLE001 - the verdict tells it; all others would repeat it
+        return judge(repr(loss), LOSS_CHECKS[:1], subject)
+    return judge(repr(loss), LOSS_CHECKS, subject)
+
+
+def loss_subject(loss: Loss, prediction: Array, target: Any, seed: int = 0) -> "LossSubject":
+    """Return what the checks take, or raise if it is no loss or no batch."""
+    if not isinstance(loss, Loss):
+        hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
+        raise TypeError(f"check_loss expects a loss, got {describe(loss)}{hint}")
+    array = isinstance(prediction, np.ndarray) and prediction.dtype.kind == "f"
+    if not array or prediction.ndim < 1 or not prediction.size:
+        raise TypeError(
+            "check_loss expects prediction to be a batch of floating-point numbers, got "
+            f"{describe(prediction)}"
+        )
+    if not isinstance(target, np.ndarray) or target.shape[:1] != prediction.shape[:1]:
+        raise TypeError(
+            f"check_loss expects target to be an array of {len(prediction)} rows, as prediction, "
+            f"got {describe(target)}"
+        )
+    return LossSubject(loss, prediction, target, seed)
+
+
+# -- results ---------------------------------------------------------------------------
+
+
+def _answers(s: LossSubject) -> None:
+    loss, (prediction, target) = s.twin(), s.given()
+    value = loss.forward(prediction, target)
+    if type(value) is not float:
+        raise Failure(f"forward must return a Python float, it returned {value!r}: use float(...)")
+    if not math.isfinite(value):
+        raise Failure(f"forward returned {value} for the prediction that was given")
+    gradient = loss.backward()
+    if not isinstance(gradient, np.ndarray):
+        raise Failure(f"backward must return an array, it returned {gradient!r}")
+    if gradient.shape != prediction.shape:
+        raise Failure(
+            f"backward must return a gradient in the shape of the prediction, {prediction.shape}, "
+            f"it returned {gradient.shape}"
+        )
+
+
+def _dtype_kept(s: LossSubject) -> None:
+    for dtype in (np.float64, np.float32):
+        _, gradient = run(s.twin(), s.given(dtype))
+        if gradient.dtype != dtype:
+            raise Failure(
+                f"the gradient of a {np.dtype(dtype)} prediction must be {np.dtype(dtype)}, "
+                f"it is {gradient.dtype}"
+            )
+
+
+def _float32_near(s: LossSubject) -> None:
+    prediction, target = s.draw(draw=1)
+    if s.bounded:
+        prediction = prediction.clip(*INSIDE)
+    pair = s.cast(prediction, target, np.float32)
+    value, gradient = run(s.twin(), pair)
+    if type(value) is not float:
+        raise Failure(f"forward must return a Python float in float32, too, it returned {value!r}")
+    true, slope = run(s.twin(), s.cast(*pair, np.float64))
+    if not math.isclose(value, true, rel_tol=FLOAT32_ROUNDING, abs_tol=FLOAT32_ROUNDING):
+        raise Failure(f"the loss is {value:.9g} in float32 and {true:.9g} in float64")
+    if not near(gradient, slope, FLOAT32_ROUNDING):
+        raise Failure("the gradient in float32 is far from the one in float64")
+
+
+def _precise(s: LossSubject) -> None:
+    pair = s.draw(draw=1)
+    value, gradient = run(s.twin(), pair)
+    for name, array in (("loss", np.array([value])), ("gradient", gradient)):
+        if looks_like_float32(array):
+            raise Failure(
+                f"the {name} of a float64 prediction went through float32: it has 7 digits"
+            )
+    if loss_fault(s, pair).noisy:
+        raise Failure(
+            "the loss of a float64 prediction is computed in a lower precision, such as float32: "
+            "it has too few digits for its differences"
+        )
+
+
+# -- the gradient ----------------------------------------------------------------------
+
+
+def _points(s: LossSubject) -> list[Pair]:
+    return [s.draw(draw=1), s.given(), s.draw(BATCH - 2, draw=2)]
+
+
+def _gradient(s: LossSubject) -> None:
+    for pair in _points(s):
+        _held_against_differences(s, pair)
+
+
+def _batch_of_one(s: LossSubject) -> None:
+    _right_elsewhere(s)
+    for draw in range(3):
+        _held_against_differences(s, s.draw(1, draw=draw))
+
+
+def _right_elsewhere(s: LossSubject) -> None:
+    """Stop if the gradient is wrong for any batch: to say so once is enough."""
+    if loss_fault(s, s.draw(draw=1)).wrong.any():
+        raise NotApplicable("the gradient is wrong for an ordinary batch")
+
+
+def _held_against_differences(
+    s: LossSubject, pair: Pair, weights: dict[str, Array] | None = None
+) -> None:
+    fault = loss_fault(s, pair, weights)
+    if fault.wrong.any():
+        raise Failure(fault.sentence())
+
+
+# -- order of calls --------------------------------------------------------------------
+
+
+def _deterministic(s: LossSubject) -> None:
+    loss = s.twin()
+    first, again, other = run(loss, s.given()), run(loss, s.given()), run(s.twin(), s.given())
+    for value, gradient in (again, other):
+        if value != first[0] or not np.array_equal(gradient, first[1], equal_nan=True):
+            raise Failure("the same prediction and target give another loss or gradient each time")
+
+
+def _writes_nothing(s: LossSubject) -> None:
+    loss, pair, kept = s.twin(), s.draw(draw=3), s.draw(draw=3)
+    for method in ("forward", "backward"):
+        result = loss.forward(*pair) if method == "forward" else loss.backward()
+        for name, array, before in zip(("prediction", "target"), pair, kept, strict=True):
+            if not np.array_equal(array, before):
+                raise Failure(f"{method} writes into the {name}")
+            if isinstance(result, np.ndarray) and np.shares_memory(result, array):
+                raise Failure(f"backward returns the memory of the {name}")
+    handed_out = np.asarray(result)
+    before = handed_out.copy()
+    run(loss, s.draw(draw=4))
+    if not np.array_equal(handed_out, before, equal_nan=True):
+        raise Failure("a later forward and backward write into a gradient handed out earlier")
+
+
+def _latest_forward(s: LossSubject) -> None:
+    first, second = s.draw(draw=5), s.draw(BATCH - 2, draw=6)
+    _second_of(s, first, second, "of another batch size")
+    _second_of(s, first, s.draw(draw=7), "with other values")
+    loss, buffers, later = s.twin(), s.draw(draw=5), s.draw(draw=7)
+    loss.forward(*buffers)
+    for buffer, values in zip(buffers, later, strict=True):
+        buffer[...] = values
+    found = loss.forward(*buffers), loss.backward()
+    true = run(s.twin(), later)
+    if not (close(found[0], true[0]) and near(found[1], true[1])):
+        raise Failure(
+            "after the arrays of the first forward were overwritten, the second gives "
+            "something else than a fresh loss: something was kept that belongs to their old values"
+        )
+
+
+def _second_of(s: LossSubject, first: Pair, second: Pair, how: str) -> None:
+    loss = s.twin()
+    _, stale = run(loss, first)
+    value, found = run(loss, second)
+    expected, true = run(s.twin(), second)
+    if not close(value, expected):
+        raise Failure(f"the second of two forwards, {how}, returned {value}, a fresh {expected}")
+    if near(found, true):
+        return
+    old = found.shape == stale.shape and near(found, stale)
+    reason = ": it is stale, it belongs to the first forward" if old else ""
+    raise Failure(f"the gradient of the second of two forwards, {how}, is wrong{reason}")
+
+
+def _backward_twice(s: LossSubject) -> None:
+    loss = s.twin()
+    _, first = run(loss, s.draw(draw=8))
+    kept = first.copy()
+    second = loss.backward()
+    if not np.array_equal(first, kept, equal_nan=True):
+        raise Failure("a second backward writes into the gradient that the first handed out")
+    if not near(second, kept):
+        raise Failure("a second backward after one forward returns another gradient")
+
+
+def _backward_first(s: LossSubject) -> None:
+    try:
+        args, kwargs = s.loss._arguments
+        loss = type(s.loss)(*copy.deepcopy(args), **copy.deepcopy(kwargs))
+    except Exception as error:  # noqa: BLE001 - the constructor is not in question here
+        raise NotApplicable(f"it cannot be built anew: {error}") from None
+    try:
+        result = loss.backward()
+    except RuntimeError:
+        return
+    except Exception as error:  # noqa: BLE001 - as any error is a finding
+        raise Failure(
+            f"backward before forward must raise RuntimeError, it raised {type(error).__name__}: "
+            "take what forward saved from self.saved()"
+        ) from None
+    raise Failure(f"backward before forward must raise RuntimeError, it returned {result!r}")
+
+
+# -- arguments -------------------------------------------------------------------------
+
+
+def _layouts(s: LossSubject) -> None:
+    prediction, target = s.given()
+    value, gradient = run(s.twin(), (prediction, target))
+    targets = layouts(target)
+    for name, array in layouts(prediction).items():
+        try:
+            loss = s.twin()
+            other, slope = loss.forward(array, targets[name]), loss.backward()
+        except Exception as error:  # noqa: BLE001 - as any error is a finding
+            raise Failure(f"a {name} prediction raised {type(error).__name__}: {error}") from None
+        if not close(other, value):
+            raise Failure(f"a {name} prediction changes the loss from {value} to {other}")
+        if not near(slope, gradient):
+            raise Failure(f"a {name} prediction changes the gradient")
+
+
+def _refuses_shapes(s: LossSubject) -> None:
+    prediction, target = s.draw(draw=9)
+    pairs = {}
+    if s.alike:
+        pairs["a target with one axis more"] = prediction, target[..., np.newaxis]
+        if prediction.ndim > 1:
+            pairs["a target with one axis less"] = prediction, target[..., 0]
+            pairs["a prediction with one axis less"] = prediction[..., 0], target
+        if prediction.ndim > 1 and prediction.shape[-1] > 1:
+            pairs["a target of one column"] = prediction, target[..., :1]
+    pairs["fewer rows of the target"] = prediction, target[:-1]
+    pairs["one row of the target"] = prediction, target[:1]
+    for name, (p, t) in pairs.items():
+        shapes = f"{name}, {p.shape} against {t.shape},"
+        try:
+            value = s.twin().forward(p.copy(), t.copy())
+        except ValueError as error:
+            if isinstance(error, NonFiniteError):
+                raise Failure(f"{shapes} is broadcast: {error}") from None
+            continue
+        except Exception as error:  # noqa: BLE001 - as any error is a finding
+            raise Failure(
+                f"{shapes} must raise ValueError, it raised {type(error).__name__}: {error}"
+            ) from None
+        raise Failure(
+            f"{shapes} must raise ValueError, it was broadcast to a loss of {value}"
+            + (": call self.check(prediction, target)" if s.alike else "")
+        )
+
+
+def _weights(s: LossSubject) -> None:
+    names = list(inspect.signature(s.loss.forward).parameters)[2:3]
+    if not names or names[0] not in WEIGHT_NAMES:
+        raise NotApplicable("forward takes no weights")
+    name, pair = names[0], s.draw(draw=10)
+    weights = _accepted_weights(s, name, pair)
+    _held_against_differences(s, pair, {name: weights})
+    plain, slope = run(s.twin(), pair)
+    ones, same = run(s.twin(), pair, **{name: np.ones_like(weights)})
+    if not (close(plain, ones) and near(same, slope)):
+        raise Failure(f"with {name} of ones the loss is {ones}, without them {plain}")
+    weights[0] = 0.0
+    _, gradient = run(s.twin(), pair, **{name: weights})
+    if gradient[0].any():
+        raise Failure(f"a row whose {name} is 0 has a gradient all the same")
+
+
+def _accepted_weights(s: LossSubject, name: str, pair: Pair) -> Array:
+    """Return random weights in the shape that the loss takes: per element, or per row."""
+    prediction, target = pair
+    rows = len(prediction)
+    for shape in (prediction.shape, target.shape, (rows,), (rows, 1)):
+        weights = s.rng(11).uniform(0.5, 1.5, shape)
+        try:
+            s.twin().forward(prediction, target, **{name: weights})
+        except (ValueError, TypeError):
+            continue
+        return weights
+    raise Failure(f"forward accepts {name} neither per element nor per row")
+
+
+# -- extremes --------------------------------------------------------------------------
+
+
+def _finite(s: LossSubject) -> None:
+    met = list(extremes(s))
+    for name, _, outcome in met:
+        if outcome.fault:
+            raise Failure(f"with {name}, {outcome.fault}")
+    if not met:
+        raise NotApplicable("every extreme is out of its domain")
+
+
+def _exact_at_extremes(s: LossSubject) -> None:
+    _right_elsewhere(s)
+    met = [case for case in extremes(s) if not (case[2].fault or case[2].saturated)]
+    for name, pair, _ in met:
+        fault = loss_fault(s, pair)
+        if fault.wrong.any():
+            raise Failure(f"with {name}, {fault.sentence(clamps=True)}")
+    if not met:
+        raise NotApplicable("every extreme is out of its domain")
+
+
+def _not_silent(s: LossSubject) -> None:
+    prediction, target = s.draw(draw=12)
+    prediction[0, ...] = np.nan
+    try:
+        value = s.twin().forward(prediction, target)
+    except (ValueError, FloatingPointError):
+        return
+    if math.isfinite(value):
+        raise Failure(f"a NaN among the predictions passes silently: the loss is {value}")
+
+
+# -- copies ----------------------------------------------------------------------------
+
+
+def _deepcopy(s: LossSubject) -> None:
+    loss, pair = s.twin(), s.draw(draw=13)
+    expected = run(loss, pair)
+    twin = copy.deepcopy(loss)
+    _same("a deepcopy", twin, pair, expected)
+    run(twin, s.draw(draw=14))
+    if not np.array_equal(loss.backward(), expected[1], equal_nan=True):
+        raise Failure("a forward of its deepcopy changes the gradient of the loss")
+
+
+def _pickle(s: LossSubject) -> None:
+    if not importable(s.loss):
+        raise NotApplicable("its class is not defined at the top level of a module")
+    loss, pair = s.twin(), s.draw(draw=13)
+    expected = run(loss, pair)
+    try:
+        twin = pickle.loads(pickle.dumps(loss))  # noqa: S301 - made on the same line
+    except Exception as error:  # noqa: BLE001 - as any error is a finding
+        raise Failure(f"it cannot be pickled: {error}") from None
+    _same("what comes out of a pickle", twin, pair, expected)
+
+
+def _same(name: str, loss: Loss, pair: Pair, expected: tuple[float, Array]) -> None:
+    value, gradient = run(loss, pair)
+    if value != expected[0] or not np.array_equal(gradient, expected[1], equal_nan=True):
+        raise Failure(f"{name} gives the loss {value} and not {expected[0]}, or another gradient")
+
+
+Check: TypeAlias = Callable[[LossSubject], None]
+
+LOSS_CHECKS: tuple[tuple[str, Check], ...] = tuple(
+    (name, quietly(check))
+    for name, check in (
+        ("a finite float, and a gradient of the right shape", _answers),
+        ("the gradient is the derivative of the loss", _gradient),
+        ("the same for a batch of one", _batch_of_one),
+        ("dtype is kept", _dtype_kept),
+        ("float32 is near float64", _float32_near),
+        ("no lower precision inside", _precise),
+        ("finite at extremes", _finite),
+        ("the gradient at extremes", _exact_at_extremes),
+        ("a NaN is not silent", _not_silent),
+        ("refuses other shapes", _refuses_shapes),
+        ("memory layouts", _layouts),
+        ("writes into nothing", _writes_nothing),
+        ("deterministic", _deterministic),
+        ("forward twice, then backward", _latest_forward),
+        ("backward twice", _backward_twice),
+        ("backward before forward", _backward_first),
+        ("deepcopy", _deepcopy),
+        ("pickle", _pickle),
+        ("weights", _weights),
+    )
+)

@@ -1,0 +1,174 @@
+"""Derivatives by differences: the truth that an analytic gradient is held against.
+
+A smooth function is differenced with the five-point formula
+
+    f'(t) = (8 (f(t+h) - f(t-h)) - (f(t+2h) - f(t-2h))) / 12h + O(h^4),
+
+(Abramowitz and Stegun, 25.3.6), whose two errors, h^4 and the machine epsilon
+over h, are of one size near h = 1e-3: eleven digits or so. The same with half
+the step tells how far it can be trusted. Where the two disagree, as they do
+within reach of a kink, the step is made smaller: it is stepped around. A point
+that lies on a kink has two one-sided slopes, and every value between them is a
+derivative there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._core.checks import describe
+from minifw._core.typing import Array
+
+__all__ = ["Slopes", "differences", "mismatches", "numerical_gradient"]
+
+STEPS = (1e-3, 1e-4, 1e-5)  # relative to a value above 1; half of each is taken, too
+GOOD = 1e-10  # an error, relative to the slope, with which no smaller step is tried
+ONE_SIDED = 1e-6  # the step of a one-sided slope, which has half the digits of the step
+EPSILON = float(np.finfo(np.float64).eps)
+
+RELATIVE = 1e-8  # what an analytic gradient may differ by: a sixth of what float32 would cause
+SAFETY = 30.0  # on the estimated error of the differences
+KINK = 1e-3  # one-sided slopes that differ by more than this, relative to the larger, are a kink
+
+MAX_ELEMENTS = 100  # of one array; of a larger one, as many are drawn at random
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Slopes of a number along the single elements of an array; arrays of its shape.
+
+    Attributes
+    ----------
+    value : array
+        The slope; NaN where it was not asked for.
+    error : array
+        How far `value` can be wrong.
+    low, high : array
+        At a kink, the smaller and the larger of the one-sided slopes; else `value`.
+    """
+
+    value: Array
+    error: Array
+    low: Array
+    high: Array
+
+
+def numerical_gradient(f: Callable[[Array], float], array: Array) -> Array:
+    """Return the gradient of the number ``f(array)`` with respect to the array, by differences.
+
+    Parameters
+    ----------
+    f : callable
+        Called with the array while one of its elements is moved a little. The
+        array is moved in place, so that `f` may as well read it from where it
+        lives, as in ``parameter.value``.
+    array : array of float64
+        Restored afterwards. A read-only one is copied.
+
+    Returns
+    -------
+    array of the same shape
+        At a kink of `f`, the mean of the slopes on both sides.
+
+    Raises
+    ------
+    TypeError
+        If the array is not float64: no other has the digits that this takes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw.testing import numerical_gradient
+    >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> numerical_gradient(lambda x: float(np.sum(x**3)), x).round(6)
+    array([[ 3., 12.],
+           [27., 48.]])
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != np.float64:
+        raise TypeError(
+            f"numerical_gradient expects a float64 array, got {describe(array)}; "
+            "use array.astype(np.float64)"
+        )
+    moved = array if array.flags.writeable else array.copy()
+    return differences(lambda: np.array([f(moved)]), moved, np.ones(1)).value
+
+
+def differences(
+    f: Callable[[], Array], array: Array, dy: Array, rng: np.random.Generator | None = None
+) -> Slopes:
+    """Return the slopes of sum(dy * f()) along the elements of `array`.
+
+    `f` reads the array, which is moved in place and restored. With `rng`, at
+    most `MAX_ELEMENTS` elements are taken, drawn from it.
+    """
+    chosen = np.arange(array.size)
+    if rng is not None and array.size > MAX_ELEMENTS:
+        chosen = rng.choice(array.size, MAX_ELEMENTS, replace=False)
+    slopes = Slopes(*(np.full(array.shape, np.nan) for _ in range(4)))
+    for place in chosen:
+        index = np.unravel_index(place, array.shape)
+        found = _slope(f, array, index, dy)
+        for part, number in zip(vars(slopes).values(), found, strict=True):
+            part[index] = number
+    return slopes
+
+
+def mismatches(analytic: Array, numeric: Slopes) -> npt.NDArray[np.bool_]:
+    """Return where an analytic gradient is wrong: beyond rounding, and between no two slopes."""
+    asked = ~np.isnan(numeric.value)
+    scale = np.max(np.abs(numeric.value[asked]), initial=0.0)
+    margin = SAFETY * numeric.error + RELATIVE * scale
+    low = np.minimum(numeric.value, numeric.low) - margin
+    high = np.maximum(numeric.value, numeric.high) + margin
+    with np.errstate(invalid="ignore"):
+        right = (low <= analytic) & (analytic <= high)  # not so of a NaN
+    return np.asarray(asked & ~right)
+
+
+def _slope(
+    f: Callable[[], Array], array: Array, index: tuple[Any, ...], dy: Array
+) -> tuple[float, float, float, float]:
+    """Return the slope along one element, its error, and the smaller and larger one-sided one."""
+    centre = array[index]
+    scale = max(1.0, abs(float(centre)))
+
+    def at(offset: float) -> Array:
+        try:
+            array[index] = centre + offset
+            return f()
+        finally:
+            array[index] = centre
+
+    def weighted(difference: Array) -> float:
+        return float(np.sum(dy * difference))
+
+    best = 0.0, np.inf
+    for relative_step in STEPS:
+        h = relative_step * scale
+        near, middle, far = ((at(t), at(-t)) for t in (h / 2, h, 2 * h))
+        fine = (8 * weighted(near[0] - near[1]) - weighted(middle[0] - middle[1])) / (6 * h)
+        coarse = (8 * weighted(middle[0] - middle[1]) - weighted(far[0] - far[1])) / (12 * h)
+        changed = near[0] != near[1]
+        rounding = EPSILON * float(np.sum(np.abs(dy * near[0]) * changed)) / h
+        error = abs(fine - coarse) + rounding
+        if error < best[1]:
+            best = fine, error
+        if error <= GOOD * abs(fine):
+            break
+    value, error = best
+    h = ONE_SIDED * scale
+    here, up, down = at(0.0), at(h), at(-h)
+    right, left = weighted(up - here) / h, weighted(here - down) / h
+    size = max(abs(right), abs(left))
+    rounding = EPSILON * float(np.sum(np.abs(dy * here) * (up != down))) / h
+    if abs(right - left) > KINK * size:
+        return value, error, min(left, right), max(left, right)
+    # Two five-point formulas that reach over the same kink may agree with each other better
+    # than those that reach less far; the shortest step of all tells.
+    middle_slope = (right + left) / 2
+    if abs(value - middle_slope) > KINK * size + SAFETY * rounding:
+        value, error = middle_slope, rounding
+    return value, error, value, value

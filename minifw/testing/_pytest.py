@@ -1,0 +1,152 @@
+"""Every verdict as a test of its own: lists for ``pytest.mark.parametrize``.
+
+pytest takes the id of a parameter from its ``__name__``, so that nothing here
+need import it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from minifw._core.layer import Layer
+from minifw._core.typing import Array
+from minifw.losses import Loss
+from minifw.testing._layer import LAYER_CHECKS, layer_subject
+from minifw.testing._loss import LOSS_CHECKS, loss_subject
+from minifw.testing._optimizer import OPTIMIZER_CHECKS, MakeOptimizer, optimizer_subject
+from minifw.testing._report import judge
+
+__all__ = ["Check", "layer_checks", "loss_checks", "optimizer_checks"]
+
+
+class Check:
+    """One question to one subject; a call puts it, and raises a CheckError if it fails."""
+
+    def __init__(self, subject_name: str, verdict: str, run: Callable[[], Any]) -> None:
+        self.__name__ = f"{subject_name}: {verdict}"
+        self._run = run
+
+    def __call__(self) -> None:
+        """Put the question."""
+        self._run()
+
+    def __repr__(self) -> str:
+        return f"<check {self.__name__}>"
+
+
+def layer_checks(
+    cases: Mapping[str, tuple[Layer, Array]] | Iterable[tuple[Layer, Array]], *, seed: int = 0
+) -> list[Check]:
+    """Return all questions of `check_layer` to all layers, each to be a test of its own.
+
+    Parameters
+    ----------
+    cases : dict of (layer, x) by name, or iterable of (layer, x)
+        As for `check_layer`. Without names, a layer's repr is its name.
+    seed : int, default 0
+
+    Returns
+    -------
+    list of Check
+        Functions without arguments, for ``pytest.mark.parametrize``; pytest
+        shows their names, as in ``test_layer[Tanh(): dx, training]``. A question
+        that does not apply to a layer passes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Tanh
+    >>> from minifw.testing import layer_checks
+    >>> checks = layer_checks([(Tanh(), np.ones((4, 3)))])
+    >>> checks[2]
+    <check Tanh(): dx, training>
+    >>> checks[2]()
+
+    In a test module:
+
+    >>> import pytest
+    >>> @pytest.mark.parametrize("check", checks)
+    ... def test_layer(check):
+    ...     check()
+    """
+    return [
+        check
+        for name, (layer, x) in _named(cases)
+        for check in _checks(name, LAYER_CHECKS, layer_subject(layer, x, seed))
+    ]
+
+
+def loss_checks(
+    cases: Mapping[str, tuple[Loss, Array, Any]] | Iterable[tuple[Loss, Array, Any]],
+    *,
+    seed: int = 0,
+) -> list[Check]:
+    """Return all questions of `check_loss` to all losses, each to be a test of its own.
+
+    Parameters
+    ----------
+    cases : dict of (loss, prediction, target) by name, or iterable of these
+    seed : int, default 0
+
+    Returns
+    -------
+    list of Check
+        See `layer_checks`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import BCEWithLogitsLoss
+    >>> from minifw.testing import loss_checks
+    >>> case = BCEWithLogitsLoss(), np.array([[0.3], [-2.0]]), np.array([[1.0], [0.0]])
+    >>> for check in loss_checks([case]):
+    ...     check()
+    """
+    return [
+        check
+        for name, (loss, prediction, target) in _named(cases)
+        for check in _checks(name, LOSS_CHECKS, loss_subject(loss, prediction, target, seed))
+    ]
+
+
+def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> list[Check]:
+    """Return all questions of `check_optimizer`, each to be a test of its own.
+
+    Parameters
+    ----------
+    cases : dict of functions by name
+        Each takes parameters and returns an optimizer over them.
+    seed : int, default 0
+
+    Returns
+    -------
+    list of Check
+        See `layer_checks`.
+
+    Examples
+    --------
+    >>> from minifw import SGD
+    >>> from minifw.testing import optimizer_checks
+    >>> for check in optimizer_checks({"SGD": lambda parameters: SGD(parameters, lr=0.1)}):
+    ...     check()
+    """
+    return [
+        check
+        for name, make in cases.items()
+        for check in _checks(name, OPTIMIZER_CHECKS, optimizer_subject(make, seed))
+    ]
+
+
+def _named(cases: Any) -> list[tuple[str, Any]]:
+    if isinstance(cases, Mapping):
+        return list(cases.items())
+    return [(repr(case[0]), case) for case in cases]
+
+
+def _checks(
+    name: str, questions: Iterable[tuple[str, Callable[[Any], None]]], subject: Any
+) -> list[Check]:
+    return [
+        Check(name, verdict, partial(judge, name, [(verdict, question)], subject))
+        for verdict, question in questions
+    ]

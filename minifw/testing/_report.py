@@ -1,0 +1,108 @@
+"""What a check answers: a table of named verdicts."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["CheckError", "Failure", "NotApplicable", "Report", "Verdict", "judge", "verdict_of"]
+
+_MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One question that was put, and the answer.
+
+    Attributes
+    ----------
+    name : str
+        The question, in a few words.
+    outcome : "passed", "failed" or "skipped"
+    message : str
+        What is wrong, or why the question does not apply; else empty.
+    """
+
+    name: str
+    outcome: Literal["passed", "failed", "skipped"]
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All verdicts on one subject; prints as a table.
+
+    Attributes
+    ----------
+    subject : str
+        The repr of what was checked.
+    verdicts : tuple of Verdict
+    """
+
+    subject: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def failures(self) -> tuple[Verdict, ...]:
+        """The verdicts that failed."""
+        return tuple(v for v in self.verdicts if v.outcome == "failed")
+
+    @property
+    def passed(self) -> bool:
+        """Whether no verdict failed."""
+        return not self.failures
+
+    def __str__(self) -> str:
+        width = max(len(v.name) for v in self.verdicts)
+        mark = max(len(m) for m in _MARKS.values())
+        indent = " " * (width + mark + 4)
+        lines = [f"{self.subject}: {self._count()}"]
+        for v in self.verdicts:
+            message = v.message.replace("\n", "\n" + indent)
+            lines.append(f"{v.name:{width}}  {_MARKS[v.outcome]:{mark}}  {message}".rstrip())
+        return "\n".join(lines)
+
+    def _count(self) -> str:
+        failed, total = len(self.failures), len(self.verdicts)
+        return f"{failed} of {total} verdicts failed" if failed else f"all {total} verdicts passed"
+
+
+class CheckError(AssertionError):
+    """At least one verdict failed; `report` holds them all, and the message shows them."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(f"\n{report}")
+        self.report = report
+
+
+class Failure(Exception):  # noqa: N818 - a finding, not an error of the kit
+    """Raised by a check that found a fault; its message is the verdict's."""
+
+
+class NotApplicable(Exception):  # noqa: N818 - as above
+    """Raised by a check whose question has no meaning for the subject."""
+
+
+def verdict_of(name: str, check: Callable[[Any], None], subject: Any) -> Verdict:
+    """Put one question to the subject."""
+    try:
+        check(subject)
+    except NotApplicable as reason:
+        return Verdict(name, "skipped", str(reason))
+    except Failure as fault:
+        return Verdict(name, "failed", str(fault))
+    except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        return Verdict(name, "failed", f"it raised {type(error).__name__}: {error}{notes}")
+    return Verdict(name, "passed")
+
+
+def judge(
+    subject_name: str, checks: Iterable[tuple[str, Callable[[Any], None]]], subject: Any
+) -> Report:
+    """Put all questions; return the report, or raise it if a verdict failed."""
+    report = Report(
+        subject_name, tuple(verdict_of(name, check, subject) for name, check in checks)
+    )
+    if not report.passed:
+        raise CheckError(report)
+    return report

@@ -1,0 +1,136 @@
+"""A layer under test: copies of it with random parameters, and inputs like the one given."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from minifw._core.layer import Layer
+from minifw._core.parameter import Memory, Parameter
+from minifw._core.typing import Array, DType
+
+__all__ = ["LayerSubject", "generator_states", "set_generator_states"]
+
+SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
+DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
+BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
+
+
+@dataclass(frozen=True)
+class LayerSubject:
+    """A layer, an input that it accepts, and a seed; nothing here changes either."""
+
+    layer: Layer
+    x: Array
+    seed: int = 0
+
+    @cached_property
+    def batch(self) -> int:
+        """A batch size that no axis of an example, and no parameter, has."""
+        taken = {*self.x.shape[1:], *(n for p in self.layer.parameters() for n in p.shape)}
+        return next((b for b in BATCHES if b not in taken), BATCHES[-1])
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the input holds real numbers; whole ones are indices."""
+        return self.x.dtype.kind == "f"
+
+    @cached_property
+    def dtype(self) -> DType:
+        """The dtype that the layer as given computes in."""
+        return next((p.dtype for p in self.layer.parameters()), _float_of(self.x))
+
+    def twin(self, dtype: type = np.float64, *, training: bool = True, draw: int = 0) -> Layer:
+        """Return a copy of the layer in `dtype`, with random parameters."""
+        twin = copy.deepcopy(self.layer).train(training)
+        if not twin.parameters():
+            twin.forward(self.given())  # some make their parameters now
+        rng = self.rng(draw)
+        for _, parameter in twin.named_parameters():
+            _recast(parameter, jittered(parameter.value, rng), np.dtype(dtype))
+        for layer in _all(twin):
+            for name, value in vars(layer).items():
+                if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                    setattr(layer, name, value.astype(dtype))
+        return twin
+
+    def given(self, dtype: type | None = None) -> Array:
+        """Return x as it was given, in the layer's dtype or in another."""
+        return self._as(self.x, np.dtype(dtype) if dtype else self.dtype)
+
+    def input(self, batch: int | None = None, *, draw: int = 0, dtype: type = np.float64) -> Array:
+        """Return a batch like the one given: of both signs, or else within its range."""
+        batch = self.batch if batch is None else batch
+        rng = self.rng(draw + DRAWS * batch)
+        rows = self.x[rng.integers(0, len(self.x), batch)]
+        if not self.differentiable:
+            return rows
+        x = jittered(rows.astype(np.float64), rng)
+        low, high = float(self.x.min()), float(self.x.max())
+        if self.any_sign:
+            x *= rng.choice([-1.0, 1.0], x.shape)
+        elif low < high:
+            x = x.clip(low, high)
+        return self._as(x, np.dtype(dtype))
+
+    @cached_property
+    def any_sign(self) -> bool:
+        """Whether the layer takes numbers of both signs: those given may be of one sign only."""
+        x = self.given(np.float64)
+        try:
+            with np.errstate(all="raise", under="ignore"):
+                outputs = [self.twin().forward(t) for t in (x, np.negative(x))]
+            return all(np.isfinite(y).all() for y in outputs)
+        except Exception:  # noqa: BLE001 - it has a domain
+            return False
+
+    def cotangent(self, y: Array, *, draw: int = 0) -> Array:
+        """Return a random dy for the output y: all ones would hide faults."""
+        return np.asarray(self.rng(draw + DRAWS // 2).standard_normal(y.shape), y.dtype)
+
+    def rng(self, draw: int) -> np.random.Generator:
+        """Return a generator of its own for each draw."""
+        return np.random.default_rng([self.seed, draw])
+
+    def _as(self, x: Array, dtype: DType) -> Array:
+        return x.astype(dtype) if self.differentiable else x
+
+
+def jittered(value: Array, rng: np.random.Generator) -> Array:
+    """Return random numbers like `value`: of the same signs and sizes; zeros become normal."""
+    noise = rng.standard_normal(value.shape)
+    return np.where(value == 0, noise / 2, value * np.exp(SPREAD * noise))
+
+
+def _recast(parameter: Parameter, value: Array, dtype: DType) -> None:
+    parameter._live_in(Memory(value.size, dtype), 0, value.shape)
+    parameter.value = value
+
+
+def _float_of(x: Array) -> DType:
+    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+
+
+def _all(layer: Layer) -> list[Layer]:
+    return [layer, *(nested for _, nested in layer.named_layers())]
+
+
+def _generators(layer: Layer) -> Iterator[np.random.Generator]:
+    for one in _all(layer):
+        for name, value in vars(one).items():
+            if isinstance(value, np.random.Generator) and name != "_arguments":
+                yield value
+
+
+def generator_states(layer: Layer) -> list[Any]:
+    """Return the state of every random generator inside the layer."""
+    return [copy.deepcopy(g.bit_generator.state) for g in _generators(layer)]
+
+
+def set_generator_states(layer: Layer, states: list[Any]) -> None:
+    """Put every random generator inside the layer back to a state."""
+    for generator, state in zip(_generators(layer), states, strict=True):
+        generator.bit_generator.state = state

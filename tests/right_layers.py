@@ -1,0 +1,250 @@
+"""Layers that are right, and of kinds that minifw has not: the kit must have nothing to say."""
+
+import numpy as np
+
+from minifw import Array, Layer, Parameter
+
+Shape = tuple[int, ...]
+Pair = tuple[Layer, Array]
+
+
+def batch(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+class Scale(Layer):
+    """The design's example, to the letter."""
+
+    def __init__(self, features: int) -> None:
+        self.scale = Parameter(np.ones(features))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x * self.scale.value
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = (dy * x).sum(axis=0)
+        return dy * self.scale.value
+
+
+class Relu(Layer):
+    """y = max(x, 0)."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.maximum(x, 0)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy * (x > 0)
+
+
+class Elu(Layer):
+    """y = x above 0, alpha (exp(x) - 1) below."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Array) -> Array:
+        y = np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+        self.save(x, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        x, y = self.saved()
+        return np.where(x > 0, dy, dy * (y + self.alpha))
+
+
+class Swish(Layer):
+    """y = x sigmoid(b x), with a slope b for each feature."""
+
+    def __init__(self, features: int) -> None:
+        self.slope = Parameter(np.ones(features))
+
+    def forward(self, x: Array) -> Array:
+        s = 1 / (1 + np.exp(-self.slope.value * x))
+        self.save(x, s)
+        return x * s
+
+    def backward(self, dy: Array) -> Array:
+        x, s = self.saved()
+        self.slope.grad[...] = (dy * x * x * s * (1 - s)).sum(axis=0)
+        return dy * (s + self.slope.value * x * s * (1 - s))
+
+
+class Softmax(Layer):
+    """y = exp(x) / sum(exp(x)), over the last axis."""
+
+    def forward(self, x: Array) -> Array:
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        y: Array = e / e.sum(axis=-1, keepdims=True)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        dx: Array = y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+        return dx
+
+
+class LayerNorm(Layer):
+    """y = (x - mean) / sqrt(var + eps) over the features, times gamma, plus beta."""
+
+    def __init__(self, features: int, eps: float = 1e-5) -> None:
+        self.gamma = Parameter(np.ones(features))
+        self.beta = Parameter(np.zeros(features))
+        self.eps = eps
+
+    def forward(self, x: Array) -> Array:
+        std: Array = np.sqrt(x.var(axis=-1, keepdims=True) + self.eps)
+        z: Array = (x - x.mean(axis=-1, keepdims=True)) / std
+        self.save(z, std)
+        return z * self.gamma.value + self.beta.value
+
+    def backward(self, dy: Array) -> Array:
+        z, std = self.saved()
+        self.gamma.grad[...] = (dy * z).sum(axis=0)
+        self.beta.grad[...] = dy.sum(axis=0)
+        dz = dy * self.gamma.value
+        mean = dz.mean(axis=-1, keepdims=True)
+        dx: Array = (dz - mean - z * (dz * z).mean(axis=-1, keepdims=True)) / std
+        return dx
+
+
+class BatchNorm(Layer):
+    """The same over the batch; running statistics in eval mode."""
+
+    def __init__(self, features: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        self.gamma = Parameter(np.ones(features))
+        self.mean, self.var = np.zeros(features), np.ones(features)
+        self.momentum, self.eps = momentum, eps
+        self.batch_mode = True
+
+    def forward(self, x: Array) -> Array:
+        self.batch_mode = self.training
+        if self.training:
+            mean, var = x.mean(axis=0), x.var(axis=0)
+            self.mean = (1 - self.momentum) * self.mean + self.momentum * mean
+            self.var = (1 - self.momentum) * self.var + self.momentum * var
+        else:
+            mean, var = self.mean, self.var
+        std: Array = np.sqrt(var + self.eps).astype(x.dtype)
+        z: Array = ((x - mean) / std).astype(x.dtype)
+        self.save(z, std)
+        return z * self.gamma.value
+
+    def backward(self, dy: Array) -> Array:
+        z, std = self.saved()
+        self.gamma.grad[...] = (dy * z).sum(axis=0)
+        dz = dy * self.gamma.value
+        if not self.batch_mode:
+            return dz / std
+        dx: Array = (dz - dz.mean(axis=0) - z * (dz * z).mean(axis=0)) / std
+        return dx
+
+
+class Dropout(Layer):
+    """y = x / (1 - p) with probability 1 - p, else 0; x itself in eval mode."""
+
+    def __init__(self, p: float = 0.5, rng: int | None = None) -> None:
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Array) -> Array:
+        mask = np.ones_like(x)
+        if self.training:
+            kept = self.rng.random(x.shape) >= np.full(x.shape, self.p)
+            mask = np.asarray(kept, x.dtype) / (1 - self.p)
+        self.save(mask)
+        return x * mask
+
+    def backward(self, dy: Array) -> Array:
+        (mask,) = self.saved()
+        return dy * mask
+
+
+class MaxOfPairs(Layer):
+    """y[j] = max(x[2j], x[2j+1]): as max pooling."""
+
+    def forward(self, x: Array) -> Array:
+        if x.ndim != 2 or x.shape[1] % 2:
+            raise ValueError(f"MaxOfPairs expects x of shape (batch, even), got {x.shape}")
+        pairs = x.reshape(len(x), -1, 2)
+        first = pairs[..., 0] >= pairs[..., 1]
+        self.save(first)
+        return np.where(first, pairs[..., 0], pairs[..., 1])
+
+    def backward(self, dy: Array) -> Array:
+        (first,) = self.saved()
+        return np.stack([dy * first, dy * np.logical_not(first)], axis=-1).reshape(len(dy), -1)
+
+
+class Flatten(Layer):
+    """y is x with one axis of features: a view."""
+
+    def forward(self, x: Array) -> Array:
+        if x.ndim < 2:
+            raise ValueError(f"Flatten expects a batch, got the shape {x.shape}")
+        self.save(x)
+        return x.reshape(len(x), -1)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy.reshape(x.shape)
+
+
+class Logarithm(Layer):
+    """y = log(x), of positive numbers alone."""
+
+    def forward(self, x: Array) -> Array:
+        if not (x > 0).all():
+            raise ValueError("Logarithm expects positive numbers")
+        self.save(x)
+        y: Array = np.log(x)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy / x
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
+
+
+class Pick(Layer):
+    """y = table[x], of whole numbers x: an embedding."""
+
+    def __init__(self, rows: int, features: int, rng: int = 0) -> None:
+        self.table = Parameter(np.random.default_rng(rng).standard_normal((rows, features)))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        y: Array = self.table.value[np.asarray(x, int)]
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.table.grad[...] = 0
+        np.add.at(self.table.grad, np.asarray(x, int), dy)
+        return np.zeros(x.shape)
+
+
+RIGHT: dict[str, Pair] = {
+    "scale": (Scale(3), batch(4, 3)),
+    "relu": (Relu(), batch(4, 3)),
+    "relu, at its kink": (Relu(), np.array([[0.0, 1.0, -1.0], [1e-9, -1e-9, 0.0]])),
+    "relu, of ones": (Relu(), np.ones((4, 3))),
+    "elu": (Elu(0.7), batch(4, 3)),
+    "swish": (Swish(3), batch(4, 3)),
+    "softmax": (Softmax(), batch(4, 3)),
+    "softmax, images": (Softmax(), batch(2, 3, 4)),
+    "layer norm": (LayerNorm(4), batch(4, 4)),
+    "batch norm": (BatchNorm(3), batch(6, 3)),
+    "dropout": (Dropout(0.4, rng=1), batch(4, 6)),
+    "max of pairs": (MaxOfPairs(), batch(4, 6)),
+    "max of pairs, tied": (MaxOfPairs(), np.ones((4, 6))),
+    "flatten": (Flatten(), batch(2, 3, 4)),
+    "logarithm": (Logarithm(), np.abs(batch(4, 3))),
+    "embedding": (Pick(7, 3), np.array([[1, 2], [2, 6], [0, 0]])),
+}

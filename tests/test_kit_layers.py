@@ -1,0 +1,238 @@
+"""The author's kit, held against layers that are wrong in one known way each, and right ones."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
+from right_layers import RIGHT, Dropout, Scale, batch
+from wrong_layers import WRONG, Wrong, answer
+
+from minifw import Array, Dense, Layer, Tanh
+from minifw.testing import (
+    CheckError,
+    Report,
+    check_layer,
+    layer_checks,
+    loss_checks,
+    numerical_gradient,
+    optimizer_checks,
+)
+
+SEEDS = 5  # of the right layers; tests/benchmarks/kit_figures.py takes 1000
+RIGHT_SHARE = 0.9  # of the diagnoses, at least
+
+
+@pytest.mark.parametrize("check", layer_checks(LAYER_CASES))
+def test_layer(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", loss_checks(LOSS_CASES))
+def test_loss(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", optimizer_checks(OPTIMIZER_CASES))
+def test_optimizer(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_right_layer_passes(name: str, seed: int) -> None:
+    check_layer(*RIGHT[name], seed=seed)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=[w.kind for w in WRONG])
+def test_a_wrong_layer_is_caught(wrong: Wrong) -> None:
+    with pytest.raises(CheckError):
+        check_layer(wrong.make(), wrong.x)
+
+
+def test_there_are_enough_wrong_layers_of_every_kind() -> None:
+    kinds = [w.kind.partition(":")[0] for w in WRONG]
+    assert len(kinds) >= 40
+    for kind in (
+        "factor",
+        "sign",
+        "transpose",
+        "zero",
+        "places",
+        "sum",
+        "stale",
+        "mode",
+        "diagonal",
+        "update",
+        "precision",
+        "dy",
+        "accumulate",
+        "writes",
+        "argument",
+    ):
+        assert kinds.count(kind) >= 2, kind
+
+
+def test_the_diagnosis_is_right() -> None:
+    missed = [w.kind for w in WRONG if not answer(w)[1]]
+    share = 1 - len(missed) / len(WRONG)
+    print(f"{len(WRONG)} wrong layers, {share:.0%} with the right diagnosis; others: {missed}")
+    assert share >= RIGHT_SHARE
+
+
+def test_the_report_is_a_table_of_named_verdicts() -> None:
+    report = check_layer(Scale(3), batch(4, 3))
+    assert isinstance(report, Report)
+    assert report.passed
+    assert not report.failures
+    lines = str(report).splitlines()
+    assert lines[0].startswith("Scale(3): all ")
+    assert len(lines) == 1 + len(report.verdicts)
+    assert len({v.name for v in report.verdicts}) == len(report.verdicts)
+
+
+def test_all_failures_come_at_once_with_index_values_and_diagnosis() -> None:
+    class Bad(Dense):
+        def backward(self, dy: Array) -> Array:
+            return -super().backward(dy)
+
+        def backward_parameters(self, dy: Array) -> None:
+            super().backward_parameters(dy)
+            self.weight.grad *= 2
+
+    with pytest.raises(AssertionError) as caught:
+        check_layer(Bad(3, 4, rng=0), batch(4, 3))
+    error = caught.value
+    assert isinstance(error, CheckError)
+    messages = {v.name: v.message for v in error.report.failures}
+    assert "its sign is wrong" in messages["dx, training"]
+    parameters = messages["gradients of parameters, training"]
+    assert "2 times too large: a missing 1/2?" in parameters
+    assert parameters.startswith("dweight[")
+    assert "differences give" in parameters
+    assert str(error.report) in str(error)
+
+
+def test_the_layer_that_is_checked_stays_as_it_was() -> None:
+    layer = Dense(3, 2, rng=0).eval()
+    layer.weight.grad = np.full((2, 3), 5.0)
+    before = layer.state_dict()
+    x = batch(4, 3)
+    x_before = x.copy()
+    check_layer(layer, x)
+    assert not layer.training
+    assert (layer.weight.grad == 5.0).all()
+    np.testing.assert_array_equal(x, x_before)
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    dropout = Dropout(0.5, rng=1)
+    state = copy.deepcopy(dropout.rng.bit_generator.state)
+    check_layer(dropout, x)
+    assert dropout.rng.bit_generator.state == state
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "message"),
+    [
+        (Tanh, np.ones((2, 2)), r"write Tanh\(\.\.\.\)"),
+        (np.tanh, np.ones((2, 2)), "expects a layer"),
+        (Tanh(), [[1.0]], "expects x to be an array, a batch of numbers, got a list"),
+        (Tanh(), np.ones((0, 2)), "got a float64 array of shape"),
+        (Tanh(), np.array([["a"]]), "a batch of numbers"),
+    ],
+)
+def test_what_is_no_layer_or_no_batch_is_refused(layer: Any, x: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        check_layer(layer, x)
+
+
+def test_a_layer_that_does_not_take_x_gets_one_verdict_not_thirty() -> None:
+    with pytest.raises(CheckError) as caught:
+        check_layer(Dense(3, 2), batch(4, 5))
+    (verdict,) = caught.value.report.verdicts
+    assert "expects x of shape (batch, 3)" in verdict.message
+
+
+def test_each_verdict_is_a_test_of_its_own_under_pytest(tmp_path: Path) -> None:
+    """An author's test module: the ids are readable, and one fault fails what it breaks."""
+    (tmp_path / "test_mine.py").write_text(
+        "import numpy as np, pytest\n"
+        "from minifw import Tanh\n"
+        "from minifw.testing import layer_checks\n"
+        "class Bad(Tanh):\n"
+        "    def backward(self, dy):\n"
+        "        return 2 * super().backward(dy)\n"
+        "x = np.linspace(-1, 1, 6).reshape(2, 3)\n"
+        "@pytest.mark.parametrize('check', layer_checks([(Tanh(), x), (Bad(), x)]))\n"
+        "def test_layer(check):\n"
+        "    check()\n",
+        encoding="utf-8",
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "test_mine.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "FAILED test_mine.py::test_layer[Bad(): dx, training]" in result.stdout
+    assert "[Tanh():" not in result.stdout
+    assert "2 times too large" in result.stdout
+
+
+# -- differences ------------------------------------------------------------------------
+
+
+def test_numerical_gradient_of_known_functions() -> None:
+    x = batch(3, 2)
+    for f, gradient in (
+        (lambda x: float(np.sum(np.sin(x))), np.cos(x)),
+        (lambda x: float(np.sum(x**2) ** 2), 4 * np.sum(x**2) * x),
+        (lambda x: float(np.prod(x)), np.prod(x) / x),
+    ):
+        np.testing.assert_allclose(numerical_gradient(f, x), gradient, rtol=1e-9, atol=1e-11)
+
+
+def test_numerical_gradient_restores_the_array_also_after_an_error() -> None:
+    x = batch(2, 2)
+    before = x.copy()
+    numerical_gradient(lambda x: float(x.sum()), x)
+    np.testing.assert_array_equal(x, before)
+
+    def fail(_: Array) -> float:
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        numerical_gradient(fail, x)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_numerical_gradient_reads_an_array_where_it_lives() -> None:
+    layer = Dense(2, 1, rng=0)
+    x = batch(4, 2)
+    found = numerical_gradient(lambda _: float(layer.forward(x).sum()), layer.weight.value)
+    np.testing.assert_allclose(found, x.sum(axis=0, keepdims=True), rtol=1e-10)
+
+
+def test_numerical_gradient_of_a_read_only_array_and_at_a_kink() -> None:
+    x = np.array([-1.0, 0.0, 2.0, 1e-2, 1e-3, 1e-4, -1e-5, 3e-6])  # near it, too
+    x.flags.writeable = False
+    found = numerical_gradient(lambda x: float(np.abs(x).sum()), x)
+    np.testing.assert_allclose(found, np.sign(x), atol=1e-9)
+
+
+@pytest.mark.parametrize("array", [np.ones(2, np.float32), [1.0], np.ones(2, int), None])
+def test_numerical_gradient_takes_float64_alone(array: Any) -> None:
+    with pytest.raises(TypeError, match="expects a float64 array"):
+        numerical_gradient(lambda _: 0.0, array)
+
+
+def test_a_layer_may_be_given_as_a_pair_or_by_name() -> None:
+    pairs: list[tuple[Layer, Array]] = [(Tanh(), batch(2, 2))]
+    assert layer_checks(pairs)[0].__name__.startswith("Tanh(): ")
+    assert layer_checks({"mine": pairs[0]})[0].__name__.startswith("mine: ")

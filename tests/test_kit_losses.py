@@ -1,0 +1,65 @@
+"""The author's kit on losses: right ones pass, wrong ones are caught and explained."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from cases import LOSS_CASES
+from wrong_losses import RIGHT, WRONG_LOSSES, Batch, Wrong
+
+from minifw import BCELoss, BCEWithLogitsLoss, Loss
+from minifw.testing import CheckError, check_loss
+
+SEEDS = 50  # of minifw's own losses
+SEEDS_OF_OTHERS = 5
+RIGHT_SHARE = 0.9  # of the diagnoses, at least
+
+
+def answer(wrong: Wrong) -> str:
+    """Return what the kit says, or "" if it says nothing."""
+    try:
+        check_loss(wrong.make(), *wrong.batch())
+    except CheckError as error:
+        return "\n".join(verdict.message for verdict in error.report.failures)
+    return ""
+
+
+@pytest.mark.parametrize("name", LOSS_CASES)
+def test_minifws_losses_pass_with_any_seed(name: str) -> None:
+    for seed in range(SEEDS):
+        check_loss(*LOSS_CASES[name], seed=seed)
+
+
+@pytest.mark.parametrize(("make", "batch"), RIGHT)
+def test_a_right_loss_passes(make: Callable[[], Loss], batch: Callable[[], Batch]) -> None:
+    for seed in range(SEEDS_OF_OTHERS):
+        check_loss(make(), *batch(), seed=seed)
+
+
+@pytest.mark.parametrize("wrong", WRONG_LOSSES, ids=lambda wrong: wrong.name)
+def test_a_wrong_loss_is_caught(wrong: Wrong) -> None:
+    assert answer(wrong)
+
+
+def test_the_diagnosis_is_right() -> None:
+    missed = [wrong.name for wrong in WRONG_LOSSES if wrong.words not in answer(wrong)]
+    share = 1 - len(missed) / len(WRONG_LOSSES)
+    print(f"{len(WRONG_LOSSES)} wrong losses, {share:.0%} with the right diagnosis: not {missed}")
+    assert share >= RIGHT_SHARE
+
+
+def test_the_loss_that_is_checked_stays_as_it_was() -> None:
+    loss = BCEWithLogitsLoss()
+    prediction, target = np.array([[0.5], [-1.0]]), np.array([[1.0], [0.0]])
+    loss.forward(prediction, target)
+    expected = loss.backward()
+    check_loss(loss, *LOSS_CASES["BCEWithLogitsLoss"][1:])
+    np.testing.assert_array_equal(loss.backward(), expected)
+
+
+def test_what_is_no_loss_is_refused() -> None:
+    prediction, target = LOSS_CASES["BCELoss"][1:]
+    with pytest.raises(TypeError, match="check_loss expects"):
+        check_loss(BCELoss, prediction, target)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="check_loss expects"):
+        check_loss(BCELoss(), [[0.5]], target)  # type: ignore[arg-type]

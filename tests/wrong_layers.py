@@ -1,0 +1,794 @@
+"""Layers that are wrong in one way each, as people's layers have been.
+
+Every entry says what the kit must answer: words that its message contains.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from right_layers import (
+    BatchNorm,
+    Dropout,
+    Elu,
+    LayerNorm,
+    MaxOfPairs,
+    Pick,
+    Relu,
+    Scale,
+    Softmax,
+    Swish,
+    batch,
+)
+
+from minifw import Array, Dense, Layer, Parameter, Sequential, Sigmoid, Tanh
+from minifw.testing import CheckError, check_layer
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A layer with a fault."""
+
+    kind: str
+    make: Callable[[], Layer]
+    x: Array
+    says: str
+    """What the diagnosis must say: all words of one of the alternatives between bars."""
+
+
+WRONG: list[Wrong] = []
+
+
+def wrong(
+    kind: str, says: str, *arguments: Any, x: Array | None = None
+) -> Callable[[type[Layer]], type[Layer]]:
+    """Enter a class into the table."""
+
+    def enter(layer: type[Layer]) -> type[Layer]:
+        given = batch(4, 3) if x is None else x
+        WRONG.append(Wrong(f"{kind}: {layer.__name__}", lambda: layer(*arguments), given, says))
+        return layer
+
+    return enter
+
+
+# -- a constant factor -----------------------------------------------------------------
+
+
+@wrong("factor", "2 times too large")
+class SquareTwice(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x**2 / 2
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return 2 * x * dy  # of x^2, the 1/2 forgotten
+
+
+@wrong("factor", "2 times too small")
+class SquareOnce(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x**2
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return x * dy
+
+
+@wrong("factor", "batch size", 3)
+class MeanedScale(Scale):
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        self.scale.grad /= len(dy)  # the mean belongs to the loss
+        return dx
+
+
+@wrong("factor", "batch size", 3, 2)
+class MeanedDense(Dense):
+    """joelnet's and many a course's: dW = dZ A' / m inside the layer."""
+
+    def backward_parameters(self, dy: Array) -> None:
+        super().backward_parameters(dy)
+        self.weight.grad /= len(dy)
+
+
+@wrong("factor", "number of features", x=batch(4, 6))
+class MeanOfFeatures(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        y: Array = x.mean(axis=-1, keepdims=True)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy * np.ones_like(x)  # the sum's
+
+
+@wrong("factor", "too small", 0.5, 1)
+class UnscaledDropout(Dropout):
+    """Inverted forward, plain backward."""
+
+    def backward(self, dy: Array) -> Array:
+        return super().backward(dy) * (1 - self.p if self.training else 1)
+
+
+# -- the sign --------------------------------------------------------------------------
+
+
+@wrong("sign", "sign")
+class NegatedTanh(Tanh):
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        return dy * (y * y - 1)
+
+
+@wrong("sign", "sign")
+class Cosine(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.asarray(np.cos(x))
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return np.asarray(dy * np.sin(x))
+
+
+@wrong("sign", "sign", 3)
+class NegatedShift(Layer):
+    def __init__(self, features: int) -> None:
+        self.shift = Parameter(np.zeros(features))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x - self.shift.value
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        self.shift.grad[...] = dy.sum(axis=0)
+        return dy.copy()
+
+
+# -- a transpose -----------------------------------------------------------------------
+
+
+@wrong("transpose", "transposed", 3, 3)
+class TransposedWeight(Dense):
+    def backward_parameters(self, dy: Array) -> None:
+        super().backward_parameters(dy)
+        self.weight.grad = self.weight.grad.T.copy()
+
+
+@wrong("transpose", "transposed", 3, 3)
+class TransposedBilinear(Layer):
+    """y = x W, with dW = dy' x in place of x' dy."""
+
+    def __init__(self, features: int, out: int) -> None:
+        self.weight = Parameter(batch(features, out, seed=3))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.asarray(x @ self.weight.value)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.weight.grad[...] = dy.T @ x
+        return np.asarray(dy @ self.weight.value.T)
+
+
+@wrong("transpose", "weight is transposed", 3, 3)
+class WrongWayBack(Dense):
+    """dx = dy W' in place of dy W, which fits where W is square."""
+
+    def backward(self, dy: Array) -> Array:
+        self.backward_parameters(dy)
+        return np.asarray(dy @ self.weight.value.T)
+
+
+@wrong("transpose", "transposed", x=batch(4, 3))
+class TransposedResult(Tanh):
+    def backward(self, dy: Array) -> Array:
+        return super().backward(dy).T
+
+
+# -- zero, or nothing at all -----------------------------------------------------------
+
+
+@wrong("zero", "zero everywhere")
+class ZeroGradient(Tanh):
+    def backward(self, dy: Array) -> Array:
+        return np.zeros_like(super().backward(dy))
+
+
+@wrong("zero", "zero everywhere", 3)
+class DetachedScale(Scale):
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        self.scale.grad[...] = 0
+        return dx
+
+
+@wrong("zero", "never sets", 3, 2)
+class ForgottenBias(Dense):
+    def backward_parameters(self, dy: Array) -> None:
+        (x,) = self.saved()
+        self.weight.grad[...] = dy.T @ x
+
+
+@wrong("zero", "a part", 3, 2)
+class HalfABias(Dense):
+    def backward_parameters(self, dy: Array) -> None:
+        (x,) = self.saved()
+        self.weight.grad[...] = dy.T @ x
+        if self.bias is not None:
+            self.bias.grad[0] = dy[:, 0].sum()
+
+
+# -- right in places -------------------------------------------------------------------
+
+
+@wrong("places", "only where x > 0")
+class EluOperator(Elu):
+    """``x > 0.0 + ...``: the comparison swallows the sum (tinynn and others)."""
+
+    def backward(self, dy: Array) -> Array:
+        x, _ = self.saved()
+        return dy * (x > 0.0 + np.exp(np.minimum(x, 0)) * 0)
+
+
+@wrong("places", "only where x > 0")
+class LeakyWithoutLeak(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.where(x > 0, x, 0.1 * x)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy * (x > 0)
+
+
+@wrong("places", "only where x < 0")
+class CappedAtZero(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.where(x > 0, 2 * x, 0.5 * x)
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy * 0.5
+
+
+@wrong("places", "where |x|", x=batch(8, 6))
+class HardTanhPassing(Layer):
+    """A clamp in forward, and none in backward."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x.clip(-1, 1)
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy.copy()
+
+
+# -- a sum over broadcast axes ---------------------------------------------------------
+
+
+@wrong("sum", "sum over", 3)
+class UnsummedScale(Scale):
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = dy * x
+        return dy * self.scale.value
+
+
+@wrong("sum", "sum over the batch is missing", 3)
+class LastRowScale(Scale):
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        for one_dy, one_x in zip(dy, x, strict=True):
+            self.scale.grad[...] = one_dy * one_x
+        return dy * self.scale.value
+
+
+@wrong("sum", "sum over the batch is missing", 3, 2)
+class FirstRowBias(Dense):
+    def backward_parameters(self, dy: Array) -> None:
+        super().backward_parameters(dy)
+        if self.bias is not None:
+            self.bias.grad[...] = dy[0]
+
+
+@wrong("sum", "sum over", x=batch(4, 1))
+class UnsummedSpread(Layer):
+    """One feature becomes three; dx keeps all three."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x * np.array([1.0, 2.0, 3.0], x.dtype)
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy * np.array([1.0, 2.0, 3.0], dy.dtype)
+
+
+# -- a stale cache ---------------------------------------------------------------------
+
+
+@wrong("stale", "latest")
+class KeepsTheFirst(Layer):
+    kept: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        if self.kept is None or self.kept.shape != x.shape:
+            self.kept = x
+        self.save(x)
+        return x**3
+
+    def backward(self, dy: Array) -> Array:
+        if self.kept is None:
+            self.saved()
+        return 3 * np.asarray(self.kept) ** 2 * dy
+
+
+@wrong("stale", "latest", 3)
+class KeepsPrevious(Scale):
+    previous: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        y = x * self.scale.value
+        self.save(x if self.previous is None or len(self.previous) != len(x) else self.previous)
+        self.previous = x
+        return y
+
+
+@wrong("stale", "mode|training", 3)
+class CachesOnlyInTraining(Scale):
+    def forward(self, x: Array) -> Array:
+        if self.training or self._saved is None:
+            self.save(x)
+        return x * self.scale.value
+
+
+# -- one mode's formula in the other ---------------------------------------------------
+
+
+@wrong("mode", "gradient of train mode, in eval mode", 3, x=batch(6, 3))
+class BatchNormBatchAlways(BatchNorm):
+    """The statistics of the batch in backward, whatever the mode (tinynn)."""
+
+    def backward(self, dy: Array) -> Array:
+        (z, _), x = self.saved(), self.x
+        mean, std = x.mean(axis=0), np.sqrt(x.var(axis=0) + self.eps)
+        z = (x - mean) / std
+        self.gamma.grad[...] = (dy * z).sum(axis=0)
+        dz = dy * self.gamma.value
+        dx: Array = (dz - dz.mean(axis=0) - z * (dz * z).mean(axis=0)) / std
+        return dx
+
+    def forward(self, x: Array) -> Array:
+        self.x = x
+        return super().forward(x)
+
+
+@wrong("mode", "eval mode", 0.5, 1)
+class DropoutInEval(Dropout):
+    def forward(self, x: Array) -> Array:
+        mask = np.asarray(self.rng.random(x.shape) >= self.p, x.dtype) / (1 - self.p)
+        self.save(mask)
+        return x * mask if self.training else x.copy()
+
+
+@wrong("mode", "mode changed|eval()", 0.5, 1)
+class DropoutAsksLate(Dropout):
+    """Reads the mode in backward, when it may have changed."""
+
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        return dx if self.training else dy.copy()
+
+
+@wrong("statistics", "all over the batch", 3, x=batch(6, 3))
+class BatchNormConstantStatistics(BatchNorm):
+    """Takes the mean and the variance for constants in backward."""
+
+    def backward(self, dy: Array) -> Array:
+        z, std = self.saved()
+        self.gamma.grad[...] = (dy * z).sum(axis=0)
+        return dy * self.gamma.value / std
+
+
+@wrong("statistics", "all over the features")
+class RowScaled(Layer):
+    """y = x / max|x| of each row, the maximum held constant in backward."""
+
+    def forward(self, x: Array) -> Array:
+        top: Array = np.abs(x).max(axis=-1, keepdims=True)
+        self.save(top)
+        return x / top
+
+    def backward(self, dy: Array) -> Array:
+        (top,) = self.saved()
+        return dy / top
+
+
+# -- a diagonal for a Jacobian ---------------------------------------------------------
+
+
+@wrong("diagonal", "diagonal of the Jacobian")
+class DiagonalSoftmax(Softmax):
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        return dy * y * (1 - y)
+
+
+@wrong("diagonal", "diagonal of the Jacobian")
+class DiagonalLogSoftmax(Layer):
+    def forward(self, x: Array) -> Array:
+        e = np.exp(x)
+        p: Array = e / e.sum(axis=-1, keepdims=True)
+        self.save(p)
+        return np.asarray(np.log(p))
+
+    def backward(self, dy: Array) -> Array:
+        (p,) = self.saved()
+        return dy * (1 - p)
+
+
+@wrong("diagonal", "diagonal of the Jacobian")
+class DiagonalNorm(Layer):
+    """y = x / |x|, with each output's own derivative alone."""
+
+    def forward(self, x: Array) -> Array:
+        r: Array = np.sqrt((x * x).sum(axis=-1, keepdims=True))
+        self.save(x, r)
+        return x / r
+
+    def backward(self, dy: Array) -> Array:
+        x, r = self.saved()
+        return dy * (1 / r - x * x / r**3)
+
+
+# -- parameters changed in backward ----------------------------------------------------
+
+
+@wrong("update", "backward changes the parameter", 3)
+class UpdatesBefore(Scale):
+    """The update within backward, before dx is computed (many a course)."""
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = (dy * x).sum(axis=0)
+        self.scale.value -= 0.1 * self.scale.grad
+        return dy * self.scale.value
+
+
+@wrong("update", "backward changes the parameter", 3, 2)
+class UpdatesAfter(Dense):
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        self.weight.value -= 0.01 * self.weight.grad
+        return dx
+
+
+# -- a lower precision -----------------------------------------------------------------
+
+
+@wrong("precision", "float32")
+class ThroughFloat32(Tanh):
+    def backward(self, dy: Array) -> Array:
+        return super().backward(dy).astype(np.float32).astype(dy.dtype)
+
+
+@wrong("precision", "precision|float32", 3)
+class ScaleThroughFloat32(Scale):
+    def forward(self, x: Array) -> Array:
+        self.save(x.astype(np.float32).astype(x.dtype))
+        return x * self.scale.value
+
+
+@wrong("precision", "float64 in, y is float32|float32")
+class ReturnsFloat32(Sigmoid):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x).astype(np.float32)
+
+
+@wrong("precision", "float32 in, y is float64")
+class ReturnsFloat64(Relu):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x).astype(np.float64)
+
+
+@wrong("precision", "digits")
+class RoughDerivative(Layer):
+    """A table's six digits for sqrt(pi)."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.asarray(np.exp(-(x**2)) / np.sqrt(np.pi))
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return np.asarray(-2 * x * np.exp(-(x**2)) / 1.77245 * dy) + 1e-9 * x
+
+
+# -- dy --------------------------------------------------------------------------------
+
+
+@wrong("dy", "dy is ignored")
+class IgnoresDy(Tanh):
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        return 1 - y * y + 0 * dy
+
+
+@wrong("dy", "dy is passed on as it came")
+class PassesDyOn(Tanh):
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy.copy()
+
+
+@wrong("dy", "dy is ignored", 3)
+class IgnoresDyOfAParameter(Scale):
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = x.sum(axis=0)
+        return dy * self.scale.value
+
+
+# -- a path left out -------------------------------------------------------------------
+
+
+@wrong("path", "the path around")
+class ResidualWithoutPath(Layer):
+    def __init__(self) -> None:
+        self.inner = Dense(3, 3, rng=0)
+
+    def forward(self, x: Array) -> Array:
+        return x + self.inner.forward(x)
+
+    def backward(self, dy: Array) -> Array:
+        return self.inner.backward(dy)
+
+
+@wrong("path", "once too often")
+class ResidualTwice(ResidualWithoutPath):
+    def backward(self, dy: Array) -> Array:
+        return 2 * dy + self.inner.backward(dy)
+
+
+# -- accumulation ----------------------------------------------------------------------
+
+
+@wrong("accumulate", "adds to", 3)
+class Accumulates(Scale):
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad += (dy * x).sum(axis=0)
+        return dy * self.scale.value
+
+
+@wrong("accumulate", "adds to", 7, 3, x=np.array([[1, 2], [2, 6], [0, 0]]))
+class AccumulatingEmbedding(Pick):
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        np.add.at(self.table.grad, np.asarray(x, int), dy)
+        return np.zeros(x.shape)
+
+
+# -- writing into what belongs to others -----------------------------------------------
+
+
+@wrong("writes", "forward writes into its input x")
+class InPlaceRelu(Relu):
+    def forward(self, x: Array) -> Array:
+        self.save(x > 0)
+        x *= x > 0
+        return x
+
+
+@wrong("writes", "backward writes into dy")
+class InPlaceDy(Tanh):
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        dy *= 1 - y * y
+        return dy
+
+
+@wrong("writes", "handed out|share memory")
+class OneBuffer(Layer):
+    buffer: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        if self.buffer is None or self.buffer.shape != x.shape or self.buffer.dtype != x.dtype:
+            self.buffer = np.empty(x.shape, x.dtype)
+        np.tanh(x, out=self.buffer)
+        self.save(self.buffer)
+        return self.buffer
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        return dy * (1 - y * y)
+
+
+@wrong("writes", "the y that forward had handed out|backward twice")
+class SpoilsItsOutput(Tanh):
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        y *= y
+        return dy * (1 - y)
+
+
+# -- constructor arguments -------------------------------------------------------------
+
+
+@wrong("argument", "alpha=0.7 is ignored", 0.7)
+class IgnoresAlpha(Elu):
+    def __init__(self, alpha: float = 1.0) -> None:  # noqa: ARG002
+        super().__init__(1.0)
+
+
+@wrong("argument", "bias=True is ignored", 3, 2)
+class IgnoresBias(Layer):
+    def __init__(self, features: int, out: int, bias: bool = True) -> None:  # noqa: ARG002
+        self.inner = Dense(features, out, rng=0)
+
+    def forward(self, x: Array) -> Array:
+        return self.inner.forward(x)
+
+    def backward(self, dy: Array) -> Array:
+        return self.inner.backward(dy)
+
+
+@wrong("argument", "eps=1e-05 is ignored", 4, x=batch(4, 4))
+class IgnoresEps(LayerNorm):
+    def __init__(self, features: int, eps: float = 1e-5) -> None:  # noqa: ARG002
+        super().__init__(features)
+
+
+# -- shapes ----------------------------------------------------------------------------
+
+
+@wrong("shape", "output_shape", 3, 2)
+class LiesAboutShape(Dense):
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return input_shape
+
+
+@wrong("shape", "(1, 3)|one example|row 0", 3)
+class SqueezesOne(Scale):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x).squeeze()
+
+
+@wrong("shape", "keep the batch")
+class LosesTheBatch(Relu):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x).ravel()
+
+
+@wrong("shape", "must return an array, it returned None")
+class ForgetsToReturn(Relu):
+    def backward(self, dy: Array) -> Array:
+        super().backward(dy)
+        return None  # type: ignore[return-value]
+
+
+@wrong("shape", "clear|no attribute|IndexError", 3)
+class UnclearRefusal(Scale):
+    def forward(self, x: Array) -> Array:
+        columns = [x[:, j] * self.scale.value[j] for j in range(x.shape[1])]
+        self.save(x)
+        return np.stack(columns, axis=1)
+
+
+# -- the rest of the contract ----------------------------------------------------------
+
+
+@wrong("contract", "backward_parameters", 3, 2)
+class OtherBackwardParameters(Dense):
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.weight.grad[...] = dy.T @ x
+        if self.bias is not None:
+            self.bias.grad[...] = dy.sum(axis=0)
+        return np.asarray(dy @ self.weight.value)
+
+    def backward_parameters(self, dy: Array) -> None:
+        self.backward(dy / len(dy))
+
+
+@wrong("contract", "deterministic|y differs")
+class Jitters(Relu):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x) * (1 + 1e-3 * np.random.random())
+
+
+@wrong("contract", "RuntimeError")
+class OwnCache(Layer):
+    def forward(self, x: Array) -> Array:
+        self.mask = x > 0
+        return x * self.mask
+
+    def backward(self, dy: Array) -> Array:
+        return dy * self.mask
+
+
+@wrong("contract", "deepcopy", 3)
+class SharedParameter(Scale):
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SharedParameter":
+        twin = SharedParameter(*self._arguments[0])
+        twin.scale = self.scale
+        return twin
+
+
+@wrong("contract", "Fortran|strided|memory layouts|contiguous")
+class AssumesContiguous(Relu):
+    def forward(self, x: Array) -> Array:
+        flat = np.frombuffer(x.tobytes("A"), x.dtype).reshape(x.shape)
+        return super().forward(flat)
+
+
+@wrong("contract", "read-only")
+class WritesThenRestores(Relu):
+    def forward(self, x: Array) -> Array:
+        x += 1
+        x -= 1
+        return super().forward(x)
+
+
+@wrong("contract", "row 0 alone", x=batch(6, 4))
+class WrongAxis(Softmax):
+    """Centres by the largest of the whole batch: right, until a row is far below."""
+
+    def forward(self, x: Array) -> Array:
+        if len(x) == 1:
+            return super().forward(x * 2)
+        return super().forward(x)
+
+
+@wrong("rows", "only row 0 is right")
+class FirstRowOnly(Tanh):
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        dx[1:] *= np.arange(1, len(dx)).reshape(-1, *[1] * (dx.ndim - 1)) + 0.5
+        return dx
+
+
+@wrong("path", "once too often|elements are wrong", x=batch(4, 6))
+class BothOfAPair(MaxOfPairs):
+    """The gradient goes to both numbers of a pair, not to the larger alone."""
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return np.repeat(dy, 2, axis=-1)
+
+
+@wrong("chain", "elements are wrong", 3)
+class ForgetsTheProductRule(Swish):
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        _, s = self.saved()
+        return dy * s + 0 * dx
+
+
+@wrong("container", "elements are wrong|sign")
+class SkipsALayer(Sequential):
+    def __init__(self) -> None:
+        super().__init__(Dense(3, 4, rng=0), Tanh(), Dense(4, 2, rng=1))
+
+    def backward(self, dy: Array) -> Array:
+        return np.asarray(self[0].backward(self[2].backward(dy)))
+
+
+def answer(wrong: Wrong) -> tuple[bool, bool]:
+    """Return whether the kit catches a wrong layer, and whether it says what is wrong."""
+    try:
+        check_layer(wrong.make(), wrong.x)
+    except CheckError as error:
+        text = str(error.report)
+        return True, any(words in text for words in wrong.says.split("|"))
+    return False, False

@@ -1,0 +1,608 @@
+"""Losses that are wrong on purpose, each after a mistake that real projects made.
+
+Each stands with the words that the kit's diagnosis must contain.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minifw import Array, BCELoss, BCEWithLogitsLoss, Loss
+
+Batch = tuple[Array, Any]
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong loss, a batch that it accepts, and what must be said of it."""
+
+    name: str
+    make: Callable[[], Loss]
+    words: str
+    batch: Callable[[], Batch]
+
+
+def regression() -> Batch:
+    """Return predictions and targets with residuals of both signs."""
+    rng = np.random.default_rng(0)
+    prediction, target = rng.standard_normal((2, 7, 3))
+    return prediction, target
+
+
+def column() -> Batch:
+    """Return the same with one column."""
+    rng = np.random.default_rng(3)
+    prediction, target = rng.standard_normal((2, 8, 1))
+    return prediction, target
+
+
+def probabilities() -> Batch:
+    """Return probabilities with labels of both kinds."""
+    rng = np.random.default_rng(1)
+    return rng.uniform(0.05, 0.95, (8, 1)), np.array([[0.0], [1.0]] * 4)
+
+
+def logits() -> Batch:
+    """Return logits with labels of both kinds."""
+    rng = np.random.default_rng(2)
+    return rng.standard_normal((8, 1)), np.array([[0.0], [1.0]] * 4)
+
+
+def classes() -> Batch:
+    """Return logits of three classes with whole-number labels."""
+    rng = np.random.default_rng(4)
+    return rng.standard_normal((7, 3)), np.array([0, 1, 2, 0, 1, 2, 1])
+
+
+# -- the right ones, which the wrong ones change in one place ----------------------------
+
+
+class Squared(Loss):
+    """L = mean((p - t)^2)."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        error = prediction - target
+        self.save(error)
+        return self.finite(float(np.mean(error**2)))
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return 2 * error / error.size
+
+
+class Absolute(Loss):
+    """L = mean(|p - t|)."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        error = prediction - target
+        self.save(error)
+        return self.finite(float(np.mean(np.abs(error))))
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return np.sign(error) / error.size
+
+
+class Huber(Loss):
+    """L = mean(r^2 / 2 where |r| < 1/2, |r| / 2 - 1/8 beyond), r = p - t."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        error = prediction - target
+        self.save(error)
+        size = np.abs(error)
+        return self.finite(float(np.mean(np.where(size < 0.5, error**2 / 2, size / 2 - 0.125))))
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return error.clip(-0.5, 0.5) / error.size
+
+
+class CrossEntropy(Loss):
+    """L = mean over rows of -log softmax(p)[target], for whole-number targets."""
+
+    def forward(self, prediction: Array, target: Any) -> float:
+        if len(prediction) != len(target):
+            raise ValueError(f"expected {len(prediction)} labels, got {len(target)}")
+        shifted = prediction - prediction.max(axis=1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        rows = np.arange(len(target))
+        one_hot = np.zeros_like(prediction)
+        one_hot[rows, target] = 1
+        self.save(np.exp(log_p), one_hot)
+        return self.finite(-float(np.mean(log_p[rows, target])))
+
+    def backward(self) -> Array:
+        p, one_hot = self.saved()
+        return (p - one_hot) / len(p)
+
+
+class Poisson(Loss):
+    """L = mean(exp(p) - t p): it overflows by nature, and says so."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rate = np.exp(prediction)
+            value = float(np.mean(rate - target * prediction))
+        self.save(rate, target)
+        return self.finite(value)
+
+    def backward(self) -> Array:
+        rate, target = self.saved()
+        return (rate - target) / target.size
+
+
+class Weighted(Loss):
+    """L = mean(w (p - t)^2)."""
+
+    def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> float:
+        self.check(prediction, target)
+        error = prediction - target
+        w = np.ones_like(error) if weight is None else weight
+        if w.shape != error.shape:
+            raise ValueError(f"expected a weight of shape {error.shape}, got {w.shape}")
+        self.save(error, w)
+        return self.finite(float(np.mean(w * error**2)))
+
+    def backward(self) -> Array:
+        error, w = self.saved()
+        return 2 * w * error / error.size
+
+
+RIGHT: list[tuple[Callable[[], Loss], Callable[[], Batch]]] = [
+    (BCELoss, probabilities),
+    (BCEWithLogitsLoss, logits),
+    (Squared, regression),
+    (Squared, column),
+    (Absolute, regression),
+    (Huber, regression),
+    (CrossEntropy, classes),
+    (Poisson, regression),
+    (Weighted, regression),
+]
+
+
+# -- factors -----------------------------------------------------------------------------
+
+
+class SumDifferentiated(Squared):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return 2 * error
+
+
+class MeanDifferentiated(Squared):
+    def forward(self, prediction: Array, target: Array) -> float:
+        return super().forward(prediction, target) * prediction.size
+
+
+class MeanOverRowsOnly(Squared):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return 2 * error / len(error)
+
+
+class MeanTwice(CrossEntropy):
+    """The 1/N is in the gradient of the loss, and again in the gradient of the softmax."""
+
+    def backward(self) -> Array:
+        return super().backward() / len(self.saved()[0])
+
+
+class TwoForgotten(Squared):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return error / error.size
+
+
+class HalfForgotten(Squared):
+    def forward(self, prediction: Array, target: Array) -> float:
+        return super().forward(prediction, target) / 2
+
+
+class Bits(BCELoss):
+    """Reports bits, and differentiates nats."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        return super().forward(prediction, target) / float(np.log(2))
+
+
+class SignFlipped(Squared):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return -2 * error / error.size
+
+
+# -- another function --------------------------------------------------------------------
+
+
+class ZeroGradient(Squared):
+    """The author thought that backward adds to an array of zeros."""
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return np.zeros_like(error)
+
+
+class OfTheTarget(BCELoss):
+    """dL/dt = log((1 - p) / p)."""
+
+    def backward(self) -> Array:
+        p, q, target = self.saved()
+        return (np.log(q) - np.log(p)) / target.size
+
+
+class OneSidedAbsolute(Absolute):
+    """The sign taken for a step, as of a ReLU."""
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return (error > 0) / error.size
+
+
+class LabelsOnly(BCELoss):
+    """-t / p alone: the part of label 0 is forgotten."""
+
+    def backward(self) -> Array:
+        p, _, target = self.saved()
+        gradient: Array = -target / p / target.size
+        return gradient
+
+
+class DiagonalSoftmax(CrossEntropy):
+    """The softmax's Jacobian taken for its diagonal."""
+
+    def backward(self) -> Array:
+        p, one_hot = self.saved()
+        return -one_hot * (1 - p) / len(p)
+
+
+class UnclippedHuber(Huber):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return error / error.size
+
+
+class LastRowIgnored(Squared):
+    """A loop that ends one row early."""
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        gradient = np.zeros_like(error)
+        for row in range(len(error) - 1):
+            gradient[row] = 2 * error[row] / error.size
+        return gradient
+
+
+class FirstColumnOnly(Squared):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        gradient = np.zeros_like(error)
+        gradient[:, 0] = 2 * error[:, 0] / error.size
+        return gradient
+
+
+class DividesByZero(Squared):
+    """The derivative of a root, 0 / 0 where the author multiplied out."""
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        masked = np.where(error > 0, error, 0.0)
+        return 2 * error / error.size * masked / masked
+
+
+# -- precision ---------------------------------------------------------------------------
+
+
+class Float32Gradient(Squared):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return (2 * error.astype(np.float32) / error.size).astype(error.dtype)
+
+
+class Float32Loss(Squared):
+    def forward(self, prediction: Array, target: Array) -> float:
+        super().forward(prediction, target)
+        return float(np.mean((prediction - target).astype(np.float32) ** 2))
+
+
+class Float64Gradient(Squared):
+    """A float64 constant array widens the gradient."""
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        factor: Array = np.full(1, 2 / error.size)
+        return error * factor
+
+
+# -- results -----------------------------------------------------------------------------
+
+
+class NumpyScalar(Squared):
+    def forward(self, prediction: Array, target: Array) -> float:
+        return np.float64(super().forward(prediction, target))
+
+
+class Flattened(Squared):
+    def backward(self) -> Array:
+        return super().backward().ravel()
+
+
+class NoMean(Squared):
+    """Returns one loss per row."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        super().forward(prediction, target)
+        return np.mean((prediction - target) ** 2, axis=1)  # type: ignore[no-any-return]
+
+
+# -- extremes ----------------------------------------------------------------------------
+
+
+class ClampInTheLoss(BCELoss):
+    def forward(self, prediction: Array, target: Array) -> float:
+        super().forward(prediction, target)
+        p = prediction.clip(1e-7, 1 - 1e-7)
+        return -float(np.mean(target * np.log(p) + (1 - target) * np.log(1 - p)))
+
+
+class ClampInTheGradient(BCELoss):
+    def backward(self) -> Array:
+        p = self.saved()[0]
+        inside = (p > 1e-7) & (p < 1 - 1e-7)
+        return super().backward() * inside
+
+
+class UnclampedBinary(BCELoss):
+    """log(0), and 0 log 0."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        super().forward(prediction, target)
+        terms = target * np.log(prediction) + (1 - target) * np.log(1 - prediction)
+        return self.finite(-float(np.mean(terms)))
+
+
+class NaiveLogits(Loss):
+    """log(sigmoid(z)), which is log(0) from a logit of 37 on."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        p = 1 / (1 + np.exp(-prediction))
+        self.save(p, target)
+        terms = target * np.log(p) + (1 - target) * np.log(1 - p)
+        return self.finite(-float(np.mean(terms)))
+
+    def backward(self) -> Array:
+        p, target = self.saved()
+        return (p - target) / target.size
+
+
+class UnshiftedSoftmax(CrossEntropy):
+    """exp of a logit of 1000."""
+
+    def forward(self, prediction: Array, target: Any) -> float:
+        super().forward(prediction, target)
+        p = np.exp(prediction) / np.exp(prediction).sum(axis=1, keepdims=True)
+        return -float(np.mean(np.log(p[np.arange(len(target)), target])))
+
+
+class NaNSwallowed(Squared):
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        error = np.nan_to_num(prediction - target)
+        self.save(error)
+        return float(np.mean(error**2))
+
+
+# -- order of calls ----------------------------------------------------------------------
+
+
+class KeepsTheFirst(Squared):
+    """A cache that is filled once."""
+
+    _error: Array | None = None
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        value = super().forward(prediction, target)
+        if self._error is None:
+            self._error = prediction - target
+        return value
+
+    def backward(self) -> Array:
+        self.saved()
+        error = self._error
+        if error is None:
+            raise RuntimeError("no forward")
+        return 2 * error / error.size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "_error"}
+
+
+class KeepsTheTarget(Squared):
+    """Looks at a target only when it is another array, though its numbers may have changed."""
+
+    _seen: Array | None = None
+    _doubled: Array
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        if target is not self._seen:
+            self._seen, self._doubled = target, 2 * target
+        error = prediction - self._doubled / 2
+        self.save(error)
+        return float(np.mean(error**2))
+
+
+class ReusesItsBuffer(Squared):
+    """One gradient array for all batches of a shape."""
+
+    _buffer: Array | None = None
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        if self._buffer is None or self._buffer.shape != error.shape:
+            self._buffer = np.empty_like(error)
+        return np.multiply(error, 2 / error.size, out=self._buffer)
+
+
+class ScalesInPlace(Squared):
+    """A second backward divides again."""
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        error *= 2 / error.size
+        return error.copy()
+
+
+class WritesThePrediction(Squared):
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        prediction -= target
+        self.save(prediction.copy())
+        return float(np.mean(prediction**2))
+
+
+class ZeroBeforeForward(Squared):
+    def backward(self) -> Array:
+        return np.zeros(1) if self._saved is None else super().backward()
+
+
+class OwnAttribute(Squared):
+    """Keeps its cache in an attribute that is not there before forward."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self._error = prediction - target
+        return super().forward(prediction, target)
+
+    def backward(self) -> Array:
+        return 2 * self._error / self._error.size
+
+
+class Jitters(Squared):
+    """Label noise from a generator that nobody seeds."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        shape: tuple[int, ...] = target.shape
+        noise = 1e-13 * np.random.default_rng().standard_normal(shape)
+        return super().forward(prediction, target + noise.astype(target.dtype))
+
+
+# -- arguments ---------------------------------------------------------------------------
+
+
+class Broadcasts(Squared):
+    """(N,) against (N, 1) is a loss over N x N pairs."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        error = prediction - target
+        self.save(error)
+        return float(np.mean(error**2))
+
+
+class OneRowForAll(CrossEntropy):
+    """A single label is taken for all rows."""
+
+    def forward(self, prediction: Array, target: Any) -> float:
+        return super().forward(prediction, np.broadcast_to(target, len(prediction)))
+
+
+class FlatMemory(Squared):
+    """Reads the memory, whatever the order of its axes."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        error = prediction - target.ravel(order="K").reshape(target.shape)
+        self.save(error)
+        return float(np.mean(error**2))
+
+
+class NeedsToWrite(Squared):
+    """Sets the shape of what it was given, or moves it and moves it back."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        prediction += 0.0
+        return super().forward(prediction, target)
+
+
+class HoldsALambda(Squared):
+    def __init__(self) -> None:
+        self.power = lambda error: error**2
+
+
+class WeightsIgnored(Weighted):
+    def backward(self) -> Array:
+        error, _ = self.saved()
+        return 2 * error / error.size
+
+
+class WeightsSquared(Weighted):
+    """Normalises by the wrong sum: ones are no longer neutral."""
+
+    def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> float:
+        w = weight if weight is None else weight / weight.sum()
+        return super().forward(prediction, target, w)
+
+
+class WeightsOfOnesAdded(Weighted):
+    """1 + w in place of w."""
+
+    def forward(self, prediction: Array, target: Array, weight: Array | None = None) -> float:
+        w = weight if weight is None else (1 + weight) / 2
+        return super().forward(prediction, target, w)
+
+
+WRONG_LOSSES = [
+    Wrong("mean reported, sum differentiated", SumDifferentiated, "1/N is missing", regression),
+    Wrong("the same, one column", SumDifferentiated, "1/N is missing", column),
+    Wrong("sum reported, mean differentiated", MeanDifferentiated, "1/N too many", regression),
+    Wrong("mean over rows only", MeanOverRowsOnly, "elements of a row", regression),
+    Wrong("divided by N twice", MeanTwice, "the batch size", classes),
+    Wrong("factor 2 forgotten", TwoForgotten, "missing factor 2", regression),
+    Wrong("1/2 forgotten", HalfForgotten, "missing 1/2", regression),
+    Wrong("bits reported, nats differentiated", Bits, "ln 2", probabilities),
+    Wrong("sign flipped", SignFlipped, "sign is wrong", regression),
+    Wrong("zero gradient", ZeroGradient, "zero everywhere", regression),
+    Wrong("derivative of the target", OfTheTarget, "with respect to the target", probabilities),
+    Wrong("one-sided |r|", OneSidedAbsolute, "above its target", regression),
+    Wrong("label 1 only", LabelsOnly, "the target is not 0", probabilities),
+    Wrong("diagonal softmax", DiagonalSoftmax, "the target is not 0", classes),
+    Wrong("Huber without its bend", UnclippedHuber, "|prediction - target| is below", regression),
+    Wrong("last row ignored", LastRowIgnored, "ignores row", regression),
+    Wrong("first column only", FirstColumnOnly, "ignores column 1, 2", regression),
+    Wrong("0 / 0", DividesByZero, "NaN", regression),
+    Wrong("float32 gradient", Float32Gradient, "float32", regression),
+    Wrong("float32 loss", Float32Loss, "float32", regression),
+    Wrong("float64 gradient of float32", Float64Gradient, "must be float32", regression),
+    Wrong("NumPy scalar", NumpyScalar, "Python float", regression),
+    Wrong("flat gradient", Flattened, "in the shape of the prediction", regression),
+    Wrong("a loss per row", NoMean, "Python float", regression),
+    Wrong("clamp in the loss", ClampInTheLoss, "clamp in the loss but not", probabilities),
+    Wrong("clamp in the gradient", ClampInTheGradient, "clamp in the gradient", probabilities),
+    Wrong("log(0)", UnclampedBinary, "predictions of 0", probabilities),
+    Wrong("log of a sigmoid", NaiveLogits, "times as large", logits),
+    Wrong("softmax without its shift", UnshiftedSoftmax, "times as large", classes),
+    Wrong("NaN swallowed", NaNSwallowed, "passes silently", regression),
+    Wrong("the first cache is kept", KeepsTheFirst, "belongs to the first", regression),
+    Wrong("target cached by identity", KeepsTheTarget, "old values", regression),
+    Wrong("one buffer for all", ReusesItsBuffer, "handed out earlier", regression),
+    Wrong("scales its cache", ScalesInPlace, "second backward", regression),
+    Wrong("writes the prediction", WritesThePrediction, "writes into the pred", regression),
+    Wrong("zeros before forward", ZeroBeforeForward, "backward before forward", regression),
+    Wrong("no cache before forward", OwnAttribute, "self.saved()", regression),
+    Wrong("unseeded noise", Jitters, "each time", regression),
+    Wrong("broadcasts", Broadcasts, "was broadcast", column),
+    Wrong("one label for all", OneRowForAll, "one row of the target", classes),
+    Wrong("reads memory order", FlatMemory, "Fortran-ordered", regression),
+    Wrong("needs to write", NeedsToWrite, "read-only", regression),
+    Wrong("holds a lambda", HoldsALambda, "pickled", regression),
+    Wrong("weights ignored", WeightsIgnored, "weights are missing", regression),
+    Wrong("weights normalised", WeightsSquared, "weight of ones", regression),
+    Wrong("weights added", WeightsOfOnesAdded, "whose weight is 0", regression),
+]

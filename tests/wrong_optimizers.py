@@ -1,0 +1,453 @@
+"""Optimizers that are wrong on purpose, each after a mistake that real projects made.
+
+Each stands with the words that the kit's diagnosis must contain.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minifw import SGD, Array, Optimizer, Parameter
+
+Parameters = Iterable[Parameter]
+Make = Callable[[list[Parameter]], Optimizer]
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A wrong optimizer, and what must be said of it."""
+
+    name: str
+    make: Make
+    words: str
+
+
+# -- the right ones, which the wrong ones change in one place ----------------------------
+
+
+class Momentum(Optimizer):
+    """v <- m v + g, theta <- theta - lr v."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01, momentum: float = 0.9) -> None:
+        super().__init__(parameters, lr)
+        self.momentum = momentum
+        self.velocity = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.velocity *= self.momentum
+        self.velocity += grads
+        values -= self.lr * self.velocity
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015), with the decoupled decay of AdamW."""
+
+    def __init__(self, parameters: Parameters, lr: float = 1e-3, weight_decay: float = 0) -> None:
+        super().__init__(parameters, lr)
+        self.weight_decay = weight_decay
+        self.first, self.second = self.zeros(), self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.first += 0.1 * (grads - self.first)
+        self.second += 0.001 * (grads**2 - self.second)
+        t = self.steps + 1
+        first, second = self.first / (1 - 0.9**t), self.second / (1 - 0.999**t)
+        values -= self.lr * (first / (np.sqrt(second) + 1e-8) + self.weight_decay * values)
+
+
+class Adagrad(Optimizer):
+    """Adagrad (Duchi, Hazan and Singer, 2011)."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self.total = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.total += grads**2
+        values -= self.lr * grads / (np.sqrt(self.total) + 1e-10)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012)."""
+
+    def __init__(self, parameters: Parameters, lr: float = 1e-3) -> None:
+        super().__init__(parameters, lr)
+        self.square = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.square += 0.1 * (grads**2 - self.square)
+        values -= self.lr * grads / (np.sqrt(self.square) + 1e-8)
+
+
+class Adadelta(Optimizer):
+    """Adadelta (Zeiler, 2012), which starts slowly."""
+
+    def __init__(self, parameters: Parameters, lr: float = 1.0) -> None:
+        super().__init__(parameters, lr)
+        self.square, self.moved = self.zeros(), self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.square += 0.1 * (grads**2 - self.square)
+        move = grads * np.sqrt((self.moved + 1e-6) / (self.square + 1e-6))
+        self.moved += 0.1 * (move**2 - self.moved)
+        values -= self.lr * move
+
+
+class Signs(Optimizer):
+    """theta <- theta - lr sign(g)."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * np.sign(grads)
+
+
+class Clipped(Optimizer):
+    """Gradient descent with the norm of the gradient limited to 1."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * grads / max(1.0, float(np.linalg.norm(grads)))
+
+
+RIGHT: dict[str, Make] = {
+    "SGD": lambda p: SGD(p, lr=0.1),
+    "SGD, the notes' lr": lambda p: SGD(p, lr=1.2),
+    "SGD, a tiny lr": lambda p: SGD(p, lr=1e-6),
+    "momentum": Momentum,
+    "Adam": Adam,
+    "AdamW": lambda p: Adam(p, weight_decay=0.1),
+    "Adagrad": Adagrad,
+    "RMSprop": RMSprop,
+    "Adadelta": Adadelta,
+    "signs": lambda p: Signs(p, lr=0.1),
+    "clipped": lambda p: Clipped(p, lr=0.5),
+}
+
+
+# -- the step ----------------------------------------------------------------------------
+
+
+class Uphill(Optimizer):
+    def update(self, values: Array, grads: Array) -> None:
+        values += self.lr * grads
+
+
+class UphillWithMomentum(Momentum):
+    """The velocity has a minus already."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.velocity *= self.momentum
+        self.velocity -= self.lr * grads
+        values -= self.velocity
+
+
+class NewArray(Optimizer):
+    """values = ... names another array."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        values = values - self.lr * grads
+
+
+class FirstParameterOnly(Optimizer):
+    """A return inside the loop."""
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        for parameter in self.parameters:
+            parameter.value = parameter.value - self.lr * parameter.grad
+            return
+
+
+class AllButTheLast(Optimizer):
+    """A slice that ends one early."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        values[:-1] -= self.lr * grads[:-1]
+
+
+class HalfUphill(Optimizer):
+    """The sign of a branch is wrong."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * np.where(np.arange(grads.size) % 2, grads, -grads)
+
+
+class RootOfTheGradient(RMSprop):
+    """The square is forgotten: the root of a negative number."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.square += 0.1 * (grads - self.square)
+        values -= self.lr * grads / (np.sqrt(self.square) + 1e-8)
+
+
+class PuffsUp(Optimizer):
+    """The running mean lacks its 1 - beta, and grows for ever."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.mean = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.mean *= 1.5
+        self.mean += grads
+        values -= self.lr * self.mean
+
+
+# -- what a step touches -----------------------------------------------------------------
+
+
+class ScalesGradients(Optimizer):
+    def update(self, values: Array, grads: Array) -> None:
+        grads *= self.lr
+        values -= grads
+
+
+class DecayIntoGradients(SGD):
+    """Adds the decay to the gradient that it was given."""
+
+    weight_decay = 0.1
+
+    def update(self, values: Array, grads: Array) -> None:
+        grads += self.weight_decay * values
+        super().update(values, grads)
+
+
+class UndeclaredDecay(Optimizer):
+    def update(self, values: Array, grads: Array) -> None:
+        values *= 1 - 0.01 * self.lr
+        values -= self.lr * grads
+
+
+class NoEpsilon(RMSprop):
+    def update(self, values: Array, grads: Array) -> None:
+        self.square += 0.1 * (grads**2 - self.square)
+        values -= self.lr * grads / np.sqrt(self.square)
+
+
+class ReplacesArrays(SGD):
+    """Gives each parameter a new array, out of the vector."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        super().update(values, grads)
+        for parameter in self.parameters:
+            object.__setattr__(parameter, "value", parameter.value.copy())
+
+
+class OwnStep(SGD):
+    """Overrides step, with its guard against NaN."""
+
+    def step(self) -> None:
+        self.update(self._vector.values, self._vector.grads)
+        self.steps += 1
+
+
+class GuardTooLate(SGD):
+    """Updates first, and looks afterwards."""
+
+    def step(self) -> None:
+        self.update(self._vector.values, self._vector.grads)
+        self.steps += 1
+        if not np.isfinite(self._vector.grads).all():
+            raise ValueError("a gradient is not finite")
+
+
+# -- the learning rate and the count -------------------------------------------------------
+
+
+class RateOfTheConstructor(Optimizer):
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self._first_lr = lr
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self._first_lr * grads
+
+
+class AnyRate(Optimizer):
+    """A property of its own, without the check."""
+
+    @property
+    def lr(self) -> float:
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = value
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * grads
+
+
+class CountsTwice(SGD):
+    """Adam's t, counted in update as well."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        super().update(values, grads)
+        self.steps += 1
+
+
+class CountsPerParameter(Optimizer):
+    """The bias correction's t grows with each parameter, not with each step."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self.t = 0
+
+    def update(self, values: Array, grads: Array) -> None:
+        start = 0
+        for parameter in self.parameters:
+            self.t += 1
+            part = slice(start, start + parameter.size)
+            values[part] -= self.lr * grads[part] / (1 - 0.9**self.t)
+            start += parameter.size
+
+
+# -- state -------------------------------------------------------------------------------
+
+
+class PrivateVelocity(Optimizer):
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self._velocity = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self._velocity *= 0.9
+        self._velocity += grads
+        values -= self.lr * self._velocity
+
+
+class OwnCount(Optimizer):
+    """Counts steps for itself, in private."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self._t = 0
+
+    def update(self, values: Array, grads: Array) -> None:
+        self._t += 1
+        values -= self.lr * grads / (1 - 0.9**self._t)
+
+
+class ForgetsOnLoading(Momentum):
+    """Loads lr and steps alone."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.lr, self.steps = state["lr"], state["steps"]
+
+
+class LiveState(Momentum):
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "velocity": self.velocity}
+
+
+class TakesWhatItLoads(Momentum):
+    """The loaded array becomes its own."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.velocity = state["velocity"]
+
+
+class StateById(Optimizer):
+    """One velocity per parameter, found by its id: no copy has that id."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self._velocities = {id(p): np.zeros_like(p.value) for p in self.parameters}
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        for parameter in self.parameters:
+            velocity = self._velocities[id(parameter)]
+            velocity *= 0.9
+            velocity += parameter.grad
+            parameter.value -= self.lr * velocity
+
+
+class HoldsArrays(Optimizer):
+    """Keeps the vectors that it saw first."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self._held = [p.value for p in self.parameters]
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        for held, parameter in zip(self._held, self.parameters, strict=True):
+            np.subtract(held, self.lr * parameter.grad, out=held)
+
+
+class SharesAcrossCopies(Momentum):
+    """A copy is made with the same velocity."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SharesAcrossCopies":
+        twin = SharesAcrossCopies(copy.deepcopy(self.parameters, memo), self.lr)
+        twin.velocity, twin.steps = self.velocity, self.steps
+        return twin
+
+
+class HoldsALambda(SGD):
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self._schedule = lambda step: 1 / (1 + step)
+
+
+class ByPosition(Optimizer):
+    """A rate for each place in the list, such as a decay for all but the first."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        rates = np.linspace(1, 2, values.size)
+        values -= self.lr * rates * grads
+
+
+class UnseededNoise(SGD):
+    def update(self, values: Array, grads: Array) -> None:
+        super().update(values, grads)
+        noise: Array = np.random.default_rng().standard_normal(values.size)
+        values += 1e-6 * self.lr * noise * (grads != 0)
+
+
+class Float32Overflow(RMSprop):
+    """An epsilon that float32 does not have, inside the root."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.square += 0.1 * (grads**2 - self.square)
+        scale = np.asarray(1e60, values.dtype)  # to and fro, against a loss of digits
+        values -= self.lr * (grads * scale) / (np.sqrt(self.square) * scale + 1e-8)
+
+
+WRONG_OPTIMIZERS = [
+    Wrong(
+        "uphill",
+        lambda p: Uphill(p, lr=0.1),
+        "goes uphill",
+    ),
+    Wrong("uphill with momentum", UphillWithMomentum, "goes uphill"),
+    Wrong("makes another array", lambda p: NewArray(p, lr=0.1), "does not move the parameters"),
+    Wrong("first parameter only", lambda p: FirstParameterOnly(p, lr=0.1), "never parameter 1"),
+    Wrong("all but the last", lambda p: AllButTheLast(p, lr=0.1), "never moves parameter 2"),
+    Wrong("half uphill", lambda p: HalfUphill(p, lr=0.1), "uphill in"),
+    Wrong("root of the gradient", RootOfTheGradient, "becomes non-finite"),
+    Wrong("grows for ever", lambda p: PuffsUp(p, lr=1e-3), "must come below"),
+    Wrong("scales gradients", lambda p: ScalesGradients(p, lr=0.1), "changes the gradient"),
+    Wrong("decay in gradients", lambda p: DecayIntoGradients(p, lr=0.1), "changes the gradient"),
+    Wrong("undeclared decay", lambda p: UndeclaredDecay(p, lr=0.1), "a decay"),
+    Wrong("no epsilon", NoEpsilon, "epsilon is missing"),
+    Wrong("replaces arrays", lambda p: ReplacesArrays(p, lr=0.1), "another array in the place"),
+    Wrong("a step of its own", lambda p: OwnStep(p, lr=0.1), "must raise NonFiniteError"),
+    Wrong("a guard too late", lambda p: GuardTooLate(p, lr=0.1), "only after something"),
+    Wrong("lr of the constructor", lambda p: RateOfTheConstructor(p, lr=0.1), "has no effect"),
+    Wrong("any lr", lambda p: AnyRate(p, lr=0.1), "must raise ValueError"),
+    Wrong("counts twice", lambda p: CountsTwice(p, lr=0.1), "steps is 2000"),
+    Wrong("t per parameter", CountsPerParameter, "in reversed order"),
+    Wrong("private velocity", PrivateVelocity, "_velocity is not in it"),
+    Wrong("private count", OwnCount, "_t is not in it"),
+    Wrong("forgets on loading", ForgetsOnLoading, "takes another way"),
+    Wrong("live state", LiveState, "state_dict is no copy"),
+    Wrong("takes what it loads", TakesWhatItLoads, "load_state_dict copies nothing"),
+    Wrong("state by id", StateById, "_velocities is not in it"),
+    Wrong("holds arrays", lambda p: HoldsArrays(p, lr=0.1), "holds arrays of another"),
+    Wrong("shares across copies", SharesAcrossCopies, "a deepcopy takes another way"),
+    Wrong("holds a lambda", lambda p: HoldsALambda(p, lr=0.1), "cannot be pickled"),
+    Wrong("by position", lambda p: ByPosition(p, lr=0.1), "in reversed order"),
+    Wrong("unseeded noise", lambda p: UnseededNoise(p, lr=0.1), "each time"),
+    Wrong("overflow in float32", Float32Overflow, "in float32"),
+]
