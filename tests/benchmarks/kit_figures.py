@@ -2,64 +2,116 @@
 
     .venv/bin/python tests/benchmarks/kit_figures.py [seeds]
 
-The wrong layers of tests/wrong_layers.py are each checked once; the right ones
-(minifw's own, and those of tests/right_layers.py) with as many seeds as are
-asked for, 1000 by default.
+The wrong layers, losses and optimizers of tests/wrong_*.py are each checked
+once; the right ones (minifw's own, and those of the tests) with as many seeds
+as are asked for, 1000 by default.
 """
 
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing import Pool
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cases import LAYER_CASES
+import wrong_layers
+import wrong_losses
+import wrong_optimizers
+from cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
 from right_layers import RIGHT
-from wrong_layers import WRONG, answer
 
-from minifw import Array, Layer
-from minifw.testing import CheckError, check_layer
+from minifw.testing import CheckError, Report, check_layer, check_loss, check_optimizer
 
 SEEDS = 1000
-RIGHT_LAYERS: dict[str, tuple[Layer, Array]] = {**LAYER_CASES, **RIGHT}
+SHOWN = 20  # false alarms, at most
+
+Check = Callable[[int], Report]
+
+LAYERS: dict[str, Check] = {
+    name: lambda seed, case=case: check_layer(*case, seed=seed)  # type: ignore[misc]
+    for name, case in {**LAYER_CASES, **RIGHT}.items()
+}
+LOSSES: dict[str, Check] = {
+    name: lambda seed, case=case: check_loss(*case, seed=seed)  # type: ignore[misc]
+    for name, case in {
+        **LOSS_CASES,
+        **{f"{make.__name__}, {b.__name__}": (make(), *b()) for make, b in wrong_losses.RIGHT},
+    }.items()
+}
+OPTIMIZERS: dict[str, Check] = {
+    name: lambda seed, make=make: check_optimizer(make, seed=seed)  # type: ignore[misc]
+    for name, make in {**OPTIMIZER_CASES, **wrong_optimizers.RIGHT}.items()
+}
+RIGHT_ONES = {"layers": LAYERS, "losses": LOSSES, "optimizers": OPTIMIZERS}
 
 
-def alarms(job: tuple[str, int]) -> list[str]:
-    """Check one right layer with many seeds; return what it was wrongly told."""
-    name, seeds = job
-    layer, x = RIGHT_LAYERS[name]
+def alarms(job: tuple[str, str, int]) -> list[str]:
+    """Check one right thing with many seeds; return what it was wrongly told."""
+    kind, name, seeds = job
     found = []
     for seed in range(seeds):
         try:
-            check_layer(layer, x, seed=seed)
+            RIGHT_ONES[kind][name](seed)
         except CheckError as error:
             faults = "; ".join(f"{v.name}: {v.message}" for v in error.report.failures)
             found.append(f"{name}, seed {seed}: {faults}")
     return found
 
 
+def said(check: Callable[[], Report]) -> str:
+    """Return all that the kit finds."""
+    try:
+        check()
+    except CheckError as error:
+        return str(error.report)
+    return ""
+
+
+def print_faults() -> None:
+    """Print how many wrong ones are caught, and how many explained."""
+    layers = [wrong_layers.answer(w) for w in wrong_layers.WRONG]
+    losses = [
+        (said(lambda w=w: check_loss(w.make(), *w.batch())), w.words)  # type: ignore[misc]
+        for w in wrong_losses.WRONG_LOSSES
+    ]
+    optimizers = [
+        (said(lambda w=w: check_optimizer(w.make)), w.words)  # type: ignore[misc]
+        for w in wrong_optimizers.WRONG_OPTIMIZERS
+    ]
+    for kind, answers in (
+        ("layers", layers),
+        ("losses", [(bool(text), words in text) for text, words in losses]),
+        ("optimizers", [(bool(text), words in text) for text, words in optimizers]),
+    ):
+        caught, right = (sum(part) for part in zip(*answers, strict=True))
+        print(f"wrong {kind}: {caught} of {len(answers)} caught, {right} with the right diagnosis")
+
+
+def print_times() -> None:
+    """Print how long a check takes."""
+    for kind, checks in RIGHT_ONES.items():
+        times = []
+        for check in checks.values():
+            start = time.perf_counter()
+            check(0)
+            times.append((time.perf_counter() - start) * 1e3)
+        middle = statistics.median(times)
+        print(f"a check of {kind}: {middle:.0f} ms in the median, {max(times):.0f} ms at most")
+
+
 def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
-    answers = [answer(wrong) for wrong in WRONG]
-    caught, right = (sum(part) for part in zip(*answers, strict=True))
-    print(f"wrong layers: {caught} of {len(WRONG)} caught, {right} with the right diagnosis")
-
-    times = []
-    for layer, x in RIGHT_LAYERS.values():
-        start = time.perf_counter()
-        check_layer(layer, x)
-        times.append((time.perf_counter() - start) * 1e3)
-    middle = statistics.median(times)
-    print(f"a check takes {middle:.0f} ms in the median, {max(times):.0f} ms at most")
-
-    with Pool() as pool:
-        found = pool.map(alarms, [(name, seeds) for name in RIGHT_LAYERS], chunksize=1)
-    count = sum(len(f) for f in found)
-    print(f"right layers: {count} false alarms in {seeds} seeds of {len(RIGHT_LAYERS)} layers")
-    for line in [line for lines in found for line in lines][:20]:
-        print("  " + line)
+    print_faults()
+    print_times()
+    for kind, checks in RIGHT_ONES.items():
+        with Pool() as pool:
+            found = pool.map(alarms, [(kind, name, seeds) for name in checks], chunksize=1)
+        count = sum(len(f) for f in found)
+        print(f"right {kind}: {count} false alarms in {seeds} seeds of {len(checks)}", flush=True)
+        for line in [line for lines in found for line in lines][:SHOWN]:
+            print("  " + line)
 
 
 if __name__ == "__main__":
