@@ -10,7 +10,7 @@ import numpy as np
 
 from minifw._core.typing import Array
 from minifw.losses import Loss
-from minifw.testing._subject import jittered
+from minifw.testing._layer_subject import jittered
 
 __all__ = ["BATCH", "LossSubject", "Pair", "close", "near", "run"]
 

@@ -15,9 +15,9 @@ from minifw._core.errors import NonFiniteError, SaturationWarning
 from minifw._core.typing import Array
 from minifw.objective import Objective
 from minifw.testing._compare import constant_factor, factor_sentence, quietly, worst
+from minifw.testing._layer_subject import generator_states, jittered, set_generator_states
 from minifw.testing._numeric import Slopes, differences, mismatches
 from minifw.testing._report import Failure, NotApplicable, Report, judge
-from minifw.testing._subject import generator_states, jittered, set_generator_states
 
 __all__ = ["OBJECTIVE_CHECKS", "ObjectiveSubject", "check_objective", "objective_subject"]
 

@@ -2,16 +2,16 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.testing._gradients import INPUT
+from minifw.testing._layer_situation import INPUT
+from minifw.testing._layer_subject import LayerCheck, LayerSubject
 from minifw.testing._report import Failure, NotApplicable
-from minifw.testing._subject import LayerSubject
 
 __all__ = ["ARGUMENT_CHECKS"]
 
@@ -132,7 +132,7 @@ def _equal(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
 
 
-ARGUMENT_CHECKS: tuple[tuple[str, Callable[[LayerSubject], None]], ...] = (
+ARGUMENT_CHECKS: tuple[LayerCheck, ...] = (
     ("rebuilt from its arguments", _rebuilt),
     ("uses every argument", _used),
 )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from minifw._core.typing import Array
 from minifw.testing._compare import constant_factor, factor_sentence, looks_like_float32
-from minifw.testing._gradients import INPUT, Situation, analytic, numeric
+from minifw.testing._layer_situation import INPUT, Situation, analytic, numeric
 from minifw.testing._numeric import Slopes, mismatches
 
 __all__ = ["Fault", "explain"]

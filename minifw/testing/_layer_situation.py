@@ -6,9 +6,9 @@ import numpy as np
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
+from minifw.testing._layer_subject import LayerSubject, generator_states, set_generator_states
 from minifw.testing._numeric import Slopes, differences
 from minifw.testing._report import Failure
-from minifw.testing._subject import LayerSubject, generator_states, set_generator_states
 
 __all__ = ["INPUT", "Situation", "analytic", "numeric"]
 

@@ -1,10 +1,10 @@
 """A layer under test: copies of it with random parameters, and inputs like the one given."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,11 +12,15 @@ from minifw._core.layer import Layer
 from minifw._core.parameter import Memory, Parameter
 from minifw._core.typing import Array, DType
 
-__all__ = ["LayerSubject", "generator_states", "set_generator_states"]
+__all__ = ["LayerCheck", "LayerSubject", "generator_states", "set_generator_states"]
 
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
+
+
+LayerCheck: TypeAlias = tuple[str, Callable[["LayerSubject"], None]]
+"""A verdict's name, and the function that puts the question."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,180 @@
+"""The verdicts on a layer's methods called in other orders, and with other batches."""
+
+import copy
+
+import numpy as np
+
+from minifw.testing._layer_same import ROUNDING, gradients, same, same_gradients
+from minifw.testing._layer_situation import INPUT, Situation, analytic
+from minifw.testing._layer_subject import (
+    LayerCheck,
+    LayerSubject,
+    generator_states,
+    set_generator_states,
+)
+from minifw.testing._report import Failure, NotApplicable
+
+__all__ = ["CALL_CHECKS"]
+
+
+def _overwrites(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    names = [name for name, _ in situation.layer().named_parameters()]
+    if not names:
+        raise NotApplicable("there are no parameters")
+    clean, filled = analytic(situation, fill=0.0), analytic(situation, fill=7.0)
+    for name in names:
+        if not np.array_equal(clean[name], filled[name]):
+            rest = "backward adds to what was there: overwrite it (= in place of +=)"
+            if (filled[name] == 7.0).any():
+                rest = "backward leaves what was there"
+            raise Failure(f"the gradient of {name} depends on what it held before: {rest}")
+
+
+def _backward_twice(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    layer = situation.layer()
+    layer.forward(situation.x)
+    first = gradients(layer, layer.backward(situation.dy.copy()).copy())
+    second = gradients(layer, layer.backward(situation.dy.copy()))
+    same_gradients("after a second backward", first, second)
+
+
+def _latest_forward(s: LayerSubject) -> None:
+    """Find a cache that keeps the first input, or one that misses the second."""
+    situation = Situation.of(s, training=True)
+    other = s.input(draw=3)
+    layer = situation.layer()
+    states = generator_states(layer)
+    for x in (other, situation.x):
+        set_generator_states(layer, states)
+        layer.forward(x)
+    found = gradients(layer, layer.backward(situation.dy))
+    expected = analytic(situation)
+    try:
+        same_gradients("after two forwards", expected, found)
+    except Failure as fault:
+        raise Failure(f"{fault}; backward must differentiate the latest forward") from None
+
+
+def _mode_of_the_forward(s: LayerSubject) -> None:
+    """Change the mode between a forward and its backward."""
+    for training, call in ((True, "eval()"), (False, "train()")):
+        situation = Situation.of(s, training=training)
+        layer = situation.layer()
+        layer.forward(situation.x)
+        layer.train(not training)
+        found = gradients(layer, layer.backward(situation.dy))
+        what = f"with {call} between a forward and its backward"
+        same_gradients(what, analytic(situation), found, ROUNDING)
+
+
+def _eval_between(s: LayerSubject) -> None:
+    """Evaluate between a training forward and a backward: that is of the latest, the eval one."""
+    situation = Situation.of(s, training=True)
+    found = []
+    for back_to_training in (False, True):
+        layer = situation.layer()
+        layer.forward(s.input(draw=3))
+        layer.eval().forward(situation.x)
+        layer.train(back_to_training)
+        found.append(gradients(layer, layer.backward(situation.dy)))
+    what = "with a forward in eval mode between a training forward and backward"
+    same_gradients(what, found[0], found[1], ROUNDING)
+
+
+def _backward_parameters(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    layer, other = situation.layer(), situation.layer()
+    if not layer.named_parameters():
+        raise NotApplicable("there are no parameters")
+    for one in (layer, other):
+        one.forward(situation.x)
+        for parameter in one.parameters():
+            parameter.grad = np.full(parameter.shape, np.nan)
+    layer.backward(situation.dy)
+    other.backward_parameters(situation.dy)
+    same_gradients(
+        "backward_parameters against backward",
+        gradients(layer, None),
+        gradients(other, None),
+        ROUNDING,
+    )
+
+
+def _backward_first(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    layer = copy.deepcopy(s.layer)  # which leaves behind what was saved
+    try:
+        layer.backward(situation.dy)
+    except RuntimeError:
+        return
+    except Exception as error:  # noqa: BLE001 - any other is the finding
+        raise Failure(
+            f"backward before forward raised {type(error).__name__}: {error}; "
+            "a RuntimeError is expected, which self.saved() raises"
+        ) from None
+    if s.layer.parameters() or _depends_on_x(situation):
+        raise Failure("backward before forward raised nothing; self.saved() would")
+
+
+def _depends_on_x(situation: Situation) -> bool:
+    """Whether dx depends on x, so that something must be saved."""
+    other = Situation(situation.subject, True, situation.subject.input(draw=3), situation.dy)
+    return not np.array_equal(analytic(situation)[INPUT], analytic(other)[INPUT])
+
+
+def _rows_alone(s: LayerSubject) -> None:
+    for training in (True, False):
+        situation = Situation.of(s, training=training)
+        layer = situation.layer()
+        states = generator_states(layer)
+        if states and training:
+            continue  # each row has its own draw
+        y = layer.forward(situation.x)
+        if _mixes_rows(situation):
+            continue
+        dx = layer.backward(situation.dy)
+        sums = {name: np.zeros(p.shape) for name, p in layer.named_parameters()}
+        whole = {name: p.grad.copy() for name, p in layer.named_parameters()}
+        for i in range(len(y)):
+            row = slice(i, i + 1)
+            same(
+                f"row {i} alone and in a batch, y differs",
+                y[row],
+                layer.forward(situation.x[row]),
+                ROUNDING,
+            )
+            alone = layer.backward(situation.dy[row])
+            if s.differentiable:
+                same(f"row {i} alone and in a batch, dx differs", dx[row], alone, ROUNDING)
+            for name, parameter in layer.named_parameters():
+                sums[name] += parameter.grad
+        for name, gradient in whole.items():
+            same(
+                f"of a batch and summed over its rows, d{name} differs",
+                gradient,
+                sums[name],
+                ROUNDING,
+            )
+
+
+def _mixes_rows(situation: Situation) -> bool:
+    """Whether an output row depends on another input row, as in batch normalisation."""
+    x = situation.x.copy()
+    before = situation.layer().forward(x.copy())
+    x[0] = situation.subject.input(1, draw=4)[0]
+    after = situation.layer().forward(x)
+    return not np.allclose(before[1:], after[1:], rtol=ROUNDING, atol=0)
+
+
+CALL_CHECKS: tuple[LayerCheck, ...] = (
+    ("gradients are overwritten", _overwrites),
+    ("backward twice", _backward_twice),
+    ("backward of the latest forward", _latest_forward),
+    ("mode changed before backward", _mode_of_the_forward),
+    ("eval between forward and backward", _eval_between),
+    ("backward_parameters", _backward_parameters),
+    ("backward before forward", _backward_first),
+    ("rows alone and in a batch", _rows_alone),
+)

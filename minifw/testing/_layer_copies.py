@@ -1,0 +1,130 @@
+"""The verdicts on copies of a layer, and on inputs that it must refuse."""
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from minifw._core.layer import Layer
+from minifw._core.typing import Array
+from minifw.testing._layer_arguments import ARGUMENT_CHECKS
+from minifw.testing._layer_same import gradients, same, same_gradients
+from minifw.testing._layer_situation import Situation, analytic
+from minifw.testing._layer_subject import LayerCheck, LayerSubject
+from minifw.testing._report import Failure, NotApplicable
+
+__all__ = ["COPY_CHECKS"]
+
+
+def _deterministic(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    first, second = situation.layer(), situation.layer()
+    same(
+        "twice the same layer and x, y differs",
+        first.forward(situation.x),
+        second.forward(situation.x),
+    )
+    same_gradients("twice the same layer and x", analytic(situation), analytic(situation))
+
+
+def _copied(how: Callable[[Layer], Layer], what: str) -> Callable[[LayerSubject], None]:
+    def check(s: LayerSubject) -> None:
+        situation = Situation.of(s, training=True)
+        layer = situation.layer()
+        twin = how(layer)
+        if repr(twin) != repr(layer):
+            raise Failure(f"the {what} is {twin!r}, not {layer!r}")
+        if twin.training != layer.training:
+            raise Failure(f"the {what} is in another mode")
+        before = layer.state_dict()
+        same(f"in the {what}, y differs", layer.forward(situation.x), twin.forward(situation.x))
+        same_gradients(
+            f"in the {what}",
+            gradients(layer, layer.backward(situation.dy)),
+            gradients(twin, twin.backward(situation.dy)),
+        )
+        for parameter in twin.parameters():
+            parameter.value = np.zeros(parameter.shape)
+        for name, value in layer.state_dict().items():
+            if not np.array_equal(value, before[name]):
+                raise Failure(f"the {what} shares the parameter {name} with the original")
+
+    return check
+
+
+def _pickled(layer: Layer) -> Layer:
+    for one in (layer, *(nested for _, nested in layer.named_layers())):
+        try:
+            pickle.dumps(type(one))
+        except (AttributeError, pickle.PicklingError):
+            raise NotApplicable(
+                f"{type(one).__name__} is not at the top of a module, where pickle looks for it"
+            ) from None
+    twin: Layer = pickle.loads(pickle.dumps(layer))  # noqa: S301 - made here
+    return twin
+
+
+def _state_dict(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    layer, other = situation.layer(), s.twin(draw=9)
+    other.load_state_dict(layer.state_dict())
+    same(
+        "after load_state_dict, y differs", layer.forward(situation.x), other.forward(situation.x)
+    )
+    same_gradients(
+        "after load_state_dict",
+        gradients(layer, layer.backward(situation.dy)),
+        gradients(other, other.backward(situation.dy)),
+    )
+
+
+def _wrong_width(s: LayerSubject) -> None:
+    if s.x.ndim < 2 or not s.differentiable:
+        raise NotApplicable("x has no axis of features")
+    x = s.input()
+    _refuses(s, np.concatenate([x, x[..., :1]], axis=-1), "one feature too many")
+
+
+def _wrong_rank(s: LayerSubject) -> None:
+    if not s.differentiable:
+        raise NotApplicable("x holds whole numbers")
+    x = s.input()
+    _refuses(s, x[:, np.newaxis], "an axis too many")
+    if x.ndim > 1:
+        _refuses(s, x[0], "no batch axis")
+
+
+def _refuses(s: LayerSubject, x: Array, what: str) -> None:
+    """Raise unless the layer refuses x in a sentence, or takes it and all shapes agree."""
+    layer = s.twin(training=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            y = layer.forward(x)
+            dx = layer.backward(np.ones_like(y))
+    except (ValueError, TypeError) as error:
+        if str(error):
+            return
+        raise Failure(f"{what}, it raised {type(error).__name__} without a word") from None
+    except Exception as error:  # noqa: BLE001 - the wrong type is the finding
+        raise Failure(
+            f"{what}, it raised {type(error).__name__}: {error}; a ValueError that says which "
+            "shape is expected would be clear"
+        ) from None
+    if dx.shape != x.shape:
+        raise Failure(
+            f"{what}, it raised nothing, and for x of shape {x.shape} dx has the shape {dx.shape}"
+        )
+
+
+COPY_CHECKS: tuple[LayerCheck, ...] = (
+    ("deterministic", _deterministic),
+    ("deepcopy", _copied(copy.deepcopy, "deepcopy")),
+    ("pickle", _copied(_pickled, "pickle")),
+    ("state_dict", _state_dict),
+    *ARGUMENT_CHECKS,
+    ("refuses a wrong width", _wrong_width),
+    ("refuses a wrong rank", _wrong_rank),
+)

@@ -1,0 +1,120 @@
+"""The verdicts on what a layer returns, and on its gradients."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+
+from minifw._core.checks import describe
+from minifw._core.layer import Layer
+from minifw._core.typing import Shape
+from minifw.testing._compare import worst
+from minifw.testing._layer_explain import Fault, explain
+from minifw.testing._layer_situation import INPUT, Situation, analytic, check_result, numeric
+from minifw.testing._layer_subject import LayerCheck, LayerSubject
+from minifw.testing._numeric import mismatches
+from minifw.testing._report import Failure, NotApplicable
+
+__all__ = ["GRADIENT_CHECKS"]
+
+FORGOTTEN_SUM = "a sum over the axes that were broadcast (the batch) is forgotten"
+
+
+def _accepts_x(s: LayerSubject) -> None:
+    layer = copy.deepcopy(s.layer)
+    y = layer.forward(s.given())
+    check_result("forward", y)
+    if y.dtype.kind != "f":
+        raise Failure(f"forward must return floating-point numbers, it returned {describe(y)}")
+    if y.ndim < 1 or len(y) != len(s.x):
+        raise Failure(f"forward must keep the batch of {len(s.x)} rows, it returned {describe(y)}")
+    try:
+        dx = layer.backward(np.ones_like(y))
+    except ValueError as error:
+        if "broadcast" in str(error):
+            raise Failure(f"backward raised {error}: {FORGOTTEN_SUM}") from None
+        raise
+    check_result("backward", dx)
+    if s.differentiable and dx.shape != s.x.shape:
+        raise Failure(
+            f"backward must return dL/dx in the shape of x, {s.x.shape}, it returned {dx.shape}"
+            f"{_misshapen(dx.shape, s.x.shape)}"
+        )
+
+
+def _misshapen(found: Shape, wanted: Shape) -> str:
+    """Say what may have gone wrong with a shape."""
+    if found == wanted[::-1]:
+        return ": it is transposed"
+    try:
+        wider = np.broadcast_shapes(found, wanted) == found
+    except ValueError:
+        return ""
+    return f": {FORGOTTEN_SUM}" if wider else ""
+
+
+def _output_shape(s: LayerSubject) -> None:
+    example = s.x.shape[1:]
+    for training in (True, False):
+        layer = s.twin(training=training)
+        real = layer.forward(s.input()).shape[1:]
+        try:
+            said = layer.output_shape(example)
+        except Exception as error:
+            if type(layer).output_shape is Layer.output_shape:
+                raise Failure(
+                    f"the default output_shape asks forward with zeros, which raised "
+                    f"{type(error).__name__}: {error}; override output_shape"
+                ) from None
+            raise
+        if tuple(said) != real:
+            raise Failure(f"output_shape({example}) is {said}, forward gives {real}")
+
+
+def _gradient(
+    *, of_x: bool, training: bool, batch: int | None = None, given: bool = False
+) -> Callable[[LayerSubject], None]:
+    def check(s: LayerSubject) -> None:
+        if given:
+            situation = Situation.at(s, training, s.given(np.float64))
+        else:
+            situation = Situation.of(s, training=training, batch=batch)
+        _compare(situation, of_x=of_x)
+
+    return check
+
+
+def _compare(situation: Situation, *, of_x: bool) -> None:
+    s = situation.subject
+    names = [name for name, _ in situation.layer().named_parameters()]
+    if of_x and not s.differentiable:
+        raise NotApplicable("x holds whole numbers")
+    if not of_x and not names:
+        raise NotApplicable("there are none")
+    earlier = s.input(len(situation.x), draw=2)
+    found = analytic(situation, earlier=earlier)
+    messages = []
+    for name in [INPUT] if of_x else names:
+        true = numeric(situation, name)
+        if found[name].shape != true.value.shape:
+            raise Failure(f"d{name} has the shape {found[name].shape}, not {true.value.shape}")
+        wrong = mismatches(found[name], true)
+        if wrong.any():
+            place = worst(f"d{name}", found[name], true, wrong)
+            why = explain(Fault(situation, name, found[name], true, earlier))
+            messages.append(f"{place}\n{why}" if why else place)
+    if messages:
+        raise Failure("\n".join(messages))
+
+
+GRADIENT_CHECKS: tuple[LayerCheck, ...] = (
+    ("takes x, returns arrays", _accepts_x),
+    ("output_shape", _output_shape),
+    ("dx, training", _gradient(of_x=True, training=True)),
+    ("dx, eval", _gradient(of_x=True, training=False)),
+    ("dx, one example", _gradient(of_x=True, training=False, batch=1)),
+    ("dx at the given x", _gradient(of_x=True, training=True, given=True)),
+    ("gradients of parameters, training", _gradient(of_x=False, training=True)),
+    ("gradients of parameters, eval", _gradient(of_x=False, training=False)),
+    ("gradients of parameters, one example", _gradient(of_x=False, training=False, batch=1)),
+)

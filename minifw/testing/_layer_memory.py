@@ -1,0 +1,114 @@
+"""The verdicts on memory and precision: layouts, dtypes, and who writes where."""
+
+import numpy as np
+
+from minifw._core.typing import Array
+from minifw.testing._compare import layouts, looks_like_float32
+from minifw.testing._layer_same import ROUNDING, gradients, same, same_gradients
+from minifw.testing._layer_situation import INPUT, Situation, analytic
+from minifw.testing._layer_subject import LayerCheck, LayerSubject, generator_states
+from minifw.testing._report import Failure
+
+__all__ = ["MEMORY_CHECKS"]
+
+FLOAT32_ROUNDING = 1e-3  # what float32 may differ from float64 by, where the layer is no worse
+
+
+def _layouts(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    expected = analytic(situation)
+    y = situation.layer().forward(situation.x)
+    inputs, cotangents = layouts(situation.x), layouts(situation.dy)
+    for name, x in inputs.items():
+        layer = situation.layer()
+        try:
+            same(f"x {name}, y differs", y, layer.forward(x), ROUNDING)
+            found = gradients(layer, layer.backward(cotangents[name]))
+        except Failure:
+            raise
+        except Exception as error:  # noqa: BLE001 - told with the layout
+            raise Failure(
+                f"with x and dy {name} it raised {type(error).__name__}: {error}"
+            ) from None
+        same_gradients(f"x and dy {name}", expected, found, ROUNDING)
+
+
+def _writes_nothing(s: LayerSubject) -> None:
+    for training in (True, False):
+        situation = Situation.of(s, training=training)
+        layer = situation.layer()
+        x, dy = situation.x.copy(), situation.dy.copy()
+        y = layer.forward(x)
+        y_then = y.copy()
+        _unchanged(x, situation.x, "forward writes into its input x")
+        dx = layer.backward(dy)
+        dx_then = dx.copy()
+        _unchanged(dy, situation.dy, "backward writes into dy")
+        _unchanged(x, situation.x, "backward writes into the x of the forward before")
+        _unchanged(y, y_then, "backward writes into the y that forward had handed out")
+        later = layer.forward(s.input(draw=3))
+        layer.backward(s.cotangent(later, draw=3))
+        _unchanged(y, y_then, "a second forward writes into the y that the first handed out")
+        _unchanged(dx, dx_then, "a second backward writes into the dx that the first handed out")
+        if np.shares_memory(y, later):
+            raise Failure("the results of two forwards share memory")
+
+
+def _leaves_parameters(s: LayerSubject) -> None:
+    for training in (True, False):
+        situation = Situation.of(s, training=training)
+        layer = situation.layer()
+        before = layer.state_dict()
+        for method, argument in (("forward", situation.x), ("backward", situation.dy)):
+            getattr(layer, method)(argument)
+            for name, value in layer.state_dict().items():
+                _unchanged(
+                    value,
+                    before[name],
+                    f"{method} changes the parameter {name}: that is the optimizer's business",
+                )
+
+
+def _unchanged(now: Array, then: Array, otherwise: str) -> None:
+    if not np.array_equal(now, then, equal_nan=True):
+        raise Failure(otherwise)
+
+
+def _dtype(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    layer = s.twin(np.float32)
+    states = generator_states(layer)
+    y = layer.forward(s.input(dtype=np.float32))
+    results = {"y": y, **gradients(layer, layer.backward(s.cotangent(y)))}
+    _check_dtype(s, results, np.float32)
+    if not states:  # which draws others in another dtype
+        wide = situation.layer().forward(situation.x)
+        same("float64 and float32, y differs", wide, y.astype(np.float64), FLOAT32_ROUNDING)
+
+
+def _check_dtype(s: LayerSubject, results: dict[str, Array], dtype: type) -> None:
+    for name, array in results.items():
+        if array.dtype != dtype and (name != INPUT or s.differentiable):
+            what = "y" if name == "y" else f"d{name}"
+            raise Failure(f"{np.dtype(dtype)} in, {what} is {array.dtype}: a hidden cast")
+
+
+def _precision(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=True)
+    layer = situation.layer()
+    results = {"y": layer.forward(situation.x)}
+    results.update(gradients(layer, layer.backward(situation.dy)))
+    _check_dtype(s, results, np.float64)
+    for name, array in results.items():
+        what = "y" if name == "y" else f"d{name}"
+        if looks_like_float32(array):
+            raise Failure(f"float64 in, but {what} holds float32 numbers: a hidden cast")
+
+
+MEMORY_CHECKS: tuple[LayerCheck, ...] = (
+    ("memory layouts, read-only", _layouts),
+    ("writes into nothing of others", _writes_nothing),
+    ("leaves parameters alone", _leaves_parameters),
+    ("float32 in, float32 out", _dtype),
+    ("float64 throughout", _precision),
+)
