@@ -317,3 +317,38 @@ def test_saved_arrays_are_those_of_the_latest_forward() -> None:
     layer.forward(np.zeros((1, 1)))
     layer.forward(np.full((1, 1), np.log(3.0)))  # a sigmoid of 3/4
     np.testing.assert_allclose(layer.backward(np.ones((1, 1))), [[3 / 16]], rtol=1e-15)
+
+
+class Counting(Layer):
+    """Counts its forwards, in a buffer."""
+
+    buffers = ("count",)
+
+    def __init__(self) -> None:
+        self.count = np.zeros(1)
+        self.scale = Parameter(np.ones(1))
+
+    def forward(self, x: Array) -> Array:
+        self.count += 1
+        self.save(x)
+        return x * self.scale.value
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = (dy * x).sum()
+        return dy * self.scale.value
+
+
+def test_buffers_are_state_and_no_parameters() -> None:
+    model, other = (Sequential(Tanh(), Sequential(Counting())) for _ in range(2))
+    for _ in range(3):
+        model.forward(np.ones((1, 1)))
+    assert [name for name, _ in model.named_parameters()] == ["1.0.scale"]
+    state = model.state_dict()
+    assert state.keys() == {"1.0.scale", "1.0.count"}
+    other.load_state_dict(state)
+    model.forward(np.ones((1, 1)))
+    assert dict(other.named_buffers())["1.0.count"] == [3.0]
+    assert dict(model.named_buffers())["1.0.count"] == [4.0]
+    with pytest.raises(ValueError, match=r"1\.0\.count has shape \(2,\), not \(1,\)"):
+        other.load_state_dict({**state, "1.0.count": np.zeros(2)})

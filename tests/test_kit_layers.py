@@ -1,6 +1,7 @@
 """The author's kit, held against layers that are wrong in one known way each, and right ones."""
 
 import copy
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
 from right_layers import RIGHT, Dropout, Scale, batch
 from wrong_layers import WRONG, Wrong, answer
 
-from minifw import Array, Dense, Layer, Tanh
+import minifw
+from minifw import Array, Dense, Layer, Loss, Optimizer, Parameter, Tanh
 from minifw.testing import (
     CheckError,
     Report,
@@ -31,6 +33,17 @@ RIGHT_SHARE = 0.9  # of the diagnoses, at least
 @pytest.mark.parametrize("check", layer_checks(LAYER_CASES))
 def test_layer(check: Callable[[], None]) -> None:
     check()
+
+
+def test_every_public_loss_and_optimizer_is_in_the_table() -> None:
+    def public(base: type) -> set[type]:
+        things = {getattr(minifw, name) for name in minifw.__all__}
+        classes = {t for t in things if inspect.isclass(t) and issubclass(t, base)}
+        return {c for c in classes if not inspect.isabstract(c)}
+
+    assert public(Loss) == {type(loss) for loss, _, _ in LOSS_CASES.values()}
+    made = [make([Parameter(np.ones(1))]) for make in OPTIMIZER_CASES.values()]
+    assert public(Optimizer) == {type(optimizer) for optimizer in made}
 
 
 @pytest.mark.parametrize("check", loss_checks(LOSS_CASES))

@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,10 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     ----------
     training : bool
         Set by `train` and `eval`; a layer that differs between the two reads it.
+    buffers : class attribute, a tuple of str
+        The names of attributes that hold arrays which belong to the state but
+        are not trained, such as running means. `state_dict` has them, and
+        `load_state_dict` copies into them. A layer may write into them.
 
     Examples
     --------
@@ -57,6 +61,7 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     """
 
     training: bool = True
+    buffers: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -163,12 +168,17 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
     # -- state -------------------------------------------------------------------
 
+    def named_buffers(self) -> list[tuple[str, Array]]:
+        """Return the arrays named in `buffers`, of nested layers too, by name."""
+        layers = [("", self), *((f"{name}.", layer) for name, layer in self.named_layers())]
+        return [(prefix + b, getattr(layer, b)) for prefix, layer in layers for b in layer.buffers]
+
     def state_dict(self) -> dict[str, Array]:
-        """Return a copy of every parameter's value by name."""
-        return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
+        """Return a copy of every parameter's value and of every buffer, by name."""
+        return {name: array.copy() for name, array in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
-        """Copy the values of `state` into the parameters.
+        """Copy the values of `state` into the parameters and buffers.
 
         Raises
         ------
@@ -178,27 +188,29 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         TypeError
             If a value does not hold real numbers; nothing is changed.
         """
+        owner = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, Mapping):
-            raise TypeError(
-                f"{type(self).__name__}.load_state_dict expects a dict, got {describe(state)}"
-            )
-        parameters = dict(self.named_parameters())
-        faults = [f"{name} is missing" for name in parameters if name not in state]
-        faults += [f"{name} is unexpected" for name in state if name not in parameters]
-        arrays = {name: np.asarray(state[name]) for name in parameters if name in state}
-        for name, array in arrays.items():
-            if array.shape != parameters[name].shape:
-                faults.append(f"{name} has shape {array.shape}, not {parameters[name].shape}")
+            raise TypeError(f"{owner} expects a dict, got {describe(state)}")
+        own = self._state()
+        new = {name: np.asarray(state[name]) for name in own if name in state}
+        faults = [f"{name} is missing" for name in own if name not in state]
+        faults += [f"{name} is unexpected" for name in state if name not in own]
+        for name, array in new.items():
+            if array.shape != own[name].shape:
+                faults.append(f"{name} has shape {array.shape}, not {own[name].shape}")
         if faults:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(faults)}")
-        for name, array in arrays.items():
-            if not np.can_cast(array.dtype, parameters[name].dtype, "same_kind"):
-                raise TypeError(
-                    f"{type(self).__name__}.load_state_dict: {name} expects "
-                    f"{parameters[name].dtype} numbers, got {describe(array)}"
-                )
-        for name, array in arrays.items():
-            parameters[name].value = array
+            raise ValueError(f"{owner}: {'; '.join(faults)}")
+        for name, array in new.items():
+            dtype = own[name].dtype
+            if not np.can_cast(array.dtype, dtype, "same_kind"):
+                raise TypeError(f"{owner}: {name} expects {dtype} numbers, got {describe(array)}")
+        for name, array in new.items():
+            own[name][...] = array
+
+    def _state(self) -> dict[str, Array]:
+        """Return the arrays themselves."""
+        parameters = {name: parameter.value for name, parameter in self.named_parameters()}
+        return {**parameters, **dict(self.named_buffers())}
 
 
 def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:
