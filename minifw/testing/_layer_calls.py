@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from minifw.testing._layer_same import ROUNDING, gradients, same, same_gradients
+from minifw.testing._layer_same import gradients, rounding, same, same_gradients
 from minifw.testing._layer_situation import INPUT, Situation, analytic
 from minifw.testing._layer_subject import (
     LayerCheck,
@@ -66,7 +66,7 @@ def _mode_of_the_forward(s: LayerSubject) -> None:
         layer.train(not training)
         found = gradients(layer, layer.backward(situation.dy))
         what = f"with {call} between a forward and its backward"
-        same_gradients(what, analytic(situation), found, ROUNDING)
+        same_gradients(what, analytic(situation), found, rounded=True)
 
 
 def _eval_between(s: LayerSubject) -> None:
@@ -80,7 +80,7 @@ def _eval_between(s: LayerSubject) -> None:
         layer.train(back_to_training)
         found.append(gradients(layer, layer.backward(situation.dy)))
     what = "with a forward in eval mode between a training forward and backward"
-    same_gradients(what, found[0], found[1], ROUNDING)
+    same_gradients(what, found[0], found[1], rounded=True)
 
 
 def _backward_parameters(s: LayerSubject) -> None:
@@ -98,7 +98,7 @@ def _backward_parameters(s: LayerSubject) -> None:
         "backward_parameters against backward",
         gradients(layer, None),
         gradients(other, None),
-        ROUNDING,
+        rounded=True,
     )
 
 
@@ -134,29 +134,21 @@ def _rows_alone(s: LayerSubject) -> None:
         y = layer.forward(situation.x)
         if _mixes_rows(situation):
             continue
-        dx = layer.backward(situation.dy)
+        whole = gradients(layer, layer.backward(situation.dy))
+        margin = rounding(y, *whole.values())
         sums = {name: np.zeros(p.shape) for name, p in layer.named_parameters()}
-        whole = {name: p.grad.copy() for name, p in layer.named_parameters()}
         for i in range(len(y)):
             row = slice(i, i + 1)
-            same(
-                f"row {i} alone and in a batch, y differs",
-                y[row],
-                layer.forward(situation.x[row]),
-                ROUNDING,
-            )
-            alone = layer.backward(situation.dy[row])
+            what = f"row {i} alone and in a batch"
+            same(f"{what}, y differs", y[row], layer.forward(situation.x[row]), margin)
+            alone = gradients(layer, layer.backward(situation.dy[row]))
             if s.differentiable:
-                same(f"row {i} alone and in a batch, dx differs", dx[row], alone, ROUNDING)
-            for name, parameter in layer.named_parameters():
-                sums[name] += parameter.grad
-        for name, gradient in whole.items():
-            same(
-                f"of a batch and summed over its rows, d{name} differs",
-                gradient,
-                sums[name],
-                ROUNDING,
-            )
+                same(f"{what}, dx differs", whole[INPUT][row], alone[INPUT], margin)
+            for name in sums:
+                sums[name] += alone[name]
+        for name, total in sums.items():
+            what = f"of a batch and summed over its rows, d{name} differs"
+            same(what, whole[name], total, margin)
 
 
 def _mixes_rows(situation: Situation) -> bool:
@@ -165,7 +157,7 @@ def _mixes_rows(situation: Situation) -> bool:
     before = situation.layer().forward(x.copy())
     x[0] = situation.subject.input(1, draw=4)[0]
     after = situation.layer().forward(x)
-    return not np.allclose(before[1:], after[1:], rtol=ROUNDING, atol=0)
+    return not np.allclose(before[1:], after[1:], rtol=0, atol=rounding(before))
 
 
 CALL_CHECKS: tuple[LayerCheck, ...] = (

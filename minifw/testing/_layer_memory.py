@@ -4,7 +4,7 @@ import numpy as np
 
 from minifw._core.typing import Array
 from minifw.testing._compare import layouts, looks_like_float32
-from minifw.testing._layer_same import ROUNDING, gradients, same, same_gradients
+from minifw.testing._layer_same import gradients, rounding, same, same_gradients
 from minifw.testing._layer_situation import INPUT, Situation, analytic
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, generator_states
 from minifw.testing._report import Failure
@@ -22,7 +22,7 @@ def _layouts(s: LayerSubject) -> None:
     for name, x in inputs.items():
         layer = situation.layer()
         try:
-            same(f"x {name}, y differs", y, layer.forward(x), ROUNDING)
+            same(f"x {name}, y differs", y, layer.forward(x), rounding(y))
             found = gradients(layer, layer.backward(cotangents[name]))
         except Failure:
             raise
@@ -30,7 +30,7 @@ def _layouts(s: LayerSubject) -> None:
             raise Failure(
                 f"with x and dy {name} it raised {type(error).__name__}: {error}"
             ) from None
-        same_gradients(f"x and dy {name}", expected, found, ROUNDING)
+        same_gradients(f"x and dy {name}", expected, found, rounded=True)
 
 
 def _writes_nothing(s: LayerSubject) -> None:
@@ -83,7 +83,13 @@ def _dtype(s: LayerSubject) -> None:
     _check_dtype(s, results, np.float32)
     if not states:  # which draws others in another dtype
         wide = situation.layer().forward(situation.x)
-        same("float64 and float32, y differs", wide, y.astype(np.float64), FLOAT32_ROUNDING)
+        largest = float(np.max(np.abs(wide), initial=0.0))
+        same(
+            "float64 and float32, y differs",
+            wide,
+            y.astype(np.float64),
+            FLOAT32_ROUNDING * largest,
+        )
 
 
 def _check_dtype(s: LayerSubject, results: dict[str, Array], dtype: type) -> None:
