@@ -18,7 +18,7 @@ __all__ = ["LossFault", "loss_fault"]
 
 RESOLVED = 1e-9  # the room, relative to the prediction, below which no difference can be taken
 FLOAT32_DIGITS = 1e-5  # a gradient that is this near, relatively, is right but imprecise
-NOISE = 1e-8  # of slopes, relative to loss and slope: 1e-12 or so in float64, 1e-4 in float32
+NOISE = 1e-8  # of slopes, relative to all sizes: 1e-11 or so in float64, 1e-4 in float32
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,11 @@ class LossFault:
     @property
     def noisy(self) -> bool:
         """Whether the loss has too few digits for its differences."""
+        if not self.asked.any():
+            return False
         value = self.subject.twin().forward(*self.pair, **self.weights)
-        scale = max(abs(value), np.nanmax(np.abs(self.slopes.value)))
-        return bool(np.nanmedian(self.slopes.error) > NOISE * scale)
+        sizes = abs(value), np.abs(self.pair[0]).max(), np.nanmax(np.abs(self.slopes.value))
+        return bool(np.nanmedian(self.slopes.error) > NOISE * max(sizes))
 
     def sentence(self, *, clamps: bool = False) -> str:
         """Say where it is wrong, and the first explanation that fits."""
@@ -96,10 +98,9 @@ def _rounding(value: float, prediction: Array, room: Array, slopes: Slopes) -> A
 
     What the loss computes with, and not its value alone, has a machine epsilon:
     the logits of a softmax, say, whose loss may be 0. And so has a prediction
-    that is moved.
+    that is moved. Of the steps, the smallest may have been taken by chance.
     """
-    size = np.abs(prediction)
-    step = STEPS[0]
+    size, step = np.abs(prediction), STEPS[-1]
     resolution = np.divide(size, room, out=np.zeros_like(size), where=room > 0)
     rounding: Array = max(abs(value), size.max()) + resolution * np.abs(slopes.value)
     return EPSILON / step * rounding

@@ -61,7 +61,7 @@ def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0)
     --------
     >>> import numpy as np
     >>> from minifw import BCELoss, Dense, Objective, Sequential, Sigmoid
-    >>> from minifw.testing._objective import check_objective
+    >>> from minifw.testing import check_objective
     >>> objective = Objective(Sequential(Dense(2, 1), Sigmoid()), BCELoss())
     >>> x = np.random.default_rng(0).standard_normal((4, 2))
     >>> check_objective(objective, x, np.array([[0.0], [1.0], [1.0], [0.0]])).passed

@@ -66,8 +66,7 @@ def check_optimizer(make_optimizer: MakeOptimizer, *, seed: int = 0) -> Report:
     Examples
     --------
     >>> from minifw import Optimizer
-    >>> from minifw.testing import CheckError
-    >>> from minifw.testing._optimizer import check_optimizer
+    >>> from minifw.testing import CheckError, check_optimizer
     >>> class Ascent(Optimizer):
     ...     def update(self, values, grads):
     ...         values += self.lr * grads
