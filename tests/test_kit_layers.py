@@ -249,3 +249,14 @@ def test_a_layer_may_be_given_as_a_pair_or_by_name() -> None:
     pairs: list[tuple[Layer, Array]] = [(Tanh(), batch(2, 2))]
     assert layer_checks(pairs)[0].__name__.startswith("Tanh(): ")
     assert layer_checks({"mine": pairs[0]})[0].__name__.startswith("mine: ")
+
+
+def test_a_fault_in_one_element_of_thousands_is_caught() -> None:
+    class LastElement(Dense):
+        def backward_parameters(self, dy: Array) -> None:
+            super().backward_parameters(dy)
+            self.weight.grad[-1, -1] *= 1.5
+
+    with pytest.raises(CheckError, match="along a random direction"):
+        check_layer(LastElement(60, 60, rng=0), batch(4, 60))
+    check_layer(Dense(60, 60, rng=0), batch(4, 60))

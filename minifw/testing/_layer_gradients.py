@@ -7,10 +7,17 @@ import numpy as np
 
 from minifw._core.checks import describe
 from minifw._core.layer import Layer
-from minifw._core.typing import Shape
+from minifw._core.typing import Array, Shape
 from minifw.testing._compare import worst
 from minifw.testing._layer_explain import Fault, explain
-from minifw.testing._layer_situation import INPUT, Situation, analytic, check_result, numeric
+from minifw.testing._layer_situation import (
+    INPUT,
+    Situation,
+    analytic,
+    check_result,
+    numeric,
+    numeric_along,
+)
 from minifw.testing._layer_subject import LayerCheck, LayerSubject
 from minifw.testing._numeric import mismatches
 from minifw.testing._report import Failure, NotApplicable
@@ -84,6 +91,20 @@ def _gradient(
     return check
 
 
+def _elsewhere(situation: Situation, name: str, found: Array) -> list[str]:
+    """Look at all elements of a large gradient at once, after some were found right."""
+    direction = np.asarray(situation.subject.rng(6).standard_normal(found.shape))
+    true = numeric_along(situation, name, direction)
+    given = np.array(np.sum(found * direction))
+    if not mismatches(given, true).any():
+        return []
+    message = (
+        f"d{name} is right in the elements that were tried, and wrong elsewhere: along a random "
+        f"direction it gives {given:.10g}, differences give {true.value:.10g}"
+    )
+    return [message]
+
+
 def _compare(situation: Situation, *, of_x: bool) -> None:
     s = situation.subject
     names = [name for name, _ in situation.layer().named_parameters()]
@@ -103,6 +124,8 @@ def _compare(situation: Situation, *, of_x: bool) -> None:
             place = worst(f"d{name}", found[name], true, wrong)
             why = explain(Fault(situation, name, found[name], true, earlier))
             messages.append(f"{place}\n{why}" if why else place)
+        elif np.isnan(true.value).any():
+            messages += _elsewhere(situation, name, found[name])
     if messages:
         raise Failure("\n".join(messages))
 

@@ -1,5 +1,6 @@
 """The gradients of a layer: by its own backward, and by differences of its forward."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,10 +8,10 @@ import numpy as np
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
 from minifw.testing._layer_subject import LayerSubject, generator_states, set_generator_states
-from minifw.testing._numeric import Slopes, differences
+from minifw.testing._numeric import Slopes, along, differences
 from minifw.testing._report import Failure
 
-__all__ = ["INPUT", "Situation", "analytic", "numeric"]
+__all__ = ["INPUT", "Situation", "analytic", "check_result", "numeric", "numeric_along"]
 
 INPUT = "x"  # the name of the input among those of the parameters
 
@@ -79,6 +80,18 @@ def check_result(method: str, result: object, shape: tuple[int, ...] | None = No
 
 def numeric(situation: Situation, name: str) -> Slopes:
     """Return the gradient with respect to the input or a parameter, by differences."""
+    forward, array = _function_of(situation, name)
+    return differences(forward, array, situation.dy, situation.subject.rng(5))
+
+
+def numeric_along(situation: Situation, name: str, direction: Array) -> Slopes:
+    """Return the slope along a direction of the input or a parameter, by differences."""
+    forward, array = _function_of(situation, name)
+    return along(forward, array, direction, situation.dy)
+
+
+def _function_of(situation: Situation, name: str) -> tuple[Callable[[], Array], Array]:
+    """Return a function without arguments, and the array that it reads."""
     layer = situation.layer()
     x = situation.x.copy()
     states = generator_states(layer)
@@ -88,5 +101,4 @@ def numeric(situation: Situation, name: str) -> Slopes:
         return layer.forward(x).copy()
 
     forward()  # some layers make their parameters now
-    array = x if name == INPUT else dict(layer.named_parameters())[name].value
-    return differences(forward, array, situation.dy, situation.subject.rng(5))
+    return forward, x if name == INPUT else dict(layer.named_parameters())[name].value

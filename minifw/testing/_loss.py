@@ -135,10 +135,7 @@ def _dtype_kept(s: LossSubject) -> None:
 
 
 def _float32_near(s: LossSubject) -> None:
-    prediction, target = s.draw(draw=1)
-    if s.bounded:
-        prediction = prediction.clip(*INSIDE)
-    pair = s.cast(prediction, target, np.float32)
+    pair = s.cast(*_inside(s), np.float32)
     value, gradient = run(s.twin(), pair)
     if type(value) is not float:
         raise Failure(f"forward must return a Python float in float32, too, it returned {value!r}")
@@ -150,8 +147,14 @@ def _float32_near(s: LossSubject) -> None:
         raise Failure("the gradient in float32 is far from the one in float64")
 
 
+def _inside(s: LossSubject) -> Pair:
+    """Return a batch whose numbers have their digits, as probabilities near 1 have not."""
+    prediction, target = s.draw(draw=1)
+    return prediction.clip(*INSIDE) if s.bounded else prediction, target
+
+
 def _precise(s: LossSubject) -> None:
-    pair = s.draw(draw=1)
+    pair = _inside(s)
     value, gradient = run(s.twin(), pair)
     for name, array in (("loss", np.array([value])), ("gradient", gradient)):
         if looks_like_float32(array):

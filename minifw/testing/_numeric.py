@@ -22,7 +22,7 @@ import numpy.typing as npt
 from minifw._core.checks import describe
 from minifw._core.typing import Array
 
-__all__ = ["Slopes", "differences", "mismatches", "numerical_gradient"]
+__all__ = ["Slopes", "along", "differences", "mismatches", "numerical_gradient"]
 
 STEPS = (1e-3, 1e-4, 1e-5)  # relative to a value above 1; half of each is taken, too
 GOOD = 1e-10  # an error, relative to the slope, with which no smaller step is tried
@@ -33,7 +33,9 @@ RELATIVE = 1e-8  # what an analytic gradient may differ by: a sixth of what floa
 SAFETY = 30.0  # on the estimated error of the differences
 KINK = 1e-3  # one-sided slopes that differ by more than this, relative to the larger, are a kink
 
-MAX_ELEMENTS = 100  # of one array; of a larger one, as many are drawn at random
+MAX_ELEMENTS = 100  # of one array; of a larger one, some are drawn at random
+MAX_OF_LARGE = 20  # of an array with more than LARGE elements, whose layer takes its time
+LARGE = 1000
 
 
 @dataclass(frozen=True)
@@ -101,19 +103,29 @@ def differences(
 ) -> Slopes:
     """Return the slopes of sum(dy * f()) along the elements of `array`.
 
-    `f` reads the array, which is moved in place and restored. With `rng`, at
-    most `MAX_ELEMENTS` elements are taken, drawn from it.
+    `f` reads the array, which is moved in place and restored. With `rng`, of a
+    large array only some elements are taken, drawn from it: `along` looks at all.
     """
     chosen = np.arange(array.size)
-    if rng is not None and array.size > MAX_ELEMENTS:
-        chosen = rng.choice(array.size, MAX_ELEMENTS, replace=False)
+    most = MAX_ELEMENTS if array.size <= LARGE else MAX_OF_LARGE
+    if rng is not None and array.size > most:
+        chosen = rng.choice(array.size, most, replace=False)
     slopes = Slopes(*(np.full(array.shape, np.nan) for _ in range(4)))
     for place in chosen:
         index = np.unravel_index(place, array.shape)
-        found = _slope(f, array, index, dy)
+        found = _slope(f, array, index, 1.0, dy)
         for part, number in zip(vars(slopes).values(), found, strict=True):
             part[index] = number
     return slopes
+
+
+def along(f: Callable[[], Array], array: Array, direction: Array, dy: Array) -> Slopes:
+    """Return the slope of sum(dy * f()) along a direction, in which all elements are moved.
+
+    It is the sum of the direction times the gradient: one number, to which every
+    element adds (as in the checks of HIPS autograd).
+    """
+    return Slopes(*(np.array(number) for number in _slope(f, array, ..., direction, dy)))
 
 
 def mismatches(analytic: Array, numeric: Slopes) -> npt.NDArray[np.bool_]:
@@ -129,15 +141,18 @@ def mismatches(analytic: Array, numeric: Slopes) -> npt.NDArray[np.bool_]:
 
 
 def _slope(
-    f: Callable[[], Array], array: Array, index: tuple[Any, ...], dy: Array
+    f: Callable[[], Array], array: Array, index: Any, direction: Array | float, dy: Array
 ) -> tuple[float, float, float, float]:
-    """Return the slope along one element, its error, and the smaller and larger one-sided one."""
-    centre = array[index]
-    scale = max(1.0, abs(float(centre)))
+    """Return the slope along one element, its error, and the smaller and larger one-sided one.
+
+    Or, with an ellipsis for `index`, along a direction.
+    """
+    centre = array[index].copy()
+    scale = max(1.0, float(np.max(np.abs(centre))))
 
     def at(offset: float) -> Array:
         try:
-            array[index] = centre + offset
+            array[index] = centre + offset * direction
             return f()
         finally:
             array[index] = centre
