@@ -17,7 +17,26 @@ from minifw.initializers import (
     Uniform,
     Zeros,
 )
-from minifw.layers import Concat, Dense, Layer, Residual, Sequential, Sigmoid, Tanh
+from minifw.layers import (
+    ELU,
+    GELU,
+    SELU,
+    Concat,
+    Dense,
+    HardTanh,
+    Layer,
+    LeakyReLU,
+    LogSoftmax,
+    PReLU,
+    ReLU,
+    Residual,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from minifw.losses import BCELoss, BCEWithLogitsLoss, Loss
 from minifw.objective import Objective
 from minifw.optimizers import SGD, Optimizer
@@ -25,6 +44,9 @@ from minifw.optimizers import SGD, Optimizer
 __version__ = "0.1.0"
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "SGD",
     "Array",
     "BCELoss",
@@ -34,22 +56,30 @@ __all__ = [
     "Dense",
     "GlorotNormal",
     "GlorotUniform",
+    "HardTanh",
     "HeNormal",
     "HeUniform",
     "Initializer",
     "Layer",
+    "LeakyReLU",
     "LecunNormal",
+    "LogSoftmax",
     "Loss",
     "NonFiniteError",
     "Normal",
     "Objective",
     "Ones",
     "Optimizer",
+    "PReLU",
     "Parameter",
+    "ReLU",
     "Residual",
     "SaturationWarning",
     "Sequential",
+    "SiLU",
     "Sigmoid",
+    "Softmax",
+    "Softplus",
     "StaleArrayWarning",
     "Tanh",
     "Uniform",

@@ -16,11 +16,13 @@ __all__ = [
     "check_array",
     "check_cotangent",
     "check_dtype",
+    "check_feature_axis",
     "check_flag",
     "check_rng",
     "check_rows",
     "check_size",
     "describe",
+    "feature_axis",
     "finite_number",
     "non_negative_number",
     "positive_number",
@@ -104,6 +106,25 @@ def check_size(owner: str, name: str, value: int) -> int:
     if size < 1:
         raise ValueError(f"{owner} expects {name} to be at least 1, got {value!r}")
     return size
+
+
+def feature_axis(owner: str, axis: int) -> int:
+    """Return `axis` as an int, or raise unless it is a whole number other than 0, the batch."""
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"{owner} expects axis to be a whole number, got {axis!r}")
+    if operator.index(axis) == 0:
+        raise ValueError(f"{owner} expects axis to be other than 0, which is the batch")
+    return operator.index(axis)
+
+
+def check_feature_axis(owner: object, x: Array, axis: int) -> None:
+    """Raise unless `x` has that axis, and it is not the batch: rows stay independent."""
+    if -x.ndim < axis < x.ndim:
+        return
+    hint = "; one example is a batch of one: x[np.newaxis]" if x.ndim == 1 else ""
+    raise ValueError(
+        f"{owner!r} expects x to have an axis {axis} besides the batch, got shape {x.shape}{hint}"
+    )
 
 
 def check_flag(owner: str, name: str, value: bool) -> bool:

@@ -4,6 +4,28 @@ from minifw._core.layer import Layer
 from minifw.layers._activations import Sigmoid, Tanh
 from minifw.layers._branches import Concat, Residual
 from minifw.layers._dense import Dense
+from minifw.layers._rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers._sequential import Sequential
+from minifw.layers._smooth import GELU, SiLU, Softplus
+from minifw.layers._softmax import LogSoftmax, Softmax
 
-__all__ = ["Concat", "Dense", "Layer", "Residual", "Sequential", "Sigmoid", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "Concat",
+    "Dense",
+    "HardTanh",
+    "Layer",
+    "LeakyReLU",
+    "LogSoftmax",
+    "PReLU",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]

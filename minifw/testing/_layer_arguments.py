@@ -16,6 +16,7 @@ from minifw.testing._report import Failure, NotApplicable
 __all__ = ["ARGUMENT_CHECKS"]
 
 SEEDS = (1, 2)  # for an argument named rng
+LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 
 
 def _rebuilt(s: LayerSubject) -> None:
@@ -89,15 +90,19 @@ def _makes_a_difference(s: LayerSubject, given: dict[str, Any], name: str, new: 
         old_arguments["rng"] = SEEDS[0]
         if new == SEEDS[0]:
             return False
-    try:
-        before = _behaviour(s, _make(s.layer, old_arguments))
-    except Exception as error:  # noqa: BLE001 - rebuilding is another verdict
-        raise NotApplicable(f"it cannot be rebuilt: {error}") from None
-    try:
-        after = _behaviour(s, _make(s.layer, {**old_arguments, name: new}))
-    except Exception:  # noqa: BLE001 - a refusal is a use
-        return True
-    return not _equal(before, after)
+    x = s.input(dtype=s.dtype.type)
+    for batch in (x, x * LARGER) if s.differentiable and s.any_sign else (x,):
+        try:
+            before = _behaviour(s, _make(s.layer, old_arguments), batch)
+        except Exception as error:  # noqa: BLE001 - rebuilding is another verdict
+            raise NotApplicable(f"it cannot be rebuilt: {error}") from None
+        try:
+            after = _behaviour(s, _make(s.layer, {**old_arguments, name: new}), batch)
+        except Exception:  # noqa: BLE001 - a refusal is a use
+            return True
+        if not _equal(before, after):
+            return True
+    return False
 
 
 def _make(layer: Layer, arguments: dict[str, Any]) -> Layer:
@@ -112,12 +117,12 @@ def _make(layer: Layer, arguments: dict[str, Any]) -> Layer:
     return type(layer)(*positional, **arguments)
 
 
-def _behaviour(s: LayerSubject, layer: Layer) -> dict[str, Any]:
+def _behaviour(s: LayerSubject, layer: Layer, x: Array) -> dict[str, Any]:
     """Return all that can be seen of a layer: what it starts as, and what it does."""
     seen: dict[str, Any] = {f"start of {n}": p.value.copy() for n, p in layer.named_parameters()}
     for training in (True, False):  # the second shows what the first has left behind
         layer.train(training)
-        y = layer.forward(s.input(dtype=s.dtype.type))
+        y = layer.forward(x)
         dx = layer.backward(s.cotangent(y))
         seen.update({f"y, {training}": y, f"{INPUT}, {training}": dx})
         for name, parameter in layer.named_parameters():
