@@ -14,12 +14,16 @@ from minifw import (
     SELU,
     SGD,
     Array,
+    BatchNorm,
     BCELoss,
     BCEWithLogitsLoss,
     Concat,
     Dense,
+    Dropout,
+    Flatten,
     HardTanh,
     Layer,
+    LayerNorm,
     LeakyReLU,
     LogSoftmax,
     Loss,
@@ -27,7 +31,9 @@ from minifw import (
     Parameter,
     PReLU,
     ReLU,
+    Reshape,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     SiLU,
@@ -49,6 +55,12 @@ class Case:
 
     example_shape: tuple[int, ...]
     """The shape of one input example."""
+
+    rows_alone: bool = True
+    """Whether in train mode an output row depends on its own input row, and on nothing else."""
+
+    least_batch: int = 1
+    """The smallest batch in train mode."""
 
     def x(self, batch: int, dtype: type = np.float64, seed: int = 0) -> Array:
         """Return a random batch."""
@@ -119,6 +131,40 @@ CASES = [
         (3,),
     ),
     Case("Concat, one branch", lambda dtype: Concat(Dense(3, 2, rng=1, dtype=dtype)), (3,)),
+    Case("Dropout", lambda _: Dropout(rng=1), (6,), rows_alone=False),
+    Case("Dropout, images", lambda _: Dropout(0.2, rng=1), (2, 3, 4), rows_alone=False),
+    Case(
+        "BatchNorm",
+        lambda dtype: BatchNorm(3, dtype=dtype),
+        (3,),
+        rows_alone=False,
+        least_batch=2,
+    ),
+    Case(
+        "BatchNorm, images",
+        lambda dtype: BatchNorm(3, eps=1e-3, momentum=0.3, dtype=dtype),
+        (3, 4, 2),
+        rows_alone=False,
+    ),
+    Case(
+        "BatchNorm, not affine",
+        lambda dtype: BatchNorm(3, affine=False, dtype=dtype),
+        (3,),
+        rows_alone=False,
+        least_batch=2,
+    ),
+    Case("LayerNorm", lambda dtype: LayerNorm(4, dtype=dtype), (4,)),
+    Case("LayerNorm, sequences", lambda dtype: LayerNorm(4, eps=0.1, dtype=dtype), (3, 4)),
+    Case("LayerNorm, images", lambda dtype: LayerNorm((3, 4), dtype=dtype), (2, 3, 4)),
+    Case("LayerNorm, not affine", lambda dtype: LayerNorm(4, affine=False, dtype=dtype), (4,)),
+    Case("RMSNorm", lambda dtype: RMSNorm(4, dtype=dtype), (4,)),
+    Case("RMSNorm, sequences", lambda dtype: RMSNorm(4, eps=0.1, dtype=dtype), (3, 4)),
+    Case("RMSNorm, images", lambda dtype: RMSNorm((3, 4), dtype=dtype), (2, 3, 4)),
+    Case("RMSNorm, not affine", lambda dtype: RMSNorm(4, affine=False, dtype=dtype), (4,)),
+    Case("Flatten", lambda _: Flatten(), (2, 3, 4)),
+    Case("Flatten, rows", lambda _: Flatten(), (3,)),
+    Case("Reshape", lambda _: Reshape((2, 3)), (6,)),
+    Case("Reshape, the rest", lambda _: Reshape((-1, 4)), (2, 3, 4)),
     Case("Concat, images", lambda _: Concat(Tanh(), Sigmoid()), (2, 3, 4)),
     Case(
         "Concat of Residual",

@@ -125,8 +125,8 @@ class BatchNorm(Layer):
         self.batch_mode = self.training
         if self.training:
             mean, var = x.mean(axis=0), x.var(axis=0)
-            self.mean = (1 - self.momentum) * self.mean + self.momentum * mean
-            self.var = (1 - self.momentum) * self.var + self.momentum * var
+            self.mean += self.momentum * (mean - self.mean)
+            self.var += self.momentum * (var - self.var)
         else:
             mean, var = self.mean, self.var
         std: Array = np.sqrt(var + self.eps).astype(x.dtype)
@@ -142,6 +142,17 @@ class BatchNorm(Layer):
             return dz / std
         dx: Array = (dz - dz.mean(axis=0) - z * (dz * z).mean(axis=0)) / std
         return dx
+
+
+class StrictBatchNorm(BatchNorm):
+    """Running statistics that are state, and no batch of one example in train mode."""
+
+    buffers = ("mean", "var")
+
+    def forward(self, x: Array) -> Array:
+        if self.training and len(x) == 1:
+            raise ValueError(f"StrictBatchNorm expects more than one example, got {x.shape}")
+        return super().forward(x)
 
 
 class Dropout(Layer):
@@ -241,6 +252,8 @@ RIGHT: dict[str, Pair] = {
     "softmax, images": (Softmax(), batch(2, 3, 4)),
     "layer norm": (LayerNorm(4), batch(4, 4)),
     "batch norm": (BatchNorm(3), batch(6, 3)),
+    "batch norm, strict": (StrictBatchNorm(3), batch(6, 3)),
+    "batch norm, strict, of one feature": (StrictBatchNorm(1), batch(6, 1)),
     "dropout": (Dropout(0.4, rng=1), batch(4, 6)),
     "max of pairs": (MaxOfPairs(), batch(4, 6)),
     "max of pairs, tied": (MaxOfPairs(), np.ones((4, 6))),

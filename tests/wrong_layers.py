@@ -18,6 +18,7 @@ from right_layers import (
     Relu,
     Scale,
     Softmax,
+    StrictBatchNorm,
     Swish,
     batch,
 )
@@ -722,6 +723,15 @@ class SharedParameter(Scale):
     def __deepcopy__(self, memo: dict[int, Any]) -> "SharedParameter":
         twin = SharedParameter(*self._arguments[0])
         twin.scale = self.scale
+        return twin
+
+
+@wrong("contract", "deepcopy shares the buffer mean", 3, x=batch(6, 3))
+class SharedBuffer(StrictBatchNorm):
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SharedBuffer":
+        twin = SharedBuffer(*self._arguments[0]).train(self.training)
+        twin.load_state_dict(self.state_dict())
+        twin.mean = self.mean
         return twin
 
 

@@ -18,12 +18,14 @@ __all__ = [
     "check_dtype",
     "check_feature_axis",
     "check_flag",
+    "check_numbers",
     "check_rng",
     "check_rows",
     "check_size",
     "describe",
     "feature_axis",
     "finite_number",
+    "fraction",
     "non_negative_number",
     "positive_number",
 ]
@@ -73,17 +75,22 @@ def check_rows(owner: object, x: Array, features: int, dtype: DType) -> int:
             return batch
     except (AttributeError, ValueError):
         pass
-    if isinstance(x, np.ndarray) and x.dtype != dtype:
-        raise TypeError(
-            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
-        )
-    check_array(owner, "x", x)
+    check_numbers(owner, x, dtype)
     hint = ""
     if x.ndim == 1 and x.shape[0] == features:
         hint = "; one example is a batch of one: x[np.newaxis]"
     elif x.ndim == 2 and x.shape[0] == features:
         hint = "; one example per row: x.T"
     raise ValueError(f"{owner!r} expects x of shape (batch, {features}), got {x.shape}{hint}")
+
+
+def check_numbers(owner: object, x: Array, dtype: DType) -> None:
+    """Raise unless `x` is a non-empty array of `dtype`, the one in which the layer computes."""
+    if isinstance(x, np.ndarray) and x.dtype != dtype:
+        raise TypeError(
+            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
+        )
+    check_array(owner, "x", x)
 
 
 def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> None:
@@ -166,6 +173,14 @@ def non_negative_number(owner: str, name: str, value: float) -> float:
     number = _number(owner, name, value)
     if not 0.0 <= number < math.inf:
         raise ValueError(f"{owner} expects {name} to be finite and at least 0, got {value!r}")
+    return number
+
+
+def fraction(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is between 0 and 1."""
+    number = _number(owner, name, value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{owner} expects {name} to be between 0 and 1, got {value!r}")
     return number
 
 

@@ -4,8 +4,11 @@ from minifw._core.layer import Layer
 from minifw.layers._activations import Sigmoid, Tanh
 from minifw.layers._branches import Concat, Residual
 from minifw.layers._dense import Dense
+from minifw.layers._dropout import Dropout
+from minifw.layers._normalization import BatchNorm, LayerNorm, RMSNorm
 from minifw.layers._rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers._sequential import Sequential
+from minifw.layers._shape import Flatten, Reshape
 from minifw.layers._smooth import GELU, SiLU, Softplus
 from minifw.layers._softmax import LogSoftmax, Softmax
 
@@ -13,14 +16,20 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "BatchNorm",
     "Concat",
     "Dense",
+    "Dropout",
+    "Flatten",
     "HardTanh",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "LogSoftmax",
     "PReLU",
+    "RMSNorm",
     "ReLU",
+    "Reshape",
     "Residual",
     "Sequential",
     "SiLU",

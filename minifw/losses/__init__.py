@@ -3,4 +3,8 @@
 from minifw.losses._binary import BCELoss, BCEWithLogitsLoss
 from minifw.losses._loss import Loss
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss", "Loss"]
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "Loss",
+]

@@ -3,4 +3,7 @@
 from minifw.optimizers._optimizer import Optimizer
 from minifw.optimizers._sgd import SGD
 
-__all__ = ["SGD", "Optimizer"]
+__all__ = [
+    "SGD",
+    "Optimizer",
+]

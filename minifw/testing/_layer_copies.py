@@ -38,18 +38,21 @@ def _copied(how: Callable[[Layer], Layer], what: str) -> Callable[[LayerSubject]
             raise Failure(f"the {what} is {twin!r}, not {layer!r}")
         if twin.training != layer.training:
             raise Failure(f"the {what} is in another mode")
-        before = layer.state_dict()
         same(f"in the {what}, y differs", layer.forward(situation.x), twin.forward(situation.x))
         same_gradients(
             f"in the {what}",
             gradients(layer, layer.backward(situation.dy)),
             gradients(twin, twin.backward(situation.dy)),
         )
+        before = layer.state_dict()  # after the forward, which may write into a buffer
         for parameter in twin.parameters():
             parameter.value = np.zeros(parameter.shape)
+        for _, array in twin.named_buffers():
+            array[...] = 7  # a value that no buffer starts at
         for name, value in layer.state_dict().items():
             if not np.array_equal(value, before[name]):
-                raise Failure(f"the {what} shares the parameter {name} with the original")
+                kind = "parameter" if name in dict(layer.named_parameters()) else "buffer"
+                raise Failure(f"the {what} shares the {kind} {name} with the original")
 
     return check
 

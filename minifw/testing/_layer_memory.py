@@ -58,12 +58,13 @@ def _leaves_parameters(s: LayerSubject) -> None:
     for training in (True, False):
         situation = Situation.of(s, training=training)
         layer = situation.layer()
-        before = layer.state_dict()
+        # Not its buffers: a layer may write into those.
+        before = {name: p.value.copy() for name, p in layer.named_parameters()}
         for method, argument in (("forward", situation.x), ("backward", situation.dy)):
             getattr(layer, method)(argument)
-            for name, value in layer.state_dict().items():
+            for name, parameter in layer.named_parameters():
                 _unchanged(
-                    value,
+                    parameter.value,
                     before[name],
                     f"{method} changes the parameter {name}: that is the optimizer's business",
                 )
