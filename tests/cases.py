@@ -11,6 +11,8 @@ import numpy as np
 from minifw import (
     ELU,
     GELU,
+    GRU,
+    LSTM,
     SELU,
     SGD,
     Array,
@@ -20,6 +22,7 @@ from minifw import (
     Concat,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     HardTanh,
     Layer,
@@ -61,11 +64,16 @@ class Case:
 
     least_batch: int = 1
     """The smallest batch in train mode."""
+    indices: int = 0
+    """If x holds whole numbers: how many there are, from 0 on."""
 
     def x(self, batch: int, dtype: type = np.float64, seed: int = 0) -> Array:
         """Return a random batch."""
         rng = np.random.default_rng(seed)
-        return rng.standard_normal((batch, *self.example_shape)).astype(dtype)
+        shape = (batch, *self.example_shape)
+        if self.indices:
+            return rng.integers(0, self.indices, shape)  # type: ignore[return-value]
+        return rng.standard_normal(shape).astype(dtype)
 
 
 CASES = [
@@ -173,6 +181,40 @@ CASES = [
             Residual(Concat(Dense(2, 1, rng=2, dtype=dtype), Dense(2, 1, rng=3, dtype=dtype))),
         ),
         (2,),
+    ),
+    Case("Embedding", lambda dtype: Embedding(6, 3, rng=1, dtype=dtype), (4,), indices=6),
+    Case("Embedding, one each", lambda dtype: Embedding(6, 3, rng=1, dtype=dtype), (), indices=6),
+    Case("Embedding, grids", lambda dtype: Embedding(5, 2, rng=1, dtype=dtype), (2, 3), indices=5),
+    Case(  # the padding row is not the derivative, so x does without
+        "Embedding, padding",
+        lambda dtype: Embedding(6, 3, padding_idx=5, rng=1, dtype=dtype),
+        (4,),
+        indices=5,
+    ),
+    Case("LSTM", lambda dtype: LSTM(3, 2, rng=1, dtype=dtype), (4, 3)),
+    Case("LSTM, one step", lambda dtype: LSTM(2, 3, rng=1, dtype=dtype), (1, 2)),
+    Case(
+        "LSTM, last state",
+        lambda dtype: LSTM(1, 4, return_sequences=False, rng=1, dtype=dtype),
+        (6, 1),
+    ),
+    Case("GRU", lambda dtype: GRU(3, 2, rng=1, dtype=dtype), (4, 3)),
+    Case("GRU, one step", lambda dtype: GRU(2, 3, rng=1, dtype=dtype), (1, 2)),
+    Case(
+        "GRU, last state",
+        lambda dtype: GRU(1, 4, return_sequences=False, rng=1, dtype=dtype),
+        (6, 1),
+    ),
+    Case(
+        "Sequential of Embedding and LSTM",
+        lambda dtype: Sequential(
+            Embedding(6, 3, rng=1, dtype=dtype),
+            LSTM(3, 2, rng=2, dtype=dtype),
+            LSTM(2, 2, return_sequences=False, rng=3, dtype=dtype),
+            Dense(2, 1, rng=4, dtype=dtype),
+        ),
+        (4,),
+        indices=6,
     ),
 ]
 

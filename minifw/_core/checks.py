@@ -21,6 +21,7 @@ __all__ = [
     "check_numbers",
     "check_rng",
     "check_rows",
+    "check_sequences",
     "check_size",
     "describe",
     "feature_axis",
@@ -91,6 +92,31 @@ def check_numbers(owner: object, x: Array, dtype: DType) -> None:
             f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
         )
     check_array(owner, "x", x)
+
+
+def check_sequences(owner: object, x: Array, features: int, dtype: DType) -> tuple[int, int]:
+    """Return batch and time of `x`, or raise unless it is (batch, time, features) in `dtype`."""
+    batch: int
+    time: int
+    try:
+        batch, time, width = x.shape
+        if width == features and x.dtype == dtype and batch and time:
+            return batch, time
+    except (AttributeError, ValueError):
+        pass
+    if isinstance(x, np.ndarray) and x.dtype != dtype:
+        raise TypeError(
+            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
+        )
+    check_array(owner, "x", x)
+    hint = ""
+    if x.ndim == 2 and x.shape[1] == features:
+        hint = "; one sequence is a batch of one: x[np.newaxis]"
+    elif x.ndim == 3 and x.shape[1] == features:
+        hint = "; one step after the other: x.swapaxes(1, 2)"
+    raise ValueError(
+        f"{owner!r} expects x of shape (batch, time, {features}), got {x.shape}{hint}"
+    )
 
 
 def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> None:

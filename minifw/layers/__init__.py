@@ -5,8 +5,10 @@ from minifw.layers._activations import Sigmoid, Tanh
 from minifw.layers._branches import Concat, Residual
 from minifw.layers._dense import Dense
 from minifw.layers._dropout import Dropout
+from minifw.layers._embedding import Embedding
 from minifw.layers._normalization import BatchNorm, LayerNorm, RMSNorm
 from minifw.layers._rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
+from minifw.layers._recurrent import GRU, LSTM
 from minifw.layers._sequential import Sequential
 from minifw.layers._shape import Flatten, Reshape
 from minifw.layers._smooth import GELU, SiLU, Softplus
@@ -15,11 +17,14 @@ from minifw.layers._softmax import LogSoftmax, Softmax
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
     "SELU",
     "BatchNorm",
     "Concat",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "HardTanh",
     "Layer",

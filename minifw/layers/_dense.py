@@ -7,15 +7,14 @@ from minifw._core.checks import (
     check_cotangent,
     check_dtype,
     check_flag,
-    check_rng,
     check_rows,
     check_size,
-    describe,
 )
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
-from minifw._core.typing import RNG, Array, DType, Init, Shape
+from minifw._core.typing import RNG, Array, Init, Shape
 from minifw.initializers import GlorotUniform
+from minifw.layers._drawing import drawn
 
 __all__ = ["Dense"]
 
@@ -78,7 +77,7 @@ class Dense(Layer):
         shape = (self.out_features, self.in_features)
         numbers = check_dtype("Dense", dtype)
         start = GlorotUniform() if init is None else init
-        self.weight = Parameter(_drawn(start, shape, numbers, rng))
+        self.weight = Parameter(drawn("Dense", start, shape, numbers, rng))
         with_bias = check_flag("Dense", "bias", bias)
         self.bias = Parameter(np.zeros(self.out_features, numbers)) if with_bias else None
         # NumPy adds an array without axes several times faster than one of shape (1, 1).
@@ -134,20 +133,3 @@ class Dense(Layer):
         if self.bias is not None:
             # A product with ones: of a few features many times faster than a sum.
             columns.dot(ones(batch, x.dtype), self.bias.grad)  # (out,)
-
-
-def _drawn(init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:
-    if isinstance(init, type) or not callable(init):
-        fix = "to set a weight of your own, assign to layer.weight.value"
-        if isinstance(init, type):
-            fix = f"write {init.__name__}()"
-        raise TypeError(
-            f"Dense expects init to be callable with a shape and a generator, got "
-            f"{describe(init)}; {fix}"
-        )
-    weight = np.asarray(init(shape, check_rng("Dense", rng)))
-    if weight.shape != shape:
-        raise ValueError(f"Dense expects {init!r} to return the shape {shape}, got {weight.shape}")
-    if weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():
-        raise ValueError(f"Dense expects {init!r} to return finite numbers")
-    return weight.astype(dtype)

@@ -1,0 +1,28 @@
+"""The start of a weight: what an initializer draws, checked."""
+
+import numpy as np
+
+from minifw._core.checks import check_rng, describe
+from minifw._core.typing import RNG, Array, DType, Init, Shape
+
+__all__ = ["drawn"]
+
+
+def drawn(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:
+    """Return what `init` makes, in `dtype`; raise for `owner` if it is no such array."""
+    if isinstance(init, type) or not callable(init):
+        fix = "to set a weight of your own, assign to layer.weight.value"
+        if isinstance(init, type):
+            fix = f"write {init.__name__}()"
+        raise TypeError(
+            f"{owner} expects init to be callable with a shape and a generator, got "
+            f"{describe(init)}; {fix}"
+        )
+    weight = np.asarray(init(shape, check_rng(owner, rng)))
+    if weight.shape != shape:
+        raise ValueError(
+            f"{owner} expects {init!r} to return the shape {shape}, got {weight.shape}"
+        )
+    if weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():
+        raise ValueError(f"{owner} expects {init!r} to return finite numbers")
+    return weight.astype(dtype)
