@@ -18,6 +18,7 @@ __all__ = [
     "check_dtype",
     "check_feature_axis",
     "check_flag",
+    "check_images",
     "check_numbers",
     "check_rng",
     "check_rows",
@@ -119,6 +120,30 @@ def check_sequences(owner: object, x: Array, features: int, dtype: DType) -> tup
     )
 
 
+def check_images(
+    owner: object, x: Array, channels: int | None = None, dtype: DType | None = None
+) -> None:
+    """Raise unless `x` is (batch, channels, height, width), in `dtype` if one is given."""
+    if dtype is not None and isinstance(x, np.ndarray) and x.dtype != dtype:
+        raise TypeError(
+            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
+        )
+    check_array(owner, "x", x)
+    wanted = "channels" if channels is None else channels
+    if x.ndim == 4 and channels in (None, x.shape[1]):
+        return
+    hint = ""
+    if x.ndim == 3 and channels in (None, x.shape[0]):
+        hint = "; one image is a batch of one: x[np.newaxis]"
+    elif x.ndim == 3 and channels == 1:
+        hint = "; images of one channel: x[:, np.newaxis]"
+    elif x.ndim == 4 and x.shape[3] == channels:
+        hint = "; channels come first: x.transpose(0, 3, 1, 2)"
+    raise ValueError(
+        f"{owner!r} expects x of shape (batch, {wanted}, height, width), got {x.shape}{hint}"
+    )
+
+
 def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> None:
     """Raise unless `dy` has the shape and dtype of the output that it is the gradient of."""
     try:
@@ -131,13 +156,13 @@ def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> Non
     raise ValueError(f"{owner!r} expects dy of the shape of its output, {shape}, got {dy.shape}")
 
 
-def check_size(owner: str, name: str, value: int) -> int:
-    """Return `value` as an int, or raise unless it is a whole number of at least 1."""
+def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
+    """Return `value` as an int, or raise unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{owner} expects {name} to be a whole number, got {value!r}")
     size = operator.index(value)
-    if size < 1:
-        raise ValueError(f"{owner} expects {name} to be at least 1, got {value!r}")
+    if size < least:
+        raise ValueError(f"{owner} expects {name} to be at least {least}, got {value!r}")
     return size
 
 

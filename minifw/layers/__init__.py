@@ -3,10 +3,12 @@
 from minifw._core.layer import Layer
 from minifw.layers._activations import Sigmoid, Tanh
 from minifw.layers._branches import Concat, Residual
+from minifw.layers._convolution import Conv2D
 from minifw.layers._dense import Dense
 from minifw.layers._dropout import Dropout
 from minifw.layers._embedding import Embedding
 from minifw.layers._normalization import BatchNorm, LayerNorm, RMSNorm
+from minifw.layers._pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from minifw.layers._rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers._recurrent import GRU, LSTM
 from minifw.layers._sequential import Sequential
@@ -20,17 +22,21 @@ __all__ = [
     "GRU",
     "LSTM",
     "SELU",
+    "AvgPool2D",
     "BatchNorm",
     "Concat",
+    "Conv2D",
     "Dense",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GlobalAvgPool2D",
     "HardTanh",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "LogSoftmax",
+    "MaxPool2D",
     "PReLU",
     "RMSNorm",
     "ReLU",

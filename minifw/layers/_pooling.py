@@ -1,0 +1,253 @@
+"""Pooling: every window of an image is reduced to one number, channel by channel."""
+
+import math
+
+import numpy as np
+
+from minifw._core.checks import check_cotangent, check_images
+from minifw._core.layer import Layer
+from minifw._core.typing import Array, Shape
+from minifw.layers._windows import Pair, Windows, pair, taps
+
+__all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D"]
+
+
+class _Pool2D(Layer):
+    """What the layers have in common that reduce windows: their arguments and shapes."""
+
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+    ) -> None:
+        owner = type(self).__name__
+        self.kernel_size = kh, kw = pair(owner, "kernel_size", kernel_size)
+        self.stride = (kh, kw) if stride is None else pair(owner, "stride", stride)
+        self.padding = ph, pw = pair(owner, "padding", padding, least=0)
+        if 2 * ph > kh or 2 * pw > kw:  # as PyTorch: no window may see padding alone
+            raise ValueError(
+                f"{owner} expects padding of at most half the kernel, got {self.padding} for a "
+                f"kernel of {kh} x {kw}"
+            )
+        self._windows = Windows((kh, kw), self.stride, ((ph, ph), (pw, pw)))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (channels, windows down, windows across)."""
+        if len(input_shape) != 3:
+            raise ValueError(
+                f"{self!r} expects examples of shape (channels, height, width), got {input_shape}"
+            )
+        return (input_shape[0], *self._windows.output_size(self, input_shape))
+
+
+class MaxPool2D(_Pool2D):
+    """y is the largest x of each window.
+
+    dy goes to the x that was the largest, and to no other: the maximum changes
+    as that one does. Of several that are equal the first takes it, row by row. An
+    x in several windows, if stride < kernel_size, gets the sum; an x in none, in
+    the rows and columns that the stride leaves over, gets 0.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The height and width of a window.
+    stride : int or (int, int), default kernel_size
+        The steps from window to window.
+    padding : int or (int, int), default 0
+        The rows and columns added on each side. They hold minus infinity, which
+        is never the largest; at most half the kernel.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, channels, height, width) and a window
+        fits into the padded image.
+
+    Notes
+    -----
+    Names, defaults, the limit on the padding, and which of equals counts are
+    those of PyTorch's ``MaxPool2d``. Of n pixels along an axis it makes
+    floor((n + 2 padding - kernel_size) / stride) + 1.
+
+    For ``backward`` the layer keeps x (padded, a copy) and y, and looks for the
+    largest only then, so that a forward alone is one maximum for each of the
+    kh kw positions in a window.
+
+    References
+    ----------
+    Zhou and Chellappa, "Computation of optical flow using a neural network",
+    ICNN 1988; Ranzato, Huang, Boureau and LeCun, "Unsupervised learning of
+    invariant feature hierarchies with applications to object recognition",
+    CVPR 2007, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import MaxPool2D
+    >>> layer = MaxPool2D(2)
+    >>> x = np.array([[[[1.0, 5.0, 2.0, 2.0], [3.0, 4.0, 2.0, 1.0]]]])
+    >>> layer.forward(x)
+    array([[[[5., 2.]]]])
+    >>> layer.backward(np.array([[[[10.0, 20.0]]]]))
+    array([[[[ 0., 10., 20.,  0.],
+             [ 0.,  0.,  0.,  0.]]]])
+    """
+
+    def forward(self, x: Array) -> Array:
+        """Return the largest of each window."""
+        check_images(self, x)
+        self._windows.output_size(self, x.shape)
+        image = self._windows.padded(x, -np.inf)  # (batch, channels, padded height, padded width)
+        first, *rest = taps(self._windows.over(image))
+        y = first.copy()  # (batch, channels, down, across)
+        for tap in rest:
+            np.maximum(y, tap, out=y)
+        self.save(image, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx: dy where x was the first that is y, added up over the windows."""
+        image, y = self.saved()
+        check_cotangent(self, dy, y.shape, y.dtype)
+        dimage = np.zeros(image.shape, image.dtype)
+        open_windows = np.ones(y.shape, bool)  # those whose largest has not come yet
+        over = self._windows.over
+        for tap, dtap in zip(taps(over(image)), taps(over(dimage)), strict=True):
+            largest = tap == y  # (batch, channels, down, across)
+            largest &= open_windows
+            open_windows ^= largest
+            np.add(dtap, dy, out=dtap, where=largest)
+        return self._windows.cropped(dimage)
+
+
+class AvgPool2D(_Pool2D):
+    """y is the mean of each window: the sum of its kh kw numbers times 1 / (kh kw).
+
+    So every x of a window gets dy / (kh kw). An x in several windows gets the
+    sum; an x in none, in the rows and columns that the stride leaves over, gets 0.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The height and width of a window.
+    stride : int or (int, int), default kernel_size
+        The steps from window to window.
+    padding : int or (int, int), default 0
+        The rows and columns of zeros added on each side; at most half the kernel.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, channels, height, width) and a window
+        fits into the padded image.
+
+    Notes
+    -----
+    Names and defaults are those of PyTorch's ``AvgPool2d``, and so is this: the
+    zeros of the padding count, the divisor is kh kw also at the border
+    (``count_include_pad=True``). Keras divides there by the number of real
+    pixels.
+
+    It divides before it adds, so that no sum overflows where the mean does not.
+
+    References
+    ----------
+    LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to
+    document recognition", Proceedings of the IEEE, 1998, section II (there with
+    a learned scale and bias).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import AvgPool2D
+    >>> AvgPool2D(2).forward(np.array([[[[1.0, 5.0, 2.0, 2.0], [3.0, 3.0, 3.0, 1.0]]]]))
+    array([[[[3., 2.]]]])
+    """
+
+    def forward(self, x: Array) -> Array:
+        """Return the mean of each window."""
+        check_images(self, x)
+        size = self._windows.output_size(self, x.shape)
+        share = self._windows.padded(x * self._share)  # (batch, channels, padded h, padded w)
+        y = np.zeros((*x.shape[:2], *size), x.dtype)  # (batch, channels, down, across)
+        for tap in taps(self._windows.over(share)):
+            y += tap
+        self.save(x)  # for its shape and dtype
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx: dy / (kh kw), added up over the windows."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, (len(x), *self.output_shape(x.shape[1:])), x.dtype)
+        share = dy * self._share  # (batch, channels, down, across)
+        size = self._windows.padded_size(*x.shape[2:])
+        dimage = np.zeros((*x.shape[:2], *size), x.dtype)
+        for dtap in taps(self._windows.over(dimage)):
+            np.add(dtap, share, out=dtap)
+        return self._windows.cropped(dimage)
+
+    @property
+    def _share(self) -> float:
+        return 1 / math.prod(self.kernel_size)
+
+
+class GlobalAvgPool2D(Layer):
+    """y is the mean of each channel over all its pixels: (batch, channels), for a `Dense`.
+
+    With P = height * width pixels y = sum of x / P, so dx = dy / P at every pixel.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, channels, height, width).
+
+    Notes
+    -----
+    The name is that of Keras, and so is the shape; PyTorch's
+    ``AdaptiveAvgPool2d(1)`` keeps two axes of length 1.
+
+    References
+    ----------
+    Lin, Chen and Yan, "Network in network", ICLR 2014, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import GlobalAvgPool2D
+    >>> layer = GlobalAvgPool2D()
+    >>> layer.forward(np.array([[[[1.0, 2.0], [3.0, 6.0]], [[0.0, 0.0], [0.0, 8.0]]]]))
+    array([[3., 2.]])
+    >>> layer.backward(np.array([[4.0, 8.0]]))
+    array([[[[1., 1.],
+             [1., 1.]],
+    <BLANKLINE>
+            [[2., 2.],
+             [2., 2.]]]])
+    """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (channels,)."""
+        if len(input_shape) != 3:
+            raise ValueError(
+                f"{self!r} expects examples of shape (channels, height, width), got {input_shape}"
+            )
+        return input_shape[:1]
+
+    def forward(self, x: Array) -> Array:
+        """Return the mean of each channel."""
+        check_images(self, x)
+        self.save(x)  # for its shape and dtype
+        share = x * (1 / math.prod(x.shape[2:]))  # (batch, channels, height, width), see AvgPool2D
+        y: Array = share.sum(axis=(2, 3))  # (batch, channels)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy / P at every pixel."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape[:2], x.dtype)
+        share = dy * (1 / math.prod(x.shape[2:]))  # (batch, channels)
+        dx = np.empty(x.shape, x.dtype)
+        dx[...] = share[:, :, np.newaxis, np.newaxis]
+        return dx

@@ -1,0 +1,107 @@
+"""The windows that a kernel visits on a batch of images, as one strided view.
+
+Convolution and pooling read through it, and their backward adds through it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from minifw._core.checks import check_size
+from minifw._core.typing import Array, Shape
+
+__all__ = ["Pair", "Windows", "pair", "taps"]
+
+Pair: TypeAlias = tuple[int, int]
+"""Of rows and columns, in this order: a height and a width."""
+
+
+def pair(owner: str, name: str, value: int | Pair, least: int = 1) -> Pair:
+    """Return (value, value) for one number, or the two that were given."""
+    if not isinstance(value, tuple | list):
+        both = check_size(owner, name, value, least)
+        return both, both
+    if len(value) != 2:
+        raise ValueError(f"{owner} expects {name} to be one number or two, got {value!r}")
+    rows, columns = value
+    return check_size(owner, name, rows, least), check_size(owner, name, columns, least)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows of a kernel lie.
+
+    Along an axis of n pixels there are
+
+        floor((n + before + after - dilation (kernel - 1) - 1) / stride) + 1.
+
+    Attributes
+    ----------
+    kernel, stride, dilation : Pair
+    padding : pair of Pair
+        The pixels added before and after the rows, and before and after the columns.
+    """
+
+    kernel: Pair
+    stride: Pair
+    padding: tuple[Pair, Pair]
+    dilation: Pair = (1, 1)
+
+    @property
+    def extent(self) -> Pair:
+        """The height and width that one window spans."""
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        return dh * (kh - 1) + 1, dw * (kw - 1) + 1
+
+    def padded_size(self, height: int, width: int) -> Pair:
+        """Return the size of an image with its padding."""
+        rows, columns = self.padding
+        return height + sum(rows), width + sum(columns)
+
+    def output_size(self, owner: object, image: Shape) -> Pair:
+        """Return how many windows fit into (..., height, width), down and across."""
+        (eh, ew), (sh, sw) = self.extent, self.stride
+        height, width = self.padded_size(*image[-2:])
+        if eh > height or ew > width:
+            raise ValueError(
+                f"{owner!r} expects images that its kernel fits into, got {image[-2]} x "
+                f"{image[-1]} pixels: the kernel spans {eh} x {ew}, larger than the padded "
+                f"image of {height} x {width}"
+            )
+        return (height - eh) // sh + 1, (width - ew) // sw + 1
+
+    def padded(self, x: Array, fill: float = 0.0) -> Array:
+        """Return x with `fill` around it; x itself if there is no padding."""
+        if self.padding == ((0, 0), (0, 0)):
+            return x
+        shape = (*x.shape[:2], *self.padded_size(*x.shape[2:]))
+        image = np.full(shape, fill, x.dtype)  # (batch, channels, padded height, padded width)
+        self.cropped(image)[...] = x
+        return image
+
+    def cropped(self, image: Array) -> Array:
+        """Return a view of what lies inside the padding."""
+        (top, bottom), (left, right) = self.padding
+        height, width = image.shape[2:]
+        return image[:, :, top : height - bottom, left : width - right]
+
+    def over(self, image: Array) -> Array:
+        """Return the windows as a view, (batch, channels, kh, kw, windows down, and across).
+
+        Pixels in several windows are there several times. One [:, :, i, j] has
+        each pixel once, and may be added to.
+        """
+        (sh, sw), (dh, dw) = self.stride, self.dilation
+        every = sliding_window_view(image, self.extent, axis=(2, 3), writeable=True)
+        chosen: Array = every[:, :, ::sh, ::sw, ::dh, ::dw]
+        return chosen.transpose(0, 1, 4, 5, 2, 3)
+
+
+def taps(windows: Array) -> Iterator[Array]:
+    """Yield what each position of the kernel sees, row by row: (batch, channels, down, across)."""
+    for i in range(windows.shape[2]):
+        for j in range(windows.shape[3]):
+            yield windows[:, :, i, j]
