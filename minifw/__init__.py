@@ -4,6 +4,7 @@ from minifw import datasets
 from minifw._core.errors import NonFiniteError, SaturationWarning, StaleArrayWarning
 from minifw._core.parameter import Parameter
 from minifw._core.typing import Array
+from minifw._minimize import MinimizeResult, minimize
 from minifw.initializers import (
     Constant,
     GlorotNormal,
@@ -52,7 +53,26 @@ from minifw.layers import (
 )
 from minifw.losses import BCELoss, BCEWithLogitsLoss, Loss
 from minifw.objective import Objective
-from minifw.optimizers import SGD, Optimizer
+from minifw.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Optimizer,
+    RMSprop,
+    biases_and_norms,
+    clip_grad_norm,
+    clip_grad_value,
+)
+from minifw.schedules import (
+    CosineLR,
+    ExponentialLR,
+    LinearWarmup,
+    OneCycleLR,
+    ReduceOnPlateau,
+    Schedule,
+    StepLR,
+)
 
 __version__ = "0.1.0"
 
@@ -63,6 +83,9 @@ __all__ = [
     "LSTM",
     "SELU",
     "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "Array",
     "AvgPool2D",
     "BCELoss",
@@ -71,9 +94,11 @@ __all__ = [
     "Concat",
     "Constant",
     "Conv2D",
+    "CosineLR",
     "Dense",
     "Dropout",
     "Embedding",
+    "ExponentialLR",
     "Flatten",
     "GlobalAvgPool2D",
     "GlorotNormal",
@@ -86,30 +111,41 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "LecunNormal",
+    "LinearWarmup",
     "LogSoftmax",
     "Loss",
     "MaxPool2D",
+    "MinimizeResult",
     "NonFiniteError",
     "Normal",
     "Objective",
+    "OneCycleLR",
     "Ones",
     "Optimizer",
     "PReLU",
     "Parameter",
     "RMSNorm",
+    "RMSprop",
     "ReLU",
+    "ReduceOnPlateau",
     "Reshape",
     "Residual",
     "SaturationWarning",
+    "Schedule",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "StaleArrayWarning",
+    "StepLR",
     "Tanh",
     "Uniform",
     "Zeros",
     "__version__",
+    "biases_and_norms",
+    "clip_grad_norm",
+    "clip_grad_value",
     "datasets",
+    "minimize",
 ]

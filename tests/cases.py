@@ -15,6 +15,9 @@ from minifw import (
     LSTM,
     SELU,
     SGD,
+    Adagrad,
+    Adam,
+    AdamW,
     Array,
     AvgPool2D,
     BatchNorm,
@@ -41,6 +44,7 @@ from minifw import (
     Reshape,
     Residual,
     RMSNorm,
+    RMSprop,
     Sequential,
     Sigmoid,
     SiLU,
@@ -263,7 +267,38 @@ LOSS_CASES: dict[str, tuple[Loss, Array, Array]] = {
     "BCEWithLogitsLoss, soft targets": (BCEWithLogitsLoss(), _logits, 0.1 + 0.8 * _labels),
 }
 
+
+def vectors(parameters: Sequence[Parameter]) -> list[Parameter]:
+    """Return those with one axis."""
+    return [parameter for parameter in parameters if parameter.value.ndim == 1]
+
+
 OPTIMIZER_CASES: dict[str, Callable[[Sequence[Parameter]], Optimizer]] = {
     "SGD": lambda parameters: SGD(parameters, lr=0.1),
     "SGD, lr 1.2": lambda parameters: SGD(parameters, lr=1.2),
+    "SGD, momentum": lambda parameters: SGD(parameters, lr=0.01, momentum=0.9),
+    "SGD, Nesterov": lambda parameters: SGD(parameters, lr=0.01, momentum=0.9, nesterov=True),
+    "SGD, decay": lambda parameters: SGD(
+        parameters, lr=0.01, momentum=0.5, weight_decay=0.01, no_decay=vectors(parameters)
+    ),
+    "Adam": Adam,
+    "Adam, decay": lambda parameters: Adam(parameters, lr=0.01, weight_decay=0.01),
+    "AdamW": lambda parameters: AdamW(parameters, lr=0.01),
+    "AdamW, no_decay": lambda parameters: AdamW(parameters, lr=0.01, no_decay=vectors(parameters)),
+    "RMSprop": RMSprop,
+    "RMSprop, momentum, centered": lambda parameters: RMSprop(
+        parameters, momentum=0.5, centered=True
+    ),
+    "RMSprop, decay": lambda parameters: RMSprop(
+        parameters, weight_decay=0.01, no_decay=vectors(parameters)
+    ),
+    "Adagrad": lambda parameters: Adagrad(parameters, lr=0.1),
+    "Adagrad, all options": lambda parameters: Adagrad(
+        parameters,
+        lr=0.1,
+        lr_decay=0.01,
+        weight_decay=0.01,
+        initial_accumulator_value=0.1,
+        no_decay=vectors(parameters),
+    ),
 }

@@ -202,14 +202,14 @@ class ScalesGradients(Optimizer):
         values -= grads
 
 
-class DecayIntoGradients(SGD):
+class DecayIntoGradients(Optimizer):
     """Adds the decay to the gradient that it was given."""
 
     weight_decay = 0.1
 
     def update(self, values: Array, grads: Array) -> None:
         grads += self.weight_decay * values
-        super().update(values, grads)
+        values -= self.lr * grads
 
 
 class UndeclaredDecay(Optimizer):

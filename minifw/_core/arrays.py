@@ -8,7 +8,7 @@ import numpy as np
 from minifw._core.checks import DTYPES
 from minifw._core.typing import Array, DType
 
-__all__ = ["HALF", "LONG", "MINUS_ONE", "ONE", "finite_vector", "ones"]
+__all__ = ["HALF", "LONG", "MINUS_ONE", "ONE", "finite_squares", "finite_vector", "ones"]
 
 _KEPT = 32  # as many lengths of a batch, times dtypes, as a program is likely to use
 
@@ -34,6 +34,15 @@ def finite_vector(vector: Array) -> bool:
     with np.errstate(all="ignore"):
         square = vector.dot(vector)
     return math.isfinite(square) or bool(np.isfinite(vector).all())
+
+
+def finite_squares(vector: Array) -> bool:
+    """Return whether sums of the squares of every element stay finite, over 2^32 vectors."""
+    limit = float(np.finfo(vector.dtype).max) / 2**32
+    with np.errstate(all="ignore"):
+        if vector.dot(vector) <= limit:  # False for NaN
+            return True
+        return bool(np.abs(vector).max() <= math.sqrt(limit))
 
 
 def _constant(value: float) -> dict[DType, Array]:

@@ -24,6 +24,7 @@ __all__ = [
     "check_rows",
     "check_sequences",
     "check_size",
+    "decay_rate",
     "describe",
     "feature_axis",
     "finite_number",
@@ -232,6 +233,14 @@ def fraction(owner: str, name: str, value: float) -> float:
     number = _number(owner, name, value)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{owner} expects {name} to be between 0 and 1, got {value!r}")
+    return number
+
+
+def decay_rate(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is at least 0 and below 1."""
+    number = _number(owner, name, value)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{owner} expects {name} to be at least 0 and below 1, got {value!r}")
     return number
 
 

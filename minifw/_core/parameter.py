@@ -20,7 +20,16 @@ from minifw._core.checks import DTYPES, describe
 from minifw._core.errors import StaleArrayWarning
 from minifw._core.typing import Array, DType, Shape
 
-__all__ = ["Author", "Gradients", "Memory", "Parameter", "ParameterVector"]
+__all__ = [
+    "Author",
+    "Gradients",
+    "Memory",
+    "Parameter",
+    "ParameterVector",
+    "check_parameters",
+    "gradient_vectors",
+    "why_not_finite",
+]
 
 
 class Author(Protocol):
@@ -186,7 +195,7 @@ class ParameterVector:
 
     def __init__(self, owner: str, parameters: Iterable[Parameter]) -> None:
         self.owner = owner
-        self.parameters = _checked(owner, parameters)
+        self.parameters = check_parameters(owner, parameters)
         if not self._side_by_side():
             self._move_together()
         self._look()
@@ -280,7 +289,8 @@ class Gradients:
         return Gradients, (self._parameters,)
 
 
-def _checked(owner: str, parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+def check_parameters(owner: str, parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    """Return the parameters, or raise unless they are some, of one dtype, and none twice."""
     one_thing = isinstance(parameters, Mapping) or hasattr(parameters, "parameters")
     if one_thing or not isinstance(parameters, Iterable):
         raise TypeError(
@@ -303,6 +313,36 @@ def _checked(owner: str, parameters: Iterable[Parameter]) -> tuple[Parameter, ..
             "build the layers with the same dtype, or an optimizer for each"
         )
     return found
+
+
+def gradient_vectors(parameters: Iterable[Parameter]) -> list[Array]:
+    """Return the gradients as few vectors as possible: one, where an optimizer packed them."""
+    vectors: list[Array] = []
+    memory, start, stop = None, 0, 0
+    for parameter in parameters:
+        if vectors and parameter._memory is memory and parameter._start == stop:
+            vectors.pop()
+        else:
+            memory, start = parameter._memory, parameter._start
+        stop = parameter._start + parameter.size
+        vectors.append(parameter._memory.grads[start:stop])
+    return vectors
+
+
+def why_not_finite(
+    parameters: Iterable[Parameter], author: Author | None = None, when: str = ""
+) -> str | None:
+    """Return which gradient is not finite, and what its author says of it; None if all are."""
+    for index, parameter in enumerate(parameters):
+        bad = int(np.sum(~np.isfinite(parameter.grad)))
+        if bad:
+            author = author or parameter._memory.author
+            where = author.explain_gradient() if author is not None else None
+            return (
+                f"the gradient of parameter {index}, of shape {parameter.shape}, is not finite "
+                f"in {bad} of {parameter.size} elements{when}{f': {where}' if where else ''}"
+            )
+    return None
 
 
 def _fix(wrong: object) -> str:

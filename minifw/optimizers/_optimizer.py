@@ -10,7 +10,7 @@ import numpy as np
 from minifw._core.arrays import finite_vector
 from minifw._core.checks import describe, positive_number
 from minifw._core.errors import NonFiniteError
-from minifw._core.parameter import Author, Parameter, ParameterVector
+from minifw._core.parameter import Author, Parameter, ParameterVector, why_not_finite
 from minifw._core.typing import Array
 
 __all__ = ["Optimizer"]
@@ -70,6 +70,9 @@ class Optimizer(ABC):
     array([0.5, 0. ])
     """
 
+    # Whether `update` can work with a vector of gradients; one that squares them asks for more.
+    _accepts = staticmethod(finite_vector)
+
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
         name = type(self).__name__
         positive_number(name, "lr", lr)  # before any parameter is moved
@@ -88,7 +91,7 @@ class Optimizer(ABC):
         if not memory.intact:
             memory = vector.follow()
         author, memory.author = memory.author, None
-        if not finite_vector(vector.grads):
+        if not self._accepts(vector.grads):
             self._refuse(author)
         result: object = self.update(vector.values, vector.grads)
         if result is not None:
@@ -147,7 +150,7 @@ class Optimizer(ABC):
             raise ValueError(f"{name}.load_state_dict: {'; '.join(sorted(faults))}")
         self.lr = state["lr"]  # raises before anything else is changed
         for key in own.keys() - {"lr"}:
-            if isinstance(own[key], np.ndarray):
+            if isinstance(own[key], np.ndarray) and state[key] is not None:
                 getattr(self, key)[...] = state[key]
             else:
                 setattr(self, key, copy.deepcopy(state[key]))
@@ -156,16 +159,16 @@ class Optimizer(ABC):
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self._lr})"
 
     def _refuse(self, author: Author | None) -> None:
-        """Raise the error of a gradient that is not finite, and say where that arose."""
-        for index, parameter in enumerate(self.parameters):
-            bad = int(np.sum(~np.isfinite(parameter.grad)))
-            if bad:
-                where = author.explain_gradient() if author is not None else None
-                raise NonFiniteError(
-                    f"{type(self).__name__}: the gradient of parameter {index}, of shape "
-                    f"{parameter.shape}, is not finite in {bad} of {parameter.size} elements at "
-                    f"step {self.steps}{f': {where}' if where else ''}; nothing was changed"
-                )
+        """Raise the error of gradients that `update` cannot take, and say where they arose."""
+        name, when = type(self).__name__, f" at step {self.steps}"
+        why = why_not_finite(self.parameters, author, when)
+        if why is None:
+            largest = float(np.abs(self._vector.grads).max())
+            why = (
+                f"the square of the largest gradient, {largest:g}, may overflow "
+                f"{self._vector.grads.dtype}{when}; scale the loss, or clip the gradients first"
+            )
+        raise NonFiniteError(f"{name}: {why}; nothing was changed")
 
 
 def _difference(key: str, own: object, new: object) -> list[str]:

@@ -1,0 +1,252 @@
+"""RMSprop and Adagrad: a learning rate for each element, by the size of its gradients."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from minifw._core.arrays import finite_squares
+from minifw._core.checks import check_flag, decay_rate, non_negative_number, positive_number
+from minifw._core.parameter import Parameter
+from minifw._core.typing import Array
+from minifw.optimizers._blocks import BLOCK, blocks
+from minifw.optimizers._decay import add_decay, decay_mask
+from minifw.optimizers._optimizer import Optimizer
+
+__all__ = ["Adagrad", "RMSprop"]
+
+
+class RMSprop(Optimizer):
+    """The gradient over a running root mean square of it.
+
+    ::
+
+        g     = dtheta + weight_decay theta
+        v     <- alpha v + (1 - alpha) g^2        v, a, b start at 0
+        a     <- alpha a + (1 - alpha) g          if centered
+        r     = sqrt(v) + eps,  or  sqrt(v - a^2) + eps  if centered
+        theta <- theta - lr g / r,  or, with momentum,
+        b     <- momentum b + g / r,  theta <- theta - lr b
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        ``model.parameters()``.
+    lr : float, default 0.01
+        The learning rate, above 0. All defaults are PyTorch's.
+    alpha : float, default 0.99
+        How much of the mean is kept in a step: at least 0 and below 1.
+    eps : float, default 1e-8
+        Above 0; it keeps the quotient finite.
+    weight_decay : float, default 0.0
+        The factor of theta that is added to the gradient.
+    momentum : float, default 0.0
+        At least 0 and below 1.
+    centered : bool, default False
+        Whether the mean is taken out: r estimates the standard deviation then.
+    no_decay : iterable of Parameter, default ()
+        Parameters that do not decay; see `biases_and_norms`.
+
+    Attributes
+    ----------
+    alpha, eps, weight_decay, momentum, centered
+        As given.
+    v : array of shape (number of elements,)
+    mean, velocity : array of shape (number of elements,) or None
+        a and b, where they are used.
+
+    Raises
+    ------
+    NonFiniteError
+        By `step`, if a gradient is not finite, or so large that its square may
+        overflow; nothing is changed.
+
+    Notes
+    -----
+    v - a^2 cannot be negative but by rounding, and counts as 0 then. A gradient that
+    does not change has no deviation: centered, its step grows towards lr g / eps.
+
+    References
+    ----------
+    T. Tieleman and G. Hinton, lecture 6.5 of "Neural networks for machine
+    learning", 2012; centered: A. Graves, "Generating sequences with recurrent
+    neural networks", 2013, equations 38 to 45, with eps outside the root, as PyTorch.
+
+    Examples
+    --------
+    The first step is lr / sqrt(1 - alpha), for any gradient:
+
+    >>> import numpy as np
+    >>> from minifw import Parameter, RMSprop
+    >>> p = Parameter(np.ones(2))
+    >>> optimizer = RMSprop([p], lr=0.01)
+    >>> p.grad = [100.0, -0.1]
+    >>> optimizer.step()
+    >>> p.value.round(6)
+    array([0.9, 1.1])
+    """
+
+    _accepts = staticmethod(finite_squares)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        *,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        no_decay: Iterable[Parameter] = (),
+    ) -> None:
+        name = type(self).__name__
+        alpha = decay_rate(name, "alpha", alpha)
+        eps = positive_number(name, "eps", eps)
+        weight_decay = non_negative_number(name, "weight_decay", weight_decay)
+        momentum = decay_rate(name, "momentum", momentum)
+        centered = check_flag(name, "centered", centered)
+        super().__init__(parameters, lr)
+        self.alpha = alpha
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.momentum = momentum
+        self.centered = centered
+        self.v = self.zeros()
+        self.mean = self.zeros() if centered else None
+        self.velocity = self.zeros() if momentum else None
+        self._mask = decay_mask(name, self.parameters, no_decay)
+        length = min(self.v.size, BLOCK)
+        self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
+
+    def update(self, values: Array, grads: Array) -> None:
+        """Make the step of the class docstring."""
+        vectors = values, grads, self.v, self.mean, self.velocity, self._mask
+        for s, d, p, g, v, a, b, mask in blocks(self._scratch, *vectors):
+            if self.weight_decay:
+                g = add_decay(g, p, self.weight_decay, mask, d)
+            np.multiply(g, g, out=s)
+            s *= 1 - self.alpha
+            v *= self.alpha
+            v += s
+            if a is not None:
+                np.multiply(g, 1 - self.alpha, out=s)
+                a *= self.alpha
+                a += s
+                np.multiply(a, a, out=s)
+                np.subtract(v, s, out=s)
+                np.maximum(s, 0, out=s)
+                np.sqrt(s, out=s)
+            else:
+                np.sqrt(v, out=s)
+            s += self.eps
+            np.divide(g, s, out=s)
+            if b is not None:
+                b *= self.momentum
+                b += s
+                np.multiply(b, self._rate, out=s)
+            else:
+                s *= self._rate
+            p -= s
+
+
+class Adagrad(Optimizer):
+    """The gradient over the root of the sum of all its squares so far.
+
+    In step t = 1, 2, ...::
+
+        g     = dtheta + weight_decay theta
+        v     <- v + g^2                          v starts at initial_accumulator_value
+        theta <- theta - lr / (1 + (t - 1) lr_decay) * g / (sqrt(v) + eps)
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        ``model.parameters()``.
+    lr : float, default 0.01
+        The learning rate, above 0. All defaults are PyTorch's.
+    lr_decay : float, default 0.0
+        At least 0.
+    weight_decay : float, default 0.0
+        The factor of theta that is added to the gradient.
+    initial_accumulator_value : float, default 0.0
+        At least 0.
+    eps : float, default 1e-10
+        Above 0; it keeps the quotient finite.
+    no_decay : iterable of Parameter, default ()
+        Parameters that do not decay; see `biases_and_norms`.
+
+    Attributes
+    ----------
+    lr_decay, weight_decay, eps
+        As given.
+    v : array of shape (number of elements,)
+
+    Raises
+    ------
+    NonFiniteError
+        By `step`, if a gradient is not finite, or so large that a sum of its squares
+        may overflow; nothing is changed.
+
+    References
+    ----------
+    J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online
+    learning and stochastic optimization", 2011, figure 1, with diagonal matrices.
+
+    Examples
+    --------
+    Under a constant gradient the steps are lr, lr / sqrt(2), lr / sqrt(3) and so on:
+
+    >>> import numpy as np
+    >>> from minifw import Adagrad, Parameter
+    >>> p = Parameter(np.zeros(1))
+    >>> optimizer = Adagrad([p], lr=1.0)
+    >>> p.grad = [-5.0]
+    >>> for _ in range(3):
+    ...     optimizer.step()
+    ...     print(p.value.round(4))
+    [1.]
+    [1.7071]
+    [2.2845]
+    """
+
+    _accepts = staticmethod(finite_squares)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 0.01,
+        *,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        no_decay: Iterable[Parameter] = (),
+    ) -> None:
+        name = type(self).__name__
+        lr_decay = non_negative_number(name, "lr_decay", lr_decay)
+        weight_decay = non_negative_number(name, "weight_decay", weight_decay)
+        initial = non_negative_number(name, "initial_accumulator_value", initial_accumulator_value)
+        eps = positive_number(name, "eps", eps)
+        super().__init__(parameters, lr)
+        self.lr_decay = lr_decay
+        self.weight_decay = weight_decay
+        self.eps = eps
+        self.v = self.zeros()
+        self.v += initial
+        self._mask = decay_mask(name, self.parameters, no_decay)
+        length = min(self.v.size, BLOCK)
+        self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
+
+    def update(self, values: Array, grads: Array) -> None:
+        """Make the step of the class docstring."""
+        rate = self.lr / (1 + self.steps * self.lr_decay)
+        for s, d, p, g, v, mask in blocks(self._scratch, values, grads, self.v, self._mask):
+            if self.weight_decay:
+                g = add_decay(g, p, self.weight_decay, mask, d)
+            np.multiply(g, g, out=s)
+            v += s
+            np.sqrt(v, out=s)
+            s += self.eps
+            np.divide(g, s, out=s)
+            s *= rate
+            p -= s
