@@ -3,16 +3,19 @@
 import copy
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Target
 from minifw.losses import Loss
 
-__all__ = ["explain_gradient", "explain_loss"]
+__all__ = ["Batch", "explain_gradient", "explain_loss"]
+
+Batch: TypeAlias = tuple[Array, Target, Array | None]
+"""x, target, and the weights of the examples or None: what a loss was asked for."""
 
 
 def _finite(array: Array) -> bool:
@@ -23,11 +26,12 @@ class _FoundError(Exception):
     """Carries the finding out of the layers."""
 
 
-def explain_loss(model: Layer, loss: Loss, x: Array, target: Array, steps: int) -> str | None:
-    """Say where the non-finite value of ``loss.forward(model.forward(x), target)`` arose.
+def explain_loss(model: Layer, loss: Loss, batch: Batch, steps: int) -> str | None:
+    """Say where the non-finite value of ``loss(model.forward(x), target)`` arose.
 
     None if all is finite when it is done again.
     """
+    x, target, sample_weight = batch
     for name, array in (("the input x", x), ("the target", target)):
         if not _finite(array):
             return f"{name} holds {_count(array)}"
@@ -40,18 +44,19 @@ def explain_loss(model: Layer, loss: Loss, x: Array, target: Array, steps: int) 
     in_loss = f"it arose in {loss!r}, in the forward pass; every layer was finite"
 
     def run(twin: Layer) -> None:
-        if not np.isfinite(copy.deepcopy(loss).forward(twin.forward(x), target)):
+        if not np.isfinite(copy.deepcopy(loss)(twin.forward(x), target, sample_weight)):
             raise _FoundError(in_loss)
 
     return _run(model, run, in_loss)
 
 
-def explain_gradient(model: Layer, loss: Loss, x: Array, target: Array) -> str | None:
+def explain_gradient(model: Layer, loss: Loss, batch: Batch) -> str | None:
     """Say where the first non-finite value of a backward pass arose, or None if nowhere."""
+    x, target, sample_weight = batch
 
     def run(twin: Layer) -> None:
         twin_loss = copy.deepcopy(loss)
-        twin_loss.forward(twin.forward(x), target)
+        twin_loss(twin.forward(x), target, sample_weight)
         dy = twin_loss.backward()
         if not _finite(dy):
             raise _FoundError(f"it arose in {loss!r}, in the backward pass")

@@ -10,8 +10,8 @@ from minifw._core.checks import describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.parameter import Gradients
-from minifw._core.typing import Array
-from minifw._diagnosis import explain_gradient, explain_loss
+from minifw._core.typing import Array, Target
+from minifw._diagnosis import Batch, explain_gradient, explain_loss
 from minifw.losses import Loss
 
 __all__ = ["Objective"]
@@ -91,14 +91,18 @@ class Objective:
         self._activation = None if joined is None else last
         self._last = self._body.split_last()[1]
         self._gradients: Gradients | None = None
-        # x, target, the output of the body, and what its last layer saved
-        self._latest: tuple[Array, Array, Array, object] | None = None
+        # the batch, the output of the body, and what its last layer saved
+        self._latest: tuple[Batch, Array, object] | None = None
 
-    def forward(self, x: Array, target: Array) -> float:
+    def forward(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
         """Return the loss of the model's prediction for `x`.
+
+        With `sample_weight`, of shape (batch,), it is the weighted mean.
 
         Raises
         ------
+        TypeError
+            If there are weights, and the loss does not take them.
         NonFiniteError
             If the loss is not finite, saying where that arose.
         """
@@ -107,7 +111,7 @@ class Objective:
         cause: Exception | None = None
         try:
             output = self._body.forward(x)
-            value = self._head.forward(output, target)
+            value = self._head(output, target, sample_weight)
         except _NUMERICAL as error:
             value, cause = math.nan, error
         except Exception as error:
@@ -121,11 +125,11 @@ class Objective:
                 f"{self._head!r}.forward must return a float, it returned {describe(value)}"
             ) from None
         if not finite or output is None:
-            where = explain_loss(self._body, self._head, x, target, self.steps)
+            where = explain_loss(self._body, self._head, (x, target, sample_weight), self.steps)
             if where is None and output is not None and not np.isfinite(output).all():
                 cause = None  # it is about this output, though it does not come up again
             self._refuse("the loss", where, cause)
-        self._latest = x, target, output, self._last._saved
+        self._latest = (x, target, sample_weight), output, self._last._saved
         return value
 
     def backward(self) -> None:
@@ -140,7 +144,7 @@ class Objective:
         """
         if self._latest is None:
             raise RuntimeError("Objective.backward needs a forward before it; call forward first")
-        _, _, output, saved = self._latest
+        _, output, saved = self._latest
         if self._last._saved is not saved:
             raise RuntimeError(
                 "Objective.backward differentiates Objective.forward, but the model ran another "
@@ -166,7 +170,7 @@ class Objective:
         """
         if self._latest is None:
             return None
-        return explain_gradient(self._body, self._head, *self._latest[:2])
+        return explain_gradient(self._body, self._head, self._latest[0])
 
     @property
     def prediction(self) -> Array:
@@ -181,7 +185,7 @@ class Objective:
             raise RuntimeError(
                 "Objective.prediction needs a forward before it; call forward first"
             )
-        output = self._latest[2]
+        output = self._latest[1]
         return output if self._activation is None else self._activation.forward(output)
 
     def _check_derivative(self, dy: Array, output: Array) -> None:
@@ -200,9 +204,9 @@ class Objective:
         where = where or "where it arose did not show when the step was done again"
         raise NonFiniteError(f"{what} is not finite at step {self.steps}: {where}") from cause
 
-    def __call__(self, x: Array, target: Array) -> float:
-        """Return ``forward(x, target)``."""
-        return self.forward(x, target)
+    def __call__(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
+        """Return ``forward(x, target, sample_weight)``."""
+        return self.forward(x, target, sample_weight)
 
     def __repr__(self) -> str:
         return f"Objective({self.model!r}, {self.loss!r})"

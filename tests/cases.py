@@ -23,20 +23,27 @@ from minifw import (
     BatchNorm,
     BCELoss,
     BCEWithLogitsLoss,
+    CategoricalCrossEntropyLoss,
     Concat,
     Conv2D,
+    CrossEntropyLoss,
     Dense,
     Dropout,
     Embedding,
     Flatten,
     GlobalAvgPool2D,
     HardTanh,
+    HingeLoss,
+    HuberLoss,
+    L1Loss,
     Layer,
     LayerNorm,
     LeakyReLU,
     LogSoftmax,
     Loss,
     MaxPool2D,
+    MSELoss,
+    NLLLoss,
     Optimizer,
     Parameter,
     PReLU,
@@ -115,6 +122,8 @@ CASES = [
     Case("Softmax, channels", lambda _: Softmax(axis=1), (2, 3, 4)),
     Case("LogSoftmax", lambda _: LogSoftmax(), (3,)),
     Case("LogSoftmax, channels", lambda _: LogSoftmax(axis=1), (2, 3, 4)),
+    Case("Softmax", lambda _: Softmax(), (3,)),
+    Case("LogSoftmax", lambda _: LogSoftmax(), (3,)),
     Case(
         "Sequential",
         lambda dtype: Sequential(
@@ -259,12 +268,45 @@ LAYER_CASES: dict[str, tuple[Layer, Array]] = {
 _logits = np.array([[0.3, -2.0], [1.5, 0.1], [-0.7, 4.0]])
 _labels = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 _probabilities = 1 / (1 + np.exp(-_logits))
+_scores = np.array([[0.3, -2.0, 1.1], [1.5, 0.1, -0.4], [-0.7, 4.0, 0.9], [0.2, -0.1, 0.6]])
+_shares = np.exp(_scores) / np.exp(_scores).sum(axis=1, keepdims=True)  # their softmax
+_classes = np.array([0, 2, 1, 2])
+_soft = np.array([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5], [0.0, 0.5, 0.5], [0.1, 0.8, 0.1]])
+_class_weight = [0.5, 2.0, 1.0]
 
 LOSS_CASES: dict[str, tuple[Loss, Array, Array]] = {
     "BCELoss": (BCELoss(), _probabilities, _labels),
     "BCELoss, soft targets": (BCELoss(), _probabilities, 0.1 + 0.8 * _labels),
     "BCEWithLogitsLoss": (BCEWithLogitsLoss(), _logits, _labels),
     "BCEWithLogitsLoss, soft targets": (BCEWithLogitsLoss(), _logits, 0.1 + 0.8 * _labels),
+    "BCEWithLogitsLoss, pos_weight": (BCEWithLogitsLoss(3.0), _logits, _labels),
+    "BCEWithLogitsLoss, pos_weight of each": (BCEWithLogitsLoss([3.0, 0.5]), _logits, _labels),
+    "CrossEntropyLoss": (CrossEntropyLoss(), _scores, _classes),
+    "CrossEntropyLoss, probabilities": (CrossEntropyLoss(), _scores, _soft),
+    "CrossEntropyLoss, weight": (CrossEntropyLoss(_class_weight), _scores, _classes),
+    "CrossEntropyLoss, weight, probabilities": (CrossEntropyLoss(_class_weight), _scores, _soft),
+    "CrossEntropyLoss, smoothed": (CrossEntropyLoss(label_smoothing=0.1), _scores, _classes),
+    "CrossEntropyLoss, weight, smoothed": (CrossEntropyLoss(_class_weight, 0.2), _scores, _soft),
+    "CrossEntropyLoss, sequences": (
+        CrossEntropyLoss(_class_weight),
+        np.stack([_scores, -_scores], axis=1),  # (batch, time, classes)
+        np.stack([_classes, 2 - _classes], axis=1),
+    ),
+    "NLLLoss": (NLLLoss(), np.log(_shares), _classes),
+    "NLLLoss, weight": (NLLLoss(_class_weight), np.log(_shares), _classes),
+    "CategoricalCrossEntropyLoss": (CategoricalCrossEntropyLoss(), _shares, _classes),
+    "CategoricalCrossEntropyLoss, probabilities": (CategoricalCrossEntropyLoss(), _shares, _soft),
+    "CategoricalCrossEntropyLoss, weight, smoothed": (
+        CategoricalCrossEntropyLoss(_class_weight, 0.1),
+        _shares,
+        _classes,
+    ),
+    "MSELoss": (MSELoss(), _logits, _labels),
+    "L1Loss": (L1Loss(), _logits, _labels),
+    "HuberLoss": (HuberLoss(), _logits, _labels),
+    "HuberLoss, delta": (HuberLoss(0.4), _logits, _labels),
+    "HingeLoss": (HingeLoss(), _logits, 2 * _labels - 1),
+    "HingeLoss, margin": (HingeLoss(0.2), _logits, 2 * _labels - 1),
 }
 
 

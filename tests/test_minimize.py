@@ -93,8 +93,8 @@ def test_the_notes_network_gets_better_and_is_left_at_the_best_point(method: str
     lowest = [math.inf]
 
     class Watched(Objective):
-        def forward(self, x: Array, target: Array) -> float:
-            cost = super().forward(x, target)
+        def forward(self, x: Array, target: Any, sample_weight: Array | None = None) -> float:
+            cost = super().forward(x, target, sample_weight)
             count[0] += 1
             lowest[0] = min(lowest[0], cost)
             return cost

@@ -540,8 +540,10 @@ def test_another_forward_before_backward_is_refused() -> None:
 @pytest.mark.parametrize("value", [None, np.ones((6, 1)), "a"])
 def test_a_loss_that_returns_no_number_is_told_so(value: Any) -> None:
     class Forgetful(BCEWithLogitsLoss):
-        def forward(self, prediction: Array, target: Array) -> float:
-            super().forward(prediction, target)
+        def forward(
+            self, prediction: Array, target: Array, sample_weight: Array | None = None
+        ) -> float:
+            super().forward(prediction, target, sample_weight)
             return value  # type: ignore[no-any-return]
 
     with pytest.raises(TypeError, match=r"Forgetful\(\)\.forward must return a float"):

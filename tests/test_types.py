@@ -19,6 +19,7 @@ HEAD = """\
 import numpy as np
 from minifw import SGD, Array, BCELoss, BCEWithLogitsLoss, Concat, Dense, Layer, Loss, Objective
 from minifw import Optimizer, Parameter, Residual, Sequential, Sigmoid, Tanh
+from minifw import CrossEntropyLoss, NLLLoss
 """
 
 RIGHT = {
@@ -112,6 +113,39 @@ RIGHT = {
 
         cost: float = SquaredError()(np.ones((2, 1)), np.ones((2, 1)))
         Objective(Dense(2, 1), SquaredError())
+        """,
+    "a loss with weights": """
+        class Weighted(Loss):
+            def forward(
+                self, prediction: Array, target: Array, sample_weight: Array | None = None
+            ) -> float:
+                share = self.shares(prediction, sample_weight)
+                self.save(share)
+                return float(np.sum((prediction - target) * share))
+
+            def backward(self) -> Array:
+                (share,) = self.saved()
+                return share
+
+        ones = np.ones((2, 1))
+        cost: float = Weighted().forward(ones, ones, ones[:, 0]) + Weighted()(ones, ones)
+        Objective(Dense(1, 1), Weighted()).forward(ones, ones, sample_weight=ones[:, 0])
+        """,
+    "a loss of labels": """
+        import numpy.typing as npt
+
+        class Margin(Loss):
+            def forward(self, prediction: Array, target: npt.NDArray[np.int64]) -> float:
+                return float(prediction[np.arange(len(target)), target].mean())
+
+            def backward(self) -> Array:
+                return np.ones((2, 3))
+
+        labels = np.array([0, 1])
+        logits = np.ones((2, 2))
+        cost: float = CrossEntropyLoss()(logits, labels) + CrossEntropyLoss()(logits, logits / 2)
+        cost += NLLLoss([1.0, 2.0]).forward(-logits, labels) + Margin()(logits, labels)
+        Objective(Dense(2, 2), CrossEntropyLoss(label_smoothing=0.1)).forward(logits, labels)
         """,
     "an optimizer": """
         from collections.abc import Iterable
@@ -321,6 +355,19 @@ WRONG = {
 
             def backward(self) -> float:  # E: override
                 return 0.0
+        """,
+    "a loss that demands its weights": """
+        class Strict(Loss):
+            def forward(  # E: override
+                self, prediction: Array, target: Array, sample_weight: Array
+            ) -> float:
+                return 0.0
+
+            def backward(self) -> Array:
+                return np.ones(3)
+        """,
+    "labels of floating point": """
+        NLLLoss().forward(-np.ones((2, 2)), np.ones(2))  # E: arg-type
         """,
     # -- optimizers
     "an optimizer without update": """

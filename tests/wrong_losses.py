@@ -208,8 +208,10 @@ class HalfForgotten(Squared):
 class Bits(BCELoss):
     """Reports bits, and differentiates nats."""
 
-    def forward(self, prediction: Array, target: Array) -> float:
-        return super().forward(prediction, target) / float(np.log(2))
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        return super().forward(prediction, target, sample_weight) / float(np.log(2))
 
 
 class SignFlipped(Squared):
@@ -233,7 +235,7 @@ class OfTheTarget(BCELoss):
     """dL/dt = log((1 - p) / p)."""
 
     def backward(self) -> Array:
-        p, q, target = self.saved()
+        p, q, target, _ = self.saved()
         return (np.log(q) - np.log(p)) / target.size
 
 
@@ -249,7 +251,7 @@ class LabelsOnly(BCELoss):
     """-t / p alone: the part of label 0 is forgotten."""
 
     def backward(self) -> Array:
-        p, _, target = self.saved()
+        p, _, target, _ = self.saved()
         gradient: Array = -target / p / target.size
         return gradient
 
@@ -345,8 +347,10 @@ class NoMean(Squared):
 
 
 class ClampInTheLoss(BCELoss):
-    def forward(self, prediction: Array, target: Array) -> float:
-        super().forward(prediction, target)
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        super().forward(prediction, target, sample_weight)
         p = prediction.clip(1e-7, 1 - 1e-7)
         return -float(np.mean(target * np.log(p) + (1 - target) * np.log(1 - p)))
 
@@ -361,8 +365,10 @@ class ClampInTheGradient(BCELoss):
 class UnclampedBinary(BCELoss):
     """log(0), and 0 log 0."""
 
-    def forward(self, prediction: Array, target: Array) -> float:
-        super().forward(prediction, target)
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        super().forward(prediction, target, sample_weight)
         terms = target * np.log(prediction) + (1 - target) * np.log(1 - prediction)
         return self.finite(-float(np.mean(terms)))
 

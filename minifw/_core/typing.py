@@ -8,10 +8,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["RNG", "Array", "DType", "Generator", "Init", "Shape"]
+__all__ = ["RNG", "Array", "DType", "Generator", "Init", "Labels", "Shape", "Target"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 """A NumPy array of floating-point numbers; the comment on its line gives its shape."""
+
+Labels: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+"""Whole numbers, each the number of a class, from 0."""
+
+Target: TypeAlias = np.ndarray[Any, Any]
+"""What a loss holds a prediction against: an `Array`, or `Labels`; each loss says which."""
 
 Shape: TypeAlias = tuple[int, ...]
 

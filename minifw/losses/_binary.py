@@ -4,6 +4,7 @@ import warnings
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from minifw._core.arrays import HALF, LONG, MINUS_ONE, ONE, ones
 from minifw._core.errors import SaturationWarning
@@ -32,10 +33,22 @@ class BCEWithLogitsLoss(Loss):
     with logit 1000 costs 1000 and has the gradient 1, label 1 costs e and has
     the gradient -e. One exponential serves both.
 
+    With the weight a of the positive class, the loss of one element is
+    -a t log s(z) - (1 - t) log(1 - s(z)). Let f = 1 + (a - 1) t, and w = 1 - t
+    for positive z and -a t for negative; then L = w z + f log(1 + e) and
+    dL/dz = w - sign(z) f e / (1 + e).
+
+    Parameters
+    ----------
+    pos_weight : float or array, optional
+        What a positive target counts, relative to a negative one: finite and at
+        least 0; an array broadcasts against one example. As in PyTorch.
+
     Raises
     ------
     ValueError
-        If the shapes differ or a target is outside [0, 1].
+        If the shapes differ, a target is outside [0, 1], or the weights are no
+        weights.
     NonFiniteError
         If the loss is not finite.
 
@@ -52,9 +65,16 @@ class BCEWithLogitsLoss(Loss):
 
     _saved_targets: "_Targets | None" = None  # the latest
 
-    def forward(self, prediction: Array, target: Array) -> float:
+    def __init__(self, pos_weight: npt.ArrayLike | None = None) -> None:
+        self.pos_weight = None if pos_weight is None else _positive_weight(pos_weight)
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
         """Return the mean of w z + log(1 + e), in nats."""
         self.check(prediction, target)
+        if sample_weight is not None or self.pos_weight is not None:
+            return self._weighted_forward(prediction, target, sample_weight)
         t = self._saved_targets
         # For the same targets again, as of a full batch, look at them only once.
         if t is None or target.tobytes() != t.content or target.shape != t.centre.shape:
@@ -77,13 +97,43 @@ class BCEWithLogitsLoss(Loss):
 
     def backward(self) -> Array:
         """Return (w - sign(z) e / (1 + e)) / n."""
-        z, w, e, scale = self.saved()
+        z, w, e, scale, *factor = self.saved()
         dz = e + ONE[z.dtype]
         np.divide(e, dz, dz)  # s(-|z|)
+        if factor:
+            dz *= factor[0]
         np.copysign(dz, z, dz)
         np.subtract(w, dz, dz)
         dz *= scale
         return dz
+
+    def _weighted_forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None
+    ) -> float:
+        """Return the mean of w z + f log(1 + e) with the weights that there are."""
+        _check_target(self, target)
+        z, t, a = prediction, target, self._factor(prediction)
+        scale = self.shares(z, sample_weight)
+        e = np.exp(-np.abs(z))  # all arrays here have the shape of z
+        with np.errstate(over="ignore", invalid="ignore"):  # `finite` will say it
+            f = 1 + (a - 1) * t
+            w = np.where(np.signbit(z), -a * t, 1 - t)
+            value = self.finite(float(np.sum((w * z + f * np.log1p(e)) * scale, dtype=np.float64)))
+        self.save(z, w, e, scale, f)
+        return value
+
+    def _factor(self, prediction: Array) -> Array:
+        """Return pos_weight, or 1, in the dtype of the prediction."""
+        if self.pos_weight is None:
+            return ONE[prediction.dtype]
+        try:
+            np.broadcast_to(self.pos_weight, prediction.shape[1:])
+        except ValueError:
+            raise ValueError(
+                f"{self!r} expects examples that its pos_weight of shape "
+                f"{self.pos_weight.shape} broadcasts against, got {prediction.shape[1:]}"
+            ) from None
+        return self.pos_weight.astype(prediction.dtype)
 
 
 class _Targets:
@@ -115,7 +165,8 @@ class BCELoss(Loss):
     Raises
     ------
     ValueError
-        If the shapes differ, or a prediction or target is outside [0, 1].
+        If the shapes differ, a prediction or target is outside [0, 1], or the
+        weights of the examples are no weights.
 
     Warns
     -----
@@ -136,11 +187,14 @@ class BCELoss(Loss):
 
     joins: ClassVar[Joins] = {Sigmoid: lambda _loss, _sigmoid: BCEWithLogitsLoss()}
 
-    def forward(self, prediction: Array, target: Array) -> float:
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
         """Return -mean(t log p + (1 - t) log(1 - p)), in nats."""
         self.check(prediction, target)
         _check_target(self, target)
         _check_probability(self, prediction)
+        share = self.shares(prediction, sample_weight)
         limits = np.finfo(prediction.dtype)
         p = np.maximum(prediction, limits.tiny)  # all have the shape of prediction
         q = np.maximum(1 - prediction, limits.epsneg)  # 1 - p
@@ -156,14 +210,34 @@ class BCELoss(Loss):
             )
         # log(1 - p) by log1p, which keeps the digits of a small p
         log_q = np.log1p(-np.minimum(prediction, 1 - limits.epsneg))
-        value = self.finite(0.0 - float(np.mean(target * np.log(p) + (1 - target) * log_q)))
-        self.save(p, q, target)
+        logs = target * np.log(p) + (1 - target) * log_q
+        if sample_weight is None:
+            value = self.finite(0.0 - float(np.mean(logs)))
+        else:
+            value = self.finite(0.0 - float(np.sum(logs * share, dtype=np.float64)))
+        self.save(p, q, target, share)
         return value
 
     def backward(self) -> Array:
         """Return ((1 - t) / (1 - p) - t / p) / n."""
-        p, q, target = self.saved()
-        return ((1 - target) / q - target / p) / target.size
+        p, q, target, share = self.saved()
+        return ((1 - target) / q - target / p) * share
+
+
+def _positive_weight(weight: npt.ArrayLike) -> Array:
+    """Return a copy in float64, or raise unless it holds numbers that can be weights."""
+    try:
+        array = np.array(weight, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"BCEWithLogitsLoss expects pos_weight to hold numbers, got {weight!r}"
+        ) from None
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(
+            f"BCEWithLogitsLoss expects pos_weight to be finite and at least 0, got "
+            f"{array.tolist()}"
+        )
+    return array
 
 
 def _check_target(loss: Loss, target: Array) -> None:

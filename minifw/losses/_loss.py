@@ -1,5 +1,6 @@
 """The contract of a loss."""
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,11 +13,11 @@ from minifw._core.checks import DTYPES, check_array, describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.traits import RemembersArguments, SavesForBackward
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Target
 
 __all__ = ["Joins", "Loss"]
 
-Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss"]]
+Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss | None"]]
 
 
 class Loss(RemembersArguments, SavesForBackward, ABC):
@@ -24,7 +25,8 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
 
     ``forward(prediction, target)`` returns the mean over all elements, in nats
     where it is a log; ``backward()`` returns its derivative with respect to the
-    prediction.
+    prediction. A ``forward`` may take a third argument ``sample_weight=None``,
+    one weight for each example; minifw's own do, and `shares` does the work.
 
     Attributes
     ----------
@@ -32,8 +34,9 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         The activations with which this very class has a joint form that is
         exact where the two apart are not. The function is called with the loss
         and the activation, and returns the loss that takes the activation's
-        *input* as its prediction. `Objective` asks for it. Subclasses do not
-        inherit it: what they change, the joint form would not know.
+        *input* as its prediction, or None if these two do not go together.
+        `Objective` asks for it. Subclasses do not inherit it: what they change,
+        the joint form would not know.
     applies : class attribute, a tuple of activation classes
         Those that the loss applies itself. `Objective` warns if the model has
         applied one already.
@@ -63,17 +66,39 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
     joins: ClassVar[Joins] = MappingProxyType({})
     applies: ClassVar[tuple[type[Layer], ...]] = ()
 
+    _weighted: ClassVar[bool] = False  # whether forward takes sample_weight, by its signature
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._weighted = "sample_weight" in inspect.signature(cls.forward).parameters
+
     @abstractmethod
-    def forward(self, prediction: Array, target: Array) -> float:
+    def forward(self, prediction: Array, target: Target) -> float:
         """Return the mean loss over all elements."""
 
     @abstractmethod
     def backward(self) -> Array:
         """Return dL/dprediction of the latest ``forward``."""
 
-    def __call__(self, prediction: Array, target: Array) -> float:
-        """Return ``forward(prediction, target)``."""
-        return self.forward(prediction, target)
+    def __call__(
+        self, prediction: Array, target: Target, sample_weight: Array | None = None
+    ) -> float:
+        """Return ``forward(prediction, target)``, with the weights if there are any.
+
+        Raises
+        ------
+        TypeError
+            If there are weights, and ``forward`` does not take them.
+        """
+        if sample_weight is None:
+            return self.forward(prediction, target)
+        if not self._weighted:
+            raise TypeError(
+                f"{self!r} takes no sample_weight; give its forward a third argument "
+                "sample_weight=None"
+            )
+        weighted: Callable[..., float] = self.forward
+        return weighted(prediction, target, sample_weight=sample_weight)
 
     def joined_with(self, activation: Layer) -> "Loss | None":
         """Return the joint form of `activation` and this loss, or None if none is declared."""
@@ -82,14 +107,14 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         if join is None:
             return None
         joined: object = join(self, activation)
-        if isinstance(joined, Loss):
+        if joined is None or isinstance(joined, Loss):
             return joined
         raise TypeError(
             f"{type(self).__name__}.joins: the function for {type(activation).__name__} must "
-            f"return a loss, it returned {joined!r}"
+            f"return a loss or None, it returned {joined!r}"
         )
 
-    def check(self, prediction: Array, target: Array) -> None:
+    def check(self, prediction: Array, target: Target) -> None:
         """Raise unless both are non-empty float arrays of one shape and one dtype."""
         try:
             same = prediction.shape == target.shape and prediction.dtype == target.dtype
@@ -113,6 +138,50 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
                 f"{self!r} expects target in the shape of prediction, {prediction.shape}, "
                 f"got {target.shape}{fix}"
             )
+
+    def shares(self, prediction: Array, sample_weight: Array | None = None) -> Array:
+        """Return the share of an element in the mean: times the losses, they add up to it.
+
+        Without weights it is 1 / n for all n elements, an array without axes.
+        With the weight w_i of each example i it is w_i / sum(w), divided among
+        the elements of i, in the shape (batch, 1, ...) that broadcasts against
+        them. An example of weight 2 then counts as if it were there twice.
+
+        Raises
+        ------
+        TypeError
+            If the weights are no array in the dtype of the prediction.
+        ValueError
+            If they are not one a row, finite, at least 0, and one above 0.
+        """
+        if sample_weight is None:
+            return np.array(1 / prediction.size, prediction.dtype)
+        self._check_weights(prediction, sample_weight)
+        share: Array = sample_weight / sample_weight.max()  # (batch,); its sum cannot overflow
+        share /= share.sum() * (prediction.size // len(prediction))
+        return share.reshape(-1, *(1,) * (prediction.ndim - 1))
+
+    def _check_weights(self, prediction: Array, sample_weight: Array) -> None:
+        dtype, shape = prediction.dtype, prediction.shape[:1]
+        if not isinstance(sample_weight, np.ndarray) or sample_weight.dtype != dtype:
+            raise TypeError(
+                f"{self!r} expects sample_weight in the dtype of prediction, {dtype}, got "
+                f"{describe(sample_weight)}; use np.asarray(sample_weight, dtype=np.{dtype})"
+            )
+        if sample_weight.shape != shape:
+            fix = "; use sample_weight.ravel()" if sample_weight.size == shape[0] else ""
+            raise ValueError(
+                f"{self!r} expects one sample_weight for each example, of shape {shape}, got "
+                f"{sample_weight.shape}{fix}"
+            )
+        if not (sample_weight.min() >= 0 and math.isfinite(sample_weight.max())):
+            bad = int(np.argmin(np.isfinite(sample_weight) & (sample_weight >= 0)))
+            raise ValueError(
+                f"{self!r} expects every sample_weight to be finite and at least 0, got "
+                f"{sample_weight.item(bad)} at index {bad}"
+            )
+        if not sample_weight.any():
+            raise ValueError(f"{self!r} expects a sample_weight above 0, got 0 for every example")
 
     def finite(self, value: float) -> float:
         """Return `value`, the loss, or raise if it is NaN or infinite."""
