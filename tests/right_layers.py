@@ -241,7 +241,23 @@ class Pick(Layer):
         return np.zeros(x.shape)
 
 
+class Arctanh(Layer):
+    """y = arctanh(x), of numbers between -1 and 1."""
+
+    def forward(self, x: Array) -> Array:
+        if not (np.abs(x) < 1).all():
+            raise ValueError("Arctanh expects numbers between -1 and 1")
+        self.save(x)
+        y: Array = np.arctanh(x)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy / (1 - x * x)
+
+
 RIGHT: dict[str, Pair] = {
+    "arctanh": (Arctanh(), np.random.default_rng(0).uniform(-0.9, 0.9, (4, 3))),
     "scale": (Scale(3), batch(4, 3)),
     "relu": (Relu(), batch(4, 3)),
     "relu, at its kink": (Relu(), np.array([[0.0, 1.0, -1.0], [1e-9, -1e-9, 0.0]])),

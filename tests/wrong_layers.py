@@ -515,6 +515,22 @@ class RoughDerivative(Layer):
         return np.asarray(-2 * x * np.exp(-(x**2)) / 1.77245 * dy) + 1e-9 * x
 
 
+@wrong("precision", "lower precision")
+class ForwardInFloat32(Tanh):
+    """The gradient is right, and what is differentiated is rough."""
+
+    def forward(self, x: Array) -> Array:
+        y: Array = np.tanh(x.astype(np.float32)).astype(x.dtype)
+        self.save(np.tanh(x))
+        return y * 1.1 / 1.1
+
+
+@wrong("precision", "NaN or infinity")
+class GivesNaN(Tanh):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x) * np.nan
+
+
 # -- dy --------------------------------------------------------------------------------
 
 

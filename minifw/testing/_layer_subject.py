@@ -76,6 +76,9 @@ class LayerSubject:
         low, high = float(self.x.min()), float(self.x.max())
         if self.any_sign:
             x *= rng.choice([-1.0, 1.0], x.shape)
+            bound = max(-low, high)  # beyond it may be outside of the layer's domain
+            beyond = np.abs(x) > bound
+            x[beyond] = bound * bound / x[beyond]  # mirrored: a clip would make ties
         elif low < high:
             x = x.clip(low, high)
         return self._as(x, np.dtype(dtype))
