@@ -153,3 +153,42 @@ def test_custom_layer(tmp_path: Path) -> None:
     assert output.startswith("Swish(3): all ")
     assert "5 times too small: 5 is the batch size" in output
     assert float(re.findall(r"accuracy ([\d.]+) %", output)[0]) > 95
+
+
+METHODS = [
+    "gradient descent, lr 1.2",
+    "mini-batch SGD, lr 0.3",
+    "momentum 0.9, lr 0.5",
+    "Adam, lr 0.01",
+]
+SCIPY_METHODS = [
+    "L-BFGS-B, default tolerances",
+    "L-BFGS-B, tight, memory of 30",
+    "BFGS",
+    "Newton-CG",
+    "trust-ncg",
+]
+
+
+def test_optimizers(tmp_path: Path) -> None:
+    output = run("optimizers.py", "--starts", "4", "--evaluations", "200", cwd=tmp_path)
+    for name in METHODS + SCIPY_METHODS:
+        line = re.search(rf"^{re.escape(name)} +([\d. ]+) +([\d.]+)%$", output, re.MULTILINE)
+        assert line, name
+        own, median, lowest, highest, used = map(float, line[1].split())
+        assert 0.15 < lowest <= median <= highest < 0.7
+        assert lowest <= own <= highest
+        assert 50 <= used <= 200
+    assert (tmp_path / "optimizers.png").read_bytes().startswith(PNG_SIGNATURE)
+
+
+def test_optimizers_without_extras(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['matplotlib'] = sys.modules['scipy'] = None"
+    options = "--starts", "1", "--evaluations", "3"
+    output = run("optimizers.py", *options, cwd=tmp_path, prelude=hidden)
+    assert "minifw[scipy]" in output
+    assert "minifw[plot]" in output
+    assert all(name in output for name in METHODS)
+    assert not list(tmp_path.iterdir())
+    line = refusal("optimizers.py", "--starts", "0", cwd=tmp_path, status=2)
+    assert line.endswith("error: --starts must be at least 1")
