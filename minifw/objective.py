@@ -111,7 +111,10 @@ class Objective:
         cause: Exception | None = None
         try:
             output = self._body.forward(x)
-            value = self._head(output, target, sample_weight)
+            if sample_weight is None:
+                value = self._head.forward(output, target)
+            else:
+                value = self._head(output, target, sample_weight)
         except _NUMERICAL as error:
             value, cause = math.nan, error
         except Exception as error:
