@@ -107,14 +107,14 @@ class _Recurrent(Layer):
         steps[-1] = dy
         return steps
 
-    def _set_gradients(self, da: Array, dr: Array, steps: Array, h: Array) -> Array:
+    def _set_gradients(self, da: Array, dq: Array, steps: Array, h: Array) -> Array:
         """Set all gradients, one product each; return da as a matrix.
 
-        da and dr, (time, batch, gates, hidden), are the gradients of the weighted
+        da and dq, (time, batch, gates, hidden), are the gradients of the weighted
         sums of x and of the state before.
         """
         of_x = da.reshape(-1, self.bias_ih_l0.size)  # (time * batch, gates * hidden)
-        of_h = dr.reshape(of_x.shape)  # (time * batch, gates * hidden)
+        of_h = dq.reshape(of_x.shape)  # (time * batch, gates * hidden)
         before = h[:-1].reshape(len(of_x), -1)  # (time * batch, hidden)
         one = ones(len(of_x), da.dtype)
         of_x.T.dot(steps.reshape(len(of_x), -1), self.weight_ih_l0.grad)
