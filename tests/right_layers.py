@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minifw import Array, Layer, Parameter
+from minifw import Array, HardTanh, Layer, Parameter
 
 Shape = tuple[int, ...]
 Pair = tuple[Layer, Array]
@@ -262,6 +262,7 @@ RIGHT: dict[str, Pair] = {
     "relu": (Relu(), batch(4, 3)),
     "relu, at its kink": (Relu(), np.array([[0.0, 1.0, -1.0], [1e-9, -1e-9, 0.0]])),
     "relu, of ones": (Relu(), np.ones((4, 3))),
+    "bounds that few inputs reach": (HardTanh(-3.0, 3.0), batch(4, 3)),
     "elu": (Elu(0.7), batch(4, 3)),
     "swish": (Swish(3), batch(4, 3)),
     "softmax": (Softmax(), batch(4, 3)),
