@@ -409,6 +409,15 @@ def test_normal_is_what_erf_and_erfc_say() -> None:
         assert p == pytest.approx((1 + math.erf(number / math.sqrt(2))) / 2, rel=1, abs=2 * eps)
 
 
+def test_normal_of_many_numbers_is_that_of_each() -> None:
+    """It works in blocks: more than one of them, in any layout."""
+    x = np.random.default_rng(0).standard_normal((150, 300)) * 5
+    expected = [np.stack(rows) for rows in zip(*(normal(row) for row in x), strict=True)]
+    for one, other, same in zip(normal(x), normal(np.asfortranarray(x)), expected, strict=True):
+        np.testing.assert_allclose(one, same, rtol=1e-14)
+        np.testing.assert_allclose(other, same, rtol=1e-14)
+
+
 @each_dtype
 def test_normal_beyond_the_reach_of_numbers(dtype: type) -> None:
     far = [40.0, 1e4, 1e30, float(np.finfo(dtype).max)]
