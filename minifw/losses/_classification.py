@@ -109,31 +109,31 @@ class CrossEntropyLoss(Loss):
             smoothing=self.label_smoothing,
         )  # (rows, classes)
         z = prediction.reshape(q.shape)
-        top = z.argmax(axis=1, keepdims=True)  # (rows, 1)
-        m = np.take_along_axis(z, top, axis=1)  # (rows, 1)
+        top = np.arange(len(z)), z.argmax(axis=1)  # the place of k in every row
+        m = z[top]  # (rows,)
         with np.errstate(over="ignore", invalid="ignore"):  # `finite` will say it
-            e = np.exp(z - m)  # (rows, classes)
-            np.put_along_axis(e, top, 0, axis=1)
-            r = e.sum(axis=1, keepdims=True)  # (rows, 1)
+            e = z - m[:, np.newaxis]  # (rows, classes)
+            np.exp(e, e)
+            e[top] = 0
+            r = e.sum(axis=1)  # (rows,)
             # Only where q is not 0, for 0 times an infinite m - z would be NaN.
             rows, classes = q.nonzero()
-            gaps = np.subtract(m[rows, 0], z[rows, classes], dtype=np.float64)
-            total = gaps.dot(q[rows, classes]) + np.sum(q * np.log1p(r), dtype=np.float64)
+            gaps = np.subtract(m[rows], z[rows, classes], dtype=np.float64)
+            total = gaps.dot(q[rows, classes]) + np.log1p(r, dtype=np.float64).dot(q.sum(axis=1))
         value = self.finite(float(total))
-        self.save(prediction, q, top, e, r)
+        self.save(prediction, q, e, r, *top)
         return value
 
     def backward(self) -> Array:
         """Return p - q."""
-        saved: tuple[Any, ...] = self.saved()
-        prediction, q, top, e, r = saved
-        others = q.copy()  # (rows, classes); of a top class 0
-        np.put_along_axis(others, top, 0, axis=1)
-        other = others.sum(axis=1, keepdims=True)  # (rows, 1)
-        q_top = np.take_along_axis(q, top, axis=1)  # (rows, 1)
-        dz: Array = e * ((other + q_top) / (1 + r))  # (rows, classes)
+        prediction, q, e, r, *place = self.saved()
+        top: Any = tuple(place)
+        others = q.copy()  # (rows, classes)
+        others[top] = 0
+        other, q_top = others.sum(axis=1), q[top]  # (rows,)
+        dz: Array = e * ((other + q_top) / (1 + r))[:, np.newaxis]  # (rows, classes)
         dz -= others
-        np.put_along_axis(dz, top, (other - q_top * r) / (1 + r), axis=1)
+        dz[top] = (other - q_top * r) / (1 + r)
         return dz.reshape(prediction.shape)
 
 
