@@ -1,169 +1,61 @@
 """minifw: a neural-network framework in pure NumPy, every derivative written by hand."""
 
-from minifw import datasets
-from minifw._core.errors import NonFiniteError, SaturationWarning, StaleArrayWarning
-from minifw._core.parameter import Parameter
-from minifw._core.typing import Array
-from minifw._minimize import MinimizeResult, minimize
-from minifw.initializers import (
-    Constant,
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-    Initializer,
-    LecunNormal,
-    Normal,
-    Ones,
-    Uniform,
-    Zeros,
-)
-from minifw.layers import (
-    ELU,
-    GELU,
-    GRU,
-    LSTM,
-    SELU,
-    AvgPool2D,
-    BatchNorm,
-    Concat,
-    Conv2D,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GlobalAvgPool2D,
-    HardTanh,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    LogSoftmax,
-    MaxPool2D,
-    PReLU,
-    ReLU,
-    Reshape,
-    Residual,
-    RMSNorm,
-    Sequential,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from minifw.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CategoricalCrossEntropyLoss,
-    CrossEntropyLoss,
-    HingeLoss,
-    HuberLoss,
-    L1Loss,
-    Loss,
-    MSELoss,
-    NLLLoss,
-)
-from minifw.objective import Objective
-from minifw.optimizers import (
-    SGD,
-    Adagrad,
-    Adam,
-    AdamW,
-    Optimizer,
-    RMSprop,
-    biases_and_norms,
-    clip_grad_norm,
-    clip_grad_value,
-)
-from minifw.schedules import (
-    CosineLR,
-    ExponentialLR,
-    LinearWarmup,
-    OneCycleLR,
-    ReduceOnPlateau,
-    Schedule,
-    StepLR,
-)
+from typing import TYPE_CHECKING
+
+from minifw._core.lazy import lazily
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "ELU",
-    "GELU",
-    "GRU",
-    "LSTM",
-    "SELU",
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Array",
-    "AvgPool2D",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "BatchNorm",
-    "CategoricalCrossEntropyLoss",
-    "Concat",
-    "Constant",
-    "Conv2D",
-    "CosineLR",
-    "CrossEntropyLoss",
-    "Dense",
-    "Dropout",
-    "Embedding",
-    "ExponentialLR",
-    "Flatten",
-    "GlobalAvgPool2D",
-    "GlorotNormal",
-    "GlorotUniform",
-    "HardTanh",
-    "HeNormal",
-    "HeUniform",
-    "HingeLoss",
-    "HuberLoss",
-    "Initializer",
-    "L1Loss",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "LecunNormal",
-    "LinearWarmup",
-    "LogSoftmax",
-    "Loss",
-    "MSELoss",
-    "MaxPool2D",
-    "MinimizeResult",
-    "NLLLoss",
-    "NonFiniteError",
-    "Normal",
-    "Objective",
-    "OneCycleLR",
-    "Ones",
-    "Optimizer",
-    "PReLU",
-    "Parameter",
-    "RMSNorm",
-    "RMSprop",
-    "ReLU",
-    "ReduceOnPlateau",
-    "Reshape",
-    "Residual",
-    "SaturationWarning",
-    "Schedule",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "StaleArrayWarning",
-    "StepLR",
-    "Tanh",
-    "Uniform",
-    "Zeros",
-    "__version__",
-    "biases_and_norms",
-    "clip_grad_norm",
-    "clip_grad_value",
-    "datasets",
-    "minimize",
-]
+if TYPE_CHECKING:  # what the table below says, for tools that read and do not run
+    from minifw import datasets as datasets
+    from minifw._core.errors import *
+    from minifw._core.parameter import Parameter as Parameter
+    from minifw._core.typing import Array as Array
+    from minifw._minimize import *
+    from minifw.initializers import *
+    from minifw.layers import *
+    from minifw.losses import *
+    from minifw.objective import *
+    from minifw.optimizers import *
+    from minifw.schedules import *
+else:
+    from minifw import layers, losses, optimizers
+
+    __getattr__, __dir__, __all__ = lazily(
+        __name__,
+        {
+            "._core.errors": ("NonFiniteError", "SaturationWarning", "StaleArrayWarning"),
+            "._core.parameter": ("Parameter",),
+            "._core.typing": ("Array",),
+            "._minimize": ("MinimizeResult", "minimize"),
+            ".initializers": (
+                "Constant",
+                "GlorotNormal",
+                "GlorotUniform",
+                "HeNormal",
+                "HeUniform",
+                "Initializer",
+                "LecunNormal",
+                "Normal",
+                "Ones",
+                "Uniform",
+                "Zeros",
+            ),
+            ".layers": layers.__all__,
+            ".losses": losses.__all__,
+            ".objective": ("Objective",),
+            ".optimizers": optimizers.__all__,
+            ".schedules": (
+                "CosineLR",
+                "ExponentialLR",
+                "LinearWarmup",
+                "OneCycleLR",
+                "ReduceOnPlateau",
+                "Schedule",
+                "StepLR",
+            ),
+            ".datasets": (),
+            ".testing": (),
+        },
+    )
+    __all__ += ["__version__", "datasets"]

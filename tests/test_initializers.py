@@ -91,7 +91,7 @@ def generator(seed: int = 0) -> np.random.Generator:
 
 
 def test_every_public_initializer_is_tested_here() -> None:
-    public = {getattr(minifw, name) for name in minifw.__all__}
+    public = {getattr(minifw, name) for name in vars(minifw)["__all__"]}
     classes = {c for c in public if inspect.isclass(c) and issubclass(c, Initializer)}
     assert {type(make()) for make in EVERY.values()} == classes - {Initializer}
 

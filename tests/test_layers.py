@@ -66,7 +66,7 @@ def gradients(layer: Layer) -> list[Array]:
 
 
 def test_every_public_layer_is_in_the_table() -> None:
-    public = {getattr(minifw, name) for name in minifw.__all__}
+    public = {getattr(minifw, name) for name in vars(minifw)["__all__"]}
     layers = {
         c
         for c in public
@@ -243,7 +243,7 @@ def test_state_dict_round_trip(case: Case) -> None:
 @each_case
 def test_repr_rebuilds_the_layer(case: Case) -> None:
     layer = case.make(np.float64)
-    names = {name: getattr(minifw, name) for name in minifw.__all__}
+    names = {name: getattr(minifw, name) for name in vars(minifw)["__all__"]}
     rebuilt = eval(repr(layer), {**names, "float64": np.float64})  # noqa: S307 - our own repr
     np.testing.assert_array_equal(rebuilt.forward(case.x(3)), layer.forward(case.x(3)))
 

@@ -41,7 +41,8 @@ def imports() -> dict[str, set[str]]:
                 base = (node.module or "").removeprefix("minifw").removeprefix(".")
                 for alias in node.names:
                     deeper = f"{base}.{alias.name}".removeprefix(".")
-                    found[name].add(deeper if deeper in files else base)
+                    is_file = {deeper, f"{deeper}.__init__"} & set(files)
+                    found[name].add(deeper if is_file else base)
             elif isinstance(node, ast.Import):
                 found[name] |= {
                     a.name.removeprefix("minifw.") for a in node.names if "minifw" in a.name
