@@ -122,8 +122,6 @@ CASES = [
     Case("Softmax, channels", lambda _: Softmax(axis=1), (2, 3, 4)),
     Case("LogSoftmax", lambda _: LogSoftmax(), (3,)),
     Case("LogSoftmax, channels", lambda _: LogSoftmax(axis=1), (2, 3, 4)),
-    Case("Softmax", lambda _: Softmax(), (3,)),
-    Case("LogSoftmax", lambda _: LogSoftmax(), (3,)),
     Case(
         "Sequential",
         lambda dtype: Sequential(

@@ -20,6 +20,9 @@ import numpy as np
 from minifw import SGD, Array, BCELoss, BCEWithLogitsLoss, Concat, Dense, Layer, Loss, Objective
 from minifw import Optimizer, Parameter, Residual, Sequential, Sigmoid, Tanh
 from minifw import CrossEntropyLoss, NLLLoss
+from minifw import GELU, GRU, Adam, AdamW, BatchNorm, Conv2D, Dropout, Embedding, Flatten, HuberLoss
+from minifw import LayerNorm, LinearWarmup, CosineLR, MaxPool2D, PReLU, ReduceOnPlateau, Softmax
+from minifw import biases_and_norms, clip_grad_norm, clip_grad_value, minimize
 """
 
 RIGHT = {
@@ -98,6 +101,24 @@ RIGHT = {
         part: Sequential = model[:2]
         first: Layer = model[0]
         branches: tuple[Layer, ...] = Concat(Tanh(), Sigmoid()).layers
+        """,
+    "the catalogue": """
+        images = Sequential(
+            Conv2D(1, 8, 3, padding="same", rng=1), BatchNorm(8), PReLU(8), MaxPool2D((2, 2)),
+            Flatten(), Dropout(0.2, rng=2), Dense(128, 10, dtype=np.float32), Softmax(axis=-1),
+        )
+        words = Sequential(Embedding(100, 8), GRU(8, 4, return_sequences=False), LayerNorm((4,)))
+        smooth: Layer = GELU("tanh")
+        kernel: tuple[int, int] = (3, 5)
+        Conv2D(3, 4, kernel, stride=(2, 1), groups=1, dilation=2)
+
+        adam: Optimizer = Adam(images.parameters(), lr=1e-3, betas=(0.9, 0.99))
+        AdamW(words.parameters(), no_decay=biases_and_norms(words))
+        norm: float = clip_grad_norm(adam, 1.0)
+        clip_grad_value(words.parameters(), 0.5)
+        LinearWarmup(adam, 10, then=CosineLR(adam, total_steps=90)).step()
+        ReduceOnPlateau(adam).step(0.5)
+        cost: float = minimize(Objective(smooth, HuberLoss(delta=2.0)), np.ones((2, 1)), np.ones((2, 1))).cost
         """,
     "a loss": """
         class SquaredError(Loss):
@@ -226,6 +247,16 @@ WRONG = {
 
             def backward(self, dy: Array) -> Array:
                 return dy
+        """,
+    "arguments of the catalogue": """
+        Conv2D(1, 8, "3")  # E: arg-type
+        Dropout("half")  # E: arg-type
+        Embedding(100)  # E: call-arg
+        MaxPool2D((2, 2, 2))  # E: arg-type
+        Softmax(-1, -2)  # E: call-arg
+        Adam(Dense(2, 1).parameters(), lr="fast")  # E: arg-type
+        Adam(Dense(2, 1))  # E: arg-type
+        ReduceOnPlateau(Dense(2, 1))  # E: arg-type
         """,
     "a forward that returns a pair": """
         class Pair(Layer):
