@@ -20,8 +20,9 @@ import numpy as np
 from minifw import SGD, Array, BCELoss, BCEWithLogitsLoss, Concat, Dense, Layer, Loss, Objective
 from minifw import Optimizer, Parameter, Residual, Sequential, Sigmoid, Tanh
 from minifw import CrossEntropyLoss, NLLLoss
-from minifw import GELU, GRU, Adam, AdamW, BatchNorm, Conv2D, Dropout, Embedding, Flatten, HuberLoss
-from minifw import LayerNorm, LinearWarmup, CosineLR, MaxPool2D, PReLU, ReduceOnPlateau, Softmax
+from minifw import GELU, GRU, Adam, AdamW, BatchNorm, Conv2D, Dropout, Embedding, Flatten
+from minifw import CosineLR, HuberLoss, LayerNorm, LinearWarmup, MaxPool2D, PReLU
+from minifw import ReduceOnPlateau, Softmax
 from minifw import biases_and_norms, clip_grad_norm, clip_grad_value, minimize
 """
 
@@ -118,7 +119,8 @@ RIGHT = {
         clip_grad_value(words.parameters(), 0.5)
         LinearWarmup(adam, 10, then=CosineLR(adam, total_steps=90)).step()
         ReduceOnPlateau(adam).step(0.5)
-        cost: float = minimize(Objective(smooth, HuberLoss(delta=2.0)), np.ones((2, 1)), np.ones((2, 1))).cost
+        ones = np.ones((2, 1))
+        cost: float = minimize(Objective(smooth, HuberLoss(delta=2.0)), ones, ones).cost
         """,
     "a loss": """
         class SquaredError(Loss):
