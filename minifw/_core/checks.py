@@ -106,11 +106,7 @@ def check_sequences(owner: object, x: Array, features: int, dtype: DType) -> tup
             return batch, time
     except (AttributeError, ValueError):
         pass
-    if isinstance(x, np.ndarray) and x.dtype != dtype:
-        raise TypeError(
-            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
-        )
-    check_array(owner, "x", x)
+    check_numbers(owner, x, dtype)
     hint = ""
     if x.ndim == 2 and x.shape[1] == features:
         hint = "; one sequence is a batch of one: x[np.newaxis]"
@@ -125,11 +121,10 @@ def check_images(
     owner: object, x: Array, channels: int | None = None, dtype: DType | None = None
 ) -> None:
     """Raise unless `x` is (batch, channels, height, width), in `dtype` if one is given."""
-    if dtype is not None and isinstance(x, np.ndarray) and x.dtype != dtype:
-        raise TypeError(
-            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
-        )
-    check_array(owner, "x", x)
+    if dtype is None:
+        check_array(owner, "x", x)
+    else:
+        check_numbers(owner, x, dtype)
     wanted = "channels" if channels is None else channels
     if x.ndim == 4 and channels in (None, x.shape[1]):
         return
