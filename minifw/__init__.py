@@ -18,13 +18,19 @@ if TYPE_CHECKING:  # what the table below says, for tools that read and do not r
     from minifw.objective import *
     from minifw.optimizers import *
     from minifw.schedules import *
+    from minifw.storage import *
 else:
     from minifw import layers, losses, optimizers
 
     __getattr__, __dir__, __all__ = lazily(
         __name__,
         {
-            "._core.errors": ("NonFiniteError", "SaturationWarning", "StaleArrayWarning"),
+            "._core.errors": (
+                "FileFormatError",
+                "NonFiniteError",
+                "SaturationWarning",
+                "StaleArrayWarning",
+            ),
             "._core.parameter": ("Parameter",),
             "._core.typing": ("Array",),
             "._minimize": ("MinimizeResult", "minimize"),
@@ -54,6 +60,7 @@ else:
                 "Schedule",
                 "StepLR",
             ),
+            ".storage": ("load", "save"),
             ".datasets": (),
             ".testing": (),
         },

@@ -1,10 +1,14 @@
-"""The one exception and the two warnings that are minifw's own.
+"""The two exceptions and the two warnings that are minifw's own.
 
 Everything else is a built-in: ValueError for shapes and values, TypeError for
 types and dtypes, RuntimeError for the order of calls.
 """
 
-__all__ = ["NonFiniteError", "SaturationWarning", "StaleArrayWarning"]
+__all__ = ["FileFormatError", "NonFiniteError", "SaturationWarning", "StaleArrayWarning"]
+
+
+class FileFormatError(ValueError):
+    """A file is not what it should be: damaged, cut off, of another kind, or made to do harm."""
 
 
 class NonFiniteError(FloatingPointError, ValueError):

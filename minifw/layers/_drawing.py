@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minifw._core.building import claim
 from minifw._core.checks import check_rng, describe
 from minifw._core.typing import RNG, Array, DType, Init, Shape
 
@@ -18,7 +19,10 @@ def drawn(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array
             f"{owner} expects init to be callable with a shape and a generator, got "
             f"{describe(init)}; {fix}"
         )
-    weight = np.asarray(init(shape, check_rng(owner, rng)))
+    generator = check_rng(owner, rng)
+    if claim(owner, shape):
+        return np.zeros(shape, dtype)  # the file has the weights
+    weight = np.asarray(init(shape, generator))
     if weight.shape != shape:
         raise ValueError(
             f"{owner} expects {init!r} to return the shape {shape}, got {weight.shape}"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minifw._core.building import claim
 from minifw._core.checks import (
     check_cotangent,
     check_dtype,
@@ -123,6 +124,7 @@ shape (1, 2); take a larger batch, or call eval()
         self._eps = _epsilon("BatchNorm", eps, numbers)
         with_affine = check_flag("BatchNorm", "affine", affine)
         shape = (self.num_features,)
+        claim("BatchNorm", shape)
         self.weight = Parameter(np.ones(shape, numbers)) if with_affine else None
         self.bias = Parameter(np.zeros(shape, numbers)) if with_affine else None
         self.running_mean: Array = np.zeros(shape, numbers)
@@ -279,6 +281,8 @@ class LayerNorm(Layer):
         numbers = check_dtype("LayerNorm", dtype)
         self._eps = _epsilon("LayerNorm", eps, numbers)
         with_affine = check_flag("LayerNorm", "affine", affine)
+        if with_affine:
+            claim("LayerNorm", self.normalized_shape)
         self.weight = Parameter(np.ones(self.normalized_shape, numbers)) if with_affine else None
         self.bias = Parameter(np.zeros(self.normalized_shape, numbers)) if with_affine else None
 
@@ -382,6 +386,8 @@ class RMSNorm(Layer):
         smallest = float(np.finfo(numbers).eps)
         self._eps = _epsilon("RMSNorm", smallest if eps is None else eps, numbers)
         with_affine = check_flag("RMSNorm", "affine", affine)
+        if with_affine:
+            claim("RMSNorm", self.normalized_shape)
         self.weight = Parameter(np.ones(self.normalized_shape, numbers)) if with_affine else None
 
     def output_shape(self, input_shape: Shape) -> Shape:

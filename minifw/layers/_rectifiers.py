@@ -5,6 +5,7 @@ At a kink each of them takes the slope that PyTorch takes.
 
 import numpy as np
 
+from minifw._core.building import claim
 from minifw._core.checks import (
     check_array,
     check_cotangent,
@@ -166,6 +167,7 @@ class PReLU(Layer):
         self.num_parameters = check_size("PReLU", "num_parameters", num_parameters)
         start = finite_number("PReLU", "init", init)
         self.axis = feature_axis("PReLU", axis)
+        claim("PReLU", (self.num_parameters,))
         self.weight = Parameter(np.full(self.num_parameters, start, check_dtype("PReLU", dtype)))
 
     def forward(self, x: Array) -> Array:

@@ -19,6 +19,7 @@ from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
 from minifw._core.typing import RNG, Array, Shape
 from minifw.initializers import Uniform
+from minifw.layers._drawing import drawn
 
 __all__ = ["GRU", "LSTM"]
 
@@ -52,7 +53,7 @@ class _Recurrent(Layer):
         rows = self._gates * self.hidden_size
 
         def parameter(*shape: int) -> Parameter:
-            return Parameter(start(shape, generator).astype(numbers))
+            return Parameter(drawn(owner, start, shape, numbers, generator))
 
         self.weight_ih_l0 = parameter(rows, self.input_size)
         self.weight_hh_l0 = parameter(rows, self.hidden_size)

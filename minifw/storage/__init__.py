@@ -1,0 +1,5 @@
+"""Models in files: exact, whole or not at all, and safe to read."""
+
+from minifw.storage._model import load, save
+
+__all__ = ["load", "save"]

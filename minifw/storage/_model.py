@@ -1,0 +1,262 @@
+"""`save` and `load`: a model in one file, its architecture and its numbers."""
+
+import inspect
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from minifw._core.building import building
+from minifw._core.checks import describe
+from minifw._core.errors import FileFormatError
+from minifw._core.layer import _NOT_MEMBERS, Layer
+from minifw.storage._archive import read_archive, write_archive
+from minifw.storage._arguments import Builder, Recorder
+from minifw.storage._atomic import path_of
+from minifw.storage._classes import Buildable, check_custom
+from minifw.storage._generators import generator_of, state_of
+from minifw.storage._safetensors import read_tensors, write_tensors
+
+__all__ = ["load", "save"]
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+_KIND = "model"
+_WRITERS = {".npz": write_archive, ".safetensors": write_tensors}
+_READERS = {".npz": read_archive, ".safetensors": read_tensors}
+
+
+def save(model: Layer, path: str | os.PathLike[str]) -> None:
+    """Write a model into one file: its architecture, weights, buffers, modes and generators.
+
+    Parameters
+    ----------
+    model : Layer
+        Any layer or container, of minifw or your own. It is stored as the arguments that
+        built it, so these must be plain values, arrays, layers, initializers, or lists,
+        tuples and dicts of such. What a constructor makes of them is made again by `load`.
+    path : str or os.PathLike
+        It ends in ".npz", or in ".safetensors" (extra ``minifw[safetensors]``). An old file
+        there is replaced in one step, once the new one is complete.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no layer, or an argument of a layer cannot be stored.
+    ValueError
+        If the path ends otherwise, or if the model that `load` would build is another one.
+    ImportError
+        If safetensors is wanted and not installed.
+    OSError
+        If the file cannot be written; an old file is untouched.
+
+    Notes
+    -----
+    Before anything is written the model is built again, as `load` does, and compared: what
+    could not be loaded is not saved. Gradients and what a forward saved are left out.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from minifw import Dense, Sequential, Tanh, load, save
+    >>> model = Sequential(Dense(2, 4, rng=3), Tanh())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "model.npz"
+    ...     save(model, path)
+    ...     twin = load(path)
+    >>> twin
+    Sequential(Dense(2, 4, rng=3), Tanh())
+    >>> x = np.ones((1, 2))
+    >>> bool((twin.forward(x) == model.forward(x)).all())
+    True
+    """
+    place = path_of("save", path)
+    write = _WRITERS[_suffix("save", place)]
+    if not isinstance(model, Layer):
+        hint = "; pass the model itself" if isinstance(model, Mapping) else ""
+        hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else hint
+        raise TypeError(f"save expects a layer, got {describe(model)}{hint}")
+    recorder = Recorder()
+    meta = {
+        "model": recorder.record(model),
+        "modes": [[name, bool(layer.training)] for name, layer in _layers(model)],
+        "generators": _generator_states(model),
+    }
+    state = _state(model)
+    arrays = {**state, **recorder.arrays}
+    try:
+        twin = _built(meta, arrays, tuple(recorder.classes))
+    except FileFormatError as error:
+        raise ValueError(f"save: {model!r} could not be loaded again: {error}") from error
+    _compare(model, twin)
+    write(place, _KIND, meta, arrays)
+
+
+def load(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = ()) -> Layer:
+    """Return the model that `save` wrote: it goes on exactly as the saved one would.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        As given to `save`.
+    custom_layers : iterable of classes, default ()
+        The classes of layers and initializers that are not minifw's own. One that the
+        program has defined is found without; nothing is ever imported because a file says so.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged, no model, from a newer minifw, or made to do harm; if a class
+        is not here, or refuses the arguments that it was once built with.
+    ValueError
+        If the path ends neither in ".npz" nor in ".safetensors".
+    FileNotFoundError, OSError
+        If there is no file, or it cannot be read.
+    ImportError
+        If the file needs safetensors and that is not installed.
+
+    Examples
+    --------
+    See `save`.
+    """
+    place = path_of("load", path)
+    read = _READERS[_suffix("load", place)]
+    custom = check_custom("load", custom_layers)
+    meta, arrays = read(place, _KIND)
+    try:
+        return _built(meta, arrays, custom)
+    except FileFormatError as error:
+        raise FileFormatError(f"{place} cannot be loaded: {error}") from error
+    except (ValueError, TypeError, KeyError, RecursionError, Warning) as error:
+        raise FileFormatError(f"{place} cannot be loaded: it is damaged ({error})") from error
+
+
+def _suffix(owner: str, path: str) -> str:
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    if suffix not in _WRITERS:
+        raise ValueError(f"{owner} expects a path that ends in .npz or .safetensors, got {path!r}")
+    return suffix
+
+
+def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable], ...]) -> Layer:
+    """Return the model of a file, whose contents may be anyone's."""
+    with building(sum(array.size for array in arrays.values())):
+        model = Builder(arrays, custom).build(meta.get("model"))
+    if not isinstance(model, Layer):
+        raise FileFormatError("it holds an initializer, and a layer is expected")
+    _fill(model, {name: array for name, array in arrays.items() if name[:1] != "~"})
+    layers = _layers(model)
+    match meta:
+        case {"modes": list(modes), "generators": list(generators)}:
+            if [name for name, _ in modes] != [name for name, _ in layers]:
+                raise FileFormatError(
+                    "the layers inside the model are others than when it was saved"
+                )
+            for (_, mode), (_, layer) in zip(modes, layers, strict=True):
+                layer.training = bool(mode)
+            _restore_generators(dict(layers), generators)
+            return model
+    raise FileFormatError("it does not describe a model")
+
+
+def _layers(model: Layer) -> list[tuple[str, Layer]]:
+    return [("", model), *model.named_layers()]
+
+
+# -- numbers -------------------------------------------------------------------------
+
+
+def _state(model: Layer) -> dict[str, np.ndarray[Any, Any]]:
+    """Return parameters and buffers, not copied; raise if two have one name."""
+    state = model._state()
+    if len(state) != len(model.named_parameters()) + len(model.named_buffers()):
+        raise ValueError(f"save: two parameters of {model!r} have one name; rename a dict's keys")
+    return state
+
+
+def _fill(model: Layer, state: Arrays) -> None:
+    """Copy the numbers in; raise unless names, shapes and dtypes are the same."""
+    own = model._state()
+    for name, array in own.items():
+        found = state.get(name)
+        if found is None:
+            raise FileFormatError(f"{name} is missing")
+        if (found.shape, found.dtype) != (array.shape, array.dtype):
+            raise FileFormatError(f"{name} is {describe(found)}, and not {describe(array)}")
+    for name in state:
+        if name not in own:
+            raise FileFormatError(
+                f"{name[:200]} belongs to no layer that its constructor makes; "
+                "a layer must make its parameters there, not in forward"
+            )
+    for name, array in own.items():
+        array[...] = state[name]
+
+
+def _compare(model: Layer, twin: Layer) -> None:
+    """Raise if an attribute that is named after an argument was changed after the constructor."""
+    for (_, layer), (_, other) in zip(_layers(model), _layers(twin), strict=True):
+        for name in inspect.signature(type(layer).__init__).parameters:
+            now, then = vars(layer).get(name), vars(other).get(name)
+            plain = isinstance(now, bool | int | float | str) and type(now) is type(then)
+            if plain and repr(now) != repr(then):
+                raise ValueError(
+                    f"save: {name} of {layer!r} is {now!r} by now, but a layer is stored as the "
+                    f"arguments that built it; build it with {name}={now!r}"
+                )
+
+
+# -- generators ----------------------------------------------------------------------
+
+
+def _generator_states(model: Layer) -> list[Any]:
+    """Return each generator that layers keep: its state, and all the places that it has."""
+    states: dict[int, tuple[dict[str, Any], list[list[str]]]] = {}
+    for layer_name, layer in _layers(model):
+        for attribute, value in vars(layer).items():
+            if attribute in _NOT_MEMBERS:
+                continue
+            if isinstance(value, np.random.Generator):
+                _, places = states.setdefault(id(value), (state_of(value), []))
+                places.append([layer_name, attribute])
+            elif _hides_generator(value):
+                raise TypeError(
+                    f"save: {attribute} of {layer!r} holds a {type(value).__name__} with random "
+                    "state, which would be lost; keep a numpy.random.Generator as an attribute"
+                )
+    return [list(entry) for entry in states.values()]
+
+
+def _hides_generator(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_is_random(item) for item in value)
+    if isinstance(value, dict):
+        return any(_is_random(item) for item in value.values())
+    return isinstance(value, np.random.RandomState)
+
+
+def _is_random(value: object) -> bool:
+    return isinstance(value, np.random.Generator | np.random.RandomState)
+
+
+def _restore_generators(layers: Mapping[str, Layer], entries: list[Any]) -> None:
+    """Give the layers generators in those states, the same one where they shared one."""
+    for state, places in entries:
+        generator = generator_of(state)
+        for layer, attribute in _places(layers, places):
+            setattr(layer, attribute, generator)
+
+
+def _places(layers: Mapping[str, Layer], places: object) -> Iterator[tuple[Layer, str]]:
+    if not isinstance(places, list):
+        raise FileFormatError("it has a generator without a place")
+    for layer_name, attribute in places:
+        layer = layers.get(layer_name)
+        known = layer is not None and attribute in vars(layer)
+        if layer is None or not known:
+            raise FileFormatError(f"{attribute!r} of layer {layer_name!r} keeps no generator")
+        if not isinstance(vars(layer)[attribute], np.random.Generator | None):
+            raise FileFormatError(f"{attribute!r} of layer {layer_name!r} keeps no generator")
+        yield layer, attribute

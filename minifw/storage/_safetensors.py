@@ -1,0 +1,99 @@
+"""The same contents as a `.safetensors` file, which many other programs read."""
+
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minifw._core.errors import FileFormatError
+from minifw.storage._archive import TEXT, VERSION, check_head, check_storable, regular
+from minifw.storage._atomic import path_of, replacing
+from minifw.storage._text import from_text, to_text
+
+__all__ = ["read_tensors", "write_tensors"]
+
+_HEADER = 4 * TEXT  # bytes of its own JSON header, which holds ours and the tensors' names
+
+_DTYPES = frozenset(
+    np.dtype(code) for code in ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
+) | frozenset(np.dtype(code) for code in ("f2", "f4", "f8"))
+
+
+def write_tensors(
+    path: str | os.PathLike[str], kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> None:
+    """Write what `write_archive` does, in the other format.
+
+    Raises
+    ------
+    TypeError
+        If an array has a dtype that the format lacks; ".npz" has all.
+    """
+    numpy_format = _package().numpy
+    path = path_of("save", path)
+    tensors = {name: check_storable(name, array) for name, array in arrays.items()}
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            raise TypeError(
+                f"save: {name} has dtype {tensor.dtype}, which safetensors lacks; save as .npz"
+            )
+    text = to_text("meta", {"minifw": kind, "version": VERSION, "meta": dict(meta)})
+    if len(text) > TEXT:
+        raise ValueError(f"meta takes {len(text)} bytes as JSON, more than {TEXT}")
+    metadata = {"minifw": text, "minifw_crc32": _checksum(text, tensors)}
+    data = numpy_format.save(tensors, metadata)
+    with replacing(path) as file:
+        file.write(data)
+
+
+def read_tensors(
+    path: str | os.PathLike[str], kind: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Return what `read_archive` does, and raise as it does."""
+    package = _package()
+    path = path_of("load", path)
+    regular(path)
+    with open(path, "rb") as file:  # noqa: PTH123
+        header = int.from_bytes(file.read(8), "little")
+    if header > _HEADER:
+        raise FileFormatError(f"{path} cannot be read: it has no header of a safetensors file")
+    try:
+        with package.safe_open(path, framework="numpy") as opened:
+            metadata = opened.metadata() or {}
+            text = metadata.get("minifw", "")
+            head = from_text("its description", text.encode("utf-8", "replace"))
+            meta = check_head(kind, head)
+            # copies, because a tensor may be a view of the file
+            tensors = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
+        checksum = _checksum(text, tensors)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path} cannot be read: {error}") from error
+    except (package.SafetensorError, ValueError, TypeError, OSError) as error:
+        raise FileFormatError(f"{path} cannot be read: it is damaged ({error})") from error
+    if metadata.get("minifw_crc32") != checksum:
+        raise FileFormatError(f"{path} cannot be read: it is damaged (its checksum differs)")
+    return meta, tensors
+
+
+def _checksum(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
+    """Return a checksum of everything; the format has none."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = check_storable(name, tensors[name])
+        crc = zlib.crc32(f"{name} {tensor.dtype.str} {tensor.shape}".encode(), crc)
+        crc = zlib.crc32(tensor.reshape(-1).view(np.uint8).data, crc)
+    return f"{crc:08x}"
+
+
+def _package() -> Any:
+    try:
+        import safetensors  # noqa: PLC0415 - optional
+        import safetensors.numpy  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise ImportError(
+            "a .safetensors file needs safetensors; install the extra minifw[safetensors]: "
+            "python -m pip install 'minifw[safetensors]'"
+        ) from error
+    return safetensors

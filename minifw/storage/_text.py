@@ -1,0 +1,101 @@
+"""Plain values as JSON text and back, exactly.
+
+JSON knows neither NaN nor tuples. They are written as an object with one key
+that begins with a dollar sign: ``{"$float": "nan"}``, ``{"$tuple": [1, 2]}``. A
+dict that has such a key itself is ``{"$dict": [[key, value], ...]}``. Floats are
+written with as many digits as tell them apart (Python's ``repr``), integers with
+all of theirs.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from minifw._core.checks import describe
+from minifw._core.errors import FileFormatError
+
+__all__ = ["from_text", "to_text"]
+
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def to_text(owner: str, value: object) -> str:
+    """Return `value` as JSON; raise a TypeError for `owner` if there is no exact form for it.
+
+    Parameters
+    ----------
+    owner : str
+        Whose value it is, for the message.
+    value : None, bool, int, float, str, or a list, tuple or dict (with str as keys) of such
+        They come back as what they were: a tuple as a tuple, NaN as NaN.
+    """
+    try:
+        return json.dumps(_tagged(owner, value), separators=(",", ":"))
+    except RecursionError:
+        raise ValueError(f"{owner} is nested too deeply, or holds itself") from None
+    except ValueError as error:  # an integer of more digits than Python converts
+        raise ValueError(f"{owner} cannot be written as JSON: {error}") from error
+
+
+def from_text(owner: str, text: bytes) -> Any:
+    """Return the value of JSON text that `to_text` wrote; raise a FileFormatError for `owner`."""
+    try:
+        return json.loads(
+            text.decode("ascii"), object_pairs_hook=_untagged, parse_constant=_refused
+        )
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise FileFormatError(f"{owner} is not JSON as minifw writes it: {error}") from error
+
+
+def _tagged(owner: str, value: object) -> Any:
+    if isinstance(value, list):
+        return [_tagged(owner, item) for item in value]
+    if isinstance(value, tuple):
+        return {"$tuple": [_tagged(owner, item) for item in value]}
+    if isinstance(value, Mapping):
+        return _tagged_dict(owner, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": repr(float(value))}
+    if value is None or isinstance(value, bool):
+        return value
+    for plain in (int, float, str):  # NumPy's float64 is a float
+        if isinstance(value, plain):
+            return plain(value)
+    raise TypeError(
+        f"{owner} expects None, bool, int, float, str, list, tuple or dict, got {describe(value)}"
+    )
+
+
+def _tagged_dict(owner: str, value: Mapping[Any, object]) -> dict[str, Any]:
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{owner} expects str as keys, got {describe(key)}")
+    tagged = {str(key): _tagged(owner, item) for key, item in value.items()}
+    if any(key.startswith("$") for key in tagged):
+        return {"$dict": [[key, item] for key, item in tagged.items()]}
+    return tagged
+
+
+def _untagged(pairs: list[tuple[str, Any]]) -> Any:
+    """Return what a JSON object stands for."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key comes twice")
+    if not any(key.startswith("$") for key in found):
+        return found
+    match pairs:
+        case [("$float", str(name))] if name in _FLOATS:
+            return _FLOATS[name]
+        case [("$tuple", list(items))]:
+            return tuple(items)
+        case [("$dict", list(items))]:
+            if all(isinstance(item, list) and len(item) == 2 for item in items):
+                made = dict(items)
+                if len(made) == len(items) and all(isinstance(key, str) for key in made):
+                    return made
+    raise ValueError(f"unknown tag {next(iter(found))[:20]!r}")
+
+
+def _refused(name: str) -> NoReturn:
+    raise ValueError(f"{name} stands there bare")
