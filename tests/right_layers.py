@@ -256,7 +256,77 @@ class Arctanh(Layer):
         return dy / (1 - x * x)
 
 
+class Threshold(Layer):
+    """y = log(1 + exp(x)), and x itself from a threshold on: felt far from a check's numbers."""
+
+    def __init__(self, threshold: float = 20.0) -> None:
+        self.threshold = threshold
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.where(x > self.threshold, x, np.logaddexp(0, x))
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return np.where(x > self.threshold, dy, dy / (1 + np.exp(-x)))
+
+
+class UnitLength(Layer):
+    """y = x / max(|x|, eps), row by row: eps is felt by rows of zeros alone."""
+
+    def __init__(self, eps: float = 1e-12) -> None:
+        self.eps = eps
+
+    def forward(self, x: Array) -> Array:
+        norm = np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), self.eps).astype(x.dtype)
+        y: Array = x / norm
+        self.save(y, norm)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        y, norm = self.saved()
+        dx: Array = (dy - y * (dy * y).sum(axis=-1, keepdims=True)) / norm
+        return dx
+
+
+class Window(Layer):
+    """A sum over a window, each step `dilation` apart; of width 1 it does nothing."""
+
+    def __init__(self, width: int, dilation: int = 1, wrap: bool = True, label: str = "") -> None:
+        self.offsets = [dilation * i for i in range(width)]
+        self.label = label
+        if width > 1 and not wrap:
+            raise ValueError("Window expects wrap where width is more than 1")
+
+    def forward(self, x: Array) -> Array:
+        if x.ndim != 2:
+            raise ValueError(f"Window expects x of shape (batch, features), got {x.shape}")
+        return np.asarray(sum(np.roll(x, -offset, axis=1) for offset in self.offsets), x.dtype)
+
+    def backward(self, dy: Array) -> Array:
+        return np.asarray(sum(np.roll(dy, offset, axis=1) for offset in self.offsets), dy.dtype)
+
+
+class Running(Layer):
+    """y = x - mean, the running one if tracked: else momentum is of no use."""
+
+    def __init__(self, track: bool = True, momentum: float = 0.1) -> None:
+        self.track, self.momentum = track, momentum
+
+    def forward(self, x: Array) -> Array:
+        share = self.momentum if self.track else 0.0
+        return x * (1 - share)
+
+    def backward(self, dy: Array) -> Array:
+        return dy * (1 - self.momentum) if self.track else dy
+
+
 RIGHT: dict[str, Pair] = {
+    "a threshold of 20": (Threshold(), batch(4, 3)),
+    "an eps under a maximum": (UnitLength(), batch(4, 3)),
+    "a window": (Window(2, dilation=2), batch(4, 5)),
+    "a window of one": (Window(1, dilation=2, label="first"), batch(4, 5)),
+    "momentum for nothing": (Running(track=False), batch(4, 3)),
     "arctanh": (Arctanh(), np.random.default_rng(0).uniform(-0.9, 0.9, (4, 3))),
     "scale": (Scale(3), batch(4, 3)),
     "relu": (Relu(), batch(4, 3)),

@@ -666,6 +666,30 @@ class IgnoresEps(LayerNorm):
         super().__init__(features)
 
 
+@wrong("argument", "slope=0.3 is ignored", 0.3)
+class KeepsButNeverReads(Relu):
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+
+@wrong("argument", "mode='same' is ignored", "same")
+class IgnoresText(Relu):
+    def __init__(self, mode: str) -> None:
+        pass
+
+
+@wrong("argument", "bounds=(-1.0, 2.0) is ignored", (-1.0, 2.0))
+class IgnoresTuple(Relu):
+    def __init__(self, bounds: tuple[float, float]) -> None:
+        self.bounds = bounds
+
+
+@wrong("argument", "limit=None is ignored")
+class IgnoresNone(Relu):
+    def __init__(self, limit: float | None = None) -> None:
+        self.limit = limit
+
+
 # -- shapes ----------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from minifw._core.layer import Layer
 from minifw._core.parameter import Memory, Parameter
 from minifw._core.typing import Array, DType
 
-__all__ = ["LayerCheck", "LayerSubject", "generator_states", "set_generator_states"]
+__all__ = ["LayerCheck", "LayerSubject", "every_layer", "generator_states", "set_generator_states"]
 
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
@@ -55,7 +55,7 @@ class LayerSubject:
         rng = self.rng(draw)
         for _, parameter in twin.named_parameters():
             _recast(parameter, jittered(parameter.value, rng), np.dtype(dtype))
-        for layer in _all(twin):
+        for layer in every_layer(twin):
             for name, value in vars(layer).items():
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                     setattr(layer, name, value.astype(dtype))
@@ -121,14 +121,15 @@ def _float_of(x: Array) -> DType:
     return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
 
 
-def _all(layer: Layer) -> list[Layer]:
+def every_layer(layer: Layer) -> list[Layer]:
+    """Return a layer and all inside it."""
     return [layer, *(nested for _, nested in layer.named_layers())]
 
 
 def _generators(layer: Layer) -> Iterator[np.random.Generator]:
-    for one in _all(layer):
-        for name, value in vars(one).items():
-            if isinstance(value, np.random.Generator) and name != "_arguments":
+    for one in every_layer(layer):
+        for value in vars(one).values():
+            if isinstance(value, np.random.Generator):
                 yield value
 
 

@@ -1,0 +1,309 @@
+"""Whether the arguments of a constructor matter: of a layer, a loss or an optimizer.
+
+One argument at a time gets another value. An argument is called ignored only where
+nothing that can be seen depends on it and nothing reads what was kept of it; for
+many a one matters far from the numbers of a check only, as a threshold of 20 does.
+"""
+
+import contextlib
+import copy
+import dis
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+
+from minifw._core.parameter import Parameter
+from minifw.testing._report import Failure, NotApplicable
+
+__all__ = ["Arguments", "alike", "bound", "construct"]
+
+SEEDS = (1, 2)  # for an argument named rng
+DEPTH = 8  # of containers and objects that are compared; what lies deeper counts as different
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def bound(subject: Any) -> dict[str, Any]:
+    """Return the constructor's arguments by name, defaults included."""
+    args, kwargs = subject._arguments
+    if type(subject).__init__ is object.__init__:
+        raise NotApplicable("there are none")
+    try:
+        signature = inspect.signature(type(subject))
+        arguments = signature.bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        raise NotApplicable("the constructor's signature is not to be had") from None
+    arguments.apply_defaults()
+    if any(p.kind in VARIADIC for p in signature.parameters.values()):
+        raise NotApplicable("the constructor takes any number of arguments")
+    if not arguments.arguments:
+        raise NotApplicable("there are none")
+    return dict(arguments.arguments)
+
+
+def construct(kind: type, arguments: dict[str, Any]) -> Any:
+    """Call the constructor, positional-only arguments by position."""
+    parameters = inspect.signature(kind).parameters
+    arguments = copy.deepcopy(arguments)
+    positional = [
+        arguments.pop(name)
+        for name, p in parameters.items()
+        if p.kind is inspect.Parameter.POSITIONAL_ONLY
+    ]
+    return kind(*positional, **arguments)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The arguments of a subject, and what may depend on them.
+
+    Attributes
+    ----------
+    kind : type
+        The subject's class.
+    given : dict of str to any
+        The arguments that it was given, by name.
+    build : callable
+        Makes a subject from arguments.
+    behaviours : sequence of callables
+        Each returns something that can be seen of a subject; the first never raises.
+    parts : callable
+        Returns a subject and all inside it whose attributes may keep an argument.
+    what : str
+        "layer", "loss" or "optimizer".
+    """
+
+    kind: type
+    given: dict[str, Any]
+    build: Callable[[dict[str, Any]], Any]
+    behaviours: Sequence[Callable[[Any], Any]]
+    parts: Callable[[Any], list[Any]]
+    what: str
+
+    def judge(self) -> None:
+        """Raise if an argument is ignored, or if that cannot be told."""
+        ignored, unknown = [], []
+        for name, value in self.given.items():
+            shown = f"{name}={value!r}"
+            changes = list(_other_values(name, value))
+            if not changes:
+                unknown.append(f"{shown} is of a kind for which the kit knows no other value")
+            elif not any(self._makes_a_difference(name, new) for new in changes):
+                doubt = self._doubt(name, value, changes)
+                if doubt:
+                    unknown.append(f"{shown} {doubt}")
+                else:
+                    ignored.append(shown)
+        if ignored:
+            raise Failure(
+                f"the argument {' and '.join(ignored)} is ignored: with another value the "
+                f"{self.what} is the same"
+            )
+        if unknown:
+            raise NotApplicable("; ".join(unknown))
+
+    @property
+    def _base(self) -> dict[str, Any]:
+        return {**self.given, "rng": SEEDS[0]} if "rng" in self.given else self.given
+
+    def _makes_a_difference(self, name: str, new: Any) -> bool:
+        for behaviour in self.behaviours:
+            try:
+                before = behaviour(self.build(self._base))
+            except Exception as error:  # noqa: BLE001 - rebuilding is another verdict
+                if behaviour is not self.behaviours[0]:
+                    continue  # out of its domain
+                raise NotApplicable(f"it cannot be rebuilt: {error}") from None
+            try:
+                after = behaviour(self.build({**self._base, name: new}))
+            except Exception:  # noqa: BLE001 - a refusal is a use
+                return True
+            if not alike(before, after):
+                return True
+        return False
+
+    def _doubt(self, name: str, value: Any, changes: list[Any]) -> str:
+        """Say why an argument that changes nothing may matter all the same, or "" if it cannot."""
+        here = "with other values, nothing is different for this x and these arguments"
+        keepers: set[str] = set()
+        for new in changes:
+            first, second = (
+                self.parts(self.build(arguments))
+                for arguments in (self._base, {**self._base, name: new})
+            )
+            for one, other in zip(first, second, strict=False):
+                keepers |= _differing(one, other)
+        if keepers:
+            if keepers & self._read_later():
+                return f"is read after the constructor, but {here}"
+            # A label is kept for people, not to compute with.
+            return "is kept, but not computed with" if isinstance(value, str) else ""
+        if _loads(self.kind.__init__, name):  # type: ignore[misc]
+            return f"is read in the constructor, but {here}"
+        return ""
+
+    def _read_later(self) -> set[str]:
+        """Return the attributes that are read after the constructor, or may be."""
+        names: set[str] = set()
+        subject = self.build(self._base)
+        for part in self.parts(subject):
+            for owner in type(part).__mro__:
+                names |= _named_in(owner)
+        with _watched(self.parts(subject)) as seen:
+            for behaviour in self.behaviours:
+                with contextlib.suppress(Exception):
+                    behaviour(subject)
+        return names | seen
+
+
+def _other_values(name: str, value: Any) -> Iterator[Any]:
+    """Yield other values that an argument could have; none for what is not understood."""
+    if name == "rng":
+        yield SEEDS[1]
+        return
+    for kind, others in OTHERS:
+        if isinstance(value, kind):
+            yield from others(value)
+            return
+
+
+def _other_integers(value: int) -> Iterator[int]:
+    yield from (value + 1, value + 2, value - 1, 2 * value + 3)
+
+
+def _other_floats(value: float) -> Iterator[float]:
+    yield from (value * 0.75 if value else 0.25, value * 1.5 + 0.1)
+    yield from (value * 1e-3 + 1e-3, value * 1e3 + 1e3)
+
+
+def _other_dtypes(value: Any) -> Iterator[Any]:
+    if value in (np.float32, np.float64):
+        yield np.float32 if value == np.float64 else np.float64
+
+
+def _other_arrays(value: Any) -> Iterator[Any]:
+    if value.dtype.kind == "f":
+        yield value * 0.75 + 0.1
+
+
+def _other_sequences(value: Any) -> Iterator[Any]:
+    for index, item in enumerate(value):
+        for other in _other_values("", item):
+            yield type(value)([*value[:index], other, *value[index + 1 :]])
+
+
+OTHERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
+    (bool, lambda value: [not value]),  # before int, of which it is a kind
+    (int, _other_integers),
+    (float, _other_floats),
+    (str, lambda value: [f"{value}?"]),  # which nobody knows, so that most refuse it
+    (type(None), lambda _: [1, 0.5]),  # a wrong kind is refused
+    (type | np.dtype, _other_dtypes),
+    (np.ndarray, _other_arrays),
+    (tuple | list, _other_sequences),
+)
+
+
+def alike(first: Any, second: Any, depth: int = DEPTH) -> bool:
+    """Return whether two things are equal, in arrays and objects inside them, too."""
+    if first is second:
+        return True
+    if type(first) is not type(second) or depth == 0:
+        return False
+    if isinstance(first, np.ndarray):
+        same = first.dtype == second.dtype and first.shape == second.shape
+        return bool(same and first.tobytes() == second.tobytes())
+    one, other = _inside(first), _inside(second)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(
+            alike(one[key], other[key], depth - 1) for key in one
+        )
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(
+            alike(a, b, depth - 1) for a, b in zip(one, other, strict=True)
+        )
+    return bool(first == second) or bool(first != first and second != second)  # noqa: PLR0124 - NaN
+
+
+def _inside(thing: Any) -> Any:
+    """Return a dict or a list of what makes up a thing, or itself."""
+    if isinstance(thing, np.random.Generator):
+        return thing.bit_generator.state
+    if isinstance(thing, Parameter):
+        return [thing.value]
+    if isinstance(thing, FunctionType):
+        cells = [cell.cell_contents for cell in thing.__closure__ or ()]
+        return [thing.__code__, thing.__defaults__, cells]
+    if hasattr(thing, "__dict__") and not isinstance(thing, type):
+        return vars(thing)
+    return thing
+
+
+def _differing(one: Any, other: Any) -> set[str]:
+    """Return the attributes in which two subjects differ."""
+    mine, its = vars(one), vars(other)
+    return {
+        name
+        for name in mine.keys() | its.keys()
+        if name != "_arguments" and not alike(mine.get(name), its.get(name))
+    }
+
+
+def _loads(function: Any, name: str) -> bool:
+    """Return whether the code of a function reads one of its arguments; so too if not known."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return True
+    return any(
+        "LOAD" in i.opname and (i.argval == name or (type(i.argval) is tuple and name in i.argval))
+        for i in dis.get_instructions(code)
+    )
+
+
+def _named_in(owner: type) -> set[str]:
+    """Return all attributes that the methods of a class name, but for its constructor."""
+    names: set[str] = set()
+    for method_name, member in vars(owner).items():
+        function = member.fget if isinstance(member, property) else member
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        if code is not None and method_name not in ("__init__", "__new__"):
+            names.update(_names(code))
+    return names
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):  # a function inside
+            yield from _names(constant)
+
+
+class _watched:  # noqa: N801 - used as a function
+    """Writes down which attributes of some objects are read meanwhile."""
+
+    def __init__(self, parts: list[Any]) -> None:
+        self.parts, self.seen = parts, set[str]()
+
+    def __enter__(self) -> set[str]:
+        self.classes = [type(part) for part in self.parts]
+        for part, kind in zip(self.parts, self.classes, strict=True):
+            part.__class__ = self._watching(kind)
+        return self.seen
+
+    def __exit__(self, *_: object) -> None:
+        for part, kind in zip(self.parts, self.classes, strict=True):
+            part.__class__ = kind
+
+    def _watching(self, kind: Any) -> type:
+        def read(this: object, name: str) -> Any:
+            self.seen.add(name)
+            return kind.__getattribute__(this, name)
+
+        members = {"__getattribute__": read, "__module__": kind.__module__}
+        subclass: type = type(kind)(kind.__name__, (kind,), members)
+        return subclass
