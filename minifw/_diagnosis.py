@@ -71,7 +71,7 @@ def _run(model: Layer, run: Callable[[Layer], Any], in_loss: str | None = None) 
     """Run a copy of `model` whose layers report the first bad value made of good ones."""
     try:
         twin = copy.deepcopy(model)
-        for name, layer in [("", twin), *twin.named_layers()]:
+        for name, layer in twin._all_layers():
             for method, what in (
                 ("forward", "forward"),
                 ("backward", "backward"),

@@ -153,12 +153,15 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
                 if isinstance(member, Layer):
                     yield from member._walk(f"{prefix}{name}.", seen)
 
+    def _all_layers(self) -> list[tuple[str, "Layer"]]:
+        """Return this layer, whose name is "", and all inside it."""
+        return [("", self), *self.named_layers()]
+
     # -- modes -------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
         """Put this layer and all inside it into train mode (or eval mode); return it."""
-        self.training = mode
-        for _, layer in self.named_layers():
+        for _, layer in self._all_layers():
             layer.training = mode
         return self
 
@@ -170,8 +173,11 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
     def named_buffers(self) -> list[tuple[str, Array]]:
         """Return the arrays named in `buffers`, of nested layers too, by name."""
-        layers = [("", self), *((f"{name}.", layer) for name, layer in self.named_layers())]
-        return [(prefix + b, getattr(layer, b)) for prefix, layer in layers for b in layer.buffers]
+        return [
+            (f"{name}.{buffer}" if name else buffer, getattr(layer, buffer))
+            for name, layer in self._all_layers()
+            for buffer in layer.buffers
+        ]
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of every parameter's value and of every buffer, by name."""

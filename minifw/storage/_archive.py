@@ -28,10 +28,10 @@ from minifw.storage._zip import Member, members_of, read_member
 
 __all__ = [
     "TEXT",
-    "VERSION",
     "check_head",
     "check_storable",
     "dtype_of",
+    "head_text",
     "read_archive",
     "regular",
     "write_archive",
@@ -80,12 +80,7 @@ def write_archive(
         If the file cannot be written, with the path and the reason; an old file is untouched.
     """
     path = path_of("write_archive", path)
-    text = to_text("meta", {"minifw": kind, "version": VERSION, "meta": dict(meta)}).encode()
-    if len(text) > TEXT:
-        raise ValueError(
-            f"meta takes {len(text)} bytes as JSON, more than {TEXT}; put long lists into arrays"
-        )
-    members: list[tuple[str, bytes, Any]] = [(_JSON, text, b"")]
+    members: list[tuple[str, bytes, Any]] = [(_JSON, head_text(kind, meta).encode(), b"")]
     for name, array in arrays.items():
         plain = check_storable(name, array)
         members.append((_member_of(name), _npy_header(plain), plain))
@@ -169,6 +164,16 @@ def _read(kind: str, file: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarr
     if meta is None:
         raise FileFormatError(f"it holds no {_JSON}, so minifw did not write it")
     return meta, arrays
+
+
+def head_text(kind: str, meta: Mapping[str, Any]) -> str:
+    """Return the JSON that says what a file is, and holds the plain values."""
+    text = to_text("meta", {"minifw": kind, "version": VERSION, "meta": dict(meta)})
+    if len(text) > TEXT:  # it is ASCII: a character is a byte
+        raise ValueError(
+            f"meta takes {len(text)} bytes as JSON, more than {TEXT}; put long lists into arrays"
+        )
+    return text
 
 
 def check_head(kind: str, head: Any) -> dict[str, Any]:

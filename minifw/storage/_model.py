@@ -81,7 +81,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     recorder = Recorder()
     meta = {
         "model": recorder.record(model),
-        "modes": [[name, bool(layer.training)] for name, layer in _layers(model)],
+        "modes": [[name, bool(layer.training)] for name, layer in model._all_layers()],
         "generators": _generator_states(model),
     }
     state = _state(model)
@@ -147,7 +147,7 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
     if not isinstance(model, Layer):
         raise FileFormatError("it holds an initializer, and a layer is expected")
     _fill(model, {name: array for name, array in arrays.items() if name[:1] != "~"})
-    layers = _layers(model)
+    layers = model._all_layers()
     match meta:
         case {"modes": list(modes), "generators": list(generators)}:
             if [name for name, _ in modes] != [name for name, _ in layers]:
@@ -159,10 +159,6 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
             _restore_generators(dict(layers), generators)
             return model
     raise FileFormatError("it does not describe a model")
-
-
-def _layers(model: Layer) -> list[tuple[str, Layer]]:
-    return [("", model), *model.named_layers()]
 
 
 # -- numbers -------------------------------------------------------------------------
@@ -197,7 +193,7 @@ def _fill(model: Layer, state: Arrays) -> None:
 
 def _compare(model: Layer, twin: Layer) -> None:
     """Raise if an attribute that is named after an argument was changed after the constructor."""
-    for (_, layer), (_, other) in zip(_layers(model), _layers(twin), strict=True):
+    for (_, layer), (_, other) in zip(model._all_layers(), twin._all_layers(), strict=True):
         for name in inspect.signature(type(layer).__init__).parameters:
             now, then = vars(layer).get(name), vars(other).get(name)
             plain = isinstance(now, bool | int | float | str) and type(now) is type(then)
@@ -214,7 +210,7 @@ def _compare(model: Layer, twin: Layer) -> None:
 def _generator_states(model: Layer) -> list[Any]:
     """Return each generator that layers keep: its state, and all the places that it has."""
     states: dict[int, tuple[dict[str, Any], list[list[str]]]] = {}
-    for layer_name, layer in _layers(model):
+    for layer_name, layer in model._all_layers():
         for attribute, value in vars(layer).items():
             if attribute in _NOT_MEMBERS:
                 continue

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from minifw._core.errors import FileFormatError
-from minifw.storage._archive import TEXT, VERSION, check_head, check_storable, regular
+from minifw.storage._archive import TEXT, check_head, check_storable, head_text, regular
 from minifw.storage._atomic import path_of, replacing
-from minifw.storage._text import from_text, to_text
+from minifw.storage._text import from_text
 
 __all__ = ["read_tensors", "write_tensors"]
 
@@ -39,9 +39,7 @@ def write_tensors(
             raise TypeError(
                 f"save: {name} has dtype {tensor.dtype}, which safetensors lacks; save as .npz"
             )
-    text = to_text("meta", {"minifw": kind, "version": VERSION, "meta": dict(meta)})
-    if len(text) > TEXT:
-        raise ValueError(f"meta takes {len(text)} bytes as JSON, more than {TEXT}")
+    text = head_text(kind, meta)
     metadata = {"minifw": text, "minifw_crc32": _checksum(text, tensors)}
     data = numpy_format.save(tensors, metadata)
     with replacing(path) as file:

@@ -58,7 +58,7 @@ def _copied(how: Callable[[Layer], Layer], what: str) -> Callable[[LayerSubject]
 
 
 def _pickled(layer: Layer) -> Layer:
-    for one in (layer, *(nested for _, nested in layer.named_layers())):
+    for _, one in layer._all_layers():
         try:
             pickle.dumps(type(one))
         except (AttributeError, pickle.PicklingError):

@@ -123,7 +123,7 @@ def _float_of(x: Array) -> DType:
 
 def every_layer(layer: Layer) -> list[Layer]:
     """Return a layer and all inside it."""
-    return [layer, *(nested for _, nested in layer.named_layers())]
+    return [one for _, one in layer._all_layers()]
 
 
 def _generators(layer: Layer) -> Iterator[np.random.Generator]:
