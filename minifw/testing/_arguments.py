@@ -1,4 +1,4 @@
-"""Whether the arguments of a constructor matter: of a layer, a loss or an optimizer.
+"""Whether the arguments of a layer's constructor matter.
 
 One argument at a time gets another value. An argument is called ignored only where
 nothing that can be seen depends on it and nothing reads what was kept of it; for
@@ -11,6 +11,7 @@ import dis
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from minifw._core.parameter import Parameter
 from minifw.testing._report import Failure, NotApplicable
 
-__all__ = ["Arguments", "alike", "bound", "construct"]
+__all__ = ["Arguments", "alike", "bound"]
 
 SEEDS = (1, 2)  # for an argument named rng
 DEPTH = 8  # of containers and objects that are compared; what lies deeper counts as different
@@ -66,22 +67,16 @@ class Arguments:
         The subject's class.
     given : dict of str to any
         The arguments that it was given, by name.
-    build : callable
-        Makes a subject from arguments.
     behaviours : sequence of callables
         Each returns something that can be seen of a subject; the first never raises.
     parts : callable
         Returns a subject and all inside it whose attributes may keep an argument.
-    what : str
-        "layer", "loss" or "optimizer".
     """
 
     kind: type
     given: dict[str, Any]
-    build: Callable[[dict[str, Any]], Any]
     behaviours: Sequence[Callable[[Any], Any]]
     parts: Callable[[Any], list[Any]]
-    what: str
 
     def judge(self) -> None:
         """Raise if an argument is ignored, or if that cannot be told."""
@@ -100,7 +95,7 @@ class Arguments:
         if ignored:
             raise Failure(
                 f"the argument {' and '.join(ignored)} is ignored: with another value the "
-                f"{self.what} is the same"
+                "layer is the same"
             )
         if unknown:
             raise NotApplicable("; ".join(unknown))
@@ -109,16 +104,25 @@ class Arguments:
     def _base(self) -> dict[str, Any]:
         return {**self.given, "rng": SEEDS[0]} if "rng" in self.given else self.given
 
-    def _makes_a_difference(self, name: str, new: Any) -> bool:
+    def _build(self, **changed: Any) -> Any:
+        return construct(self.kind, {**self._base, **changed})
+
+    @cached_property
+    def _before(self) -> list[tuple[Callable[[Any], Any], Any]]:
+        """Return what is seen with the arguments as given, by each behaviour that can be seen."""
+        found = []
         for behaviour in self.behaviours:
             try:
-                before = behaviour(self.build(self._base))
+                found.append((behaviour, behaviour(self._build())))
             except Exception as error:  # noqa: BLE001 - rebuilding is another verdict
-                if behaviour is not self.behaviours[0]:
-                    continue  # out of its domain
-                raise NotApplicable(f"it cannot be rebuilt: {error}") from None
+                if not found:  # a later one may be out of the layer's domain
+                    raise NotApplicable(f"it cannot be rebuilt: {error}") from None
+        return found
+
+    def _makes_a_difference(self, name: str, new: Any) -> bool:
+        for behaviour, before in self._before:
             try:
-                after = behaviour(self.build({**self._base, name: new}))
+                after = behaviour(self._build(**{name: new}))
             except Exception:  # noqa: BLE001 - a refusal is a use
                 return True
             if not alike(before, after):
@@ -130,10 +134,7 @@ class Arguments:
         here = "with other values, nothing is different for this x and these arguments"
         keepers: set[str] = set()
         for new in changes:
-            first, second = (
-                self.parts(self.build(arguments))
-                for arguments in (self._base, {**self._base, name: new})
-            )
+            first, second = self.parts(self._build()), self.parts(self._build(**{name: new}))
             for one, other in zip(first, second, strict=False):
                 keepers |= _differing(one, other)
         if keepers:
@@ -148,7 +149,7 @@ class Arguments:
     def _read_later(self) -> set[str]:
         """Return the attributes that are read after the constructor, or may be."""
         names: set[str] = set()
-        subject = self.build(self._base)
+        subject = self._build()
         for part in self.parts(subject):
             for owner in type(part).__mro__:
                 names |= _named_in(owner)

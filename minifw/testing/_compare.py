@@ -2,9 +2,6 @@
 
 import math
 import pickle
-import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +16,6 @@ __all__ = [
     "importable",
     "layouts",
     "looks_like_float32",
-    "quietly",
     "worst",
 ]
 
@@ -158,17 +154,6 @@ def importable(subject: object) -> bool:
     except (pickle.PicklingError, AttributeError):
         return False
     return True
-
-
-def quietly(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a check that no warning reaches: a fault shall get its verdict in its own words."""
-
-    def quiet(subject: Any) -> None:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            check(subject)
-
-    return quiet
 
 
 def _whole(number: float) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.testing._arguments import Arguments, bound, construct
+from minifw.testing._arguments import Arguments, bound
 from minifw.testing._layer_situation import INPUT
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, every_layer
 from minifw.testing._report import Failure
@@ -31,15 +31,8 @@ def _used(s: LayerSubject) -> None:
     """Change one argument at a time; something about the layer must change."""
     x = s.input(dtype=s.dtype.type)
     batches = (x, x * LARGER, x / LARGER) if s.differentiable and s.any_sign else (x,)
-    kind = type(s.layer)
-    Arguments(
-        kind,
-        bound(s.layer),
-        lambda arguments: construct(kind, arguments),
-        [partial(_behaviour, s, x=batch) for batch in batches],
-        every_layer,
-        "layer",
-    ).judge()
+    behaviours = [partial(_behaviour, s, x=batch) for batch in batches]
+    Arguments(type(s.layer), bound(s.layer), behaviours, every_layer).judge()
 
 
 def _behaviour(s: LayerSubject, layer: Layer, *, x: Array) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """What a check answers: a table of named verdicts."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 __all__ = ["CheckError", "Failure", "NotApplicable", "Report", "Verdict", "judge", "verdict_of"]
 
@@ -83,9 +86,11 @@ class NotApplicable(Exception):  # noqa: N818 - as above
 
 
 def verdict_of(name: str, check: Callable[[Any], None], subject: Any) -> Verdict:
-    """Put one question to the subject."""
+    """Put one question to the subject; a warning is no answer, so none comes through."""
     try:
-        check(subject)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            check(subject)
     except NotApplicable as reason:
         return Verdict(name, "skipped", str(reason))
     except Failure as fault:
