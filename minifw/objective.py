@@ -111,7 +111,7 @@ class Objective:
         cause: Exception | None = None
         try:
             output = self._body.forward(x)
-            if sample_weight is None:
+            if sample_weight is None:  # as the loss's own call does, one call sooner
                 value = self._head.forward(output, target)
             else:
                 value = self._head(output, target, sample_weight)

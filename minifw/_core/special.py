@@ -97,6 +97,8 @@ def normal(x: Array) -> tuple[Array, Array]:
     >>> normal(np.array([-10.0, 0.0, 1e30]))[0]
     array([7.61985302e-24, 5.00000000e-01, 1.00000000e+00])
     """
+    if x.size <= BLOCK:
+        return _normal(x)
     flat = x.ravel()
     cdf, density = np.empty_like(flat), np.empty_like(flat)
     for start in range(0, flat.size, BLOCK):
