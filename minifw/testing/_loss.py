@@ -77,7 +77,7 @@ def check_loss(loss: Loss, prediction: Array, target: Any, *, seed: int = 0) -> 
     gradient[..., 0] is ..., differences give ...; 5 of 5 elements are wrong: it is 5 times ...
     """
     subject = loss_subject(loss, prediction, target, seed)
-    judge(repr(loss), LOSS_CHECKS[:1], subject)  # or else all others would repeat its fault
+    judge(repr(loss), LOSS_CHECKS[:1], subject)  # or else all would repeat its fault
     return judge(repr(loss), LOSS_CHECKS, subject)
 
 

@@ -68,9 +68,7 @@ def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0)
     True
     """
     subject = objective_subject(objective, x, target, seed)
-    judge(
-        repr(objective), OBJECTIVE_CHECKS[:1], subject
-    )  # or else all others would repeat its fault
+    judge(repr(objective), OBJECTIVE_CHECKS[:1], subject)  # or else all would repeat its fault
     return judge(repr(objective), OBJECTIVE_CHECKS, subject)
 
 
