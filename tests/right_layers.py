@@ -1,11 +1,14 @@
 """Layers that are right, and of kinds that minifw has not: the kit must have nothing to say."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minifw import Array, HardTanh, Layer, Parameter
 
 Shape = tuple[int, ...]
 Pair = tuple[Layer, Array]
+Function = Callable[[Array], Array]
 
 
 def batch(*shape: int, seed: int = 0) -> Array:
@@ -321,7 +324,54 @@ class Running(Layer):
         return dy * (1 - self.momentum) if self.track else dy
 
 
+class OneHot(Layer):
+    """y[i] is row x[i] of the unit matrix; no parameter and no x says in which dtype."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        y: Array = np.eye(self.size)[x]
+        return y
+
+    def backward(self, dy: Array) -> Array:  # noqa: ARG002
+        (x,) = self.saved()
+        return np.zeros(x.shape)
+
+
+class KeepsItsDType(Scale):
+    """A scale that fills an array of the dtype that its constructor was told."""
+
+    def __init__(self, features: int, dtype: type = np.float64) -> None:
+        self.dtype = np.dtype(dtype)
+        self.scale = Parameter(np.ones(features, dtype))
+
+    def forward(self, x: Array) -> Array:
+        y = np.zeros(x.shape, self.dtype)
+        y += super().forward(x)
+        return y
+
+
+class Applies(Layer):
+    """y = f(x) for a function with a derivative, which may have no name: no pickle holds it."""
+
+    def __init__(self, function: Function, derivative: Function) -> None:
+        self.function, self.derivative = function, derivative
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return self.function(x)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy * self.derivative(x)
+
+
 RIGHT: dict[str, Pair] = {
+    "one-hot": (OneHot(5), np.array([0, 4, 2, 2])),
+    "dtype kept": (KeepsItsDType(3, np.float32), batch(4, 3).astype(np.float32)),
+    "functions": (Applies(lambda x: x * x, lambda x: 2 * x), batch(4, 3)),
     "a threshold of 20": (Threshold(), batch(4, 3)),
     "an eps under a maximum": (UnitLength(), batch(4, 3)),
     "a window": (Window(2, dilation=2), batch(4, 5)),

@@ -631,6 +631,27 @@ class OneBuffer(Layer):
         return dy * (1 - y * y)
 
 
+@wrong("mode", "the same all over the batch, but another", 3, x=batch(6, 3))
+class ForgetsTheRunningVariance(StrictBatchNorm):
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        return dx if self.batch_mode else dy * self.gamma.value
+
+
+@wrong("writes", "a second backward writes into the dx that the first handed out")
+class OneGradient(Tanh):
+    buffer: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        self.buffer = np.empty_like(x)
+        return super().forward(x)
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        assert self.buffer is not None
+        return np.multiply(dy, 1 - y * y, out=self.buffer)
+
+
 @wrong("writes", "the y that forward had handed out|backward twice")
 class SpoilsItsOutput(Tanh):
     def backward(self, dy: Array) -> Array:

@@ -564,6 +564,20 @@ class WeightsOfOnesAdded(Weighted):
         return super().forward(prediction, target, w)
 
 
+class IgnoresDelta(Huber):
+    """Its bend stays where it was."""
+
+    def __init__(self, delta: float = 0.5) -> None:
+        self.delta = delta
+
+
+class IgnoresFactor(Squared):
+    """The factor is for the loss of a later version."""
+
+    def __init__(self, factor: float = 1.0) -> None:  # noqa: ARG002
+        super().__init__()
+
+
 WRONG_LOSSES = [
     Wrong("mean reported, sum differentiated", SumDifferentiated, "1/N is missing", regression),
     Wrong("the same, one column", SumDifferentiated, "1/N is missing", column),
@@ -608,6 +622,8 @@ WRONG_LOSSES = [
     Wrong("reads memory order", FlatMemory, "Fortran-ordered", regression),
     Wrong("needs to write", NeedsToWrite, "read-only", regression),
     Wrong("holds a lambda", HoldsALambda, "pickled", regression),
+    Wrong("argument kept, not read", IgnoresDelta, "delta=0.5 is ignored", regression),
+    Wrong("argument dropped", IgnoresFactor, "factor=1.0 is ignored", regression),
     Wrong("weights ignored", WeightsIgnored, "weights are missing", regression),
     Wrong("weights normalised", WeightsSquared, "weight of ones", regression),
     Wrong("weights added", WeightsOfOnesAdded, "whose weight is 0", regression),

@@ -218,6 +218,31 @@ class UndeclaredDecay(Optimizer):
         values -= self.lr * grads
 
 
+class UnusedDecay(Optimizer):
+    """Keeps its decay for show."""
+
+    def __init__(self, parameters: list[Parameter], lr: float, weight_decay: float = 0.1) -> None:
+        super().__init__(parameters, lr)
+        self.weight_decay = weight_decay
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * grads
+
+
+class Growth(UnusedDecay):
+    def update(self, values: Array, grads: Array) -> None:
+        values *= 1 + self.lr * self.weight_decay
+        values -= self.lr * grads
+
+
+class DroppedMomentum(Optimizer):
+    def __init__(self, parameters: list[Parameter], lr: float, momentum: float = 0.9) -> None:  # noqa: ARG002
+        super().__init__(parameters, lr)
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * grads
+
+
 class NoEpsilon(RMSprop):
     def update(self, values: Array, grads: Array) -> None:
         self.square += 0.1 * (grads**2 - self.square)
@@ -430,6 +455,9 @@ WRONG_OPTIMIZERS = [
     Wrong("scales gradients", lambda p: ScalesGradients(p, lr=0.1), "changes the gradient"),
     Wrong("decay in gradients", lambda p: DecayIntoGradients(p, lr=0.1), "changes the gradient"),
     Wrong("undeclared decay", lambda p: UndeclaredDecay(p, lr=0.1), "a decay"),
+    Wrong("decay unused", lambda p: UnusedDecay(p, lr=0.1), "weight_decay=0.1 is ignored"),
+    Wrong("decay that grows", lambda p: Growth(p, lr=0.1), "sign of the weight_decay"),
+    Wrong("momentum dropped", lambda p: DroppedMomentum(p, lr=0.1), "momentum=0.9 is ignored"),
     Wrong("no epsilon", NoEpsilon, "epsilon is missing"),
     Wrong("replaces arrays", lambda p: ReplacesArrays(p, lr=0.1), "another array in the place"),
     Wrong("a step of its own", lambda p: OwnStep(p, lr=0.1), "must raise NonFiniteError"),

@@ -1,4 +1,4 @@
-"""Whether the arguments of a layer's constructor matter.
+"""Whether the arguments of the constructor of a layer, a loss or an optimizer matter.
 
 One argument at a time gets another value. An argument is called ignored only where
 nothing that can be seen depends on it and nothing reads what was kept of it; for
@@ -9,8 +9,8 @@ import contextlib
 import copy
 import dis
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any
@@ -20,8 +20,9 @@ import numpy as np
 from minifw._core.parameter import Parameter
 from minifw.testing._report import Failure, NotApplicable
 
-__all__ = ["Arguments", "alike", "bound"]
+__all__ = ["LARGER", "VARIADIC", "Arguments", "bound", "differing"]
 
+LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 SEEDS = (1, 2)  # for an argument named rng
 DEPTH = 8  # of containers and objects that are compared; what lies deeper counts as different
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -71,12 +72,18 @@ class Arguments:
         Each returns something that can be seen of a subject; the first never raises.
     parts : callable
         Returns a subject and all inside it whose attributes may keep an argument.
+    what : str
+        What the subject is called.
+    fixed : dict of str to any
+        Further arguments, which are not in question.
     """
 
     kind: type
     given: dict[str, Any]
     behaviours: Sequence[Callable[[Any], Any]]
-    parts: Callable[[Any], list[Any]]
+    parts: Callable[[Any], list[Any]] = lambda subject: [subject]
+    what: str = "layer"
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def judge(self) -> None:
         """Raise if an argument is ignored, or if that cannot be told."""
@@ -95,17 +102,19 @@ class Arguments:
         if ignored:
             raise Failure(
                 f"the argument {' and '.join(ignored)} is ignored: with another value the "
-                "layer is the same"
+                f"{self.what} is the same"
             )
         if unknown:
-            raise NotApplicable("; ".join(unknown))
+            rest = "; the others matter" if len(unknown) < len(self.given) else ""
+            raise NotApplicable("; ".join(unknown) + rest)
 
     @property
     def _base(self) -> dict[str, Any]:
         return {**self.given, "rng": SEEDS[0]} if "rng" in self.given else self.given
 
-    def _build(self, **changed: Any) -> Any:
-        return construct(self.kind, {**self._base, **changed})
+    def build(self, **changed: Any) -> Any:
+        """Return a new subject, with other values of some arguments."""
+        return construct(self.kind, {**self.fixed, **self._base, **changed})
 
     @cached_property
     def _before(self) -> list[tuple[Callable[[Any], Any], Any]]:
@@ -113,7 +122,7 @@ class Arguments:
         found = []
         for behaviour in self.behaviours:
             try:
-                found.append((behaviour, behaviour(self._build())))
+                found.append((behaviour, behaviour(self.build())))
             except Exception as error:  # noqa: BLE001 - rebuilding is another verdict
                 if not found:  # a later one may be out of the layer's domain
                     raise NotApplicable(f"it cannot be rebuilt: {error}") from None
@@ -122,7 +131,7 @@ class Arguments:
     def _makes_a_difference(self, name: str, new: Any) -> bool:
         for behaviour, before in self._before:
             try:
-                after = behaviour(self._build(**{name: new}))
+                after = behaviour(self.build(**{name: new}))
             except Exception:  # noqa: BLE001 - a refusal is a use
                 return True
             if not alike(before, after):
@@ -134,9 +143,10 @@ class Arguments:
         here = "with other values, nothing is different for this x and these arguments"
         keepers: set[str] = set()
         for new in changes:
-            first, second = self.parts(self._build()), self.parts(self._build(**{name: new}))
+            first, second = self.parts(self.build()), self.parts(self.build(**{name: new}))
             for one, other in zip(first, second, strict=False):
-                keepers |= _differing(one, other)
+                keepers |= differing(one, other)
+        keepers -= self._never_alike
         if keepers:
             if keepers & self._read_later():
                 return f"is read after the constructor, but {here}"
@@ -146,10 +156,16 @@ class Arguments:
             return f"is read in the constructor, but {here}"
         return ""
 
+    @cached_property
+    def _never_alike(self) -> set[str]:
+        """Return the attributes that differ with the same arguments, too, as an identity may."""
+        pairs = zip(self.parts(self.build()), self.parts(self.build()), strict=False)
+        return set[str]().union(*(differing(one, other) for one, other in pairs))
+
     def _read_later(self) -> set[str]:
         """Return the attributes that are read after the constructor, or may be."""
         names: set[str] = set()
-        subject = self._build()
+        subject = self.build()
         for part in self.parts(subject):
             for owner in type(part).__mro__:
                 names |= _named_in(owner)
@@ -194,6 +210,8 @@ def _other_sequences(value: Any) -> Iterator[Any]:
     for index, item in enumerate(value):
         for other in _other_values("", item):
             yield type(value)([*value[:index], other, *value[index + 1 :]])
+    if value:
+        yield type(value)(value[:-1])
 
 
 OTHERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
@@ -243,7 +261,7 @@ def _inside(thing: Any) -> Any:
     return thing
 
 
-def _differing(one: Any, other: Any) -> set[str]:
+def differing(one: Any, other: Any) -> set[str]:
     """Return the attributes in which two subjects differ."""
     mine, its = vars(one), vars(other)
     return {

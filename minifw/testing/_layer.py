@@ -54,6 +54,7 @@ def check_layer(layer: Layer, x: Array, *, seed: int = 0) -> Report:
     >>> check_layer(Dense(3, 2), x).passed
     True
     """
+    __tracebackhide__ = True
     subject = layer_subject(layer, x, seed)
     judge(repr(layer), LAYER_CHECKS[:1], subject)  # or else all would say that it takes no x
     return judge(repr(layer), LAYER_CHECKS, subject)

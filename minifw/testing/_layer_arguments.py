@@ -6,14 +6,12 @@ from typing import Any
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.testing._arguments import Arguments, bound
+from minifw.testing._arguments import LARGER, Arguments, bound
 from minifw.testing._layer_situation import INPUT
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, every_layer
 from minifw.testing._report import Failure
 
 __all__ = ["ARGUMENT_CHECKS"]
-
-LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 
 
 def _rebuilt(s: LayerSubject) -> None:

@@ -35,9 +35,13 @@ def _backward_twice(s: LayerSubject) -> None:
     situation = Situation.of(s, training=True)
     layer = situation.layer()
     layer.forward(situation.x)
-    first = gradients(layer, layer.backward(situation.dy.copy()).copy())
+    handed_out = layer.backward(situation.dy.copy())
+    first = gradients(layer, handed_out.copy())
     second = gradients(layer, layer.backward(situation.dy.copy()))
     same_gradients("after a second backward", first, second)
+    layer.backward(s.cotangent(situation.dy, draw=1))
+    if not np.array_equal(handed_out, first[INPUT], equal_nan=True):
+        raise Failure("a second backward writes into the dx that the first handed out")
 
 
 def _latest_forward(s: LayerSubject) -> None:

@@ -4,15 +4,23 @@ import copy
 import pickle
 import warnings
 from collections.abc import Callable
+from types import FunctionType
 
 import numpy as np
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
+from minifw.testing._arguments import differing
 from minifw.testing._layer_arguments import ARGUMENT_CHECKS
 from minifw.testing._layer_same import gradients, same, same_gradients
 from minifw.testing._layer_situation import Situation, analytic
-from minifw.testing._layer_subject import LayerCheck, LayerSubject
+from minifw.testing._layer_subject import (
+    LayerCheck,
+    LayerSubject,
+    every_layer,
+    generator_states,
+    set_generator_states,
+)
 from minifw.testing._report import Failure, NotApplicable
 
 __all__ = ["COPY_CHECKS"]
@@ -65,6 +73,9 @@ def _pickled(layer: Layer) -> Layer:
             raise NotApplicable(
                 f"{type(one).__name__} is not at the top of a module, where pickle looks for it"
             ) from None
+        for name, value in vars(one).items():
+            if isinstance(value, FunctionType) and "<" in value.__qualname__:
+                raise NotApplicable(f"no pickle can hold the function without a name in {name}")
     twin: Layer = pickle.loads(pickle.dumps(layer))  # noqa: S301 - made here
     return twin
 
@@ -81,6 +92,35 @@ def _state_dict(s: LayerSubject) -> None:
         gradients(layer, layer.backward(situation.dy)),
         gradients(other, other.backward(situation.dy)),
     )
+
+
+def _state_after_training(s: LayerSubject) -> None:
+    """Find what forward changes, and no buffer holds: a hint, for some of it may be left out."""
+    layer, other, x = s.twin(), s.twin(draw=9), s.input()
+    for draw in range(3):
+        layer.forward(s.input(draw=draw))
+    other.load_state_dict(layer.state_dict())
+    set_generator_states(other, generator_states(layer))
+    for mode in ("train", "eval"):
+        mine, its = (one.train(mode == "train").forward(x) for one in (layer, other))
+        if not np.array_equal(mine, its, equal_nan=True):
+            lost = sorted(_differing_numbers(layer, other))
+            kept = " and ".join(lost) or "it"
+            raise NotApplicable(
+                f"state_dict loses what forward changes in training, and y in {mode} mode is "
+                f"another; to save {kept}, keep arrays and name them in `buffers`"
+            )
+
+
+def _differing_numbers(layer: Layer, other: Layer) -> set[str]:
+    """Return the attributes, of nested layers too, that hold other numbers."""
+    pairs = zip(layer._all_layers(), every_layer(other), strict=True)
+    return {
+        f"{name}.{attribute}".lstrip(".")
+        for (name, one), twin in pairs
+        for attribute in differing(one, twin)
+        if isinstance(vars(one).get(attribute), np.ndarray | np.generic | float | int)
+    }
 
 
 def _wrong_width(s: LayerSubject) -> None:
@@ -127,6 +167,7 @@ COPY_CHECKS: tuple[LayerCheck, ...] = (
     ("deepcopy", _copied(copy.deepcopy, "deepcopy")),
     ("pickle", _copied(_pickled, "pickle")),
     ("state_dict", _state_dict),
+    ("state_dict after training", _state_after_training),
     *ARGUMENT_CHECKS,
     ("refuses a wrong width", _wrong_width),
     ("refuses a wrong rank", _wrong_rank),

@@ -4,6 +4,7 @@ Each explanation is a function of the faulty gradient that returns a sentence,
 or None where it does not fit. They are asked in turn, the more telling first.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -69,7 +70,9 @@ def explain(fault: Fault) -> str:
     """Return what went wrong, or "" where nothing known fits."""
     with np.errstate(all="ignore"):
         for explanation in EXPLANATIONS:
-            sentence = explanation(fault)
+            sentence = None
+            with contextlib.suppress(Exception):  # the layer may refuse what is tried here
+                sentence = explanation(fault)
             if sentence:
                 return sentence
     return ""
@@ -169,14 +172,23 @@ def _constant_statistics(f: Fault) -> str | None:
     dy = f.situation.dy
     if f.name != INPUT or f.found.shape != dy.shape or len(dy) == 1:
         return None
-    ratio = f.found / dy
+    factor, right = f.found / dy, f.true.value / dy
     for axis, of in ((0, "the batch"), (-1, "the features")):
-        if dy.shape[axis] > 1 and np.allclose(ratio, ratio.mean(axis=axis, keepdims=True)):
-            return (
-                f"it is dy times a factor that is the same all over {of}: the derivatives through "
-                f"what is computed from {of} (a mean, a variance, a sum) are missing"
-            )
+        if not _same_along(axis, factor):
+            continue
+        same = f"it is dy times a factor that is the same all over {of}"
+        if _same_along(axis, right):
+            first = int(np.argmax(np.abs(factor - right)))
+            return f"{same}, but another: {factor.flat[first]:.6g}, not {right.flat[first]:.6g}"
+        return (
+            f"{same}: the derivatives through what is computed from {of} (a mean, a variance, "
+            "a sum) are missing"
+        )
     return None
+
+
+def _same_along(axis: int, array: Array) -> bool:
+    return array.shape[axis] > 1 and np.allclose(array, array.mean(axis=axis, keepdims=True))
 
 
 def _updated(f: Fault) -> str | None:

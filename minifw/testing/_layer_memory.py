@@ -7,7 +7,7 @@ from minifw.testing._compare import layouts, looks_like_float32
 from minifw.testing._layer_same import gradients, rounding, same, same_gradients
 from minifw.testing._layer_situation import INPUT, Situation, analytic
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, generator_states
-from minifw.testing._report import Failure
+from minifw.testing._report import Failure, NotApplicable
 
 __all__ = ["MEMORY_CHECKS"]
 
@@ -76,6 +76,7 @@ def _unchanged(now: Array, then: Array, otherwise: str) -> None:
 
 
 def _dtype(s: LayerSubject) -> None:
+    _has_a_dtype(s)
     situation = Situation.of(s, training=True)
     layer = s.twin(np.float32)
     states = generator_states(layer)
@@ -100,7 +101,13 @@ def _check_dtype(s: LayerSubject, results: dict[str, Array], dtype: type) -> Non
             raise Failure(f"{np.dtype(dtype)} in, {what} is {array.dtype}: a hidden cast")
 
 
+def _has_a_dtype(s: LayerSubject) -> None:
+    if not (s.differentiable or s.layer.parameters()):
+        raise NotApplicable("neither x nor a parameter says in which dtype it computes")
+
+
 def _precision(s: LayerSubject) -> None:
+    _has_a_dtype(s)
     situation = Situation.of(s, training=True)
     layer = situation.layer()
     results = {"y": layer.forward(situation.x)}

@@ -50,8 +50,10 @@ class LayerSubject:
     def twin(self, dtype: type = np.float64, *, training: bool = True, draw: int = 0) -> Layer:
         """Return a copy of the layer in `dtype`, with random parameters."""
         twin = copy.deepcopy(self.layer).train(training)
-        if not twin.parameters():
-            twin.forward(self.given())  # some make their parameters now
+        if twin.named_buffers() or not twin.parameters():
+            # Some make their parameters now, and buffers get values that are not their first.
+            twin.train().forward(self.given())
+            twin.train(training)
         rng = self.rng(draw)
         for _, parameter in twin.named_parameters():
             _recast(parameter, jittered(parameter.value, rng), np.dtype(dtype))
@@ -59,6 +61,10 @@ class LayerSubject:
             for name, value in vars(layer).items():
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                     setattr(layer, name, value.astype(dtype))
+                elif isinstance(value, np.dtype) and value.kind == "f":
+                    setattr(layer, name, np.dtype(dtype))
+                elif isinstance(value, type) and issubclass(value, np.floating):
+                    setattr(layer, name, dtype)
         return twin
 
     def given(self, dtype: type | None = None) -> Array:

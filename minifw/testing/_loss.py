@@ -5,6 +5,7 @@ import inspect
 import math
 import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ from minifw._core.checks import describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.typing import Array
 from minifw.losses import Loss
+from minifw.testing._arguments import LARGER, Arguments, bound
 from minifw.testing._compare import importable, layouts, looks_like_float32
 from minifw.testing._loss_explain import loss_fault
 from minifw.testing._loss_extremes import extremes
@@ -76,6 +78,7 @@ def check_loss(loss: Loss, prediction: Array, target: Any, *, seed: int = 0) -> 
     ...     print(error.report.failures[0].message)  # doctest: +ELLIPSIS
     gradient[..., 0] is ..., differences give ...; 5 of 5 elements are wrong: it is 5 times ...
     """
+    __tracebackhide__ = True
     subject = loss_subject(loss, prediction, target, seed)
     judge(repr(loss), LOSS_CHECKS[:1], subject)  # or else all would repeat its fault
     return judge(repr(loss), LOSS_CHECKS, subject)
@@ -428,6 +431,17 @@ def _same(name: str, loss: Loss, pair: Pair, expected: tuple[float, Array]) -> N
         raise Failure(f"{name} gives the loss {value} and not {expected[0]}, or another gradient")
 
 
+# -- constructor -----------------------------------------------------------------------
+
+
+def _uses_arguments(s: LossSubject) -> None:
+    prediction, target = s.draw(draw=15)
+    scales = (1.0,) if s.bounded else (1.0, LARGER, 1 / LARGER)  # a bound is felt far out only
+    predictions = [prediction * scale for scale in scales]
+    behaviours = [partial(run, pair=(p, target)) for p in predictions]
+    Arguments(type(s.loss), bound(s.loss), behaviours, what="loss").judge()
+
+
 Check: TypeAlias = Callable[[LossSubject], None]
 
 LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
@@ -450,4 +464,5 @@ LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
     ("deepcopy", _deepcopy),
     ("pickle", _pickle),
     ("weights", _weights),
+    ("uses every argument", _uses_arguments),
 )

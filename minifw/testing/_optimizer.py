@@ -3,32 +3,33 @@
 import copy
 import math
 import pickle
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minifw._core.checks import describe
 from minifw._core.parameter import Parameter
-from minifw._core.typing import Array, Shape
+from minifw._core.typing import Array
 from minifw.optimizers import SGD, Optimizer
 from minifw.testing._compare import importable
+from minifw.testing._optimizer_arguments import uses_every_argument
+from minifw.testing._optimizer_descent import DESCENT_CHECKS
+from minifw.testing._optimizer_subject import (
+    FEW,
+    SHAPES,
+    MakeOptimizer,
+    OptimizerCheck,
+    OptimizerSubject,
+    differing,
+    named,
+    values_of,
+    walk,
+)
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 
-__all__ = ["OPTIMIZER_CHECKS", "OptimizerSubject", "check_optimizer", "optimizer_subject"]
+__all__ = ["OPTIMIZER_CHECKS", "check_optimizer", "optimizer_subject"]
 
-MakeOptimizer: TypeAlias = Callable[[list[Parameter]], Optimizer]
-
-SHAPES: tuple[Shape, ...] = ((3, 2), (4,), (1,))  # of unequal sizes, so that none is mistaken
-
-RATES = (1.0, 0.1, 1e-2, 1e-3, 10.0, 100.0, 1e-4)  # tried after its own, the likely ones first
-STEPS = 300  # enough for a descent that moves each number by 0.01 a step
-FALL = 0.05  # of a quadratic: what is left when no direction was climbed or left out
-CONDITION = 10.0  # the largest eigenvalue of the quadratic, 1, over the smallest
-VALLEY = 0.25  # of Rosenbrock's function at its usual start: the floor of the valley is reached
-
-FEW = 5  # steps after which any state has had its effect; odd, so that +lr and -lr do not cancel
 MANY = 1000  # identical steps
 ROUNDING = 1e-9  # what two orders of summation may come to after a few steps, relatively
 FLOAT32_ROUNDING = 1e-3  # the same of float32 against float64
@@ -61,7 +62,7 @@ def check_optimizer(make_optimizer: MakeOptimizer, *, seed: int = 0) -> Report:
     -----
     The functions to be lowered are tried with the optimizer's own learning rate
     and with powers of ten; one of them must do. What has a nonzero attribute
-    `weight_decay` may move a parameter whose gradient is zero.
+    `weight_decay` may move a parameter whose gradient is zero, towards zero.
 
     Examples
     --------
@@ -76,11 +77,12 @@ def check_optimizer(make_optimizer: MakeOptimizer, *, seed: int = 0) -> Report:
     ...     print(error.report.failures[0].message)
     it goes uphill: the sign of its step is that of the gradient
     """
+    __tracebackhide__ = True
     subject = optimizer_subject(make_optimizer, seed)
     return judge(repr(subject.make(subject.parameters())), OPTIMIZER_CHECKS, subject)
 
 
-def optimizer_subject(make_optimizer: MakeOptimizer, seed: int = 0) -> "OptimizerSubject":
+def optimizer_subject(make_optimizer: MakeOptimizer, seed: int = 0) -> OptimizerSubject:
     """Return what the checks take, or raise if `make_optimizer` makes no optimizer."""
     if not callable(make_optimizer):
         raise TypeError(
@@ -88,7 +90,13 @@ def optimizer_subject(make_optimizer: MakeOptimizer, seed: int = 0) -> "Optimize
             f"lambda parameters: SGD(parameters, lr=0.1), got {describe(make_optimizer)}"
         )
     subject = OptimizerSubject(make_optimizer, seed)
-    made = make_optimizer(subject.parameters())
+    try:
+        made = make_optimizer(subject.parameters())
+    except TypeError as error:
+        if isinstance(make_optimizer, type):
+            name = make_optimizer.__name__
+            error.add_note(f"check_optimizer: write lambda parameters: {name}(parameters, ...)")
+        raise
     if not isinstance(made, Optimizer):
         raise TypeError(
             f"check_optimizer expects make_optimizer to return an optimizer, it returned "
@@ -97,255 +105,67 @@ def optimizer_subject(make_optimizer: MakeOptimizer, seed: int = 0) -> "Optimize
     return subject
 
 
-# -- what is checked -------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class OptimizerSubject:
-    """A function that makes an optimizer, and a seed."""
-
-    make: MakeOptimizer
-    seed: int = 0
-
-    def parameters(self, dtype: type = np.float64) -> list[Parameter]:
-        """Return new parameters with the same random values each time."""
-        rng = np.random.default_rng([self.seed, 0])
-        values = [rng.standard_normal(shape) for shape in SHAPES]
-        return [Parameter(np.asarray(value, dtype)) for value in values]
-
-    def gradients(self, steps: int) -> list[list[Array]]:
-        """Return random gradients, the same each time: for each step, one per parameter."""
-        rng = np.random.default_rng([self.seed, 1])
-        return [[rng.standard_normal(shape) for shape in SHAPES] for _ in range(steps)]
-
-    def built(self, dtype: type = np.float64) -> "tuple[list[Parameter], Optimizer]":
-        """Return new parameters and an optimizer over them."""
-        parameters = self.parameters(dtype)
-        return parameters, self.make(parameters)
-
-
-def _walk(
-    parameters: Sequence[Parameter], optimizer: Optimizer, gradients: list[list[Array]]
-) -> list[Array]:
-    """Make a step for each list of gradients; return copies of the values reached."""
-    for step in gradients:
-        for parameter, gradient in zip(parameters, step, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-    return _values(parameters)
-
-
-def _values(parameters: Sequence[Parameter]) -> list[Array]:
-    return [parameter.value.copy() for parameter in parameters]
-
-
-def _differing(values: list[Array], others: list[Array]) -> list[int]:
-    """Return the indices of the parameters whose values differ in any bit."""
-    pairs = zip(values, others, strict=True)
-    return [i for i, (a, b) in enumerate(pairs) if not np.array_equal(a, b, equal_nan=True)]
-
-
-def _named(indices: list[int]) -> str:
-    return "parameter " + ", ".join(f"{i} of shape {SHAPES[i]}" for i in indices)
-
-
-# -- descent ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Valley:
-    """A function to be lowered: of one vector over all parameters, with its gradient."""
-
-    name: str
-    start: list[Array]
-    value: Callable[[Array], float]
-    gradient: Callable[[Array], Array]
-    fall: float
-
-
-def _quadratic(s: OptimizerSubject) -> _Valley:
-    """Return (v - c)' A (v - c) / 2 with a random positive definite A."""
-    rng = np.random.default_rng([s.seed, 2])
-    start = _values(s.parameters())
-    size = sum(value.size for value in start)
-    turn, _ = np.linalg.qr(rng.standard_normal((size, size)))
-    matrix = turn * np.geomspace(1, 1 / CONDITION, size) @ turn.T
-    lowest = 0.1 * rng.standard_normal(size)  # near 0, so that a decay does not miss it by much
-    return _Valley(
-        "a quadratic",
-        start,
-        lambda v: float((v - lowest) @ matrix @ (v - lowest)) / 2,
-        lambda v: matrix @ (v - lowest),
-        FALL,
-    )
-
-
-def _rosenbrock(_: OptimizerSubject) -> _Valley:
-    """Return (1 - a)^2 + 100 (b - a^2)^2 from (-1.2, 1): H. H. Rosenbrock, 1960."""
-
-    def gradient(v: Array) -> Array:
-        a, b = v
-        return np.array([-2 * (1 - a) - 400 * a * (b - a * a), 200 * (b - a * a)])
-
-    return _Valley(
-        "Rosenbrock's function",
-        [np.array([-1.2]), np.array([1.0])],
-        lambda v: float((1 - v[0]) ** 2 + 100 * (v[1] - v[0] ** 2) ** 2),
-        gradient,
-        VALLEY,
-    )
-
-
-def _descend(s: OptimizerSubject, valley: _Valley, rate: float | None) -> float:
-    """Return what is left of the function, relatively, after some steps at a learning rate."""
-    parameters = [Parameter(value) for value in valley.start]
-    optimizer = s.make(parameters)
-    if rate is not None:
-        optimizer.lr = rate
-    start = valley.value(_joined(parameters))
-    for _ in range(STEPS):
-        _set_gradients(parameters, valley.gradient(_joined(parameters)))
-        optimizer.step()
-        left = valley.value(_joined(parameters)) / start
-        if left <= valley.fall or not math.isfinite(left):
-            return left
-    return left
-
-
-def _joined(parameters: Sequence[Parameter]) -> Array:
-    return np.concatenate([parameter.value.ravel() for parameter in parameters])
-
-
-def _set_gradients(parameters: Sequence[Parameter], gradient: Array) -> None:
-    start = 0
-    for parameter in parameters:
-        part = gradient[start : start + parameter.size]
-        parameter.grad = part.reshape(parameter.shape)
-        start += parameter.size
-
-
-def _lowers_quadratic(s: OptimizerSubject) -> None:
-    _lowers(s, _quadratic(s))
-
-
-def _lowers_rosenbrock(s: OptimizerSubject) -> None:
-    _lowers(s, _rosenbrock(s))
-
-
-def _lowers(s: OptimizerSubject, valley: _Valley) -> None:
-    best = math.inf
-    for rate in (None, *RATES):
-        try:
-            left = _descend(s, valley, rate)
-        except (ValueError, FloatingPointError):  # its own refusal of what is not finite
-            continue
-        if left <= valley.fall:
-            return
-        best = min(best, left)
-    raise Failure(_why_not_lower(s, valley) or _how_far(valley, best))
-
-
-def _how_far(valley: _Valley, left: float) -> str:
-    rates = ", ".join(f"{rate:g}" for rate in sorted(RATES))
-    tried = f"in {STEPS} steps, with its own lr or with {rates}"
-    if not math.isfinite(left):
-        return f"it becomes non-finite on {valley.name}, {tried}"
-    return (
-        f"{valley.name} ends at {left:.3g} of its start {tried}; it must come below {valley.fall}"
-    )
-
-
-def _why_not_lower(s: OptimizerSubject, valley: _Valley) -> str | None:
-    """Say what is wrong with the first steps, at the optimizer's own learning rate."""
-    parameters = [Parameter(value) for value in valley.start]
-    optimizer = s.make(parameters)
-    before, first = _values(parameters), _joined(parameters)
-    gradient = valley.gradient(first)
-    for _ in range(FEW):
-        _set_gradients(parameters, gradient)
-        optimizer.step()
-        if not np.isfinite(_joined(parameters)).all():
-            return f"it becomes non-finite within {FEW} steps at lr = {optimizer.lr:g}"
-    after = _values(parameters)
-    moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
-    if not any(moved):
-        return (
-            "it does not move the parameters: values must be changed in place, values -= ..., "
-            "where values = ... makes another array"
-        )
-    if not all(moved):
-        return f"it moves some parameters only, and never parameter {moved.index(False)}"
-    step = _joined(parameters) - first
-    climbed = int(np.sum(step * gradient > 0))
-    if climbed == step.size:
-        return "it goes uphill: the sign of its step is that of the gradient"
-    if climbed:
-        return f"it goes uphill in {climbed} of {step.size} numbers"
-    return None
-
-
-def _moves_all(s: OptimizerSubject) -> None:
-    parameters, optimizer = s.built()
-    before = _values(parameters)
-    after = _walk(parameters, optimizer, s.gradients(FEW))
-    unmoved = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if (a == b).any()]
-    if unmoved:
-        raise Failure(f"it never moves {_named(unmoved)}, or a part of it")
-
-
 # -- what a step touches ---------------------------------------------------------------
 
 
 def _in_place(s: OptimizerSubject) -> None:
     parameters, optimizer = s.built()
     arrays = [(p.value, p.grad) for p in parameters]
-    _walk(parameters, optimizer, s.gradients(1))
+    walk(parameters, optimizer, s.gradients(1))
     values, grads = optimizer._vector.values, optimizer._vector.grads
     for index, (parameter, (value, grad)) in enumerate(zip(parameters, arrays, strict=True)):
         if parameter.value is not value or parameter.grad is not grad:
-            raise Failure(f"it puts another array in the place of {_named([index])}")
+            raise Failure(f"it puts another array in the place of {named([index])}")
         if not (np.shares_memory(value, values) and np.shares_memory(grad, grads)):
-            raise Failure(f"{_named([index])} no longer lies in the optimizer's vector")
+            raise Failure(f"{named([index])} no longer lies in the optimizer's vector")
 
 
 def _gradients_kept(s: OptimizerSubject) -> None:
     parameters, optimizer = s.built()
     gradients = s.gradients(FEW)
     for step in gradients:
-        _walk(parameters, optimizer, [step])
-        changed = _differing([p.grad for p in parameters], step)
+        walk(parameters, optimizer, [step])
+        changed = differing([p.grad for p in parameters], step)
         if changed:
-            raise Failure(f"it changes the gradient of {_named(changed)}: read grads, copy first")
+            raise Failure(f"it changes the gradient of {named(changed)}: read grads, copy first")
 
 
 def _zero_gradient(s: OptimizerSubject) -> None:
     parameters, optimizer = s.built()
-    if np.any(getattr(optimizer, "weight_decay", 0.0)):
-        raise NotApplicable("it declares a weight_decay")
-    before = _values(parameters)
+    before = values_of(parameters)
     zeros: list[list[Array]] = [[np.zeros(shape) for shape in SHAPES]]
-    after = _walk(parameters, optimizer, zeros)
+    after = walk(parameters, optimizer, zeros)
     if not all(np.isfinite(value).all() for value in after):
         raise Failure("a zero gradient makes the parameters NaN: 0 / 0, an epsilon is missing")
-    after = _walk(parameters, optimizer, zeros * FEW)
-    moved = _differing(before, after)
+    if np.any(getattr(optimizer, "weight_decay", 0.0)):
+        for index, (a, b) in enumerate(zip(before, after, strict=True)):
+            if np.any((b - a) * a > 0):
+                raise Failure(
+                    f"with a zero gradient, {named([index])} moves away from 0: the sign of the "
+                    "weight_decay is wrong"
+                )
+        return
+    after = walk(parameters, optimizer, zeros * FEW)
+    moved = differing(before, after)
     if moved:
         shrunk = all(np.all(np.abs(b) <= np.abs(a)) for a, b in zip(before, after, strict=True))
         reason = ": a decay, which an attribute weight_decay must declare" if shrunk else ""
-        raise Failure(f"a zero gradient moves {_named(moved)}{reason}")
+        raise Failure(f"a zero gradient moves {named(moved)}{reason}")
 
 
 def _non_finite_refused(s: OptimizerSubject) -> None:
     for bad in (math.nan, math.inf):
         parameters, optimizer = s.built()
-        _walk(parameters, optimizer, s.gradients(FEW))
-        before, state = _values(parameters), copy.deepcopy(optimizer.state_dict())
+        walk(parameters, optimizer, s.gradients(FEW))
+        before, state = values_of(parameters), copy.deepcopy(optimizer.state_dict())
         step = s.gradients(1)[0]
         step[-1] = np.full(SHAPES[-1], bad)
         try:
-            _walk(parameters, optimizer, [step])
+            walk(parameters, optimizer, [step])
         except (ValueError, FloatingPointError):
-            if _differing(before, _values(parameters)) or not _same(state, optimizer.state_dict()):
+            if differing(before, values_of(parameters)) or not _same(
+                state, optimizer.state_dict()
+            ):
                 raise Failure(
                     f"a gradient of {bad} is refused, but only after something was changed"
                 ) from None
@@ -364,8 +184,8 @@ def _rate_used(s: OptimizerSubject) -> None:
     for factor in (1.0, 0.5):
         parameters, optimizer = s.built()
         optimizer.lr *= factor
-        moves.append(_walk(parameters, optimizer, s.gradients(1)))
-    if not _differing(*moves):
+        moves.append(walk(parameters, optimizer, s.gradients(1)))
+    if not differing(*moves):
         raise Failure("an lr that is assigned has no effect: read self.lr at each step")
 
 
@@ -385,7 +205,7 @@ def _rate_refused(s: OptimizerSubject) -> None:
 
 def _counts(s: OptimizerSubject) -> None:
     parameters, optimizer = s.built()
-    values = _walk(parameters, optimizer, s.gradients(1) * MANY)
+    values = walk(parameters, optimizer, s.gradients(1) * MANY)
     if optimizer.steps != MANY:
         raise Failure(f"steps is {optimizer.steps} after {MANY} steps")
     if not all(np.isfinite(value).all() for value in values):
@@ -399,11 +219,11 @@ def _resumes(s: OptimizerSubject) -> None:
     gradients = s.gradients(2 * FEW)
     parameters, optimizer = s.built()
     before = _additions(optimizer)
-    middle = _walk(parameters, optimizer, gradients[:FEW])
+    middle = walk(parameters, optimizer, gradients[:FEW])
     state = copy.deepcopy(optimizer.state_dict())
     after = _additions(optimizer)
     changed = {name for name in after if not _same(before.get(name), after[name])}
-    expected = _walk(parameters, optimizer, gradients[FEW:])
+    expected = walk(parameters, optimizer, gradients[FEW:])
 
     twins, twin = s.built()
     for parameter, value in zip(twins, middle, strict=True):
@@ -411,7 +231,7 @@ def _resumes(s: OptimizerSubject) -> None:
     twin.load_state_dict(state)
     if twin.steps != FEW:
         raise Failure(f"resumed from state_dict, steps is {twin.steps} and not {FEW}")
-    if _differing(expected, _walk(twins, twin, gradients[FEW:])):
+    if differing(expected, walk(twins, twin, gradients[FEW:])):
         lost = sorted(changed - state.keys())
         reason = f": {', '.join(lost)} is not in it, a public attribute would be" if lost else ""
         raise Failure(f"resumed from state_dict, it takes another way{reason}")
@@ -445,16 +265,16 @@ def _same(one: Any, other: Any) -> bool:
 
 def _state_is_a_copy(s: OptimizerSubject) -> None:
     parameters, optimizer = s.built()
-    _walk(parameters, optimizer, s.gradients(FEW))
+    walk(parameters, optimizer, s.gradients(FEW))
     state = optimizer.state_dict()
     kept = copy.deepcopy(state)
-    _walk(parameters, optimizer, s.gradients(FEW))
+    walk(parameters, optimizer, s.gradients(FEW))
     changed = [name for name in kept if not _same(kept[name], state[name])]
     if changed:
         raise Failure(f"state_dict is no copy: later steps change {', '.join(changed)} in it")
     twins, twin = s.built()
     twin.load_state_dict(state)
-    _walk(twins, twin, s.gradients(FEW))
+    walk(twins, twin, s.gradients(FEW))
     if not _same(kept, state):
         raise Failure("load_state_dict copies nothing: later steps change what it was given")
 
@@ -462,17 +282,17 @@ def _state_is_a_copy(s: OptimizerSubject) -> None:
 def _order(s: OptimizerSubject) -> None:
     gradients = s.gradients(FEW)
     parameters, optimizer = s.built()
-    expected = _walk(parameters, optimizer, gradients)
+    expected = walk(parameters, optimizer, gradients)
     twins = s.parameters()
-    found = _walk(twins, s.make(twins[::-1]), gradients)
+    found = walk(twins, s.make(twins[::-1]), gradients)
     for index, (a, b) in enumerate(zip(expected, found, strict=True)):
         if not np.allclose(a, b, rtol=ROUNDING, atol=ROUNDING, equal_nan=True):
-            raise Failure(f"in reversed order of the parameters, {_named([index])} goes elsewhere")
+            raise Failure(f"in reversed order of the parameters, {named([index])} goes elsewhere")
 
 
 def _deterministic(s: OptimizerSubject) -> None:
-    first, second = (_walk(*s.built(), s.gradients(FEW)) for _ in range(2))
-    if _differing(first, second):
+    first, second = (walk(*s.built(), s.gradients(FEW)) for _ in range(2))
+    if differing(first, second):
         raise Failure("the same gradients lead elsewhere each time: seed what it draws")
 
 
@@ -498,37 +318,32 @@ def _continues(s: OptimizerSubject, what: str, duplicate: Callable[[Any], Any]) 
     """Copy parameters and optimizer together, and let both go on: twin first."""
     gradients = s.gradients(2 * FEW)
     pair = s.built()
-    middle = _walk(*pair, gradients[:FEW])
+    middle = walk(*pair, gradients[:FEW])
     twins, twin = duplicate(pair)
-    found = _walk(twins, twin, gradients[FEW:])
-    if _differing(middle, _values(pair[0])):
+    found = walk(twins, twin, gradients[FEW:])
+    if differing(middle, values_of(pair[0])):
         raise Failure(f"{what} moves the parameters of the original")
-    if not _differing(found, _walk(*pair, gradients[FEW:])):
+    if not differing(found, walk(*pair, gradients[FEW:])):
         return
-    if not _differing(found, middle):
+    if not differing(found, middle):
         raise Failure(f"{what} does not move its own parameters: it holds arrays of another's")
     raise Failure(f"{what} takes another way than the original")
 
 
 def _float32(s: OptimizerSubject) -> None:
     gradients = s.gradients(FEW)
-    expected = _walk(*s.built(), gradients)
+    expected = walk(*s.built(), gradients)
     parameters, optimizer = s.built(np.float32)
-    found = _walk(parameters, optimizer, gradients)
+    found = walk(parameters, optimizer, gradients)
     for index, (a, b) in enumerate(zip(expected, found, strict=True)):
         if b.dtype != np.float32:
-            raise Failure(f"{_named([index])} was float32, and is {b.dtype} after a step")
+            raise Failure(f"{named([index])} was float32, and is {b.dtype} after a step")
         if not np.allclose(a, b, rtol=FLOAT32_ROUNDING, atol=FLOAT32_ROUNDING):
-            raise Failure(f"in float32, {_named([index])} goes elsewhere than in float64")
+            raise Failure(f"in float32, {named([index])} goes elsewhere than in float64")
 
 
-Check: TypeAlias = Callable[[OptimizerSubject], None]
-
-
-OPTIMIZER_CHECKS: tuple[tuple[str, Check], ...] = (
-    ("lowers a quadratic", _lowers_quadratic),
-    ("lowers Rosenbrock's function", _lowers_rosenbrock),
-    ("moves every number", _moves_all),
+OPTIMIZER_CHECKS: tuple[OptimizerCheck, ...] = (
+    *DESCENT_CHECKS,
     ("works in place", _in_place),
     ("leaves gradients alone", _gradients_kept),
     ("zero gradient, no move", _zero_gradient),
@@ -543,4 +358,5 @@ OPTIMIZER_CHECKS: tuple[tuple[str, Check], ...] = (
     ("deepcopy", _deepcopy),
     ("pickle", _pickle),
     ("float32", _float32),
+    ("uses every argument", uses_every_argument),
 )

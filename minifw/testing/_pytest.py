@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from minifw._core.checks import describe
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
 from minifw.losses import Loss
 from minifw.testing._layer import LAYER_CHECKS, layer_subject
 from minifw.testing._loss import LOSS_CHECKS, loss_subject
-from minifw.testing._optimizer import OPTIMIZER_CHECKS, MakeOptimizer, optimizer_subject
+from minifw.testing._optimizer import OPTIMIZER_CHECKS, optimizer_subject
+from minifw.testing._optimizer_subject import MakeOptimizer
 from minifw.testing._report import judge
 
 __all__ = ["Check", "layer_checks", "loss_checks", "optimizer_checks"]
@@ -28,6 +30,7 @@ class Check:
 
     def __call__(self) -> None:
         """Put the question."""
+        __tracebackhide__ = True
         self._run()
 
     def __repr__(self) -> str:
@@ -132,9 +135,18 @@ def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> li
     """
     return [
         check
-        for name, make in cases.items()
+        for name, make in _named_makers(cases).items()
         for check in _checks(name, OPTIMIZER_CHECKS, optimizer_subject(make, seed))
     ]
+
+
+def _named_makers(cases: Any) -> Mapping[str, MakeOptimizer]:
+    if not isinstance(cases, Mapping):
+        raise TypeError(
+            "optimizer_checks expects a dict of functions by name, as they have no names of their "
+            f"own, got {describe(cases)}"
+        )
+    return cases
 
 
 def _named(cases: Any) -> list[tuple[str, Any]]:

@@ -72,8 +72,10 @@ class Report:
 class CheckError(AssertionError):
     """At least one verdict failed; `report` holds them all, and the message shows them."""
 
+    __module__ = "minifw.testing"  # as it is imported, and shown in a traceback
+
     def __init__(self, report: Report) -> None:
-        super().__init__(f"\n{report}")
+        super().__init__(report)
         self.report = report
 
 
@@ -105,6 +107,7 @@ def judge(
     subject_name: str, checks: Iterable[tuple[str, Callable[[Any], None]]], subject: Any
 ) -> Report:
     """Put all questions; return the report, or raise it if a verdict failed."""
+    __tracebackhide__ = True  # pytest shows the line that called, not this one
     report = Report(
         subject_name, tuple(verdict_of(name, check, subject) for name, check in checks)
     )
