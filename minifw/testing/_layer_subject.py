@@ -37,6 +37,11 @@ class LayerSubject:
         taken = {*self.x.shape[1:], *(n for p in self.layer.parameters() for n in p.shape)}
         return next((b for b in BATCHES if b not in taken), BATCHES[-1])
 
+    @cached_property
+    def _values(self) -> dict[int, list[Array]]:
+        """The random values of the parameters, by draw."""
+        return {}
+
     @property
     def differentiable(self) -> bool:
         """Whether the input holds real numbers; whole ones are indices."""
@@ -54,9 +59,12 @@ class LayerSubject:
             # Some make their parameters now, and buffers get values that are not their first.
             twin.train().forward(self.given())
             twin.train(training)
-        rng = self.rng(draw)
-        for _, parameter in twin.named_parameters():
-            _recast(parameter, jittered(parameter.value, rng), np.dtype(dtype))
+        values = self._values
+        if draw not in values:  # drawn once: a large table takes its time
+            rng = self.rng(draw)
+            values[draw] = [jittered(p.value, rng) for p in twin.parameters()]
+        for parameter, value in zip(twin.parameters(), values[draw], strict=True):
+            _recast(parameter, value, np.dtype(dtype))
         for layer in every_layer(twin):
             for name, value in vars(layer).items():
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f":
