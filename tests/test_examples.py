@@ -192,3 +192,48 @@ def test_optimizers_without_extras(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     line = refusal("optimizers.py", "--starts", "0", cwd=tmp_path, status=2)
     assert line.endswith("error: --starts must be at least 1")
+
+
+def test_digits(tmp_path: Path) -> None:
+    output = run("digits.py", "--splits", "1", "--epochs", "3", cwd=tmp_path)
+    head, *rows, last = output.splitlines()
+    assert head.split() == ["parameters", "split", "1", "mean", "seconds"]
+    line = r"(\D+?) +([\d,]+) +([\d.]+)% +([\d.]+)% +[\d.]+"
+    found = [match.groups() for row in rows if (match := re.fullmatch(line, row))]
+    # 64 256 + 256, 256 128 + 128, 128 10 + 10; 16 9 + 16, 32 16 9 + 32, 512 10 + 10
+    assert [(name, size) for name, size, *_ in found] == [
+        ("multilayer perceptron", "50,826"),
+        ("convolutional network", "9,930"),
+    ]
+    for *_, accuracy, mean in found:
+        assert float(accuracy) > 93
+        assert mean == accuracy  # of one split
+    assert last == "Picture: digits.png"
+    assert (tmp_path / "digits.png").read_bytes().startswith(PNG_SIGNATURE)
+
+
+def test_digits_without_extras(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['sklearn'] = None"
+    result = launch("digits.py", cwd=tmp_path, prelude=hidden)
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"The images come with scikit-learn; .*minifw\[examples\].*\n", result.stderr
+    )
+    hidden = "import sys; sys.modules['matplotlib'] = None"
+    options = "--splits", "1", "--epochs", "1"
+    output = run("digits.py", *options, cwd=tmp_path, prelude=hidden)
+    assert output.splitlines()[-1].startswith("For the picture, digits.png, install the extra ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--splits=6", "--splits must be from 1 to 5"),
+        ("--splits=0", "--splits must be from 1 to 5"),
+        ("--epochs=0", "--epochs must be at least 1"),
+    ],
+)
+def test_digits_refuses(tmp_path: Path, option: str, sentence: str) -> None:
+    line = refusal("digits.py", option, cwd=tmp_path, status=2)
+    assert line.endswith(f"error: {sentence}")
