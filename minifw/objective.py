@@ -12,6 +12,7 @@ from minifw._core.layer import Layer
 from minifw._core.parameter import Gradients
 from minifw._core.typing import Array, Target
 from minifw._diagnosis import Batch, explain_gradient, explain_loss
+from minifw._planning import Plan, Plans
 from minifw.losses import Loss
 
 __all__ = ["Objective"]
@@ -91,8 +92,9 @@ class Objective:
         self._activation = None if joined is None else last
         self._last = self._body.split_last()[1]
         self._gradients: Gradients | None = None
-        # the batch, the output of the body, and what its last layer saved
-        self._latest: tuple[Batch, Array, object] | None = None
+        self._plans = Plans(self._body, self._head)
+        # the batch, the output of the body, what its last layer saved, and the plan, if any
+        self._latest: tuple[Batch, Array, object, Plan | None] | None = None
 
     def forward(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
         """Return the loss of the model's prediction for `x`.
@@ -109,11 +111,13 @@ class Objective:
         self._latest = None  # until this forward has succeeded
         output: Array | None = None
         cause: Exception | None = None
+        plan = self._plans.of(x, target) if sample_weight is None else None
         try:
-            output = self._body.forward(x)
-            if sample_weight is None:  # as the loss's own call does, one call sooner
-                value = self._head.forward(output, target)
+            if plan is not None:
+                output = plan.output
+                value = plan.forward(x, target)
             else:
+                output = self._body.forward(x)
                 value = self._head(output, target, sample_weight)
         except _NUMERICAL as error:
             value, cause = math.nan, error
@@ -132,7 +136,7 @@ class Objective:
             if where is None and output is not None and not np.isfinite(output).all():
                 cause = None  # it is about this output, though it does not come up again
             self._refuse("the loss", where, cause)
-        self._latest = (x, target, sample_weight), output, self._last._saved
+        self._latest = (x, target, sample_weight), output, self._last._saved, plan
         return value
 
     def backward(self) -> None:
@@ -147,7 +151,7 @@ class Objective:
         """
         if self._latest is None:
             raise RuntimeError("Objective.backward needs a forward before it; call forward first")
-        _, output, saved = self._latest
+        _, output, saved, plan = self._latest
         if self._last._saved is not saved:
             raise RuntimeError(
                 "Objective.backward differentiates Objective.forward, but the model ran another "
@@ -155,11 +159,14 @@ class Objective:
             )
         cause = None
         try:
-            dy = self._head.backward()
-            if self._gradients is None:  # now, for a layer may make its parameters in forward
-                self._check_derivative(dy, output)
-                self._gradients = Gradients(self._body.parameters())
-            self._body.backward_parameters(dy)
+            if plan is not None and self._gradients is not None:
+                plan.backward()
+            else:
+                dy = self._head.backward()
+                if self._gradients is None:  # now, for a layer may make its parameters in forward
+                    self._check_derivative(dy, output)
+                    self._gradients = Gradients(self._body.parameters())
+                self._body.backward_parameters(dy)
         except _NUMERICAL as error:
             cause = error
         if cause or not (self._gradients and self._gradients.hand_over(self)):
@@ -188,8 +195,10 @@ class Objective:
             raise RuntimeError(
                 "Objective.prediction needs a forward before it; call forward first"
             )
-        output = self._latest[1]
-        return output if self._activation is None else self._activation.forward(output)
+        _, output, _, plan = self._latest
+        if self._activation is not None:
+            return self._activation.forward(output)
+        return output if plan is None else output.copy("K")  # the next step writes over it
 
     def _check_derivative(self, dy: Array, output: Array) -> None:
         if not isinstance(dy, np.ndarray) or dy.shape != output.shape:
@@ -210,6 +219,10 @@ class Objective:
     def __call__(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
         """Return ``forward(x, target, sample_weight)``."""
         return self.forward(x, target, sample_weight)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the latest batch behind, as the layers leave what they saved of it."""
+        return {**vars(self), "_latest": None}
 
     def __repr__(self) -> str:
         return f"Objective({self.model!r}, {self.loss!r})"

@@ -63,7 +63,7 @@ class BCEWithLogitsLoss(Loss):
 
     applies: ClassVar[tuple[type[Layer], ...]] = (Sigmoid,)
 
-    _saved_targets: "_Targets | None" = None  # the latest
+    _saved_targets: "Targets | None" = None  # the latest
 
     def __init__(self, pos_weight: npt.ArrayLike | None = None) -> None:
         self.pos_weight = None if pos_weight is None else _positive_weight(pos_weight)
@@ -75,11 +75,7 @@ class BCEWithLogitsLoss(Loss):
         self.check(prediction, target)
         if sample_weight is not None or self.pos_weight is not None:
             return self._weighted_forward(prediction, target, sample_weight)
-        t = self._saved_targets
-        # For the same targets again, as of a full batch, look at them only once.
-        if t is None or target.tobytes() != t.content or target.shape != t.centre.shape:
-            t = self._saved_targets = _Targets(self, target)
-        z = prediction
+        z, t = prediction, self._looked_at(target)
         dtype = z.dtype
         w = np.copysign(HALF[dtype], z)  # all arrays here have the shape of z
         w -= t.centre
@@ -106,6 +102,13 @@ class BCEWithLogitsLoss(Loss):
         np.subtract(w, dz, dz)
         dz *= scale
         return dz
+
+    def _looked_at(self, target: Array) -> "Targets":
+        """Return what a step needs of the targets; of the same ones, as of a full batch, again."""
+        t = self._saved_targets
+        if t is None or target.tobytes() != t.content or target.shape != t.centre.shape:
+            t = self._saved_targets = Targets(self, target)
+        return t
 
     def _weighted_forward(
         self, prediction: Array, target: Array, sample_weight: Array | None
@@ -136,7 +139,7 @@ class BCEWithLogitsLoss(Loss):
         return self.pos_weight.astype(prediction.dtype)
 
 
-class _Targets:
+class Targets:
     """Targets that were checked, and what every step needs of them."""
 
     def __init__(self, loss: Loss, target: Array) -> None:

@@ -1,0 +1,332 @@
+"""A planned step against the same step through the layers: the same bits, and no trace of it."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minifw import (
+    SGD,
+    Array,
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Dense,
+    Layer,
+    Loss,
+    MSELoss,
+    NonFiniteError,
+    Objective,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
+from minifw._planning import Plan
+from minifw._planning.stages import LAYERS
+
+STEPS = 4  # the first goes through the layers, the second makes the plan
+
+ACTIVATIONS: dict[str, type[Layer]] = {kind.__name__: kind for kind in LAYERS if kind is not Dense}
+HEADS: dict[str, Any] = {
+    "BCELoss": BCELoss,
+    "BCEWithLogitsLoss, weighted": lambda: BCEWithLogitsLoss(pos_weight=2.0),
+    "MSELoss": MSELoss,
+    "CrossEntropyLoss": CrossEntropyLoss,
+}
+
+
+def network(activation: type[Layer], out: int, dtype: Any, *, final: bool, bias: bool) -> Any:
+    """Return a network of three dense layers, one of them nested, and two activations in a row."""
+    layers: list[Layer] = [
+        Dense(3, 5, rng=0, dtype=dtype, bias=bias),
+        activation(),
+        Sequential(Dense(5, 4, rng=1, dtype=dtype), activation(), activation()),
+        Dense(4, out, rng=2, dtype=dtype, bias=bias),
+    ]
+    return Sequential(*layers, *([Sigmoid()] if final else []))
+
+
+def target_like(loss: Loss, rows: int, out: int, dtype: Any, *, soft: bool) -> Any:
+    rng = np.random.default_rng(rows)
+    if isinstance(loss, CrossEntropyLoss):
+        return rng.integers(0, out, rows)
+    numbers = rng.random((rows, out)).astype(dtype)
+    return numbers if soft else np.round(numbers)
+
+
+def unplanned(objective: Objective) -> Objective:
+    """Return a copy that goes through the layers at every step."""
+    twin = copy.deepcopy(objective)
+    vars(twin)["_plans"] = NoPlans()
+    return twin
+
+
+class NoPlans:
+    def of(self, x: Array, target: Any) -> Plan | None:
+        del x, target
+        return None
+
+
+def plans_of(objective: Objective) -> list[Plan]:
+    return objective._plans._plans
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@settings(max_examples=25, deadline=None)  # of 24 combinations each
+@given(
+    rows=st.integers(1, 12),
+    out=st.integers(1, 3),
+    soft=st.booleans(),
+    bias=st.booleans(),
+    fortran=st.booleans(),
+)
+def test_a_planned_step_gives_the_same_bits(  # noqa: PLR0917 - pytest's and Hypothesis'
+    activation: str,
+    head: str,
+    dtype: Any,
+    rows: int,
+    out: int,
+    soft: bool,
+    bias: bool,
+    fortran: bool,
+) -> None:
+    loss = HEADS[head]()
+    out += isinstance(loss, CrossEntropyLoss)  # of two classes or more
+    model = network(ACTIVATIONS[activation], out, dtype, final=head == "BCELoss", bias=bias)
+    first = Objective(model, loss)
+    second = unplanned(first)
+    optimizers = [SGD(o.model.parameters(), lr=0.5) for o in (first, second)]
+    for step in range(STEPS):
+        x = np.random.default_rng(step).standard_normal((rows, 3)).astype(dtype)
+        x = np.asfortranarray(x) if fortran else x
+        target = target_like(loss, rows, out, dtype, soft=soft and step != 2)
+        for objective, optimizer in zip((first, second), optimizers, strict=True):
+            objective.forward(x, target)
+            for _ in range(2):  # a second backward gives the same
+                objective.backward()
+            optimizer.step()
+        assert first.forward(x, target) == second.forward(x, target)
+        assert np.array_equal(first.prediction, second.prediction)
+        for p, q in zip(first.model.parameters(), second.model.parameters(), strict=True):
+            assert np.array_equal(p.value, q.value)
+            assert np.array_equal(p.grad, q.grad)
+    assert len(plans_of(first)) == 1
+
+
+def flower_like(rows: int = 20) -> tuple[Array, Array]:
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal((rows, 3))
+    return x, np.round(rng.random((rows, 1)))
+
+
+def trained(steps: int = STEPS) -> tuple[Objective, SGD]:
+    objective = Objective(network(Tanh, 1, np.float64, final=True, bias=True), BCELoss())
+    optimizer = SGD(objective.model.parameters(), lr=0.5)
+    x, y = flower_like()
+    for _ in range(steps):
+        objective.forward(x, y)
+        objective.backward()
+        optimizer.step()
+    return objective, optimizer
+
+
+def test_a_shape_that_comes_once_needs_no_plan() -> None:
+    objective, _ = trained(1)
+    assert not plans_of(objective)
+    objective.forward(*flower_like(7))
+    objective.forward(*flower_like(20))
+    (plan,) = plans_of(objective)
+    objective.forward(*flower_like(7))  # the last batch of the second epoch
+    objective.forward(*flower_like(20))
+    assert len(plans_of(objective)) == 2
+    assert plan in plans_of(objective)
+
+
+def same_as_the_layers(objective: Objective) -> None:
+    """Hold a step of this objective against one through the layers."""
+    x, y = flower_like()
+    other = unplanned(objective)
+    assert objective.forward(x, y) == other.forward(x, y)
+    objective.backward()
+    other.backward()
+    for p, q in zip(objective.model.parameters(), other.model.parameters(), strict=True):
+        assert np.array_equal(p.grad, q.grad)
+
+
+def test_parameters_that_moved_are_followed() -> None:
+    objective, _ = trained()
+    parameters = objective.model.parameters()
+    for some, planned in ((parameters[::-1], 1), (parameters[::2], 0), (parameters[1::2], 1)):
+        before = plans_of(objective)
+        SGD(some, lr=0.1)
+        assert not any(plan.holds() for plan in before)
+        for _ in range(STEPS):
+            same_as_the_layers(objective)
+        assert len(plans_of(objective)) == planned  # none while some are left in an old memory
+
+
+def test_a_parameter_that_was_replaced_is_used() -> None:
+    objective, _ = trained()
+    model: Any = objective.model
+    model[0].weight = Dense(3, 5, rng=9).weight
+    same_as_the_layers(objective)
+    model[3].bias = None
+    same_as_the_layers(objective)
+
+
+def test_a_method_put_into_a_layer_is_called() -> None:
+    objective, _ = trained()
+    layer: Any = objective.model[1]  # type: ignore[index]
+    plain, seen = layer.forward, list[Array]()
+
+    def watched(x: Array) -> Array:
+        seen.append(x)
+        result: Array = plain(x)
+        return result
+
+    layer.forward = watched
+    x, y = flower_like()
+    for _ in range(2):
+        objective.forward(x, y)
+    assert len(seen) == 2
+    assert not np.shares_memory(seen[0], seen[1])
+    del layer.forward
+    same_as_the_layers(objective)
+
+
+def test_a_prediction_stays_as_it_was() -> None:
+    x, y = flower_like()
+    for model, loss in (
+        (Sequential(Dense(3, 1, rng=0), Sigmoid()), BCELoss()),
+        (Sequential(Dense(3, 1, rng=0)), MSELoss()),
+    ):
+        objective = Objective(model, loss)
+        for _ in range(STEPS):
+            objective.forward(x, y)
+        handed_out = objective.prediction
+        kept = handed_out.copy()
+        objective.forward(2 * x, y)
+        assert np.array_equal(handed_out, kept)
+        assert not np.array_equal(handed_out, objective.prediction)
+
+
+def test_the_layers_hold_what_they_would_have_saved() -> None:
+    objective, _ = trained()
+    x, y = flower_like()
+    model = objective.model
+    objective.forward(x, y)
+    dy = np.asarray(np.random.default_rng(5).standard_normal(y.shape))
+    body, other = Sequential(*list(model)[:-1]), copy.deepcopy(model)  # type: ignore[call-overload]
+    dx = body.backward(dy)
+    apart = Sequential(*list(other)[:-1])  # type: ignore[call-overload]
+    apart.forward(x)
+    assert np.array_equal(dx, apart.backward(dy))
+
+
+def test_a_forward_of_the_model_in_between_is_found_out() -> None:
+    objective, _ = trained()
+    x, y = flower_like()
+    objective.forward(x, y)
+    objective.model.forward(x)
+    with pytest.raises(RuntimeError, match="another forward since"):
+        objective.backward()
+    second = Objective(objective.model, BCELoss())
+    for _ in range(STEPS):
+        second.forward(x, y)
+    objective.forward(x, y)
+    second.forward(x, y)
+    with pytest.raises(RuntimeError, match="another forward since"):
+        objective.backward()
+
+
+class Keeps(Loss):
+    """A loss that keeps every prediction, as one that draws them would."""
+
+    def __init__(self) -> None:
+        self.predictions: list[Array] = []
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        self.predictions.append(prediction)
+        self.save(prediction - target)
+        return float(np.mean((prediction - target) ** 2) / 2)
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        slope: Array = error / error.size
+        return slope
+
+
+class KeepsToo(Tanh):
+    """A layer of an author: what it is given is its own for ever."""
+
+    def forward(self, x: Array) -> Array:
+        self.inputs = [*getattr(self, "inputs", []), x]
+        return super().forward(x)
+
+
+def test_what_an_author_is_given_is_not_written_into_again() -> None:
+    x, y = flower_like()
+    loss, layer = Keeps(), KeepsToo()
+    for model in (Sequential(Dense(3, 1, rng=0)), Sequential(Dense(3, 1, rng=0), layer)):
+        objective = Objective(model, loss)
+        optimizer = SGD(model.parameters(), lr=0.1)
+        for _ in range(STEPS):
+            objective.forward(x, y)
+            objective.backward()
+            optimizer.step()
+    for kept in (loss.predictions, layer.inputs):
+        assert len({array.tobytes() for array in kept}) == len(kept)
+
+
+def test_copies_and_pickles_plan_for_themselves() -> None:
+    objective, _ = trained()
+    before = [p.grad.copy() for p in objective.model.parameters()]
+    for twin in (copy.deepcopy(objective), pickle.loads(pickle.dumps(objective))):
+        assert not plans_of(twin)
+        for _ in range(STEPS):
+            twin.forward(*flower_like(20))
+            twin.backward()
+        same_as_the_layers(twin)
+        model: Any = twin.model
+        model[0].weight.value = np.ones((5, 3))
+    for array, p in zip(before, objective.model.parameters(), strict=True):
+        assert np.array_equal(array, p.grad)
+    same_as_the_layers(objective)
+
+
+def test_errors_are_those_of_the_layers() -> None:
+    objective, optimizer = trained()
+    x, y = flower_like()
+    with pytest.raises(ValueError, match=r"every target to be in \[0, 1\], got 3"):
+        objective.forward(x, 3 * y)
+    with pytest.raises(TypeError, match="computes in float64"):
+        objective.forward(x.astype(np.float32), y)
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        objective.backward()
+    x[3, 1] = np.nan
+    with pytest.raises(NonFiniteError, match=r"at step 4: .*input"):
+        objective.forward(x, y)
+    x, y = flower_like()
+    objective.forward(x, y)
+    objective.backward()
+    model: Any = objective.model
+    model[0].weight.grad[0, 0] = np.inf
+    with pytest.raises(NonFiniteError):
+        optimizer.step()
+    same_as_the_layers(objective)
+
+
+def test_after_a_forward_that_failed_the_layers_run_again() -> None:
+    objective, _ = trained()
+    x, _ = flower_like()
+    model: Any = objective.model
+    with pytest.raises(ValueError, match="expects"):
+        model.forward(x[:, :2])
+    same_as_the_layers(objective)
