@@ -8,10 +8,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what the table below says, for tools that read and do not run
     from minifw import datasets as datasets
+    from minifw import metrics as metrics
     from minifw._core.errors import *
     from minifw._core.parameter import Parameter as Parameter
     from minifw._core.typing import Array as Array
     from minifw._minimize import *
+    from minifw.callbacks import *
     from minifw.initializers import *
     from minifw.layers import *
     from minifw.losses import *
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # what the table below says, for tools that read and do not r
     from minifw.optimizers import *
     from minifw.schedules import *
     from minifw.storage import *
+    from minifw.training import *
 else:
     from minifw import layers, losses, optimizers
 
@@ -34,6 +37,18 @@ else:
             "._core.parameter": ("Parameter",),
             "._core.typing": ("Array",),
             "._minimize": ("MinimizeResult", "minimize"),
+            ".callbacks": (
+                "CSVLog",
+                "Callback",
+                "Checkpoint",
+                "ClipGradNorm",
+                "CostLines",
+                "EarlyStopping",
+                "Progress",
+                "Scheduled",
+                "TrainingWarning",
+                "Watch",
+            ),
             ".initializers": (
                 "Constant",
                 "GlorotNormal",
@@ -61,8 +76,10 @@ else:
                 "StepLR",
             ),
             ".storage": ("load", "save"),
+            ".training": ("History", "Trainer"),
             ".datasets": (),
+            ".metrics": (),
             ".testing": (),
         },
     )
-    __all__ += ["__version__", "datasets"]
+    __all__ += ["__version__", "datasets", "metrics"]

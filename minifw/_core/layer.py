@@ -4,17 +4,21 @@ import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import describe
+from minifw._core.checks import check_size, describe
 from minifw._core.parameter import Parameter
+from minifw._core.rows import Rows
 from minifw._core.traits import RemembersArguments, SavesForBackward
-from minifw._core.typing import Array, Shape
+from minifw._core.typing import Array, DType, Shape
 
 __all__ = ["Layer"]
+
+PREDICTION_ROWS = 256  # enough that a call costs little, few enough to stay in the cache
 
 _NOT_MEMBERS = frozenset({"_arguments", "_saved"})  # what RemembersArguments and so on keep
 
@@ -39,6 +43,9 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         The names of attributes that hold arrays which belong to the state but
         are not trained, such as running means. `state_dict` has them, and
         `load_state_dict` copies into them. A layer may write into them.
+    takes_whole_numbers : class attribute, a bool
+        Whether x holds whole numbers, such as the rows of a table. `predict` and
+        `Trainer` then leave those as they are; else they cast x to the model's dtype.
 
     Examples
     --------
@@ -62,6 +69,7 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
     training: bool = True
     buffers: ClassVar[tuple[str, ...]] = ()
+    takes_whole_numbers: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -171,6 +179,79 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     def eval(self) -> Self:
         """Put this layer and all inside it into eval mode; return it."""
         return self.train(False)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Put all layers into eval mode; afterwards give back modes, and what they had saved."""
+        layers = [self, *(layer for _, layer in self.named_layers())]
+        before = [(layer.training, layer._take_saved()) for layer in layers]
+        self.eval()
+        try:
+            yield
+        finally:
+            for layer, (training, saved) in zip(layers, before, strict=True):
+                layer.training = training
+                layer._take_saved()
+                vars(layer).update(saved)
+
+    # -- use ---------------------------------------------------------------------
+
+    def predict(self, x: npt.ArrayLike, *, batch_size: int = PREDICTION_ROWS) -> Array:
+        """Return the outputs for all rows of `x`, in eval mode, a batch at a time.
+
+        Parameters
+        ----------
+        x : array of shape (examples, ...)
+            It is cast to the dtype of the parameters; one that is mapped from a file is
+            read batch by batch.
+        batch_size : int, default 256
+            How many rows go through the layer at once.
+
+        Returns
+        -------
+        array of shape (examples, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` holds no real numbers, or no rows, or not of this layer's shape.
+
+        Notes
+        -----
+        The layer is left as it was: its mode, and what it saved for ``backward``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import Dense, Dropout, Sequential
+        >>> model = Sequential(Dense(1, 1), Dropout(0.5))
+        >>> model[0].weight.value = [[2.0]]
+        >>> model.predict([[1], [2], [3]]), model.training
+        (array([[2.],
+               [4.],
+               [6.]]), True)
+        """
+        name = f"{type(self).__name__}.predict"
+        step = check_size(name, "batch_size", batch_size)
+        rows = Rows(name, "x", x, self._dtype(), whole=self._whole_numbers())
+        with self.evaluating():
+            y = self(rows.take(slice(0, step)))  # (batch_size, ...)
+            if len(y) == len(rows):
+                return y if y.flags.writeable else y.copy()  # of a layer that returns x itself
+            result = np.empty((len(rows), *y.shape[1:]), y.dtype)  # (examples, ...)
+            result[:step] = y
+            for start in range(step, len(rows), step):
+                batch = slice(start, start + step)
+                result[batch] = self(rows.take(batch))
+        return result
+
+    def _dtype(self) -> DType | None:
+        """Return the dtype of the first parameter, or None without any: what data are cast to."""
+        return next((parameter.dtype for parameter in self.parameters()), None)
+
+    def _whole_numbers(self) -> bool:
+        layers = [self, *(layer for _, layer in self.named_layers())]
+        return any(layer.takes_whole_numbers for layer in layers)
 
     # -- state -------------------------------------------------------------------
 

@@ -105,5 +105,10 @@ class SavesForBackward:
             raise RuntimeError(f"{self!r}: backward needs a forward before it; call forward first")
         return self._saved
 
+    def _take_saved(self) -> dict[str, Any]:
+        """Forget what was saved, and return it: ``vars(self).update`` puts it back."""
+        own = vars(self)
+        return {name: own.pop(name) for name in list(own) if name.startswith("_saved")}
+
     def __getstate__(self) -> dict[str, Any]:
         return {n: value for n, value in vars(self).items() if not n.startswith("_saved")}

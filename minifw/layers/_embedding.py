@@ -1,7 +1,7 @@
 """A table of vectors, looked up by whole numbers."""
 
 import operator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,8 @@ class Embedding(Layer):
     ValueError: Embedding(3, 2, padding_idx=0) expects whole numbers from 0 to 2 in x, got 3 at \
 index (0, 1)
     """
+
+    takes_whole_numbers: ClassVar[bool] = True
 
     def __init__(
         self,

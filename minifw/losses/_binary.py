@@ -62,6 +62,7 @@ class BCEWithLogitsLoss(Loss):
     """
 
     applies: ClassVar[tuple[type[Layer], ...]] = (Sigmoid,)
+    midpoint: ClassVar[float] = 0.0
 
     _saved_targets: "Targets | None" = None  # the latest
 

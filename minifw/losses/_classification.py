@@ -91,6 +91,7 @@ class CrossEntropyLoss(Loss):
     """
 
     applies: ClassVar[tuple[type[Layer], ...]] = (Softmax, LogSoftmax)
+    takes_labels: ClassVar[bool] = True
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
         self.weight = _class_weight("CrossEntropyLoss", weight)
@@ -135,6 +136,10 @@ class CrossEntropyLoss(Loss):
         dz -= others
         dz[top] = (other - q_top * r) / (1 + r)
         return dz.reshape(prediction.shape)
+
+    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
+        """Return the sum of the class weights of the labels, times those of their examples."""
+        return _total_weight(self.weight, target, sample_weight)
 
 
 class NLLLoss(Loss):
@@ -181,6 +186,7 @@ class NLLLoss(Loss):
            [ 0. , -0.5]])
     """
 
+    takes_labels: ClassVar[bool] = True
     joins: ClassVar[Joins] = {
         LogSoftmax: lambda loss, layer: _over_last(layer, CrossEntropyLoss(loss.weight))
     }
@@ -211,6 +217,10 @@ class NLLLoss(Loss):
         """Return -q."""
         prediction, q = self.saved()
         return 0.0 - q.reshape(prediction.shape)
+
+    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
+        """Return the sum of the class weights of the labels, times those of their examples."""
+        return _total_weight(self.weight, target, sample_weight)
 
 
 class CategoricalCrossEntropyLoss(Loss):
@@ -264,6 +274,7 @@ class CategoricalCrossEntropyLoss(Loss):
            [ 0.   , -0.625]])
     """
 
+    takes_labels: ClassVar[bool] = True
     joins: ClassVar[Joins] = {
         Softmax: lambda loss, layer: _over_last(
             layer, CrossEntropyLoss(loss.weight, loss.label_smoothing)
@@ -309,6 +320,10 @@ class CategoricalCrossEntropyLoss(Loss):
         """Return -q / p."""
         prediction, q, p = self.saved()
         return (0.0 - q / p).reshape(prediction.shape)
+
+    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
+        """Return the sum of the class weights of the labels, times those of their examples."""
+        return _total_weight(self.weight, target, sample_weight)
 
 
 # -- what each class of each row counts ----------------------------------------------------
@@ -360,6 +375,14 @@ def _counted(
             q *= weight
         q *= share
     return q
+
+
+def _total_weight(weight: Array | None, target: Target, sample_weight: Array | None) -> float:
+    """Return the divisor of the mean: labels count by their class, each as a part of its row."""
+    if weight is None or target.dtype.kind not in "iu":
+        return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
+    counts = weight[target].reshape(len(target), -1).mean(axis=1)  # (batch,)
+    return float(counts.sum() if sample_weight is None else counts.dot(sample_weight))
 
 
 def _check_prediction(loss: Loss, prediction: Array) -> None:

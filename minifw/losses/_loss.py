@@ -40,6 +40,12 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
     applies : class attribute, a tuple of activation classes
         Those that the loss applies itself. `Objective` warns if the model has
         applied one already.
+    takes_labels : class attribute, a bool
+        Whether a target of whole numbers is labels. `Trainer` then leaves it as it
+        is; else it casts the target to the dtype of the prediction.
+    midpoint : class attribute, a float
+        The prediction above which a yes-or-no metric takes it for a yes: 0.5, of a
+        probability; 0 where the prediction is a logit.
 
     Examples
     --------
@@ -65,6 +71,8 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
 
     joins: ClassVar[Joins] = MappingProxyType({})
     applies: ClassVar[tuple[type[Layer], ...]] = ()
+    takes_labels: ClassVar[bool] = False
+    midpoint: ClassVar[float] = 0.5
 
     _weighted: ClassVar[bool] = False  # whether forward takes sample_weight, by its signature
 
@@ -160,6 +168,14 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         share: Array = sample_weight / sample_weight.max()  # (batch,); its sum cannot overflow
         share /= share.sum() * (prediction.size // len(prediction))
         return share.reshape(-1, *(1,) * (prediction.ndim - 1))
+
+    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
+        """Return what the mean of these examples counts in that of several batches.
+
+        Their number, or the sum of their weights. A loss whose mean is divided by something
+        else says so here.
+        """
+        return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
 
     def _check_weights(self, prediction: Array, sample_weight: Array) -> None:
         dtype, shape = prediction.dtype, prediction.shape[:1]

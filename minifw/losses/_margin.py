@@ -1,5 +1,7 @@
 """Losses that ask for a margin between the classes, as support vector machines do."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from minifw._core.checks import non_negative_number
@@ -52,6 +54,8 @@ class HingeLoss(Loss):
     array([[0. ],
            [0.5]])
     """
+
+    midpoint: ClassVar[float] = 0.0
 
     def __init__(self, margin: float = 1.0) -> None:
         self.margin = non_negative_number("HingeLoss", "margin", margin)

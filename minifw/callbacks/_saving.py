@@ -1,0 +1,138 @@
+"""What is written to files during training."""
+
+import csv
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from minifw._core.checks import check_flag, check_size
+from minifw.callbacks._callback import Callback
+from minifw.callbacks._monitor import Monitor
+from minifw.training import Trainer
+
+__all__ = ["CSVLog", "Checkpoint"]
+
+
+class Checkpoint(Callback):
+    """Write a checkpoint after every so many epochs, or after those that were the best so far.
+
+    `Trainer.load_checkpoint` reads it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, which is replaced each time; "{epoch}" in it becomes the number of the
+        epoch.
+    every : int, default 1
+        After how many epochs.
+    best : bool, default False
+        Whether to write only if `monitor` is better than ever before.
+    monitor : str, default "val_loss"
+        A column of the history; looked at with ``best=True`` alone.
+    mode : {"min", "max"} or None, default None
+        As in `EarlyStopping`.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from minifw import Checkpoint, Dense, MSELoss, SGD, Trainer
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> model = Dense(1, 1, rng=0)
+    >>> optimizer = SGD(model.parameters(), lr=0.1)
+    >>> saving = Checkpoint(folder / "epoch-{epoch}.npz", every=2)
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[saving])
+    >>> history = trainer.fit([[1.0]], [[1.0]], epochs=4)
+    >>> sorted(path.name for path in folder.iterdir())
+    ['epoch-2.npz', 'epoch-4.npz']
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        every: int = 1,
+        best: bool = False,
+        monitor: str = "val_loss",
+        mode: str | None = None,
+    ) -> None:
+        self.path = fspath(path)
+        self.every = check_size("Checkpoint", "every", every)
+        self._monitor = None
+        if check_flag("Checkpoint", "best", best):
+            self._monitor = Monitor("Checkpoint", monitor, mode)
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Forget an earlier run."""
+        if self._monitor is not None:
+            self._monitor.begin(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Write, if it is time."""
+        if self._monitor is not None:
+            due = self._monitor.improved(trainer)
+        else:
+            due = trainer.epoch % self.every == 0
+        if due:
+            trainer.save_checkpoint(self.path.replace("{epoch}", str(trainer.epoch)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and its epoch, if they are watched."""
+        return {} if self._monitor is None else {"monitor": self._monitor.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        if self._monitor is not None:
+            self._monitor.load_state_dict(state["monitor"])
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({self.path!r})"
+
+
+class CSVLog(Callback):
+    """Write the history into a table of comma-separated values, a line after every epoch.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, which is written anew by each run; a run that goes on after a checkpoint
+        writes the epochs before it as well.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from minifw import CSVLog, Dense, MSELoss, SGD, Trainer
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "log.csv"
+    >>> model = Dense(1, 1, rng=0)
+    >>> optimizer = SGD(model.parameters(), lr=0.1)
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[CSVLog(path)])
+    >>> history = trainer.fit([[1.0]], [[1.0]], epochs=1)
+    >>> print(path.read_text().replace(str(history["loss"][0]), "..."))
+    epoch,loss
+    1,...
+    <BLANKLINE>
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        self._begun = False
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Begin anew."""
+        del trainer
+        self._begun = False
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Write the line of this epoch, and before the first all that is missing."""
+        history = trainer.history
+        with self.path.open("a" if self._begun else "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            rows = [len(history) - 1]
+            if not self._begun:
+                writer.writerow(["epoch", *history.columns])
+                rows = list(range(len(history)))
+            for row in rows:
+                writer.writerow([row + 1, *(history[name][row] for name in history.columns)])
+        self._begun = True
+
+    def __repr__(self) -> str:
+        return f"CSVLog({str(self.path)!r})"

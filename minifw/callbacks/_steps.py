@@ -1,0 +1,126 @@
+"""What belongs to the step: the learning rate, and the size of the gradients."""
+
+from typing import Any
+
+from minifw._core.checks import describe, positive_number
+from minifw.callbacks._callback import Callback
+from minifw.optimizers import clip_grad_norm
+from minifw.schedules import ReduceOnPlateau, Schedule
+from minifw.training import Trainer
+
+__all__ = ["ClipGradNorm", "Scheduled"]
+
+
+class Scheduled(Callback):
+    """Let a schedule set the learning rate, once a batch or once an epoch.
+
+    Parameters
+    ----------
+    schedule : Schedule or ReduceOnPlateau
+        Built over the trainer's optimizer.
+    per : {"epoch", "batch"}, default "epoch"
+        What its steps are.
+    monitor : str, default "val_loss"
+        The column that `ReduceOnPlateau` looks at.
+
+    Examples
+    --------
+    >>> from minifw import Dense, MSELoss, SGD, Scheduled, StepLR, Trainer
+    >>> model = Dense(1, 1, rng=0)
+    >>> optimizer = SGD(model.parameters(), lr=0.1)
+    >>> halved = Scheduled(StepLR(optimizer, step_size=2, gamma=0.5))
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[halved])
+    >>> history = trainer.fit([[1.0]], [[1.0]], epochs=4)
+    >>> optimizer.lr
+    0.025
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule | ReduceOnPlateau,
+        per: str = "epoch",
+        *,
+        monitor: str = "val_loss",
+    ) -> None:
+        if not isinstance(schedule, Schedule | ReduceOnPlateau):
+            raise TypeError(f"Scheduled expects a schedule, got {describe(schedule)}")
+        if per not in ("epoch", "batch"):
+            raise ValueError(f"Scheduled expects per to be 'epoch' or 'batch', got {per!r}")
+        if isinstance(schedule, ReduceOnPlateau) and per != "epoch":
+            raise ValueError("Scheduled expects per='epoch' for ReduceOnPlateau, got 'batch'")
+        self.schedule, self.per, self.monitor = schedule, per, monitor
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Raise if the schedule sets the rate of another optimizer, or looks at no column."""
+        if self.schedule.optimizer is not trainer.optimizer:
+            raise ValueError(
+                "Scheduled expects a schedule of the trainer's optimizer, got one of another; "
+                "build both over the same"
+            )
+        if isinstance(self.schedule, ReduceOnPlateau) and self.monitor not in trainer.columns:
+            raise ValueError(
+                f"Scheduled monitors {self.monitor!r}, but the history will have "
+                f"{', '.join(trainer.columns)}; give fit validation=(x, y), or choose another"
+            )
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Set the rate of the next batch."""
+        del trainer
+        if self.per == "batch" and isinstance(self.schedule, Schedule):
+            self.schedule.step()
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Set the rate of the next epoch."""
+        if isinstance(self.schedule, ReduceOnPlateau):
+            self.schedule.step(trainer.history.last[self.monitor])
+        elif self.per == "epoch":
+            self.schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the schedule."""
+        return {"schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.schedule.load_state_dict(state["schedule"])
+
+    def __repr__(self) -> str:
+        return f"Scheduled({self.schedule!r}, per={self.per!r})"
+
+
+class ClipGradNorm(Callback):
+    """Scale the gradients before each step, so that their joint norm is at most `max_norm`.
+
+    Parameters
+    ----------
+    max_norm : float
+        Above 0.
+
+    Attributes
+    ----------
+    norm : float or None
+        That of the latest gradients, before.
+
+    Examples
+    --------
+    >>> from minifw import ClipGradNorm, Dense, MSELoss, SGD, Trainer
+    >>> model = Dense(1, 1, bias=False, rng=0)
+    >>> model.weight.value = [[0.0]]
+    >>> clip = ClipGradNorm(1.0)
+    >>> optimizer = SGD(model.parameters(), lr=0.5)
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[clip])
+    >>> history = trainer.fit([[1.0]], [[100.0]], epochs=1)
+    >>> clip.norm, model.weight.value
+    (200.0, array([[0.5]]))
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = positive_number("ClipGradNorm", "max_norm", max_norm)
+        self.norm: float | None = None
+
+    def on_backward_end(self, trainer: Trainer) -> None:
+        """Scale the gradients."""
+        self.norm = clip_grad_norm(trainer.optimizer, self.max_norm)
+
+    def __repr__(self) -> str:
+        return f"ClipGradNorm({self.max_norm})"

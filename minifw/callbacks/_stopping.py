@@ -1,0 +1,129 @@
+"""Stops training when it no longer helps."""
+
+from typing import Any
+
+from minifw._core.checks import check_size, non_negative_number
+from minifw._core.typing import Array
+from minifw.callbacks._callback import Callback
+from minifw.callbacks._monitor import Monitor
+from minifw.training import Trainer
+from minifw.training._history import shown
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping(Callback):
+    """Stop when a value has not got better for some epochs; leave the weights of the best.
+
+    However training ends, the model has the parameters and buffers of the epoch in which
+    the value was best.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        A column of the history.
+    patience : int, default 10
+        After how many epochs without a better value to stop.
+    min_delta : float, default 0.0
+        By how much a value has to be better.
+    mode : {"min", "max"} or None, default None
+        Whether lower or higher is better; None knows it of the loss and of minifw's metrics.
+
+    Attributes
+    ----------
+    best : float
+        The best value; NaN before the first.
+    best_epoch : int
+        Its epoch; 0 before the first.
+
+    Raises
+    ------
+    ValueError
+        At the start of training, if the history will have no such column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Dense, EarlyStopping, MSELoss, SGD, Trainer
+    >>> x, noise = np.eye(4), np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    >>> model = Dense(4, 1, rng=0)
+    >>> stopping = EarlyStopping(patience=3)
+    >>> optimizer = SGD(model.parameters(), lr=0.1)
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[stopping], rng=0)
+    >>> history = trainer.fit(x, noise, epochs=100, validation=(x, -noise))
+    >>> print(history.stopped)
+    stopped after epoch 5: val_loss did not fall for 3 epochs; the weights are those of epoch 2 \
+(val_loss 1.9737)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str | None = None,
+    ) -> None:
+        name = "EarlyStopping"
+        self.patience = check_size(name, "patience", patience)
+        delta = non_negative_number(name, "min_delta", min_delta)
+        self._monitor = Monitor(name, monitor, mode, delta)
+        self._waited = 0
+        self._weights: dict[str, Array] | None = None
+
+    @property
+    def best(self) -> float:
+        """The best value; NaN before the first."""
+        return self._monitor.best
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the best value; 0 before the first."""
+        return self._monitor.epoch
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Forget an earlier run."""
+        self._monitor.begin(trainer)
+        self._waited, self._weights = 0, None
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Keep the weights if they are the best, or count."""
+        if self._monitor.improved(trainer):
+            self._waited, self._weights = 0, trainer.model.state_dict()
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            monitor = self._monitor
+            if self._weights is None:
+                which = f"{monitor.column} was never a number"
+            else:
+                which = (
+                    f"{monitor.column} did not {monitor.verb} for {_epochs(self._waited)}; the "
+                    f"weights are those of epoch {monitor.epoch} "
+                    f"({monitor.column} {shown(monitor.best)})"
+                )
+            trainer.stop(f"stopped after epoch {trainer.epoch}: {which}")
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Put back the weights of the best epoch."""
+        if self._weights is not None:
+            trainer.model.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, its epoch and its weights, and the epochs since."""
+        return {
+            "monitor": self._monitor.state_dict(),
+            "waited": self._waited,
+            "weights": self._weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self._monitor.load_state_dict(state["monitor"])
+        self._waited, self._weights = state["waited"], state["weights"]
+
+    def __repr__(self) -> str:
+        return f"EarlyStopping({self._monitor.column!r}, patience={self.patience})"
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"

@@ -1,0 +1,177 @@
+"""Looks for what makes a network learn nothing, and warns."""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from minifw._core.checks import check_size
+from minifw._core.layer import Layer
+from minifw._core.typing import Array
+from minifw.callbacks._callback import Callback
+from minifw.layers import ReLU, Sequential, Sigmoid, Softmax, Tanh
+from minifw.training import Trainer
+
+__all__ = ["TrainingWarning", "Watch"]
+
+ROWS = 256  # of the latest batch that are looked at
+MANY = 0.5  # the part of a layer from which on a warning is due
+STEEP = 0.01  # a slope below this part of the steepest lets next to no gradient through
+STILL = 1e-6  # a loss that moves by less than this part of itself does not move
+
+
+class TrainingWarning(UserWarning):
+    """Something in the network keeps it from learning."""
+
+
+class Watch(Callback):
+    """Warn of what makes a network learn nothing.
+
+    - Dead units: outputs of a `ReLU` that are 0 for every example of a batch. They have
+      no gradient.
+    - Saturated units: outputs of a `Sigmoid` or `Tanh` inside the network that are so near
+      to their ends that next to no gradient comes through.
+    - A sigmoid or a softmax of a sigmoid or a softmax.
+    - A loss that does not move.
+
+    Each is a `TrainingWarning`, once a run and layer.
+
+    Parameters
+    ----------
+    every : int, default 1
+        After how many epochs to look.
+    patience : int, default 5
+        For how many epochs the loss has to stand still.
+
+    Notes
+    -----
+    It runs a copy of the model on up to 256 rows of the latest batch, in eval mode. A
+    warning is due when half of the units of a layer, or of its outputs, are affected.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from minifw import Dense, MSELoss, ReLU, SGD, Sequential, Trainer, Watch
+    >>> model = Sequential(Dense(1, 8, rng=0), ReLU(), Dense(8, 1, rng=1))
+    >>> model[0].bias.value = [-100.0] * 8
+    >>> optimizer = SGD(model.parameters(), lr=0.1)
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[Watch()])
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     history = trainer.fit([[1.0]], [[1.0]], epochs=1)
+    >>> print(caught[0].message)
+    after epoch 1: 8 of 8 units of layer 1, ReLU(), are 0 for every example, and no gradient \
+comes through; try a lower lr, another init, or LeakyReLU
+    """
+
+    def __init__(self, every: int = 1, patience: int = 5) -> None:
+        self.every = check_size("Watch", "every", every)
+        self.patience = check_size("Watch", "patience", patience)
+        self._said: list[str] = []
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Look at the layers."""
+        self._said = []
+        for name, layer in _doubled(trainer.model):
+            self._warn(
+                f"doubled {name}",
+                f"layer {name}, {layer!r}, takes the output of another sigmoid or softmax, which "
+                "leaves it little to choose from; leave one out",
+            )
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Look at the outputs of the layers, and at the loss."""
+        if trainer.epoch % self.every == 0:
+            self._look(trainer)
+        losses = trainer.history["loss"][-self.patience - 1 :]
+        moved = max(losses) - min(losses)
+        if len(losses) > self.patience and moved <= STILL * abs(losses[-1]) and losses[-1]:
+            self._warn(
+                "loss",
+                f"after epoch {trainer.epoch}: the loss has stayed at {losses[-1]:.6g} for "
+                f"{self.patience} epochs; is lr, {trainer.optimizer.lr:g}, too small, or does "
+                "no gradient come through?",
+            )
+
+    def _look(self, trainer: Trainer) -> None:
+        latest = trainer._batch_x
+        if latest is None:
+            return
+        when = f"after epoch {trainer.epoch}"
+        for name, layer, y in _outputs(trainer.model, latest[:ROWS]):
+            place = f"layer {name}, {layer!r}," if name else f"{layer!r}"
+            units = y.reshape(len(y), -1)  # (batch, units)
+            if isinstance(layer, ReLU):
+                dead = int((units == 0).all(axis=0).sum())
+                if dead >= MANY * units.shape[1]:
+                    self._warn(
+                        f"dead {name}",
+                        f"{when}: {dead} of {units.shape[1]} units of {place} are 0 for every "
+                        "example, and no gradient comes through; try a lower lr, another init, "
+                        "or LeakyReLU",
+                    )
+            else:
+                flat = float(np.mean(_slope(layer, units) < STEEP))
+                if flat >= MANY:
+                    self._warn(
+                        f"saturated {name}",
+                        f"{when}: {flat:.0%} of the outputs of {place} are saturated, and next "
+                        "to no gradient comes through; try inputs of mean 0 and variance 1, or a "
+                        "lower lr",
+                    )
+
+    def _warn(self, what: str, message: str) -> None:
+        if what not in self._said:
+            self._said.append(what)
+            warnings.warn(message, TrainingWarning, stacklevel=2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was said."""
+        return {"said": self._said}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self._said = list(state["said"])
+
+
+def _slope(layer: Layer, y: Array) -> Array:
+    """Return the slope of the activation as a part of its steepest."""
+    slope: Array = 4 * y * (1 - y) if isinstance(layer, Sigmoid) else 1 - y * y
+    return slope
+
+
+def _outputs(model: Layer, x: Array) -> list[tuple[str, Layer, Array]]:
+    """Return the outputs of the activations inside the model; the last may well saturate."""
+    twin = copy.deepcopy(model)
+    last = twin.split_last()[1]
+    found: list[tuple[str, Layer, Array]] = []
+
+    def watch(name: str, layer: Layer) -> None:
+        original = layer.forward
+
+        def forward(x: Array) -> Array:
+            y = original(x)
+            found.append((name, layer, y))
+            return y
+
+        vars(layer)["forward"] = forward
+
+    for name, layer in twin.named_layers():
+        if isinstance(layer, ReLU | Sigmoid | Tanh) and layer is not last:
+            watch(name, layer)
+    twin.predict(x)
+    return found
+
+
+def _doubled(model: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield what takes the output of a sigmoid or a softmax, and is one itself."""
+    layers = [("", model), *model.named_layers()]
+    for name, container in layers:
+        if isinstance(container, Sequential):
+            inner = list(container)
+            for index, (one, two) in enumerate(pairwise(inner), 1):
+                if all(isinstance(layer, Sigmoid | Softmax) for layer in (one, two)):
+                    yield (f"{name}.{index}" if name else str(index)), two

@@ -1,0 +1,308 @@
+"""Metrics: how good predictions are, in numbers that people understand.
+
+Each is a function of predictions and targets::
+
+    accuracy(model.predict(x), y)
+
+and can be given to `Trainer` by itself or by its name. There it is added up batch by
+batch; the value is that of all examples at once, however they were cut into batches.
+
+A metric of one's own is a function ``(prediction, target) -> float``. `Trainer` calls it
+with all predictions of an epoch.
+"""
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._core.checks import describe, finite_number
+from minifw._core.typing import Array, Target
+
+__all__ = [
+    "Metric",
+    "accuracy",
+    "binary_accuracy",
+    "f1",
+    "mse",
+    "precision",
+    "r2",
+    "recall",
+    "roc_auc",
+]
+
+MetricFunction: TypeAlias = Callable[[Array, Target], float]
+
+HALF = 0.5  # above it a target is a yes: of 0 and 1, and of -1 and 1
+
+
+class Metric(ABC):
+    """A number that says how good predictions are, added up batch by batch.
+
+    ``measure`` returns the sums of one batch, ``merge`` adds those of two, and ``value``
+    makes the number of them. ``metric(prediction, target)`` does all of it at once.
+
+    Attributes
+    ----------
+    name : str
+        What stands above its column.
+    higher_is_better : bool
+    threshold : float or None
+        The prediction above which a yes-or-no metric takes it for a yes. With None it
+        is the loss's `midpoint` in a `Trainer`, and 0.5 elsewhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw.metrics import Metric
+    >>> class Bias(Metric):
+    ...     '''The mean of prediction - target.'''
+    ...     def measure(self, prediction, target, weight, threshold):
+    ...         return np.array([(prediction - target).sum(), target.size])
+    ...     def value(self, sums):
+    ...         return float(sums[0] / sums[1])
+    >>> Bias("bias")(np.array([[1.0], [4.0]]), np.array([[1.0], [2.0]]))
+    1.0
+    """
+
+    def __init__(self, name: str, *, higher_is_better: bool = True) -> None:
+        self.name = name
+        self.higher_is_better = higher_is_better
+        self.threshold: float | None = None
+
+    @abstractmethod
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+        """Return the sums of one batch; `weight` has one number of float64 for each example."""
+
+    @abstractmethod
+    def value(self, sums: Array) -> float:
+        """Return the number that the sums of all batches give."""
+
+    def merge(self, first: Array, second: Array) -> Array:
+        """Return the sums of both."""
+        return first + second
+
+    def at(self, threshold: float) -> Self:
+        """Return a copy that takes a prediction above `threshold` for a yes."""
+        twin = copy.copy(self)
+        twin.threshold = finite_number(self.name, "threshold", threshold)
+        return twin
+
+    def checked(
+        self,
+        prediction: Array,
+        target: Target,
+        weight: Array | None = None,
+        midpoint: float = HALF,
+    ) -> Array:
+        """Return ``measure`` of what was checked: shapes that fit, weights in float64."""
+        if len(prediction) != len(target):
+            raise ValueError(
+                f"{self.name} expects as many targets as predictions, got {len(target)} and "
+                f"{len(prediction)}"
+            )
+        if weight is None:
+            weight = np.ones(len(prediction))
+        elif weight.shape != (len(prediction),):
+            raise ValueError(
+                f"{self.name} expects one sample_weight for each example, of shape "
+                f"({len(prediction)},), got {weight.shape}"
+            )
+        threshold = midpoint if self.threshold is None else self.threshold
+        return self.measure(prediction, target, weight.astype(np.float64, copy=False), threshold)
+
+    def __call__(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """Return the metric of all examples."""
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        arrays: list[Any] = [np.asarray(prediction), np.asarray(target)]
+        for name, array in zip(("prediction", "target"), arrays, strict=True):
+            if not array.ndim or not array.size or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"{self.name} expects {name} to hold real numbers, one row for each example, "
+                    f"got {describe(array)}"
+                )
+        return self.value(self.checked(arrays[0], arrays[1], weight))
+
+    def __repr__(self) -> str:
+        return self.name if self.threshold is None else f"{self.name}.at({self.threshold})"
+
+
+class _Mean(Metric):
+    """A mean over elements: the sums are those of weighted values, and of weights."""
+
+    def __init__(
+        self, name: str, values: Callable[..., Array], *, higher_is_better: bool = True
+    ) -> None:
+        super().__init__(name, higher_is_better=higher_is_better)
+        self._values = values
+
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+        values = self._values(self, prediction, target, threshold)
+        each = values.reshape(len(values), -1)  # (batch, elements)
+        total = weight.dot(each.mean(axis=1, dtype=np.float64))
+        return np.array([total, weight.sum()])
+
+    def value(self, sums: Array) -> float:
+        return _ratio(sums[0], sums[1])
+
+
+class _Counts(Metric):
+    """A ratio of counts: of hits, of false alarms and of misses."""
+
+    def __init__(self, name: str, ratio: Callable[[float, float, float], float]) -> None:
+        super().__init__(name)
+        self._of = ratio
+
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+        _same_shape(self, prediction, target)
+        said, true = prediction > threshold, target > HALF
+        kinds = (said & true, said & ~true, ~said & true)
+        return np.array([weight.dot(kind.reshape(len(kind), -1).sum(axis=1)) for kind in kinds])
+
+    def value(self, sums: Array) -> float:
+        return self._of(float(sums[0]), float(sums[1]), float(sums[2]))
+
+
+class _Explained(Metric):
+    """R squared: of each column n, mean and sum of squares of the target, and of the errors."""
+
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+        del threshold
+        _same_shape(self, prediction, target)
+        t = target.reshape(len(target), -1).astype(np.float64)  # (batch, columns)
+        error = prediction.reshape(t.shape) - t
+        total = weight.sum()
+        mean = weight.dot(t) / total if total else t[0]
+        spread = weight.dot((t - mean) ** 2)
+        return np.array([np.full_like(mean, total), mean, spread, weight.dot(error**2)])
+
+    def merge(self, first: Array, second: Array) -> Array:
+        """Join two batches by Chan's formula, in which no squares cancel."""
+        (n, mean, spread, errors), (m, other, more, others) = first, second
+        total = n + m
+        part = np.divide(m, total, out=np.zeros_like(m), where=total > 0)
+        gap = other - mean
+        return np.array(
+            [total, mean + gap * part, spread + more + gap**2 * n * part, errors + others]
+        )
+
+    def value(self, sums: Array) -> float:
+        """Return the mean over the columns; of a constant one as scikit-learn has it."""
+        _, _, spread, errors = sums
+        constant = spread == 0
+        score = 1 - np.divide(errors, spread, out=np.ones_like(spread), where=~constant)
+        score[constant & (errors == 0)] = 1.0
+        return float(score.mean())
+
+
+class _Ranking(Metric):
+    """The area under the ROC curve: it keeps all scores, for it is a matter of their order."""
+
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+        del threshold
+        _same_shape(self, prediction, target)
+        if prediction.size != len(prediction):
+            raise ValueError(
+                f"{self.name} expects one score for each example, of shape (batch, 1), got "
+                f"{prediction.shape}"
+            )
+        return np.array([prediction.ravel(), target.ravel() > HALF, weight], np.float64)
+
+    def merge(self, first: Array, second: Array) -> Array:
+        return np.concatenate([first, second], axis=1)
+
+    def value(self, sums: Array) -> float:
+        """Return the part of the pairs of a yes and a no that are in order; half for a tie."""
+        scores, yes, weight = sums
+        _, place = np.unique(scores, return_inverse=True)  # the place among the distinct scores
+        positive = np.bincount(place, weight * yes)
+        negative = np.bincount(place, weight * (1 - yes))
+        below = negative.cumsum() - negative / 2
+        pairs = positive.sum() * negative.sum()
+        return float(positive.dot(below) / pairs) if pairs else math.nan
+
+
+def _ratio(a: float, b: float) -> float:
+    return float(a / b) if b else 0.0
+
+
+def _same_shape(metric: Metric, prediction: Array, target: Target) -> None:
+    if prediction.shape == target.shape:
+        return
+    fix = ""
+    if target.size == prediction.size:
+        fix = f"; use target.reshape({prediction.shape})"
+    elif target.shape == prediction.shape[:-1] and metric.name == "binary_accuracy":
+        fix = "; of several classes, use accuracy"
+    raise ValueError(
+        f"{metric.name} expects target in the shape of prediction, {prediction.shape}, got "
+        f"{target.shape}{fix}"
+    )
+
+
+def _said_right(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
+    _same_shape(metric, prediction, target)
+    right: Array = (prediction > threshold) == (target > HALF)
+    return right
+
+
+def _class_right(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
+    """Compare the largest of the last axis with the label; or a single column by threshold."""
+    if prediction.ndim < 2 or prediction.shape[-1] == 1:
+        return _said_right(metric, prediction, target, threshold)
+    if target.shape == prediction.shape:
+        target = target.argmax(axis=-1)  # one of many, as 0s and a 1
+    elif target.shape != prediction.shape[:-1]:
+        raise ValueError(
+            f"{metric.name} expects target to hold labels of shape {prediction.shape[:-1]}, or "
+            f"probabilities of shape {prediction.shape}, got shape {target.shape}"
+        )
+    right: Array = prediction.argmax(axis=-1) == target
+    return right
+
+
+def _square(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
+    del threshold
+    _same_shape(metric, prediction, target)
+    return np.subtract(prediction, target, dtype=np.float64) ** 2
+
+
+accuracy: Metric = _Mean("accuracy", _class_right)
+"""The part that is right: the largest of several classes, or one number held to a threshold.
+
+A prediction of shape (..., classes) is compared with labels of shape (...) or with
+probabilities of its own shape; one of shape (..., 1) or (examples,) with 0 and 1, or -1 and 1.
+"""
+
+binary_accuracy: Metric = _Mean("binary_accuracy", _said_right)
+"""The part of all elements that lie on the right side of the threshold."""
+
+precision: Metric = _Counts("precision", lambda hit, alarm, _miss: _ratio(hit, hit + alarm))
+"""Of what was said to be a yes, the part that is one; 0 where nothing was."""
+
+recall: Metric = _Counts("recall", lambda hit, _alarm, miss: _ratio(hit, hit + miss))
+"""Of what is a yes, the part that was found; 0 where nothing is."""
+
+f1: Metric = _Counts("f1", lambda hit, alarm, miss: _ratio(2 * hit, 2 * hit + alarm + miss))
+"""The harmonic mean of precision and recall; 0 where there is no yes at all."""
+
+roc_auc: Metric = _Ranking("roc_auc")
+"""The area under the ROC curve: how often a yes has a higher score than a no, ties half.
+
+NaN if all are of one kind. It keeps the scores of all examples.
+"""
+
+mse: Metric = _Mean("mse", _square, higher_is_better=False)
+"""The mean squared error."""
+
+r2: Metric = _Explained("r2")
+"""The part of the variance that is explained; of several columns their mean."""

@@ -1,0 +1,171 @@
+"""What training goes on from: taken from a trainer, put back into one, and kept in a file."""
+
+import copy
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from minifw._core.errors import FileFormatError
+from minifw.storage._archive import read_archive, write_archive
+from minifw.training._generators import AnyGenerator, find_generators, load_state, state_of
+from minifw.training._hooks import keys_of
+
+__all__ = ["apply", "capture", "read", "write"]
+
+KIND = "checkpoint"
+_ARRAY = "array of the archive"  # the key of a dict that stands for an array
+_PLAIN = (type(None), bool, int, float, str)
+
+
+# -- a trainer as a tree of plain values and arrays -------------------------------------------
+
+
+def capture(trainer: Any) -> dict[str, Any]:
+    """Return a copy of all that a run goes on from."""
+    keys = keys_of(trainer.callbacks)
+    due: list[str] = []
+    if trainer._event in ("epoch_begin", "batch_end", "epoch_end"):
+        due = [key for key, _ in trainer._called_hooks[trainer._called :]]
+    states = [callback.state_dict() for callback in trainer.callbacks]
+    generators = {name: state_of(found) for name, found in _generators(trainer).items()}
+    return copy.deepcopy(
+        {
+            "model": trainer.model.state_dict(),
+            "optimizer": {
+                "class": type(trainer.optimizer).__name__,
+                "state": trainer.optimizer.state_dict(),
+            },
+            "callbacks": {key: state for key, state in zip(keys, states, strict=True) if state},
+            "generators": generators,
+            "history": trainer.history.state_dict(),
+            "metrics": list(trainer.metrics),
+            "totals": trainer._totals.state_dict(),
+            "epoch": trainer.epoch,
+            "batch": trainer.batch,
+            "step": trainer.step,
+            "batch_loss": trainer.batch_loss,
+            "begun": trainer._begun,
+            "order": trainer._order_state,
+            "stop": trainer._stop,
+            "due": {"event": trainer._event, "callbacks": due},
+            "plan": trainer._plan,
+        }
+    )
+
+
+def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
+    """Put a trainer into the state of `tree`, or raise; it may then be left half changed."""
+    owner = "Trainer.load_checkpoint"
+    mine, saved = type(trainer.optimizer).__name__, tree["optimizer"]["class"]
+    if mine != saved:
+        raise ValueError(f"{owner} expects the checkpoint of a run with {mine}, got {saved}")
+    if list(trainer.metrics) != tree["metrics"]:
+        raise ValueError(
+            f"{owner} expects the checkpoint of a run with the metrics "
+            f"{list(trainer.metrics)}, got {tree['metrics']}"
+        )
+    callbacks = dict(zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True))
+    mine_by_key = {key for key, callback in callbacks.items() if callback.state_dict()}
+    _same_names(owner, "callbacks", mine_by_key, set(tree["callbacks"]))
+    generators = _generators(trainer)
+    # Those of callbacks without a state, such as one that interrupted the run, may differ.
+    both = (set(generators), set(tree["generators"]))
+    mine_found, saved_found = ({n for n in s if not n.startswith("callbacks.")} for s in both)
+    _same_names(owner, "random generators", mine_found, saved_found)
+    trainer.model.load_state_dict(tree["model"])
+    trainer.optimizer.load_state_dict(tree["optimizer"]["state"])
+    for key, state in tree["callbacks"].items():
+        callbacks[key].load_state_dict(copy.deepcopy(state))
+    for name, state in tree["generators"].items():
+        if name in generators:
+            _load_generator(owner, name, generators[name], state)
+    trainer.history.load_state_dict(tree["history"])
+    trainer._totals.load_state_dict(tree["totals"])
+    trainer.epoch, trainer.batch, trainer.step = tree["epoch"], tree["batch"], tree["step"]
+    trainer.batch_loss, trainer._begun = tree["batch_loss"], tree["begun"]
+    trainer._order_state, trainer._stop = tree["order"], tree["stop"]
+    trainer._due = (tree["due"]["event"], list(tree["due"]["callbacks"]))
+    trainer._plan = dict(tree["plan"])
+
+
+def _generators(trainer: Any) -> dict[str, AnyGenerator]:
+    roots = {
+        "rng": trainer.rng,
+        "model": trainer.model,
+        "loss": trainer.loss,
+        "optimizer": trainer.optimizer,
+        "callbacks": dict(zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True)),
+        "metrics": trainer.metrics,
+    }
+    return find_generators(roots, {id(trainer)})
+
+
+def _load_generator(
+    owner: str, name: str, generator: AnyGenerator, state: Mapping[str, Any]
+) -> None:
+    mine, saved = state_of(generator)["bit_generator"], state["bit_generator"]
+    if mine != saved:
+        raise ValueError(f"{owner} expects {name} to be a {mine}, the checkpoint has a {saved}")
+    load_state(generator, state)
+
+
+def _same_names(owner: str, what: str, mine: set[str], saved: set[str]) -> None:
+    faults = [f"{name} is not in the checkpoint" for name in sorted(mine - saved)]
+    faults += [f"{name} is in the checkpoint alone" for name in sorted(saved - mine)]
+    if faults:
+        raise ValueError(f"{owner} expects the {what} of the saved run: {'; '.join(faults)}")
+
+
+# -- the tree in a file -----------------------------------------------------------------------
+
+
+def write(path: str | PathLike[str], tree: Mapping[str, Any]) -> None:
+    """Write the tree into one file, whole or not at all."""
+    arrays: dict[str, Any] = {}
+    write_archive(path, KIND, {"tree": _without_arrays(tree, "", arrays)}, arrays)
+
+
+def read(path: str | PathLike[str]) -> dict[str, Any]:
+    """Return the tree of a file."""
+    meta, arrays = read_archive(path, KIND)
+    try:
+        tree: dict[str, Any] = _with_arrays(meta["tree"], arrays)
+        tree["plan"], tree["due"]["event"], tree["totals"], tree["optimizer"]["class"]
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f"{path} is no checkpoint: {error} is missing") from None
+    return tree
+
+
+def _without_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
+    """Return the tree with the name of each array in its place, and put those into `arrays`."""
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {_ARRAY: name}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {
+            key: _without_arrays(item, f"{name}/{key}".lstrip("/"), arrays)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        items = (_without_arrays(v, f"{name}/{i}", arrays) for i, v in enumerate(value))
+        return tuple(items) if isinstance(value, tuple) else list(items)
+    if not isinstance(value, _PLAIN):
+        raise TypeError(
+            f"Trainer.save_checkpoint expects state_dict to hold numbers, text, arrays and "
+            f"containers of them, got {type(value).__name__} at {name}"
+        )
+    return value
+
+
+def _with_arrays(value: Any, arrays: Mapping[str, Any]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_ARRAY}:
+            return arrays[value[_ARRAY]]
+        return {key: _with_arrays(item, arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_with_arrays(item, arrays) for item in value)
+    return value

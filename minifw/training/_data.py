@@ -1,0 +1,175 @@
+"""Where the batches come from: arrays that are cut by rows, or an iterable of batches."""
+
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._core.checks import describe
+from minifw._core.rows import Rows, cast
+from minifw._core.typing import Array, DType, Target
+
+__all__ = ["Batch", "Source", "Stream", "Table", "source"]
+
+# As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
+# when their batch is due.
+BLOCK_BYTES = 2**17
+
+Batch: TypeAlias = tuple[Array, Target, Array | None]
+"""x, target, and the weights of the examples or None."""
+
+
+class Casting(NamedTuple):
+    """What the data are cast to: the dtype of the model; whether whole numbers are meant."""
+
+    dtype: DType | None
+    whole_x: bool
+    labels: bool
+
+
+class Table:
+    """Arrays of one length, side by side."""
+
+    one_shot = False
+
+    def __init__(self, owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> None:
+        dtype = casting.dtype
+        self.x = Rows(owner, "x", x, dtype, whole=casting.whole_x)
+        self.y = Rows(owner, "y", y, dtype, whole=casting.labels)
+        columns = [self.x, self.y]
+        if weight is not None:
+            columns.append(Rows(owner, "sample_weight", weight, dtype))
+            if len(columns[2].shape) != 1:
+                raise ValueError(
+                    f"{owner} expects sample_weight to be one number for each example, of shape "
+                    f"({len(self.x)},), got {columns[2].shape}; use sample_weight.ravel()"
+                )
+        for name, column in zip(("y", "sample_weight"), columns[1:], strict=False):
+            if len(column) != len(self.x):
+                raise ValueError(
+                    f"{owner} expects one row of {name} for each row of x, got {len(column)} and "
+                    f"{len(self.x)}{_transposed(column, self.x)}"
+                )
+        self._columns = columns
+        self.rows = len(self.x)
+
+    def count(self, batch_size: int) -> int | None:
+        """Return how many batches an epoch has."""
+        return -(-self.rows // batch_size)
+
+    def batches(
+        self, batch_size: int, order: npt.NDArray[np.intp] | None = None, start: int = 0
+    ) -> Iterator[Batch]:
+        """Yield the batches from number `start` on; `order` is that of the rows."""
+        # Rows that follow each other are views already, and a file is read a batch at a time.
+        whole = order is None or not all(column.in_memory for column in self._columns)
+        per_block = batch_size if whole else self._block(batch_size)
+        first = start * batch_size
+        for block in range(first - first % per_block, self.rows, per_block):
+            stop = min(block + per_block, self.rows)
+            rows = slice(block, stop) if order is None else order[block:stop]
+            taken = [column.take(rows) for column in self._columns]
+            if len(taken) == 2:
+                x, y = taken
+                for begin in range(max(first - block, 0), stop - block, batch_size):
+                    yield x[begin : begin + batch_size], y[begin : begin + batch_size], None
+            else:
+                x, y, weight = taken
+                for begin in range(max(first - block, 0), stop - block, batch_size):
+                    end = begin + batch_size
+                    yield x[begin:end], y[begin:end], weight[begin:end]
+
+    def _block(self, batch_size: int) -> int:
+        """Return the rows of a block: whole batches, of some `BLOCK_BYTES`."""
+        row = self.x.take(slice(0, 1)).nbytes
+        return max(1, BLOCK_BYTES // max(1, row * batch_size)) * batch_size
+
+
+class Stream:
+    """An iterable of batches, each a pair (x, y) or a triple (x, y, weight)."""
+
+    rows = None
+
+    def __init__(self, owner: str, batches: Iterable[Any], casting: Casting) -> None:
+        self._owner, self._batches, self._casting = owner, batches, casting
+        self.one_shot = iter(batches) is batches
+
+    def count(self, batch_size: int) -> int | None:
+        """Return how many batches an epoch has, if the iterable says so."""
+        del batch_size
+        return len(self._batches) if isinstance(self._batches, Sized) else None
+
+    def batches(
+        self, batch_size: int, order: npt.NDArray[np.intp] | None = None, start: int = 0
+    ) -> Iterator[Batch]:
+        """Yield the batches from number `start` on, as they come."""
+        del batch_size, order
+        index = -1
+        for index, batch in enumerate(self._batches):
+            if index >= start:
+                yield self._checked(batch, index)
+        if index < 0:
+            raise ValueError(
+                f"{self._owner} expects at least one batch, but the iterable gave none; a "
+                "generator can be run through only once"
+            )
+
+    def _checked(self, batch: Any, index: int) -> Batch:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise TypeError(
+                f"{self._owner} expects every batch to be a pair (x, y) or a triple (x, y, "
+                f"weight), got {_contents(batch)} as batch {index + 1}"
+            )
+        dtype, whole_x, labels = self._casting
+        x, y = np.asarray(batch[0]), np.asarray(batch[1])
+        weight = None if len(batch) == 2 or batch[2] is None else np.asarray(batch[2])
+        for name, array in (("x", x), ("y", y), ("weight", weight)):
+            if array is not None and (not array.ndim or array.dtype.kind not in "fiub"):
+                raise TypeError(
+                    f"{self._owner} expects {name} of every batch to hold real numbers, got "
+                    f"{describe(array)} in batch {index + 1}"
+                )
+            if array is not None and len(array) != len(x):
+                raise ValueError(
+                    f"{self._owner} expects one row of {name} for each row of x, got {len(array)} "
+                    f"and {len(x)} in batch {index + 1}"
+                )
+        return (
+            cast(x, dtype, whole=whole_x),
+            cast(y, dtype, whole=labels),
+            None if weight is None else cast(weight, dtype),
+        )
+
+
+Source: TypeAlias = Table | Stream
+
+
+def source(owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> Source:
+    """Return the batches of the arguments of ``fit`` and ``evaluate``."""
+    if y is not None:
+        return Table(owner, x, y, weight, casting)
+    if isinstance(x, np.ndarray) or not isinstance(x, Iterable):
+        raise TypeError(
+            f"{owner} expects x and y, or an iterable of batches (x, y) alone, got "
+            f"{describe(x)} without y"
+        )
+    if weight is not None:
+        raise TypeError(
+            f"{owner} takes sample_weight with arrays; an iterable yields it in its batches, as "
+            "(x, y, weight)"
+        )
+    return Stream(owner, x, casting)
+
+
+def _transposed(column: Rows, x: Rows) -> str:
+    """Return the fix where there is one example per column."""
+    if len(x.shape) == 2 and x.shape[1] in (len(column), *column.shape[1:2]):
+        return "; one example per row: x.T" + (", y.T" if len(column.shape) == 2 else "")
+    return ""
+
+
+def _contents(batch: Any) -> str:
+    if isinstance(batch, tuple | list):
+        return f"a {type(batch).__name__} of {len(batch)}"
+    return describe(batch)

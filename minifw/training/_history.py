@@ -1,0 +1,176 @@
+"""What an epoch after the other brought."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["History"]
+
+SHOWN = 24  # rows of a printed table: a screen's height
+GAP = 2  # columns of blanks between those of the table
+
+
+class History:
+    """The values of each epoch: the loss, the metrics, and those of the validation data.
+
+    ``history["loss"]`` is a list, one value an epoch; ``print(history)`` shows a table.
+
+    Attributes
+    ----------
+    stopped : str or None
+        Why training ended before its last epoch, in words; None if it did not.
+
+    Examples
+    --------
+    >>> from minifw import History
+    >>> history = History()
+    >>> history.append({"loss": 0.5, "val_loss": 0.75})
+    >>> history.append({"loss": 0.25, "val_loss": 0.5})
+    >>> print(history)
+    epoch    loss  val_loss
+        1  0.5000    0.7500
+        2  0.2500    0.5000
+    >>> history["loss"], len(history), history.last["val_loss"]
+    ([0.5, 0.25], 2, 0.5)
+    """
+
+    def __init__(self) -> None:
+        self.stopped: str | None = None
+        self._columns: dict[str, list[float]] = {}
+        self._length = 0
+
+    def append(self, values: Mapping[str, float]) -> None:
+        """Add the values of the next epoch, which have the names of those before.
+
+        Raises
+        ------
+        ValueError
+            If the names differ.
+        """
+        if self._length and set(values) != set(self._columns):
+            raise ValueError(
+                f"History has the columns {', '.join(self._columns)}, got "
+                f"{', '.join(values)}; every epoch has the same"
+            )
+        for name, value in values.items():
+            self._columns.setdefault(name, []).append(float(value))
+        self._length += 1
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the values."""
+        return list(self._columns)
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The values of the latest epoch; none before the first."""
+        return {name: values[-1] for name, values in self._columns.items()}
+
+    def to_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Return an array for each column, and "epoch", which counts from 1."""
+        epochs = {"epoch": np.arange(1, self._length + 1)}
+        return epochs | {n: np.array(v, np.float64) for n, v in self._columns.items()}
+
+    def plot(self) -> Any:
+        """Draw the curves over the epochs, losses above and metrics below; return the figure.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        try:
+            from matplotlib.figure import Figure  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise ImportError(
+                "History.plot needs matplotlib; install the extra minifw[plot]: "
+                "python -m pip install 'minifw[plot]'"
+            ) from error
+        names = [name for name in self._columns if not name.startswith("val_")]
+        figure = Figure(figsize=(6.4, 2.4 * max(1, len(names))), layout="constrained")
+        all_axes = figure.subplots(max(1, len(names)), sharex=True, squeeze=False)
+        epochs = range(1, self._length + 1)
+        for name, axes in zip(names, all_axes[:, 0], strict=False):
+            axes.plot(epochs, self._columns[name], label="training")
+            if f"val_{name}" in self._columns:
+                axes.plot(epochs, self._columns[f"val_{name}"], label="validation")
+                axes.legend()
+            axes.set_ylabel(name)
+        all_axes[-1, 0].set_xlabel("epoch")
+        return figure
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of all columns and of `stopped`."""
+        columns = {name: np.array(values) for name, values in self._columns.items()}
+        return {"stopped": self.stopped, "length": self._length, "columns": columns}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.stopped, self._length = state["stopped"], state["length"]
+        self._columns = {name: array.tolist() for name, array in state["columns"].items()}
+
+    def __getitem__(self, name: str) -> list[float]:
+        if name == "epoch":
+            return [float(epoch) for epoch in range(1, self._length + 1)]
+        if name not in self._columns:
+            have = ", ".join(["epoch", *self._columns])
+            raise KeyError(f"History has no column {name!r}; it has {have}")
+        return list(self._columns[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name == "epoch" or name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["epoch", *self._columns])
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, History):
+            return NotImplemented
+        mine, theirs = self.state_dict(), other.state_dict()
+        columns, others = mine.pop("columns"), theirs.pop("columns")
+        return (
+            mine == theirs
+            and list(columns) == list(others)
+            and all(np.array_equal(columns[n], others[n], equal_nan=True) for n in columns)
+        )
+
+    def __hash__(self) -> int:
+        raise TypeError("a History changes, and has no hash")
+
+    def __repr__(self) -> str:
+        if not self._length:
+            return "History(no epochs)"
+        values = ", ".join(f"{name}={value:.4g}" for name, value in self.last.items())
+        return f"History({self._length} epochs; the last: {values})"
+
+    def __str__(self) -> str:
+        lines = self._table() if self._length else ["no epoch was completed"]
+        return "\n".join([*lines, self.stopped] if self.stopped else lines)
+
+    def _table(self) -> list[str]:
+        """Return the rows, aligned; those in the middle of a long table are left out."""
+        rows = list(range(self._length))
+        if self._length > SHOWN:
+            rows = [*rows[: SHOWN // 2], -1, *rows[-(SHOWN // 2) :]]
+        texts = [["epoch", *self._columns]]
+        for row in rows:
+            if row < 0:
+                texts.append(["..."] * len(texts[0]))
+            else:
+                texts.append([str(row + 1), *(shown(c[row]) for c in self._columns.values())])
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+        return [
+            (" " * GAP).join(text.rjust(width) for text, width in zip(line, widths, strict=True))
+            for line in texts
+        ]
+
+
+def shown(value: float) -> str:
+    """Return a number as tables and lines show it: four decimals, or four digits."""
+    size = abs(value)
+    return f"{value:.4f}" if size == 0 or 1e-3 <= size < 1e5 else f"{value:.3e}"

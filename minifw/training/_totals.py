@@ -1,0 +1,126 @@
+"""The values of an epoch, added up batch by batch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minifw import metrics as known
+from minifw._core.checks import describe
+from minifw._core.typing import Array, Target
+from minifw.metrics import Metric, MetricFunction
+
+__all__ = ["Totals", "named_metrics"]
+
+
+def named_metrics(owner: str, metrics: Any) -> dict[str, Metric | MetricFunction]:
+    """Return the metrics by name, or raise unless they are some, each with a name of its own."""
+    if isinstance(metrics, str | Metric) or callable(metrics):
+        raise TypeError(f"{owner} expects a list of metrics, got {metrics!r}; write [{metrics!r}]")
+    if isinstance(metrics, Mapping):
+        pairs = [(str(name), _metric(owner, metric)) for name, metric in metrics.items()]
+    elif isinstance(metrics, Iterable):
+        found = [_metric(owner, metric) for metric in metrics]
+        pairs = [(_name(owner, metric), metric) for metric in found]
+    else:
+        raise TypeError(f"{owner} expects a list of metrics, got {describe(metrics)}")
+    names = [name for name, _ in pairs]
+    for name in names:
+        if name in ("loss", "epoch") or name.startswith("val_"):
+            raise ValueError(f"{owner}: the name {name!r} of a metric is taken; choose another")
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{owner} expects every metric to have a name of its own, got {name!r} twice; "
+                'name them: metrics={"first": ..., "second": ...}'
+            )
+    return dict(pairs)
+
+
+def _metric(owner: str, metric: Any) -> Metric | MetricFunction:
+    if isinstance(metric, str):
+        builtin = [name for name in known.__all__ if name != "Metric"]
+        if metric not in builtin:
+            raise ValueError(
+                f"{owner} expects the name of a metric to be one of {', '.join(builtin)}; got "
+                f"{metric!r}"
+            )
+        found: Metric = getattr(known, metric)
+        return found
+    if isinstance(metric, type) or not callable(metric):
+        raise TypeError(
+            f"{owner} expects every metric to be one of minifw.metrics or a function "
+            f"(prediction, target) -> float, got {describe(metric)}"
+        )
+    function: Metric | MetricFunction = metric
+    return function
+
+
+def _name(owner: str, metric: Metric | MetricFunction) -> str:
+    if isinstance(metric, Metric):
+        return metric.name
+    name = getattr(metric, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise ValueError(
+            f'{owner} expects every metric to have a name; name it: metrics={{"name": ...}}'
+        )
+    return str(name)
+
+
+class Totals:
+    """The loss and the metrics of the batches so far, as sums that go into a checkpoint."""
+
+    def __init__(self, metrics: Mapping[str, Metric | MetricFunction], midpoint: float) -> None:
+        self._metrics, self._midpoint = metrics, midpoint
+        self.loss, self.weight = 0.0, 0.0
+        self._sums: dict[str, Array] = {}
+        self._kept: list[tuple[Array, Target]] = []  # for functions of the whole
+        self._keeps = any(not isinstance(metric, Metric) for metric in metrics.values())
+
+    def add(self, prediction: Array, target: Target, weight: Array | None) -> None:
+        """Measure the metrics of one batch."""
+        for name, metric in self._metrics.items():
+            if isinstance(metric, Metric):
+                new = metric.checked(prediction, target, weight, self._midpoint)
+                old = self._sums.get(name)
+                self._sums[name] = new if old is None else metric.merge(old, new)
+        if self._keeps:
+            # copies: a prediction may be a view of what the model saved
+            self._kept.append((prediction.copy(), target.copy()))
+
+    def values(self) -> dict[str, float]:
+        """Return the loss and the metrics of all batches together."""
+        found = {"loss": self.loss / self.weight}
+        whole = self._whole() if self._keeps else None
+        for name, metric in self._metrics.items():
+            if isinstance(metric, Metric):
+                found[name] = metric.value(self._sums[name])
+            elif whole is not None:
+                found[name] = _number(name, metric, *whole)
+        return found
+
+    def _whole(self) -> tuple[Array, Target]:
+        predictions, targets = zip(*self._kept, strict=True)
+        return np.concatenate(predictions), np.concatenate(targets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums."""
+        kept = list(self._whole()) if self._kept else []
+        return {"loss": self.loss, "weight": self.weight, "sums": dict(self._sums), "kept": kept}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.loss, self.weight = state["loss"], state["weight"]
+        self._sums = dict(state["sums"])
+        self._kept = [(state["kept"][0], state["kept"][1])] if state["kept"] else []
+
+
+def _number(
+    name: str, metric: Callable[[Array, Target], Any], prediction: Array, target: Target
+) -> float:
+    value = metric(prediction, target)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"the metric {name!r} must return a number, it returned {describe(value)}"
+        ) from None
