@@ -4,6 +4,12 @@ Everything else is a built-in: ValueError for shapes and values, TypeError for
 types and dtypes, RuntimeError for the order of calls.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 __all__ = ["FileFormatError", "NonFiniteError", "SaturationWarning", "StaleArrayWarning"]
 
 
@@ -16,7 +22,14 @@ class NonFiniteError(FloatingPointError, ValueError):
 
     It is a ValueError, as every bad value is, and a FloatingPointError, as
     NumPy raises under ``np.errstate(all="raise")``.
+
+    Attributes
+    ----------
+    rows : array of int, or None
+        The rows of the batch in the data, where a `Trainer` raised it.
     """
+
+    rows: "npt.NDArray[np.intp] | None" = None
 
 
 class SaturationWarning(RuntimeWarning):

@@ -183,16 +183,24 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Put all layers into eval mode; afterwards give back modes, and what they had saved."""
-        layers = [self, *(layer for _, layer in self.named_layers())]
-        before = [(layer.training, layer._take_saved()) for layer in layers]
-        self.eval()
+        saved = [(layer, layer._take_saved()) for _, layer in self._all_layers()]
+        with self._keeping_modes():
+            self.eval()
+            try:
+                yield
+            finally:
+                for layer, before in saved:
+                    layer._take_saved()
+                    vars(layer).update(before)
+
+    @contextmanager
+    def _keeping_modes(self) -> Iterator[None]:
+        modes = [(layer, layer.training) for _, layer in self._all_layers()]
         try:
             yield
         finally:
-            for layer, (training, saved) in zip(layers, before, strict=True):
-                layer.training = training
-                layer._take_saved()
-                vars(layer).update(saved)
+            for layer, mode in modes:
+                layer.training = mode
 
     # -- use ---------------------------------------------------------------------
 
@@ -250,8 +258,8 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         return next((parameter.dtype for parameter in self.parameters()), None)
 
     def _whole_numbers(self) -> bool:
-        layers = [self, *(layer for _, layer in self.named_layers())]
-        return any(layer.takes_whole_numbers for layer in layers)
+        """Return whether whole numbers are what this layer, or one inside, takes."""
+        return any(layer.takes_whole_numbers for _, layer in self._all_layers())
 
     # -- state -------------------------------------------------------------------
 

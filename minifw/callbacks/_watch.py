@@ -97,7 +97,7 @@ comes through; try a lower lr, another init, or LeakyReLU
             )
 
     def _look(self, trainer: Trainer) -> None:
-        latest = trainer._batch_x
+        latest = trainer.batch_x
         if latest is None:
             return
         when = f"after epoch {trainer.epoch}"
@@ -168,8 +168,7 @@ def _outputs(model: Layer, x: Array) -> list[tuple[str, Layer, Array]]:
 
 def _doubled(model: Layer) -> Iterator[tuple[str, Layer]]:
     """Yield what takes the output of a sigmoid or a softmax, and is one itself."""
-    layers = [("", model), *model.named_layers()]
-    for name, container in layers:
+    for name, container in model._all_layers():
         if isinstance(container, Sequential):
             inner = list(container)
             for index, (one, two) in enumerate(pairwise(inner), 1):

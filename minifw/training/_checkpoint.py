@@ -9,12 +9,21 @@ import numpy as np
 
 from minifw._core.errors import FileFormatError
 from minifw.storage._archive import read_archive, write_archive
-from minifw.training._generators import AnyGenerator, find_generators, load_state, state_of
+from minifw.training._generators import (
+    AnyGenerator,
+    find_generators,
+    kind_of,
+    load_state,
+    state_of,
+)
 from minifw.training._hooks import keys_of
 
-__all__ = ["apply", "capture", "read", "write"]
+__all__ = ["apply", "capture", "check_plan", "read", "write"]
 
+OWNER = "Trainer.load_checkpoint"
 KIND = "checkpoint"
+# The attributes of a trainer that say where its run is.
+PLACE = ("epoch", "batch", "step", "batch_loss", "_begun", "_order_state", "_stop", "_plan")
 _ARRAY = "array of the archive"  # the key of a dict that stands for an array
 _PLAIN = (type(None), bool, int, float, str)
 
@@ -25,69 +34,84 @@ _PLAIN = (type(None), bool, int, float, str)
 def capture(trainer: Any) -> dict[str, Any]:
     """Return a copy of all that a run goes on from."""
     keys = keys_of(trainer.callbacks)
-    due: list[str] = []
-    if trainer._event in ("epoch_begin", "batch_end", "epoch_end"):
-        due = [key for key, _ in trainer._called_hooks[trainer._called :]]
     states = [callback.state_dict() for callback in trainer.callbacks]
-    generators = {name: state_of(found) for name, found in _generators(trainer).items()}
+    optimizer = {
+        "class": type(trainer.optimizer).__name__,
+        "state": trainer.optimizer.state_dict(),
+    }
     return copy.deepcopy(
         {
             "model": trainer.model.state_dict(),
-            "optimizer": {
-                "class": type(trainer.optimizer).__name__,
-                "state": trainer.optimizer.state_dict(),
-            },
+            "optimizer": optimizer,
             "callbacks": {key: state for key, state in zip(keys, states, strict=True) if state},
-            "generators": generators,
+            "generators": {name: state_of(g) for name, g in _generators(trainer).items()},
             "history": trainer.history.state_dict(),
             "metrics": list(trainer.metrics),
             "totals": trainer._totals.state_dict(),
-            "epoch": trainer.epoch,
-            "batch": trainer.batch,
-            "step": trainer.step,
-            "batch_loss": trainer.batch_loss,
-            "begun": trainer._begun,
-            "order": trainer._order_state,
-            "stop": trainer._stop,
-            "due": {"event": trainer._event, "callbacks": due},
-            "plan": trainer._plan,
+            "place": {name: getattr(trainer, name) for name in PLACE},
+            "due": trainer._hooks.due(),
         }
     )
 
 
 def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
     """Put a trainer into the state of `tree`, or raise; it may then be left half changed."""
-    owner = "Trainer.load_checkpoint"
+    _check_fit(trainer, tree)
+    trainer.model.load_state_dict(tree["model"])
+    trainer.optimizer.load_state_dict(tree["optimizer"]["state"])
+    callbacks = dict(zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True))
+    for key, state in tree["callbacks"].items():
+        callbacks[key].load_state_dict(copy.deepcopy(state))
+    generators = _generators(trainer)
+    for name, state in tree["generators"].items():
+        if name in generators:
+            load_state(generators[name], state)
+    trainer.history.load_state_dict(tree["history"])
+    trainer._totals.load_state_dict(tree["totals"])
+    for name in PLACE:
+        setattr(trainer, name, tree["place"][name])
+    trainer._due = tree["due"]
+
+
+def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
+    """Raise unless the checkpoint is that of a trainer built like this one."""
     mine, saved = type(trainer.optimizer).__name__, tree["optimizer"]["class"]
     if mine != saved:
-        raise ValueError(f"{owner} expects the checkpoint of a run with {mine}, got {saved}")
+        raise ValueError(f"{OWNER} expects the checkpoint of a run with {mine}, got {saved}")
     if list(trainer.metrics) != tree["metrics"]:
         raise ValueError(
-            f"{owner} expects the checkpoint of a run with the metrics "
+            f"{OWNER} expects the checkpoint of a run with the metrics "
             f"{list(trainer.metrics)}, got {tree['metrics']}"
         )
-    callbacks = dict(zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True))
-    mine_by_key = {key for key, callback in callbacks.items() if callback.state_dict()}
-    _same_names(owner, "callbacks", mine_by_key, set(tree["callbacks"]))
+    pairs = zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True)
+    with_state = {key for key, callback in pairs if callback.state_dict()}
+    _same_names("callbacks", with_state, set(tree["callbacks"]))
     generators = _generators(trainer)
     # Those of callbacks without a state, such as one that interrupted the run, may differ.
     both = (set(generators), set(tree["generators"]))
     mine_found, saved_found = ({n for n in s if not n.startswith("callbacks.")} for s in both)
-    _same_names(owner, "random generators", mine_found, saved_found)
-    trainer.model.load_state_dict(tree["model"])
-    trainer.optimizer.load_state_dict(tree["optimizer"]["state"])
-    for key, state in tree["callbacks"].items():
-        callbacks[key].load_state_dict(copy.deepcopy(state))
-    for name, state in tree["generators"].items():
-        if name in generators:
-            _load_generator(owner, name, generators[name], state)
-    trainer.history.load_state_dict(tree["history"])
-    trainer._totals.load_state_dict(tree["totals"])
-    trainer.epoch, trainer.batch, trainer.step = tree["epoch"], tree["batch"], tree["step"]
-    trainer.batch_loss, trainer._begun = tree["batch_loss"], tree["begun"]
-    trainer._order_state, trainer._stop = tree["order"], tree["stop"]
-    trainer._due = (tree["due"]["event"], list(tree["due"]["callbacks"]))
-    trainer._plan = dict(tree["plan"])
+    _same_names("random generators", mine_found, saved_found)
+    for name in set(generators) & set(tree["generators"]):
+        kind, other = kind_of(state_of(generators[name])), kind_of(tree["generators"][name])
+        if kind != other:
+            raise ValueError(f"{OWNER} expects {name} to be a {other}, as saved, got a {kind}")
+
+
+def check_plan(owner: str, trainer: Any, plan: Mapping[str, Any], columns: list[str]) -> None:
+    """Raise unless a run is gone on with as it was begun."""
+    history, begun = trainer.history, trainer._plan
+    if len(history) and history.columns != columns:
+        raise ValueError(
+            f"{owner} goes on with a run whose history has {', '.join(history.columns)}, got "
+            f"arguments that give {', '.join(columns)}"
+        )
+    changed = [name for name in plan if trainer._begun and plan[name] != begun[name]]
+    if changed:
+        raise ValueError(
+            f"{owner} goes on in the middle of epoch {trainer.epoch}, which was begun with "
+            f"{', '.join(f'{name}={begun[name]}' for name in changed)}; got "
+            f"{', '.join(f'{name}={plan[name]}' for name in changed)}"
+        )
 
 
 def _generators(trainer: Any) -> dict[str, AnyGenerator]:
@@ -102,20 +126,11 @@ def _generators(trainer: Any) -> dict[str, AnyGenerator]:
     return find_generators(roots, {id(trainer)})
 
 
-def _load_generator(
-    owner: str, name: str, generator: AnyGenerator, state: Mapping[str, Any]
-) -> None:
-    mine, saved = state_of(generator)["bit_generator"], state["bit_generator"]
-    if mine != saved:
-        raise ValueError(f"{owner} expects {name} to be a {mine}, the checkpoint has a {saved}")
-    load_state(generator, state)
-
-
-def _same_names(owner: str, what: str, mine: set[str], saved: set[str]) -> None:
+def _same_names(what: str, mine: set[str], saved: set[str]) -> None:
     faults = [f"{name} is not in the checkpoint" for name in sorted(mine - saved)]
     faults += [f"{name} is in the checkpoint alone" for name in sorted(saved - mine)]
     if faults:
-        raise ValueError(f"{owner} expects the {what} of the saved run: {'; '.join(faults)}")
+        raise ValueError(f"{OWNER} expects the {what} of the saved run: {'; '.join(faults)}")
 
 
 # -- the tree in a file -----------------------------------------------------------------------
@@ -132,7 +147,9 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
     meta, arrays = read_archive(path, KIND)
     try:
         tree: dict[str, Any] = _with_arrays(meta["tree"], arrays)
-        tree["plan"], tree["due"]["event"], tree["totals"], tree["optimizer"]["class"]
+        for name in PLACE:
+            tree["place"][name]
+        tree["due"]["event"], tree["totals"]["sums"], tree["optimizer"]["class"]
     except (KeyError, TypeError) as error:
         raise FileFormatError(f"{path} is no checkpoint: {error} is missing") from None
     return tree

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from minifw._core.checks import describe
 from minifw._core.rows import Rows, cast
-from minifw._core.typing import Array, DType, Target
+from minifw._core.typing import Array, DType, Shape, Target
 
-__all__ = ["Batch", "Source", "Stream", "Table", "source"]
+__all__ = ["Batch", "Casting", "Source", "Stream", "Table", "held_out", "shape_text", "source"]
 
 # As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
 # when their batch is due.
@@ -160,6 +160,38 @@ def source(owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> Source:
             "(x, y, weight)"
         )
     return Stream(owner, x, casting)
+
+
+def held_out(
+    owner: str, validation: Any, casting: Casting, train: Source, epochs: int
+) -> Source | None:
+    """Return the batches of ``fit(validation=...)``, or raise unless they are like `train`."""
+    if validation is None:
+        return None
+    owner = f"{owner}(validation=...)"
+    if isinstance(validation, int | float):
+        raise TypeError(f"{owner} expects data (x, y), got {validation!r}; split the data first")
+    pair = isinstance(validation, tuple) and len(validation) in (2, 3)
+    x, y, *weight = validation if pair else (validation, None)
+    held = source(owner, x, y, weight[0] if weight else None, casting)
+    if held.one_shot and epochs > 1:
+        raise ValueError(
+            f"{owner} expects batches that it can go through after every epoch, got "
+            f"{describe(x)}, which gives them once"
+        )
+    if isinstance(held, Table) and isinstance(train, Table):
+        for name, mine, like in (("x", held.x, train.x), ("y", held.y, train.y)):
+            if mine.shape[1:] != like.shape[1:]:
+                raise ValueError(
+                    f"{owner} expects {name} of shape {shape_text(like.shape)}, as in training, "
+                    f"got {mine.shape}"
+                )
+    return held
+
+
+def shape_text(shape: Shape) -> str:
+    """Return a shape whose first axis is the examples, such as "(examples, 3)"."""
+    return f"({', '.join(['examples', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
 
 
 def _transposed(column: Rows, x: Rows) -> str:

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minifw._core.parameter import Parameter
+from minifw.storage import _generators as storage
 
-__all__ = ["AnyGenerator", "find_generators", "load_state", "state_of"]
+__all__ = ["AnyGenerator", "find_generators", "kind_of", "load_state", "state_of"]
 
 AnyGenerator: TypeAlias = "np.random.Generator | np.random.RandomState"
 
@@ -69,18 +70,27 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: C901 - a list o
 
 
 def state_of(generator: AnyGenerator) -> dict[str, Any]:
-    """Return the state of a generator: numbers, and arrays of them."""
-    bits: Any = _bits(generator)
-    return dict(bits.state)
+    """Return the state of a generator as plain values."""
+    if isinstance(generator, np.random.Generator):
+        return {"bits": storage.state_of(generator)}
+    state: Any = generator.get_state(legacy=False)
+    gauss = [int(state["has_gauss"]), float(state["gauss"])]
+    return {
+        "bits": storage.state_of(np.random.Generator(generator._bit_generator)),
+        "gauss": gauss,
+    }
 
 
 def load_state(generator: AnyGenerator, state: Mapping[str, Any]) -> None:
-    """Put a generator into the state that `state_of` returned."""
-    bits: Any = _bits(generator)
-    bits.state = dict(state)
-
-
-def _bits(generator: AnyGenerator) -> Any:
+    """Put a generator into the state that `state_of` returned, which is checked first."""
+    bits = storage.generator_of(state["bits"]).bit_generator.state
     if isinstance(generator, np.random.Generator):
-        return generator.bit_generator
-    return generator._bit_generator
+        generator.bit_generator.state = bits
+    else:
+        has, gauss = state["gauss"]
+        generator.set_state({**bits, "has_gauss": int(bool(has)), "gauss": float(gauss)})
+
+
+def kind_of(state: Mapping[str, Any]) -> str:
+    """Return the name of the algorithm, such as PCG64."""
+    return str(state["bits"]["bit_generator"])

@@ -1,6 +1,8 @@
 """What an epoch after the other brought."""
 
+import importlib
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -73,33 +75,21 @@ class History:
         epochs = {"epoch": np.arange(1, self._length + 1)}
         return epochs | {n: np.array(v, np.float64) for n, v in self._columns.items()}
 
-    def plot(self) -> Any:
-        """Draw the curves over the epochs, losses above and metrics below; return the figure.
+    def plot(self, path: str | PathLike[str] | None = None) -> Any:
+        """Draw the curves over the epochs, as `minifw.plots.learning_curves` does.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            Where to save the picture.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure  # noqa: PLC0415 - optional
-        except ImportError as error:
-            raise ImportError(
-                "History.plot needs matplotlib; install the extra minifw[plot]: "
-                "python -m pip install 'minifw[plot]'"
-            ) from error
-        names = [name for name in self._columns if not name.startswith("val_")]
-        figure = Figure(figsize=(6.4, 2.4 * max(1, len(names))), layout="constrained")
-        all_axes = figure.subplots(max(1, len(names)), sharex=True, squeeze=False)
-        epochs = range(1, self._length + 1)
-        for name, axes in zip(names, all_axes[:, 0], strict=False):
-            axes.plot(epochs, self._columns[name], label="training")
-            if f"val_{name}" in self._columns:
-                axes.plot(epochs, self._columns[f"val_{name}"], label="validation")
-                axes.legend()
-            axes.set_ylabel(name)
-        all_axes[-1, 0].set_xlabel("epoch")
-        return figure
+        plots = importlib.import_module("minifw.plots")  # which stands above, and is optional
+        return plots.learning_curves(self, path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all columns and of `stopped`."""

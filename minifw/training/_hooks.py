@@ -1,11 +1,11 @@
 """What a callback may do, and which of it each one does."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from minifw._core.checks import describe
 
-__all__ = ["EVENTS", "HasHooks", "Hook", "check_callbacks", "hooks_of", "keys_of", "nothing"]
+__all__ = ["HasHooks", "Hooks", "check_callbacks", "keys_of", "nothing"]
 
 EVENTS = ("fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end")
 
@@ -63,9 +63,43 @@ def keys_of(callbacks: Iterable[HasHooks]) -> list[str]:
     return keys
 
 
-def hooks_of(callbacks: Iterable[HasHooks], event: str) -> list[tuple[str, Hook]]:
-    """Return the hooks of an event that do something, each with the key of its callback."""
-    callbacks = list(callbacks)
-    hooks = [getattr(callback, f"on_{event}") for callback in callbacks]
-    pairs = zip(keys_of(callbacks), hooks, strict=True)
-    return [(key, hook) for key, hook in pairs if not getattr(hook, "does_nothing", False)]
+class Hooks:
+    """The hooks of callbacks: calls those of an event, and knows which are still due.
+
+    Attributes
+    ----------
+    event : str or None
+        The event whose hooks are being called; it stays where one of them raised.
+    """
+
+    def __init__(self, callbacks: Iterable[HasHooks]) -> None:
+        callbacks = list(callbacks)
+        keys = keys_of(callbacks)
+        self._of: dict[str, list[tuple[str, Hook]]] = {}
+        for event in EVENTS:
+            hooks = [getattr(callback, f"on_{event}") for callback in callbacks]
+            pairs = zip(keys, hooks, strict=True)
+            self._of[event] = [p for p in pairs if not getattr(p[1], "does_nothing", False)]
+        self.event: str | None = None
+        self._left: list[tuple[str, Hook]] = []
+
+    def call(self, event: str, trainer: Any, only: Container[str] | None = None) -> None:
+        """Call the hooks of an event in turn, those of all callbacks or of some."""
+        pairs = self._of[event]
+        if not pairs:
+            return
+        if only is not None:
+            pairs = [pair for pair in pairs if pair[0] in only]
+        self.event = event
+        for index, (_, hook) in enumerate(pairs, 1):
+            self._left = pairs[index:]
+            hook(trainer)
+        self.event = None
+
+    def due(self) -> dict[str, Any]:
+        """Return the event under way, and the keys of the callbacks that have yet to hear of it.
+
+        A checkpoint that a callback makes is one in the middle of an event.
+        """
+        event = None if self.event == "fit_end" else self.event
+        return {"event": event, "callbacks": [key for key, _ in self._left] if event else []}

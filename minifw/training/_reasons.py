@@ -2,61 +2,83 @@
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.training._data import Batch
+from minifw.training._data import Batch, shape_text
 
-__all__ = ["bad_rows", "wrong_target"]
+__all__ = ["Place", "explain"]
 
 SHOWN = 5  # rows that a message names
 
 
-def bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp]) -> str:
-    """Return which rows of the data are not finite, or give an output that is not; or ""."""
+class Place(NamedTuple):
+    """Which batch it was."""
+
+    owner: str
+    where: str  # "; in epoch 3, batch 1 of 2", or ""
+    rows: npt.NDArray[np.intp] | None  # their numbers in the data; None of an iterable's batch
+
+
+def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoReturn:
+    """Raise the error again, with what only the trainer knows."""
+    if not isinstance(error, NonFiniteError):
+        fix = _wrong_target(place.owner, model, batch)
+        if fix is not None:
+            raise ValueError(fix) from error
+        raise error
+    error.rows = place.rows
+    error.args = (f"{error}{place.where}{_bad_rows(model, batch, place.rows)}",)
+    raise error
+
+
+def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> str:
+    """Return which rows of the data are not finite, or give an output that is not; or all."""
     x, y, weight = batch
+    whose = "" if rows is not None else ", counted in the batch,"
+    if rows is None:
+        rows = np.arange(len(x))
     for name, array in (("x", x), ("y", y), ("sample_weight", weight)):
         if array is not None:
             bad = _not_finite(array)
             if bad.any():
-                return f"; {_listed(rows[bad])} of {name} hold NaN or infinity"
+                verb = "holds" if bad.sum() == 1 else "hold"
+                return f"; {_listed(rows[bad])} of {name}{whose} {verb} NaN or infinity"
     try:
         twin = copy.deepcopy(model)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             bad = _not_finite(twin.predict(x))
     except Exception:  # noqa: BLE001 - a copy may fail on such values: nothing to say then
-        return ""
+        bad = np.zeros(len(x), bool)
     if bad.any() and not bad.all():
-        return f"; the output is not finite for {_listed(rows[bad])}"
-    return ""
+        return f"; the output is not finite for {_listed(rows[bad])}{whose.rstrip(',')}"
+    return f"; the batch was {_listed(rows)}" if not whose else ""
 
 
-def wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
+def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
     """Return a message if y differs from the model's output by an axis of length 1; or None."""
     x, y, _ = batch
     try:
-        shape = copy.deepcopy(model).predict(x[:1]).shape[1:]
+        shape = copy.deepcopy(model).predict(x[:1]).shape
     except Exception:  # noqa: BLE001 - the first error says it
         return None
-    expected = ", ".join(["examples", *map(str, shape)])
-    got = ", ".join(["examples", *map(str, y.shape[1:])])
-    for whose, change, fix in (
-        (shape, (*y.shape[1:], 1), "y[:, np.newaxis]" if y.ndim == 1 else "y[..., np.newaxis]"),
-        ((*shape, 1), y.shape[1:], "y.ravel()" if y.ndim == 2 else "y[..., 0]"),
-    ):
-        if y.dtype.kind == "f" and whose == change:
-            comma = "," if not shape else ""
-            comma_y = "," if y.ndim == 1 else ""
-            return (
-                f"{owner} expects y in the shape of the model's output, ({expected}{comma}), got "
-                f"({got}{comma_y}); use {fix}"
-            )
-    return None
+    fix = ""
+    if y.dtype.kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
+        fix = "y[:, np.newaxis]" if y.ndim == 1 else "y[..., np.newaxis]"
+    if y.dtype.kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
+        fix = "y.ravel()" if y.ndim == 2 else "y[..., 0]"
+    if not fix:
+        return None
+    return (
+        f"{owner} expects y in the shape of the model's output, {shape_text(shape)}, got "
+        f"{shape_text(y.shape)}; use {fix}"
+    )
 
 
 def _not_finite(array: Any) -> npt.NDArray[np.bool_]:

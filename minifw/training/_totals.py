@@ -74,10 +74,16 @@ class Totals:
         self.loss, self.weight = 0.0, 0.0
         self._sums: dict[str, Array] = {}
         self._kept: list[tuple[Array, Target]] = []  # for functions of the whole
+        self.measured = bool(metrics)
         self._keeps = any(not isinstance(metric, Metric) for metric in metrics.values())
 
-    def add(self, prediction: Array, target: Target, weight: Array | None) -> None:
-        """Measure the metrics of one batch."""
+    def count(self, loss: float, weight: float) -> None:
+        """Add the mean loss of a batch, and what it counts."""
+        self.loss += loss * weight
+        self.weight += weight
+
+    def measure(self, prediction: Array, target: Target, weight: Array | None) -> None:
+        """Add the metrics of a batch."""
         for name, metric in self._metrics.items():
             if isinstance(metric, Metric):
                 new = metric.checked(prediction, target, weight, self._midpoint)
@@ -89,6 +95,10 @@ class Totals:
 
     def values(self) -> dict[str, float]:
         """Return the loss and the metrics of all batches together."""
+        if not self.weight:
+            raise ValueError(
+                "no example counts: all of sample_weight, or of their classes', are 0"
+            )
         found = {"loss": self.loss / self.weight}
         whole = self._whole() if self._keeps else None
         for name, metric in self._metrics.items():

@@ -1,27 +1,27 @@
 """Training for real work: batches, epochs, validation, callbacks and checkpoints."""
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from os import PathLike
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from minifw._core.checks import check_flag, check_rng, check_size, describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
-from minifw._core.typing import RNG, Array
+from minifw._core.typing import RNG, Array, Target
 from minifw.losses import Loss
 from minifw.objective import Objective
 from minifw.optimizers import Optimizer
-from minifw.training._checkpoint import apply, capture, read, write
-from minifw.training._data import Batch, Casting, Source, Stream, source
-from minifw.training._generators import find_generators, load_state, state_of
+from minifw.training._checkpoint import apply, capture, check_plan, read, write
+from minifw.training._data import Batch, Casting, Source, held_out, source
+from minifw.training._evaluation import measure
+from minifw.training._generators import load_state, state_of
 from minifw.training._history import History
-from minifw.training._hooks import EVENTS, HasHooks, Hook, check_callbacks, hooks_of
+from minifw.training._hooks import HasHooks, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt
-from minifw.training._reasons import bad_rows, wrong_target
+from minifw.training._reasons import Place, explain
 from minifw.training._totals import Totals, named_metrics
 
 __all__ = ["Trainer"]
@@ -59,8 +59,8 @@ class Trainer:
         How many batches of this epoch are done; how many it has, or None if that is unknown.
     step : int
         How many batches of the run are done.
-    batch_loss : float
-        The loss of the latest batch.
+    batch_loss, batch_x : float, array or None
+        The loss and the inputs of the latest batch.
     columns : list of str
         The names of the values that each epoch of this run brings.
 
@@ -102,7 +102,6 @@ class Trainer:
         self.epochs = 0
         self.batches: int | None = None
         self.columns: list[str] = ["loss", *self.metrics]
-        self._hooks = {event: hooks_of(self.callbacks, event) for event in EVENTS}
         self._resuming = False
         self._start()
 
@@ -111,16 +110,15 @@ class Trainer:
         self.history = History()
         self.epoch = self.batch = self.step = 0
         self.batch_loss = math.nan
-        self._batch_x: Array | None = None  # of the latest batch
-        self._begun = False  # whether an epoch is under way
-        self._order_state: dict[str, Any] | None = None  # of rng, when its order was drawn
+        self.batch_x: Array | None = None
+        self._hooks = Hooks(self.callbacks)
         self._totals = self._no_totals()
-        self._stop: str | None = None
-        self._event: str | None = None  # under way, and how many of its hooks were called
-        self._called_hooks: list[tuple[str, Hook]] = []
-        self._called = 0
-        self._due: tuple[str | None, list[str]] = (None, [])  # the hooks that a checkpoint owes
         self._plan: dict[str, Any] = {}  # what an epoch must have in common with its resumption
+        self._begun = False  # whether an epoch is under way
+        self._torn = False  # whether a step is
+        self._order_state: dict[str, Any] | None = None  # of rng, when its order was drawn
+        self._stop: str | None = None  # why
+        self._due: dict[str, Any] = {"event": None, "callbacks": []}  # the hooks still to call
         self._interrupted: dict[str, Any] | None = None  # the state at an interruption
 
     # -- training ----------------------------------------------------------------
@@ -181,31 +179,32 @@ class Trainer:
         owner = "Trainer.fit"
         epochs = check_size(owner, "epochs", epochs)
         shuffle = check_flag(owner, "shuffle", shuffle)
-        train = self._source(owner, x, y, sample_weight)
+        train = source(owner, x, y, sample_weight, self._casting())
         if train.one_shot and epochs > 1:
             raise ValueError(
                 f"{owner} expects batches that it can go through {epochs} times, got "
                 f"{describe(x)}, which gives them once; pass a list, or an object whose __iter__ "
                 "starts anew"
             )
-        if batch_size is None:
-            size = train.rows or 1
-        else:
+        size = train.rows or 1
+        if batch_size is not None:
             size = check_size(owner, "batch_size", batch_size)
-        held = self._held_out(owner, validation, train, epochs)
+        held = held_out(owner, validation, self._casting(), train, epochs)
         plan = {"rows": train.rows, "batch_size": size, "shuffle": shuffle}
-        names = ["loss", *self.metrics]
-        columns = names if held is None else [*names, *(f"val_{name}" for name in names)]
+        columns = ["loss", *self.metrics]
+        if held is not None:
+            columns += [f"val_{name}" for name in columns]
         resuming = self._resuming
         if resuming:
-            self._check_plan(owner, plan, columns)
+            check_plan(owner, self, plan, columns)
         else:
             self._start()
-        self._resuming, self._interrupted = False, None
+        self._hooks = Hooks(self.callbacks)
+        self._resuming, self._interrupted, self._torn = False, None, False
         self._plan, self.columns = plan, columns
         self.epochs, self.batches = epochs, train.count(size)
-        self._hooks = {event: hooks_of(self.callbacks, event) for event in EVENTS}
-        with self._train_mode(), Interrupt() as interrupt:
+        with self.model._keeping_modes(), Interrupt() as interrupt:
+            self.model.train()
             self._run(train, held, interrupt, resuming=resuming)
         return self.history
 
@@ -219,7 +218,7 @@ class Trainer:
             if resuming:
                 self._call_again()
             else:
-                self._call("fit_begin")
+                self._hooks.call("fit_begin", self)
             while not (self._stop or interrupt.asked):
                 if not self._begun and self.epoch >= self.epochs:
                     break
@@ -229,67 +228,68 @@ class Trainer:
                 why = self._interruption("interrupted")
         except KeyboardInterrupt:
             why = self._interruption("interrupted")
-            if interrupt.asked:  # the second
+            if interrupt.asked or self._torn:  # the second; or one that left a step half done
                 raise
         except BaseException as error:
             why = self._interruption(f"ended by {type(error).__name__}")
             raise
         finally:
             self.history.stopped = why
-            self._call("fit_end")
+            self._hooks.call("fit_end", self)
 
-    def _run_epoch(  # noqa: C901 - the loop, in one piece: calls would cost time in every batch
-        self, train: Source, held: Source | None, interrupt: Interrupt
-    ) -> None:
+    def _run_epoch(self, train: Source, held: Source | None, interrupt: Interrupt) -> None:
         order = self._order(train)
         if not self._begun:
             self.epoch, self.batch = self.epoch + 1, 0
             self._totals = self._no_totals()
             self._begun = True
-            self._call("epoch_begin")
-        objective, head, totals = self.objective, self.objective._head, self._totals
-        forward, backward, step = objective.forward, objective.backward, self.optimizer.step
-        after_backward, after_batch = self._hooks["backward_end"], self._hooks["batch_end"]
-        by_rows = type(head).total_weight is Loss.total_weight
-        measured = bool(self.metrics)
+            self._hooks.call("epoch_begin", self)
         batch: Batch | None = None
         try:
             for batch in train.batches(self._plan["batch_size"], order, self.batch):
-                x, y, weight = batch
-                if weight is None:
-                    count = len(x) if by_rows else head.total_weight(y)
-                    loss = forward(x, y)
-                else:
-                    count = head.total_weight(y, weight)
-                    if not count:  # it counts nothing
-                        self.batch += 1
-                        continue
-                    loss = forward(x, y, weight)
-                backward()
-                if after_backward:
-                    self._call("backward_end")
-                step()
-                self.batch += 1
-                self.step += 1
-                self.batch_loss = loss
-                self._batch_x = x
-                totals.loss += loss * count
-                totals.weight += count
-                if measured:
-                    totals.add(objective.prediction, y, weight)
-                if after_batch:
-                    self._call("batch_end")
+                self._step(*batch)
                 if interrupt.asked or self._stop:
                     return
         except (NonFiniteError, ValueError) as error:
-            self._explain("Trainer.fit", error, batch, order)
-        values = totals.values()
+            if batch is None or not self._torn:  # of a callback, or of the iterable
+                raise
+            place = Place("Trainer.fit", f"; in {self._where(1)}", self._rows(train, order, batch))
+            explain(error, self.model, batch, place)
+        values = self._totals.values()
         if held is not None:
-            found = self._measure("Trainer.fit", held, EVALUATION_ROWS)
+            found = measure(
+                "Trainer.fit",
+                self.objective,
+                held,
+                EVALUATION_ROWS,
+                self._no_totals(),
+                where=f"; in the validation of epoch {self.epoch}",
+            )
             values |= {f"val_{name}": value for name, value in found.items()}
         self.history.append(values)
         self._begun = False
-        self._call("epoch_end")
+        self._hooks.call("epoch_end", self)
+
+    def _step(self, x: Array, y: Target, weight: Array | None) -> None:
+        """Do what training is: forward, backward, step; and keep the sums."""
+        count = self.loss.total_weight(y, weight)
+        if not count:  # it counts nothing
+            self.batch += 1
+            return
+        objective, totals = self.objective, self._totals
+        self._torn = True
+        loss = objective.forward(x, y, weight)
+        objective.backward()
+        self._hooks.call("backward_end", self)
+        self.optimizer.step()
+        self.batch += 1
+        self.step += 1
+        self.batch_loss, self.batch_x = loss, x
+        totals.count(loss, count)
+        if totals.measured:
+            totals.measure(objective.prediction, y, weight)
+        self._torn = False
+        self._hooks.call("batch_end", self)
 
     def _order(self, train: Source) -> Any:
         """Return the order of the rows in this epoch: a new one, or again that of its start."""
@@ -316,12 +316,23 @@ class Trainer:
 
     def _interruption(self, how: str) -> str:
         """Keep what the run would go on from, and return what happened and where."""
-        # Kept, for at the end a callback may leave other parameters: those of the best epoch.
-        self._interrupted = capture(self)
-        if self._begun:
-            of = f" of {self.batches}" if self.batches else ""
-            return f"{how} in epoch {self.epoch}, after batch {self.batch}{of}"
-        return f"{how} after epoch {self.epoch}"
+        if not self._torn:
+            # Now, for at the end a callback may leave other parameters: those of the best epoch.
+            self._interrupted = capture(self)
+        return f"{how} {f'in {self._where()}' if self._begun else f'after epoch {self.epoch}'}"
+
+    def _where(self, under_way: int = 0) -> str:
+        of = f" of {self.batches}" if self.batches else ""
+        which = "batch" if under_way else "after batch"
+        return f"epoch {self.epoch}, {which} {self.batch + under_way}{of}"
+
+    def _rows(self, train: Source, order: Any, batch: Batch) -> Any:
+        """Return the numbers of the rows of the batch under way, if they have any."""
+        if train.rows is None:
+            return None
+        start = self.batch * self._plan["batch_size"]
+        rows = slice(start, start + len(batch[0]))
+        return np.arange(rows.start, rows.stop) if order is None else order[rows]
 
     # -- evaluation --------------------------------------------------------------
 
@@ -355,27 +366,8 @@ class Trainer:
         """
         owner = "Trainer.evaluate"
         size = check_size(owner, "batch_size", batch_size)
-        return self._measure(owner, self._source(owner, x, y, sample_weight), size)
-
-    def _measure(self, owner: str, data: Source, size: int) -> dict[str, float]:
-        totals, objective = self._no_totals(), self.objective
-        batch: Batch | None = None
-        try:
-            with self.model.evaluating():
-                for batch in data.batches(size):
-                    x, y, weight = batch
-                    count = objective._head.total_weight(y, weight)
-                    if not count:
-                        continue
-                    totals.loss += objective.forward(x, y, weight) * count
-                    totals.weight += count
-                    if self.metrics:
-                        totals.add(objective.prediction, y, weight)
-        except (NonFiniteError, ValueError) as error:
-            self._explain(owner, error, batch, None)
-        finally:
-            objective._latest = None  # no gradient is asked of an evaluation
-        return totals.values()
+        data = source(owner, x, y, sample_weight, self._casting())
+        return measure(owner, self.objective, data, size, self._no_totals())
 
     # -- checkpoints -------------------------------------------------------------
 
@@ -384,8 +376,8 @@ class Trainer:
 
         That is: parameters and buffers, the optimizer, the callbacks with their schedules,
         every random generator, the place in the epoch and its sums so far, and the history.
-        It may be called at any time, by a callback too, but for ``on_backward_end``. Of a run
-        that was interrupted it is the state in which that was.
+        It may be called at any time, by a callback too, but not in the middle of a step. Of a
+        run that was interrupted it is the state in which that was.
 
         Parameters
         ----------
@@ -394,11 +386,12 @@ class Trainer:
         Raises
         ------
         RuntimeError
-            By a callback in ``on_backward_end``, in the middle of a step.
+            By a callback in ``on_backward_end``, or after an error in the middle of a step.
         """
-        if self._event == "backward_end":
+        if self._torn:
             raise RuntimeError(
-                "Trainer.save_checkpoint cannot save the middle of a step; call it in on_batch_end"
+                "Trainer.save_checkpoint cannot save the middle of a step; a callback calls it in "
+                "on_batch_end, and after an error in a step an earlier checkpoint is the latest"
             )
         write(path, capture(self) if self._interrupted is None else self._interrupted)
 
@@ -426,118 +419,25 @@ class Trainer:
         except BaseException:
             apply(self, before)
             raise
-        self._interrupted = None
+        self._interrupted, self._torn = None, False
         self._resuming = True
 
-    def _check_plan(self, owner: str, plan: dict[str, Any], columns: list[str]) -> None:
-        """Raise unless a run is gone on with as it was begun."""
-        if len(self.history) and self.history.columns != columns:
-            raise ValueError(
-                f"{owner} goes on with a run whose history has {', '.join(self.history.columns)}, "
-                f"got arguments that give {', '.join(columns)}"
-            )
-        changed = [name for name in plan if plan[name] != self._plan[name]]
-        if self._begun and changed:
-            raise ValueError(
-                f"{owner} goes on in the middle of epoch {self.epoch}, which was begun with "
-                f"{', '.join(f'{name}={self._plan[name]}' for name in changed)}; got "
-                f"{', '.join(f'{name}={plan[name]}' for name in changed)}"
-            )
-
-    # -- callbacks ---------------------------------------------------------------
-
-    def _call(self, event: str, hooks: list[tuple[str, Hook]] | None = None) -> None:
-        """Call the hooks of an event, and keep count, for a checkpoint made by one of them."""
-        self._called_hooks = self._hooks[event] if hooks is None else hooks
-        self._event = event
-        for index, (_, hook) in enumerate(self._called_hooks, 1):
-            self._called = index
-            hook(self)
-        self._event = None
-
     def _call_again(self) -> None:
-        """Let the callbacks begin, give them back their state, and call the hooks still due."""
-        event, due = self._due
-        self._due = (None, [])
-        states = [callback.state_dict() for callback in self.callbacks]
-        found = find_generators({"trainer": self}, set())
-        bits = {name: state_of(generator) for name, generator in found.items()}
-        self._call("fit_begin")
-        for callback, state in zip(self.callbacks, states, strict=True):
-            callback.load_state_dict(state)
-        for name, generator in found.items():
-            load_state(generator, bits[name])
+        """Let the callbacks begin, put back what they changed, and call the hooks still due."""
+        event, due = self._due["event"], self._due["callbacks"]
+        loaded = capture(self)
+        self._hooks.call("fit_begin", self)
+        apply(self, loaded)
         if event is not None:
-            hooks = self._hooks[event]
-            self._call(event, [pair for pair in hooks if pair[0] in due])
+            self._hooks.call(event, self, due)
 
     # -- data --------------------------------------------------------------------
 
-    def _source(self, owner: str, x: Any, y: Any, weight: Any) -> Source:
-        casting = Casting(self.model._dtype(), self.model._whole_numbers(), self.loss.takes_labels)
-        return source(owner, x, y, weight, casting)
-
-    def _held_out(self, owner: str, validation: Any, train: Source, epochs: int) -> Source | None:
-        if validation is None:
-            return None
-        owner = f"{owner}(validation=...)"
-        if isinstance(validation, int | float):
-            raise TypeError(
-                f"{owner} expects data (x, y), got {validation!r}; split the data first"
-            )
-        pair = isinstance(validation, tuple) and len(validation) in (2, 3)
-        x, y, *weight = validation if pair else (validation, None)
-        held = self._source(owner, x, y, weight[0] if weight else None)
-        if held.one_shot and epochs > 1:
-            raise ValueError(
-                f"{owner} expects batches that it can go through after every epoch, got "
-                f"{describe(x)}, which gives them once"
-            )
-        if not isinstance(held, Stream) and not isinstance(train, Stream):
-            for name in ("x", "y"):
-                shape, like = getattr(held, name).shape, getattr(train, name).shape
-                if name == "y" and len(shape) > 1 and shape[1:] == like[1:]:
-                    continue
-                if shape[1:] != like[1:]:
-                    raise ValueError(
-                        f"{owner} expects {name} of shape (examples, "
-                        f"{', '.join(map(str, like[1:]))}), as in training, got {shape}"
-                    )
-        return held
+    def _casting(self) -> Casting:
+        return Casting(self.model._dtype(), self.model._whole_numbers(), self.loss.takes_labels)
 
     def _no_totals(self) -> Totals:
         return Totals(self.metrics, self.loss.midpoint)
-
-    @contextmanager
-    def _train_mode(self) -> Iterator[None]:
-        layers = [self.model, *(layer for _, layer in self.model.named_layers())]
-        modes = [layer.training for layer in layers]
-        self.model.train()
-        try:
-            yield
-        finally:
-            for layer, mode in zip(layers, modes, strict=True):
-                layer.training = mode
-
-    def _explain(self, owner: str, error: ValueError, batch: Batch | None, order: Any) -> NoReturn:
-        """Raise the error again, with what only the trainer knows."""
-        if batch is None or (self._event and not isinstance(error, NonFiniteError)):
-            raise error
-        if isinstance(error, NonFiniteError):
-            where = ""
-            if owner == "Trainer.fit" and self._begun:
-                of = f" of {self.batches}" if self.batches else ""
-                where = f"; in epoch {self.epoch}, batch {self.batch + 1}{of}"
-            start = self.batch * self._plan["batch_size"] if where else 0
-            rows = np.arange(start, start + len(batch[0])) if order is None else None
-            if rows is None:
-                rows = order[start : start + len(batch[0])]
-            error.args = (f"{error}{where}{bad_rows(self.model, batch, rows)}",)
-            raise error
-        fix = wrong_target(owner, self.model, batch)
-        if fix is not None:
-            raise ValueError(fix) from error
-        raise error
 
     def __repr__(self) -> str:
         return f"Trainer({self.model!r}, {self.loss!r}, {self.optimizer!r})"

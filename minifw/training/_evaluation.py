@@ -1,0 +1,37 @@
+"""The loss and the metrics of data, in eval mode."""
+
+import numpy as np
+
+from minifw._core.errors import NonFiniteError
+from minifw.objective import Objective
+from minifw.training._data import Batch, Source
+from minifw.training._reasons import Place, explain
+from minifw.training._totals import Totals
+
+__all__ = ["measure"]
+
+
+def measure(
+    owner: str, objective: Objective, data: Source, size: int, totals: Totals, *, where: str = ""
+) -> dict[str, float]:
+    """Add all batches to `totals` and return its values; the model is left as it was."""
+    batch: Batch | None = None
+    done = 0  # examples before the batch
+    try:
+        with objective.model.evaluating():
+            for batch in data.batches(size):
+                x, y, weight = batch
+                count = objective.loss.total_weight(y, weight)
+                if count:  # else it counts nothing
+                    totals.count(objective.forward(x, y, weight), count)
+                    if totals.measured:
+                        totals.measure(objective.prediction, y, weight)
+                done += len(x)
+    except (NonFiniteError, ValueError) as error:
+        if batch is None:
+            raise
+        rows = None if data.rows is None else np.arange(done, done + len(batch[0]))
+        explain(error, objective.model, batch, Place(owner, where, rows))
+    finally:
+        objective._latest = None  # no gradient is asked of an evaluation
+    return totals.values()
