@@ -62,9 +62,13 @@ class Table:
         self, batch_size: int, order: npt.NDArray[np.intp] | None = None, start: int = 0
     ) -> Iterator[Batch]:
         """Yield the batches from number `start` on; `order` is that of the rows."""
-        # Rows that follow each other are views already, and a file is read a batch at a time.
-        whole = order is None or not all(column.in_memory for column in self._columns)
-        per_block = batch_size if whole else self._block(batch_size)
+        if not all(column.in_memory for column in self._columns):
+            per_block = batch_size  # a file is read a batch at a time
+        elif order is None:
+            # All at once: rows that follow each other are views.
+            per_block = -(-self.rows // batch_size) * batch_size
+        else:
+            per_block = self._block(batch_size)
         first = start * batch_size
         for block in range(first - first % per_block, self.rows, per_block):
             stop = min(block + per_block, self.rows)

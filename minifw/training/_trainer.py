@@ -179,7 +179,8 @@ class Trainer:
         owner = "Trainer.fit"
         epochs = check_size(owner, "epochs", epochs)
         shuffle = check_flag(owner, "shuffle", shuffle)
-        train = source(owner, x, y, sample_weight, self._casting())
+        casting = self._casting()
+        train = source(owner, x, y, sample_weight, casting)
         if train.one_shot and epochs > 1:
             raise ValueError(
                 f"{owner} expects batches that it can go through {epochs} times, got "
@@ -189,7 +190,7 @@ class Trainer:
         size = train.rows or 1
         if batch_size is not None:
             size = check_size(owner, "batch_size", batch_size)
-        held = held_out(owner, validation, self._casting(), train, epochs)
+        held = held_out(owner, validation, casting, train, epochs)
         plan = {"rows": train.rows, "batch_size": size, "shuffle": shuffle}
         columns = ["loss", *self.metrics]
         if held is not None:

@@ -33,9 +33,9 @@ from minifw import (
     __version__,
 )
 
-ROWS, FEATURES, BATCH = 8000, 64, 32
+ROWS, FEATURES, BATCH = 8000, 64, 32  # 250 steps an epoch
 TURNS = 40  # enough that the quartiles of the ratio are stable to about 1 %
-EPOCHS = 2  # a turn, some 60 ms: long beside the clock, short beside the machine's moods
+EPOCHS = 5  # a turn, some 100 ms: long beside the clock, short beside the machine's moods
 LONG = 1000  # epochs over which memory is watched
 SEED = 5
 

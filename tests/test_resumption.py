@@ -1,0 +1,262 @@
+"""A run that was interrupted and gone on with ends with the same bytes as one that was not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import OPTIMIZER_CASES
+from resumption import (
+    BATCHES,
+    EPOCHS,
+    EVENTS,
+    NAMES,
+    SCHEDULES,
+    Halt,
+    Save,
+    X,
+    Y,
+    digest,
+    fit,
+    luck,
+    resumed,
+    trainer,
+)
+
+import minifw
+from minifw import (
+    SGD,
+    Callback,
+    Checkpoint,
+    Dense,
+    FileFormatError,
+    MSELoss,
+    NonFiniteError,
+    Optimizer,
+    Trainer,
+    optimizers,
+    schedules,
+)
+
+TESTS = Path(__file__).parent
+
+
+class Break(Callback):
+    """Interrupts after a number of batches."""
+
+    def __init__(self, *at: int) -> None:
+        self.at = at
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        if trainer.step in self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
+    """Return how each run ends: in one piece; and cut after a random batch, in two processes."""
+    folder = tmp_path_factory.mktemp("runs")
+    whole = {}
+    for name in NAMES:
+        one = trainer(name)
+        fit(one)
+        whole[name] = digest(one)
+        assert one.step == EPOCHS * BATCHES  # so that every place can come up
+        at = 1 + int(luck(name).integers(EPOCHS * BATCHES))
+        cut = trainer(name, after=[Break(at)])
+        fit(cut)
+        cut.save_checkpoint(folder / f"{name}.npz")
+    other = subprocess.run(
+        [sys.executable, TESTS / "resumption.py", folder, *NAMES],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
+    )
+    assert not other.returncode, other.stderr
+    found: dict[str, str] = json.loads(other.stdout)
+    return {name: (whole[name], found[name]) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_new_process_ends_with_the_same_bytes(
+    name: str, ends: dict[str, tuple[str, str]]
+) -> None:
+    whole, found = ends[name]
+    assert found == whole
+
+
+def test_every_optimizer_and_every_schedule_is_among_them() -> None:
+    found = {name: getattr(optimizers, name) for name in dir(optimizers)}
+    classes = {n for n, c in found.items() if isinstance(c, type) and issubclass(c, Optimizer)}
+    assert classes - {"Optimizer"} == {name.split(",")[0] for name in OPTIMIZER_CASES}
+    assert set(schedules.__all__) - {"Schedule"} == set(SCHEDULES)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("schedule", ["StepLR", "OneCycleLR", "ReduceOnPlateau"])
+def test_a_checkpoint_from_inside_a_hook(
+    event: str, place: str, schedule: str, tmp_path: Path
+) -> None:
+    """What the callbacks behind it still have to do at that event is done after loading."""
+    name = f"Adam with {schedule}"
+    whole = trainer(name)
+    fit(whole)
+    most = {"fit_begin": 1, "batch_end": EPOCHS * BATCHES}.get(event, EPOCHS)
+    for count in {1, most, 1 + int(luck(event + place + schedule).integers(most))}:
+        save = Save(tmp_path / "run.npz", event, count)
+        with pytest.raises(Halt):
+            fit(trainer(name, before=[save]) if place == "before" else trainer(name, after=[save]))
+        assert resumed(name, tmp_path / "run.npz") == digest(whole)
+
+
+def test_a_run_cut_at_every_batch(tmp_path: Path) -> None:
+    name = "SGD, momentum with OneCycleLR"
+    whole = trainer(name)
+    fit(whole)
+    for step in range(1, EPOCHS * BATCHES + 1):
+        one = trainer(name, after=[Break(step)], seed=step - 1)
+        if step > 1:
+            one.load_checkpoint(tmp_path / "run.npz")
+        fit(one)
+        one.save_checkpoint(tmp_path / "run.npz")
+    assert resumed(name, tmp_path / "run.npz") == digest(whole)
+
+
+def test_the_checkpoints_of_a_finished_run(tmp_path: Path) -> None:
+    name = "Adam with CosineLR"
+    whole = trainer(name, after=[Checkpoint(tmp_path / "{epoch}.npz")])
+    fit(whole)
+    for epoch in range(1, EPOCHS + 1):
+        assert resumed(name, tmp_path / f"{epoch}.npz") == digest(whole)
+
+
+def linear(seed: int = 0, **kwargs: Any) -> Trainer:
+    model = Dense(3, 1, rng=seed)
+    return Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), rng=seed + 1, **kwargs)
+
+
+def test_an_iterable_of_batches_goes_on_behind_those_done(tmp_path: Path) -> None:
+    batches = [(X[i : i + 16], Y[i : i + 16]) for i in range(0, 50, 16)]
+    whole = linear()
+    whole.fit(batches, epochs=3)
+    for step in (2, 4, 9, 12):
+        cut = linear(callbacks=[Break(step)])
+        cut.fit(batches, epochs=3)
+        cut.save_checkpoint(tmp_path / "run.npz")
+        other = linear(9)
+        other.load_checkpoint(tmp_path / "run.npz")
+        assert other.fit(batches, epochs=3) == whole.history
+        ends = [one.model.parameters()[0].value.tobytes() for one in (other, whole)]
+        assert ends[0] == ends[1]
+
+
+def test_a_checkpoint_before_the_first_fit(tmp_path: Path) -> None:
+    one, other = linear(), linear(9)
+    one.save_checkpoint(tmp_path / "run.npz")
+    other.load_checkpoint(tmp_path / "run.npz")
+    assert other.fit(X, Y, epochs=3) == one.fit(X, Y, epochs=3)
+
+
+def test_a_run_is_continued_beyond_its_first_end(tmp_path: Path) -> None:
+    one, other, whole = linear(), linear(9), linear()
+    one.fit(X, Y, epochs=3)
+    one.save_checkpoint(tmp_path / "run.npz")
+    other.load_checkpoint(tmp_path / "run.npz")
+    assert other.fit(X, Y, epochs=5) == whole.fit(X, Y, epochs=5)
+
+
+def test_what_does_not_fit_the_checkpoint_changes_nothing(tmp_path: Path) -> None:
+    one = linear(callbacks=[Break(3)])
+    one.fit(X, Y, epochs=2)
+    one.save_checkpoint(tmp_path / "run.npz")
+
+    wide = Dense(4, 1)
+    adam = Dense(3, 1, rng=4)
+    others = {
+        "weight has shape": Trainer(wide, MSELoss(), SGD(wide.parameters(), lr=0.1)),
+        "with Adam, got SGD": Trainer(adam, MSELoss(), minifw.Adam(adam.parameters())),
+        r"metrics \['mse'\], got \[\]": linear(metrics=["mse"]),
+        "callbacks .*EarlyStopping is not in": linear(callbacks=[minifw.EarlyStopping()]),
+        "rng to be a PCG64, as saved, got a MT19937": linear(),
+    }
+    others["rng to be a PCG64, as saved, got a MT19937"].rng = np.random.Generator(
+        np.random.MT19937(0)
+    )
+    for message, other in others.items():
+        before = {n: a.copy() for n, a in other.model.state_dict().items()}
+        with pytest.raises(ValueError, match=message):
+            other.load_checkpoint(tmp_path / "run.npz")
+        after = other.model.state_dict()
+        assert all(np.array_equal(after[name], before[name]) for name in before)
+
+    other = linear()
+    other.load_checkpoint(tmp_path / "run.npz")
+    with pytest.raises(ValueError, match=r"epoch 2, which was begun with batch_size=32; got .*=7"):
+        other.fit(X, Y, epochs=2, batch_size=7)
+    with pytest.raises(
+        ValueError, match="history has loss, got arguments that give loss, val_loss"
+    ):
+        other.fit(X, Y, epochs=2, validation=(X, Y))
+    assert other.fit(X, Y, epochs=2) == linear().fit(X, Y, epochs=2)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    minifw.save(Dense(3, 1), tmp_path / "model.npz")
+    with pytest.raises(FileFormatError, match="checkpoint"):
+        linear().load_checkpoint(tmp_path / "model.npz")
+    with pytest.raises(FileNotFoundError):
+        linear().load_checkpoint(tmp_path / "none.npz")
+
+
+def test_half_a_step_is_not_saved(tmp_path: Path) -> None:
+    class Early(Callback):
+        def on_backward_end(self, trainer: Trainer) -> None:
+            trainer.save_checkpoint(tmp_path / "run.npz")
+
+    with pytest.raises(
+        RuntimeError, match="the middle of a step; a callback calls it in on_batch"
+    ):
+        linear(callbacks=[Early()]).fit(X, Y, epochs=1)
+    bad = X.copy()
+    bad[7] = np.inf
+    one = linear()
+    with pytest.raises(NonFiniteError):
+        one.fit(bad, Y, epochs=1)
+    with pytest.raises(RuntimeError, match="after an error in a step"):
+        one.save_checkpoint(tmp_path / "run.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_legacy_generator_is_kept_to_its_last_number(tmp_path: Path) -> None:
+    """It keeps every second normal number for the next call."""
+
+    class Drawn(Callback):
+        def __init__(self) -> None:
+            self.rng = np.random.RandomState(3)
+            self.numbers: list[float] = []
+
+        def on_batch_end(self, trainer: Trainer) -> None:
+            del trainer
+            self.numbers = [*self.numbers, float(self.rng.standard_normal())]
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"numbers": self.numbers}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.numbers = state["numbers"]
+
+    whole, cut, rest = Drawn(), Drawn(), Drawn()
+    linear(callbacks=[whole]).fit(X, Y, epochs=2)
+    first = linear(callbacks=[cut, Break(3)])
+    first.fit(X, Y, epochs=2)
+    first.save_checkpoint(tmp_path / "run.npz")
+    second = linear(callbacks=[rest])
+    second.load_checkpoint(tmp_path / "run.npz")
+    second.fit(X, Y, epochs=2)
+    assert rest.numbers == whole.numbers
