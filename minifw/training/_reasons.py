@@ -58,7 +58,7 @@ def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> 
         bad = np.zeros(len(x), bool)
     if bad.any() and not bad.all():
         return f"; the output is not finite for {_listed(rows[bad])}{whose.rstrip(',')}"
-    return f"; the batch was {_listed(rows)}" if not whose else ""
+    return f"; the batch has {_listed(rows)}" if not whose else ""
 
 
 def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:

@@ -1,0 +1,207 @@
+"""Metrics against scikit-learn's, whole and added up over batches of any sizes."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minifw import SGD, BCEWithLogitsLoss, CrossEntropyLoss, Dense, HingeLoss, Sequential, Trainer
+from minifw import metrics as minifw_metrics
+from minifw.metrics import (
+    Metric,
+    accuracy,
+    binary_accuracy,
+    f1,
+    mse,
+    precision,
+    r2,
+    recall,
+    roc_auc,
+)
+
+sk = pytest.importorskip("sklearn.metrics")
+
+ALL = [accuracy, binary_accuracy, f1, mse, precision, r2, recall, roc_auc]
+
+
+def truth(metric: Metric, score: Any, target: Any, weight: Any) -> float:
+    """Return scikit-learn's value, for scores whose yes is above 1/2."""
+    said, options = score > 0.5, {"sample_weight": weight}
+    if metric is mse:
+        return float(sk.mean_squared_error(target, score, **options))
+    if metric is r2:
+        return float(sk.r2_score(target, score, **options))
+    if metric is roc_auc:
+        return float(sk.roc_auc_score(target, score, **options))
+    if metric in (accuracy, binary_accuracy):
+        return float(sk.accuracy_score(target, said, **options))
+    function = {f1: sk.f1_score, precision: sk.precision_score, recall: sk.recall_score}[metric]
+    return float(function(target, said, zero_division=0, **options))
+
+
+@st.composite
+def tables(draw: Any) -> tuple[Any, Any, Any, list[int]]:
+    """Scores with ties, targets of both kinds, whole or other weights, and cuts into batches."""
+    rows = draw(st.integers(2, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    target = (rng.random(rows) < draw(st.floats(0.1, 0.9))).astype(float)
+    target[:2] = 0, 1
+    score = rng.integers(0, draw(st.integers(2, 20)), rows) / 10
+    weight = rng.integers(1, 4, rows).astype(float) if draw(st.booleans()) else rng.random(rows)
+    cuts = draw(st.lists(st.integers(1, rows - 1), max_size=5))
+    return score[:, np.newaxis], target[:, np.newaxis], weight, sorted(set(cuts))
+
+
+@given(tables(), st.booleans())
+def test_every_metric_is_that_of_scikit_learn_in_any_batches(
+    table: tuple[Any, Any, Any, list[int]], weighted: bool
+) -> None:
+    score, target, weight, cuts = table
+    weight = weight if weighted else None
+    bounds = [0, *cuts, len(score)]
+    for metric in ALL:
+        expected = pytest.approx(truth(metric, score, target, weight), rel=1e-9, abs=1e-12)
+        assert metric(score, target, weight) == expected, metric
+        sums = None
+        for start, end in pairwise(bounds):
+            part = slice(start, end)
+            new = metric.checked(
+                score[part], target[part], None if weight is None else weight[part]
+            )
+            sums = new if sums is None else metric.merge(sums, new)
+        assert sums is not None
+        assert metric.value(sums) == expected, (metric, bounds)
+
+
+def test_the_catalogue_is_complete() -> None:
+    assert {metric.name for metric in ALL} == set(minifw_metrics.__all__) - {"Metric"}
+    assert [metric.name for metric in ALL if not metric.higher_is_better] == ["mse"]
+
+
+def test_classes() -> None:
+    rng = np.random.default_rng(0)
+    score, label = rng.random((40, 5)), rng.integers(0, 5, 40)
+    expected = sk.accuracy_score(label, score.argmax(axis=1))
+    assert accuracy(score, label) == pytest.approx(expected)
+    assert accuracy(score, np.eye(5)[label]) == pytest.approx(expected)
+    steps = rng.random((8, 5, 3))  # a class for each step of a sequence
+    labels = rng.integers(0, 3, (8, 5))
+    expected = sk.accuracy_score(labels.ravel(), steps.reshape(-1, 3).argmax(axis=1))
+    assert accuracy(steps, labels) == pytest.approx(expected)
+
+
+def test_several_columns() -> None:
+    rng = np.random.default_rng(0)
+    prediction, target = rng.random((40, 3)), rng.random((40, 3))
+    target[:, 1] = 2.0  # a constant one
+    assert r2(prediction, target) == pytest.approx(sk.r2_score(target, prediction))
+    assert mse(prediction, target) == pytest.approx(sk.mean_squared_error(target, prediction))
+    target[:, 2] = prediction[:, 2] = 3.0
+    assert r2(prediction, target) == pytest.approx(sk.r2_score(target, prediction))
+    yes = (rng.random((40, 3)) > 0.5).astype(float)
+    said = prediction > 0.5
+    assert binary_accuracy(prediction, yes) == pytest.approx(np.mean(said == yes))
+    assert f1(prediction, yes) == pytest.approx(sk.f1_score(yes, said, average="micro"))
+
+
+def test_r2_does_not_cancel_far_from_zero() -> None:
+    rng = np.random.default_rng(0)
+    target = 1e8 + rng.standard_normal((1000, 1))
+    prediction = target + 0.1 * rng.standard_normal((1000, 1))
+    expected = sk.r2_score(target - 1e8, prediction - 1e8)
+    assert r2(prediction, target) == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_has_no_answer() -> None:
+    no = np.zeros((4, 1))
+    assert precision(no, no) == recall(no, no) == f1(no, no) == 0.0
+    assert math.isnan(roc_auc(no, no))
+
+
+def test_thresholds() -> None:
+    logits, target = np.array([[0.2], [-0.2]]), np.array([[1.0], [0.0]])
+    assert accuracy(logits, target) == 0.5
+    assert accuracy.at(0.0)(logits, target) == 1.0
+    assert repr(accuracy.at(0.0)) == "accuracy.at(0.0)"
+    for loss, sign in ((BCEWithLogitsLoss(), 0.0), (HingeLoss(), -1.0)):
+        model = Sequential(Dense(1, 1, rng=0))
+        model.parameters()[0].value = [[1.0]]
+        trainer = Trainer(
+            model, loss, SGD(model.parameters(), lr=0.1), metrics=[accuracy, f1.at(0.3)]
+        )
+        yes = np.array([[1.0], [sign]])
+        assert trainer.evaluate(logits, yes)["accuracy"] == 1.0
+        assert trainer.evaluate(logits, yes)["f1"] == 0.0
+
+
+def test_class_weights_and_smoothing_in_the_loss_of_unequal_batches() -> None:
+    rng = np.random.default_rng(0)
+    x, label = rng.standard_normal((50, 3)), rng.integers(0, 4, 50)
+    model = Sequential(Dense(3, 4, rng=0))
+    weight = rng.random(50)
+    for loss in (
+        CrossEntropyLoss(weight=[0.1, 1.0, 5.0, 0.0]),
+        CrossEntropyLoss(weight=[0.1, 1.0, 5.0, 0.5], label_smoothing=0.1),
+        CrossEntropyLoss(label_smoothing=0.1),
+    ):
+        trainer = Trainer(model, loss, SGD(model.parameters(), lr=1e-30))
+        whole = loss.forward(model.predict(x), label)
+        weighted = loss(model.predict(x), label, weight)
+        for size in (1, 7, 16):
+            assert trainer.evaluate(x, label, batch_size=size)["loss"] == pytest.approx(whole)
+            found = trainer.evaluate(x, label, batch_size=size, sample_weight=weight)["loss"]
+            assert found == pytest.approx(weighted)
+            history = trainer.fit(x, label, epochs=1, batch_size=size, sample_weight=weight)
+            assert history["loss"] == [pytest.approx(weighted)]
+
+
+@pytest.mark.parametrize(
+    ("metric", "prediction", "target", "message"),
+    [
+        (accuracy, np.zeros((3, 2)), np.zeros((3, 1)), "labels of shape (3,), or probabilities"),
+        (mse, np.zeros((3, 1)), np.zeros(3), "use target.reshape((3, 1))"),
+        (roc_auc, np.zeros((3, 2)), np.zeros((3, 2)), "one score for each example"),
+        (f1, np.zeros((3, 1)), np.zeros((2, 1)), "as many targets as predictions, got 2 and 3"),
+        (r2, np.array(["a"]), np.zeros(1), "expects prediction to hold real numbers"),
+        (mse, np.zeros((0, 1)), np.zeros((0, 1)), "one row for each example"),
+    ],
+)
+def test_wrong_arguments(metric: Metric, prediction: Any, target: Any, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        metric(prediction, target)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ("accuracy", "expects a list of metrics, got 'accuracy'; write ['accuracy']"),
+        (["acuracy"], "one of accuracy, binary_accuracy, f1"),
+        ([lambda _p, _t: 0.0], 'name it: metrics={"name": ...}'),
+        ([mse, mse], "got 'mse' twice"),
+        ({"val_x": mse}, "the name 'val_x' of a metric is taken"),
+        ([3], "(prediction, target) -> float, got an int"),
+        (3, "expects a list of metrics, got an int"),
+    ],
+)
+def test_wrong_metrics_of_a_trainer(metrics: Any, message: str) -> None:
+    model = Dense(1, 1)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        Trainer(model, BCEWithLogitsLoss(), SGD(model.parameters(), lr=0.1), metrics=metrics)
+    assert message in str(caught.value)
+
+
+def test_a_metric_that_returns_no_number() -> None:
+    model = Dense(1, 1)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(
+        model, BCEWithLogitsLoss(), optimizer, metrics={"own": lambda _p, _t: "much"}
+    )
+    with pytest.raises(
+        TypeError, match="the metric 'own' must return a number, it returned a str"
+    ):
+        trainer.evaluate([[1.0]], [[1.0]])
