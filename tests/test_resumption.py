@@ -33,10 +33,12 @@ from minifw import (
     Callback,
     Checkpoint,
     Dense,
+    Dropout,
     FileFormatError,
     MSELoss,
     NonFiniteError,
     Optimizer,
+    Sequential,
     Trainer,
     optimizers,
     schedules,
@@ -139,6 +141,47 @@ def test_the_checkpoints_of_a_finished_run(tmp_path: Path) -> None:
 def linear(seed: int = 0, **kwargs: Any) -> Trainer:
     model = Dense(3, 1, rng=seed)
     return Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), rng=seed + 1, **kwargs)
+
+
+def test_a_generator_that_the_order_shares_with_the_model(tmp_path: Path) -> None:
+    def shared(seed: int, *callbacks: Callback) -> Trainer:
+        rng = np.random.default_rng(seed)
+        model = Sequential(Dense(3, 4, rng=rng), Dropout(0.5, rng=rng), Dense(4, 1, rng=rng))
+        optimizer = SGD(model.parameters(), lr=0.1)
+        return Trainer(model, MSELoss(), optimizer, callbacks=callbacks, rng=rng)
+
+    whole, cut, rest = shared(0), shared(0, Break(6)), shared(9)
+    expected = whole.fit(X, Y, epochs=3, batch_size=16)
+    cut.fit(X, Y, epochs=3, batch_size=16)
+    cut.save_checkpoint(tmp_path / "run.npz")
+    rest.load_checkpoint(tmp_path / "run.npz")
+    assert rest.fit(X, Y, epochs=3, batch_size=16) == expected
+    assert rest.rng.bit_generator.state == whole.rng.bit_generator.state
+
+
+def test_a_hook_that_saved_is_not_called_again(tmp_path: Path) -> None:
+    class Count(Callback):
+        def __init__(self, at: int) -> None:
+            self.at, self.calls = at, 0
+
+        def on_batch_end(self, trainer: Trainer) -> None:
+            self.calls += 1
+            if self.calls == self.at:
+                trainer.save_checkpoint(tmp_path / "run.npz")
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"calls": self.calls}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            self.calls = state["calls"]
+
+    count = Count(3)
+    linear(callbacks=[count]).fit(X, Y, epochs=2)
+    other = linear(9, callbacks=[count])
+    other.load_checkpoint(tmp_path / "run.npz")
+    assert count.calls == 3
+    other.fit(X, Y, epochs=2)
+    assert count.calls == 4
 
 
 def test_an_iterable_of_batches_goes_on_behind_those_done(tmp_path: Path) -> None:
