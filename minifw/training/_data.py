@@ -14,7 +14,7 @@ __all__ = ["Batch", "Casting", "Source", "Stream", "Table", "held_out", "shape_t
 
 # As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
 # when their batch is due.
-BLOCK_BYTES = 2**17
+BLOCK_BYTES = 2**16
 
 Batch: TypeAlias = tuple[Array, Target, Array | None]
 """x, target, and the weights of the examples or None."""

@@ -23,7 +23,8 @@ def measure(
                 x, y, weight = batch
                 count = objective.loss.total_weight(y, weight)
                 if count:  # else it counts nothing
-                    totals.count(objective.forward(x, y, weight), count)
+                    totals.loss += objective.forward(x, y, weight) * count
+                    totals.weight += count
                     if totals.measured:
                         totals.measure(objective.prediction, y, weight)
                 done += len(x)

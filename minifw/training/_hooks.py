@@ -68,6 +68,8 @@ class Hooks:
 
     Attributes
     ----------
+    heard : set of str
+        The events at which a callback does something.
     event : str or None
         The event whose hooks are being called; it stays where one of them raised.
     """
@@ -80,14 +82,13 @@ class Hooks:
             hooks = [getattr(callback, f"on_{event}") for callback in callbacks]
             pairs = zip(keys, hooks, strict=True)
             self._of[event] = [p for p in pairs if not getattr(p[1], "does_nothing", False)]
+        self.heard = {event for event, pairs in self._of.items() if pairs}
         self.event: str | None = None
         self._left: list[tuple[str, Hook]] = []
 
     def call(self, event: str, trainer: Any, only: Container[str] | None = None) -> None:
         """Call the hooks of an event in turn, those of all callbacks or of some."""
         pairs = self._of[event]
-        if not pairs:
-            return
         if only is not None:
             pairs = [pair for pair in pairs if pair[0] in only]
         self.event = event

@@ -77,11 +77,6 @@ class Totals:
         self.measured = bool(metrics)
         self._keeps = any(not isinstance(metric, Metric) for metric in metrics.values())
 
-    def count(self, loss: float, weight: float) -> None:
-        """Add the mean loss of a batch, and what it counts."""
-        self.loss += loss * weight
-        self.weight += weight
-
     def measure(self, prediction: Array, target: Target, weight: Array | None) -> None:
         """Add the metrics of a batch."""
         for name, metric in self._metrics.items():
