@@ -178,7 +178,6 @@ class Terminal(io.StringIO):
 def test_progress_as_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("tqdm")
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     trainer = linear(Progress(), Do(epoch=lambda t: t.stop("enough") if t.epoch == 2 else None))

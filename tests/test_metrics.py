@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics as sk
 
 from minifw import SGD, BCEWithLogitsLoss, CrossEntropyLoss, Dense, HingeLoss, Sequential, Trainer
 from minifw import metrics as minifw_metrics
@@ -22,8 +23,6 @@ from minifw.metrics import (
     recall,
     roc_auc,
 )
-
-sk = pytest.importorskip("sklearn.metrics")
 
 ALL = [accuracy, binary_accuracy, f1, mse, precision, r2, recall, roc_auc]
 
