@@ -23,10 +23,12 @@ from minifw import (
     Callback,
     Checkpoint,
     ClipGradNorm,
+    Conv2D,
     CostLines,
     CSVLog,
     Dense,
     EarlyStopping,
+    Flatten,
     Layer,
     MSELoss,
     NonFiniteError,
@@ -498,6 +500,17 @@ def test_dead_units_are_told_once() -> None:
     assert message.startswith("after epoch 1: 3 of 4 units of layer 1, ReLU(), are 0 for every")
     dict(model.named_parameters())["0.bias"].value = [-99.0, 1.0, 1.0, 1.0]
     assert signs(model) == []
+
+
+def test_the_units_of_images_are_channels() -> None:
+    """A channel that is 0 at most places of an image is none that is dead."""
+    images = np.zeros((50, 1, 6, 6))
+    images[:, 0, 2, 3] = X[:, 0]
+    model = Sequential(Conv2D(1, 3, 3, rng=0), ReLU(), Flatten(), Dense(48, 1, rng=1))
+    assert signs(model, x=images) == []
+    dict(model.named_parameters())["0.bias"].value = [-9.0, -9.0, 0.0]
+    (message,) = signs(model, x=images)
+    assert message.startswith("after epoch 1: 2 of 3 units of layer 1, ReLU(), are 0")
 
 
 @pytest.mark.parametrize("layer", [Sigmoid(), Tanh()])

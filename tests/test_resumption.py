@@ -43,6 +43,7 @@ from minifw import (
     optimizers,
     schedules,
 )
+from minifw.training._checkpoint import PARTS, capture, write
 
 TESTS = Path(__file__).parent
 
@@ -255,6 +256,33 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         linear().load_checkpoint(tmp_path / "model.npz")
     with pytest.raises(FileNotFoundError):
         linear().load_checkpoint(tmp_path / "none.npz")
+
+
+def test_a_checkpoint_with_a_part_missing_is_refused(tmp_path: Path) -> None:
+    one = linear(callbacks=[Break(3)])
+    one.fit(X, Y, epochs=2)
+    whole = capture(one)
+    for name in PARTS:
+        for change in ({}, {name: 3}, {name: {"more": 1}}):
+            tree = {key: value for key, value in whole.items() if key != name} | change
+            write(tmp_path / "run.npz", tree)
+            other = linear(9)
+            before = other.model.state_dict()
+            with pytest.raises(ValueError):
+                other.load_checkpoint(tmp_path / "run.npz")
+            after = other.model.state_dict()
+            assert all(np.array_equal(after[key], before[key]) for key in before)
+    bits = whole["generators"]["rng"]["bits"]
+    for state in (
+        3,
+        {},
+        {"bits": 3},
+        {"bits": bits | {"state": {}}},
+        {"bits": bits | {"uinteger": -1}},
+    ):
+        write(tmp_path / "run.npz", whole | {"generators": {"rng": state}})
+        with pytest.raises(FileFormatError):
+            linear(9).load_checkpoint(tmp_path / "run.npz")
 
 
 def test_half_a_step_is_not_saved(tmp_path: Path) -> None:

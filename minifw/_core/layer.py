@@ -183,23 +183,25 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Put all layers into eval mode; afterwards give back modes, and what they had saved."""
-        saved = [(layer, layer._take_saved()) for _, layer in self._all_layers()]
-        with self._keeping_modes():
+        with self._keeping_modes() as layers:
+            saved = [layer._take_saved() for layer in layers]
             self.eval()
             try:
                 yield
             finally:
-                for layer, before in saved:
+                for layer, before in zip(layers, saved, strict=True):
                     layer._take_saved()
                     vars(layer).update(before)
 
     @contextmanager
-    def _keeping_modes(self) -> Iterator[None]:
-        modes = [(layer, layer.training) for _, layer in self._all_layers()]
+    def _keeping_modes(self) -> Iterator[list["Layer"]]:
+        """Give all layers their modes back afterwards."""
+        layers = [layer for _, layer in self._all_layers()]
+        modes = [layer.training for layer in layers]
         try:
-            yield
+            yield layers
         finally:
-            for layer, mode in modes:
+            for layer, mode in zip(layers, modes, strict=True):
                 layer.training = mode
 
     # -- use ---------------------------------------------------------------------

@@ -30,8 +30,8 @@ class TrainingWarning(UserWarning):
 class Watch(Callback):
     """Warn of what makes a network learn nothing.
 
-    - Dead units: outputs of a `ReLU` that are 0 for every example of a batch. They have
-      no gradient.
+    - Dead units: outputs of a `ReLU` (of images, channels) that are 0 for every example of
+      a batch. They have no gradient.
     - Saturated units: outputs of a `Sigmoid` or `Tanh` inside the network that are so near
       to their ends that next to no gradient comes through.
     - A sigmoid or a softmax of a sigmoid or a softmax.
@@ -103,7 +103,7 @@ comes through; try a lower lr, another init, or LeakyReLU
         when = f"after epoch {trainer.epoch}"
         for name, layer, y in _outputs(trainer.model, latest[:ROWS]):
             place = f"layer {name}, {layer!r}," if name else f"{layer!r}"
-            units = y.reshape(len(y), -1)  # (batch, units)
+            units = _by_unit(y)  # (..., units)
             if isinstance(layer, ReLU):
                 dead = int((units == 0).all(axis=0).sum())
                 if dead >= MANY * units.shape[1]:
@@ -135,6 +135,13 @@ comes through; try a lower lr, another init, or LeakyReLU
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
         self._said = list(state["said"])
+
+
+def _by_unit(y: Array) -> Array:
+    """Return the outputs with an axis for the units: channels of images, else the last axis."""
+    images = y.ndim == 4  # (batch, channels, height, width)
+    units = np.moveaxis(y, 1, -1) if images else y
+    return units.reshape(-1, units.shape[-1])
 
 
 def _slope(layer: Layer, y: Array) -> Array:

@@ -24,6 +24,18 @@ OWNER = "Trainer.load_checkpoint"
 KIND = "checkpoint"
 # The attributes of a trainer that say where its run is.
 PLACE = ("epoch", "batch", "step", "batch_loss", "_begun", "_order_state", "_stop", "_plan")
+# The parts of a checkpoint, their types, and what each has at least.
+PARTS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "model": (dict, ()),
+    "optimizer": (dict, ("class", "state")),
+    "callbacks": (dict, ()),
+    "generators": (dict, ()),
+    "history": (dict, ("stopped", "length", "columns")),
+    "metrics": (list, ()),
+    "totals": (dict, ("loss", "weight", "sums", "kept")),
+    "place": (dict, PLACE),
+    "due": (dict, ("event", "callbacks")),
+}
 _ARRAY = "array of the archive"  # the key of a dict that stands for an array
 _PLAIN = (type(None), bool, int, float, str)
 
@@ -35,23 +47,20 @@ def capture(trainer: Any) -> dict[str, Any]:
     """Return a copy of all that a run goes on from."""
     keys = keys_of(trainer.callbacks)
     states = [callback.state_dict() for callback in trainer.callbacks]
-    optimizer = {
-        "class": type(trainer.optimizer).__name__,
-        "state": trainer.optimizer.state_dict(),
+    optimizer = trainer.optimizer
+    return {
+        "model": trainer.model.state_dict(),
+        "optimizer": {"class": type(optimizer).__name__, "state": optimizer.state_dict()},
+        "callbacks": {
+            key: copy.deepcopy(state) for key, state in zip(keys, states, strict=True) if state
+        },
+        "generators": {name: state_of(found) for name, found in _generators(trainer).items()},
+        "history": trainer.history.state_dict(),
+        "metrics": list(trainer.metrics),
+        "totals": trainer._totals.state_dict(),
+        "place": {name: getattr(trainer, name) for name in PLACE},
+        "due": trainer._hooks.due(),
     }
-    return copy.deepcopy(
-        {
-            "model": trainer.model.state_dict(),
-            "optimizer": optimizer,
-            "callbacks": {key: state for key, state in zip(keys, states, strict=True) if state},
-            "generators": {name: state_of(g) for name, g in _generators(trainer).items()},
-            "history": trainer.history.state_dict(),
-            "metrics": list(trainer.metrics),
-            "totals": trainer._totals.state_dict(),
-            "place": {name: getattr(trainer, name) for name in PLACE},
-            "due": trainer._hooks.due(),
-        }
-    )
 
 
 def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
@@ -143,16 +152,29 @@ def write(path: str | PathLike[str], tree: Mapping[str, Any]) -> None:
 
 
 def read(path: str | PathLike[str]) -> dict[str, Any]:
-    """Return the tree of a file."""
+    """Return the tree of a file, or raise if anything that `apply` looks for is not there."""
     meta, arrays = read_archive(path, KIND)
     try:
-        tree: dict[str, Any] = _with_arrays(meta["tree"], arrays)
-        for name in PLACE:
-            tree["place"][name]
-        tree["due"]["event"], tree["totals"]["sums"], tree["optimizer"]["class"]
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(f"{path} is no checkpoint: {error} is missing") from None
-    return tree
+        tree = _with_arrays(meta.get("tree"), arrays)
+        _check_tree(tree)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path} is no checkpoint: {error}") from error
+    found: dict[str, Any] = tree
+    return found
+
+
+def _check_tree(tree: Any) -> None:
+    for name, (kind, keys) in PARTS.items():
+        if not isinstance(tree, dict) or not isinstance(tree.get(name), kind):
+            raise TypeError(f"it has no {name}")
+        missing = [key for key in keys if key not in tree[name]]
+        if missing:
+            raise ValueError(f"its {name} lacks {', '.join(missing)}")
+    for name, state in tree["generators"].items():
+        try:
+            kind_of(state)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{name} is no state of a generator") from error
 
 
 def _without_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
@@ -181,7 +203,7 @@ def _without_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
 def _with_arrays(value: Any, arrays: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
         if set(value) == {_ARRAY}:
-            return arrays[value[_ARRAY]]
+            return arrays[value[_ARRAY]]  # a KeyError, if there is none
         return {key: _with_arrays(item, arrays) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_with_arrays(item, arrays) for item in value)

@@ -1,5 +1,6 @@
 """The values of an epoch, added up batch by batch."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -110,7 +111,12 @@ class Totals:
     def state_dict(self) -> dict[str, Any]:
         """Return the sums."""
         kept = list(self._whole()) if self._kept else []
-        return {"loss": self.loss, "weight": self.weight, "sums": dict(self._sums), "kept": kept}
+        return {
+            "loss": self.loss,
+            "weight": self.weight,
+            "sums": copy.deepcopy(self._sums),
+            "kept": kept,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
