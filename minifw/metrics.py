@@ -35,7 +35,7 @@ __all__ = [
     "roc_auc",
 ]
 
-MetricFunction: TypeAlias = Callable[[Array, Target], float]
+MetricFunction: TypeAlias = Callable[[Any, Any], float]
 
 HALF = 0.5  # above it a target is a yes: of 0 and 1, and of -1 and 1
 

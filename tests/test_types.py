@@ -23,6 +23,7 @@ from minifw import CrossEntropyLoss, NLLLoss
 from minifw import GELU, GRU, Adam, AdamW, BatchNorm, Conv2D, Dropout, Embedding, Flatten
 from minifw import CosineLR, HuberLoss, LayerNorm, LinearWarmup, MaxPool2D, PReLU
 from minifw import ReduceOnPlateau, Softmax
+from minifw import Callback, EarlyStopping, History, Progress, Scheduled, Trainer, metrics
 from minifw import biases_and_norms, clip_grad_norm, clip_grad_value, minimize
 """
 
@@ -121,6 +122,30 @@ RIGHT = {
         ReduceOnPlateau(adam).step(0.5)
         ones = np.ones((2, 1))
         cost: float = minimize(Objective(smooth, HuberLoss(delta=2.0)), ones, ones).cost
+        """,
+    "training": """
+        class Quiet(Callback):
+            def on_epoch_end(self, trainer: Trainer) -> None:
+                if trainer.history.last["loss"] < 0.1 and trainer.epoch > 3:
+                    trainer.stop("enough")
+
+        def worst(prediction: Array, target: Array) -> float:
+            return float(np.max(np.abs(prediction - target)))
+
+        model = Sequential(Dense(2, 1), Sigmoid())
+        adam = Adam(model.parameters())
+        trainer = Trainer(
+            model, BCELoss(), adam, metrics=["accuracy", metrics.f1.at(0.3), worst], rng=1,
+            callbacks=[Quiet(), EarlyStopping(), Scheduled(CosineLR(adam, 9)), Progress()],
+        )
+        Trainer(model, BCELoss(), adam, metrics={"worst": worst}, callbacks=(Quiet(),))
+        x, y = [[1.0, 2.0]], np.ones((1, 1))
+        history: History = trainer.fit(x, y, epochs=2, batch_size=None, validation=(x, y))
+        trainer.fit([(x, y)], epochs=1)
+        losses: list[float] = history["loss"]
+        found: dict[str, float] = trainer.evaluate(x, y)
+        labels: Array = model.predict(x, batch_size=7)
+        score: float = metrics.accuracy(labels, y)
         """,
     "a loss": """
         class SquaredError(Loss):
@@ -259,6 +284,16 @@ WRONG = {
         Adam(Dense(2, 1).parameters(), lr="fast")  # E: arg-type
         Adam(Dense(2, 1))  # E: arg-type
         ReduceOnPlateau(Dense(2, 1))  # E: arg-type
+        """,
+    "arguments of training": """
+        model = Dense(2, 1)
+        sgd = SGD(model.parameters(), lr=0.1)
+        Trainer(model, sgd, BCELoss())  # E: arg-type, arg-type
+        Trainer(model, BCELoss(), sgd, callbacks=[3])  # E: list-item
+        Trainer(model, BCELoss(), sgd, metrics=[3])  # E: list-item
+        Trainer(model, BCELoss(), sgd).fit([[1.0, 2.0]], [[1.0]])  # E: call-arg
+        EarlyStopping(patience="long")  # E: arg-type
+        Scheduled(sgd)  # E: arg-type
         """,
     "a forward that returns a pair": """
         class Pair(Layer):

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from minifw._core.checks import describe
 from minifw._core.typing import Array, Target
 from minifw.metrics import Metric, MetricFunction
 
-__all__ = ["Totals", "named_metrics"]
+__all__ = ["AnyMetric", "Totals", "named_metrics"]
+
+AnyMetric: TypeAlias = str | Metric | MetricFunction
 
 
 def named_metrics(owner: str, metrics: Any) -> dict[str, Metric | MetricFunction]:

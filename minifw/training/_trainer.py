@@ -1,7 +1,7 @@
 """Training for real work: batches, epochs, validation, callbacks and checkpoints."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -22,7 +22,7 @@ from minifw.training._history import History
 from minifw.training._hooks import HasHooks, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt
 from minifw.training._reasons import Place, explain
-from minifw.training._totals import Totals, named_metrics
+from minifw.training._totals import AnyMetric, Totals, named_metrics
 
 __all__ = ["Trainer"]
 
@@ -89,7 +89,7 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer,
         *,
-        metrics: Any = (),
+        metrics: Iterable[AnyMetric] | Mapping[str, AnyMetric] = (),
         callbacks: Iterable[HasHooks] = (),
         rng: RNG = None,
     ) -> None:
