@@ -417,6 +417,8 @@ def test_the_second_ctrl_c_is_raised() -> None:
         trainer.fit(X, Y, epochs=4, batch_size=16)
     assert trainer.history.stopped == "interrupted in epoch 2, after batch 1 of 4"
     assert np.isfinite(trainer.model.predict(X)).all()
+    with pytest.raises(RuntimeError, match="or a second Ctrl-C, go on from an earlier checkpoint"):
+        trainer.save_checkpoint("run.npz")
 
 
 def test_a_step_is_not_left_half_done() -> None:

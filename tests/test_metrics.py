@@ -158,6 +158,19 @@ def test_class_weights_and_smoothing_in_the_loss_of_unequal_batches() -> None:
             assert history["loss"] == [pytest.approx(weighted)]
 
 
+def test_a_label_that_is_no_class() -> None:
+    model = Sequential(Dense(3, 4, rng=0))
+    loss = CrossEntropyLoss(weight=[0.1, 1.0, 5.0, 0.5])
+    trainer = Trainer(model, loss, SGD(model.parameters(), lr=0.1))
+    for label in (4, -1):
+        with pytest.raises(ValueError) as expected:
+            loss(model.predict(np.ones((2, 3))), np.array([0, label]))
+        with pytest.raises(ValueError) as caught:
+            trainer.fit(np.ones((2, 3)), np.array([0, label]), epochs=1, shuffle=False)
+        assert str(caught.value) == str(expected.value)
+        assert caught.value.__notes__ == ["in epoch 1, batch 1 of 1"]
+
+
 @pytest.mark.parametrize(
     ("metric", "prediction", "target", "message"),
     [

@@ -381,7 +381,8 @@ def _total_weight(weight: Array | None, target: Target, sample_weight: Array | N
     """Return the divisor of the mean: labels count by their class, each as a part of its row."""
     if weight is None or target.dtype.kind not in "iu":
         return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
-    counts = weight[target].reshape(len(target), -1).mean(axis=1)  # (batch,)
+    # A label that is no class is clipped here: `forward` is next, and says what is wrong.
+    counts = weight.take(target, mode="clip").reshape(len(target), -1).mean(axis=1)  # (batch,)
     return float(counts.sum() if sample_weight is None else counts.dot(sample_weight))
 
 

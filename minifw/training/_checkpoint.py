@@ -79,6 +79,7 @@ def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
     trainer._totals.load_state_dict(tree["totals"])
     for name in PLACE:
         setattr(trainer, name, tree["place"][name])
+    trainer.objective.steps = trainer.step
     trainer._due = tree["due"]
 
 

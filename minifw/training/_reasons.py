@@ -31,6 +31,8 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
         fix = _wrong_target(place.owner, model, batch)
         if fix is not None:
             raise ValueError(fix) from error
+        if place.where:
+            error.add_note(place.where.removeprefix("; "))
         raise error
     error.rows = place.rows
     error.args = (f"{error}{place.where}{_bad_rows(model, batch, place.rows)}",)

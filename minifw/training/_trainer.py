@@ -108,14 +108,14 @@ class Trainer:
     def _start(self) -> None:
         """Begin a run."""
         self.history = History()
-        self.epoch = self.batch = self.step = 0
+        self.epoch = self.batch = self.step = self.objective.steps = 0
         self.batch_loss = math.nan
         self.batch_x: Array | None = None
         self._hooks = Hooks(self.callbacks)
         self._totals = self._no_totals()
         self._plan: dict[str, Any] = {}  # what an epoch must have in common with its resumption
         self._begun = False  # whether an epoch is under way
-        self._torn = False  # whether a step is
+        self._torn = False  # whether a step is, or was when training ended
         self._order_state: dict[str, Any] | None = None  # of rng, when its order was drawn
         self._stop: str | None = None  # why
         self._due: dict[str, Any] = {"event": None, "callbacks": []}  # the hooks still to call
@@ -228,8 +228,9 @@ class Trainer:
             if interrupt.asked and not why:
                 why = self._interruption("interrupted")
         except KeyboardInterrupt:
+            self._torn |= interrupt.asked  # the second one may have come anywhere
             why = self._interruption("interrupted")
-            if interrupt.asked or self._torn:  # the second; or one that left a step half done
+            if self._torn:
                 raise
         except BaseException as error:
             why = self._interruption(f"ended by {type(error).__name__}")
@@ -392,12 +393,14 @@ class Trainer:
         Raises
         ------
         RuntimeError
-            By a callback in ``on_backward_end``, or after an error in the middle of a step.
+            By a callback in ``on_backward_end``; or after an error in the middle of a step, or
+            a second Ctrl-C.
         """
         if self._torn:
             raise RuntimeError(
-                "Trainer.save_checkpoint cannot save the middle of a step; a callback calls it in "
-                "on_batch_end, and after an error in a step an earlier checkpoint is the latest"
+                "Trainer.save_checkpoint cannot save the middle of a step: a callback calls it in "
+                "on_batch_end; after an error in a step, or a second Ctrl-C, go on from an "
+                "earlier checkpoint"
             )
         write(path, capture(self) if self._interrupted is None else self._interrupted)
 
