@@ -148,6 +148,50 @@ def test_what_is_no_callback(callbacks: Any, message: str) -> None:
         Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), callbacks=callbacks)
 
 
+def test_what_callbacks_look_like() -> None:
+    trainer = linear(lr=0.5)
+    callbacks = [
+        Progress(),
+        Checkpoint("run.npz"),
+        CSVLog("log.csv"),
+        EarlyStopping(patience=3),
+        ClipGradNorm(2),
+        Scheduled(StepLR(trainer.optimizer, 2), per="batch"),
+    ]
+    assert [repr(callback) for callback in callbacks] == [
+        "Progress()",
+        "Checkpoint('run.npz')",
+        "CSVLog('log.csv')",
+        "EarlyStopping('val_loss', patience=3)",
+        "ClipGradNorm(2.0)",
+        f"Scheduled({StepLR(trainer.optimizer, 2)!r}, per='batch')",
+    ]
+    assert repr(trainer) == "Trainer(Dense(3, 1, rng=0), MSELoss(), SGD(2 parameters, lr=0.5))"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: EarlyStopping(mode="up"), "mode to be 'min', 'max' or None, got 'up'"),
+        (lambda _: EarlyStopping(patience=0), "EarlyStopping expects patience"),
+        (lambda _: Checkpoint("run.npz", every=0), "Checkpoint expects every"),
+        (lambda _: Checkpoint("run.npz", best="yes"), "Checkpoint expects best"),  # type: ignore[arg-type]
+        (lambda _: ClipGradNorm(0.0), "ClipGradNorm expects max_norm"),
+        (Scheduled, "expects a schedule, got a SGD"),
+        (
+            lambda o: Scheduled(StepLR(o, 2), per="step"),
+            "per to be 'epoch' or 'batch', got 'step'",
+        ),
+        (lambda o: linear(Scheduled(ReduceOnPlateau(o))), "another; build both over the same"),
+    ],
+)
+def test_wrong_arguments(make: Callable[[Any], Any], message: str) -> None:
+    optimizer = linear().optimizer
+    with pytest.raises((ValueError, TypeError), match=message):
+        made = make(optimizer)
+        made.fit(X, Y, epochs=1)
+
+
 def test_an_error_of_a_callback_is_its_own() -> None:
     def refuse(trainer: Trainer) -> None:
         raise ValueError(f"no such thing in epoch {trainer.epoch}")

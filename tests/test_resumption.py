@@ -1,9 +1,12 @@
 """A run that was interrupted and gone on with ends with the same bytes as one that was not."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,7 @@ from minifw import (
     schedules,
 )
 from minifw.training._checkpoint import PARTS, capture, write
+from minifw.training._generators import find_generators
 
 TESTS = Path(__file__).parent
 
@@ -283,6 +287,55 @@ def test_a_checkpoint_with_a_part_missing_is_refused(tmp_path: Path) -> None:
         write(tmp_path / "run.npz", whole | {"generators": {"rng": state}})
         with pytest.raises(FileFormatError):
             linear(9).load_checkpoint(tmp_path / "run.npz")
+
+
+def test_generators_are_found_wherever_they_are() -> None:
+    class Slots:
+        __slots__ = ("empty", "rng")
+
+        def __init__(self) -> None:
+            self.rng = np.random.default_rng(0)
+
+        def draw(self, scale: float) -> float:
+            return scale * self.rng.random()
+
+    def closure() -> Callable[[], float]:
+        def draw() -> float:
+            return rng.random() + (later.random() if later_exists else 0.0)
+
+        later_exists = False
+        rng = np.random.default_rng(1)
+        if later_exists:
+            later = np.random.default_rng(2)
+        return draw
+
+    shared = np.random.default_rng(3)
+    roots = {
+        "method": Slots().draw,
+        "partial": functools.partial(Slots().draw, scale=2.0),
+        "closure": closure(),
+        "nested": {"a": [(shared, shared)], "b": deque([Slots()])},
+        "legacy": np.random.RandomState(4),
+        "none": [1, "text", np.ones(3), None, np, dict],
+    }
+    assert list(find_generators(roots, set())) == [
+        "method.self.rng",
+        "partial.func.self.rng",
+        "closure.rng",
+        "nested.a.0.0",
+        "nested.b.0.rng",
+        "legacy",
+    ]
+
+
+def test_a_state_that_cannot_be_stored_is_named(tmp_path: Path) -> None:
+    class Odd(Callback):
+        def state_dict(self) -> dict[str, Any]:
+            return {"best": [np.float64(0.5), {1, 2}]}
+
+    with pytest.raises(TypeError, match="got set at callbacks/Odd/best/1"):
+        linear(callbacks=[Odd()]).save_checkpoint(tmp_path / "run.npz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_a_step_is_not_saved(tmp_path: Path) -> None:
