@@ -235,6 +235,8 @@ def test_progress_as_a_bar(
     assert shown.endswith("\r")  # the bar is taken away
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "enough"]
+    linear(Progress()).fit(((X, Y) for _ in range(3)), epochs=1)  # nobody knows how many
+    assert "epoch 1/1: 0batch" in screen.getvalue()
 
 
 def test_progress_without_tqdm(

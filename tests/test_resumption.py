@@ -74,7 +74,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]
         whole[name] = digest(one)
         assert one.step == EPOCHS * BATCHES  # so that every place can come up
         at = 1 + int(luck(name).integers(EPOCHS * BATCHES))
-        cut = trainer(name, after=[Break(at)])
+        cut = trainer(name, before=[Break(at)]) if at % 2 else trainer(name, after=[Break(at)])
         fit(cut)
         cut.save_checkpoint(folder / f"{name}.npz")
     other = subprocess.run(
@@ -120,6 +120,28 @@ def test_a_checkpoint_from_inside_a_hook(
         with pytest.raises(Halt):
             fit(trainer(name, before=[save]) if place == "before" else trainer(name, after=[save]))
         assert resumed(name, tmp_path / "run.npz") == digest(whole)
+
+
+def test_a_loaded_run_is_saved_again_with_all_that_it_owes(tmp_path: Path) -> None:
+    """At once, and in the first hook after that, even if the next one fails."""
+    name, path = "Adam with StepLR", tmp_path / "run.npz"
+    whole = trainer(name)
+    fit(whole)
+    with pytest.raises(Halt):
+        fit(trainer(name, before=[Save(path, "epoch_end", 2)]))
+    one = trainer(name, seed=5)
+    one.load_checkpoint(path)
+    one.save_checkpoint(path)
+    assert resumed(name, path) == digest(whole)
+    for place in ("before", "after"):
+        save = Save(path, "fit_begin", 1)
+        other = trainer(name, before=[save]) if place == "before" else trainer(name, after=[save])
+        other.load_checkpoint(path)
+        with pytest.raises(Halt):
+            fit(other)
+        assert resumed(name, path) == digest(whole)
+        other.save_checkpoint(path)
+        assert resumed(name, path) == digest(whole)
 
 
 def test_a_run_cut_at_every_batch(tmp_path: Path) -> None:

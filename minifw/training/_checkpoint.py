@@ -59,7 +59,7 @@ def capture(trainer: Any) -> dict[str, Any]:
         "metrics": list(trainer.metrics),
         "totals": trainer._totals.state_dict(),
         "place": {name: getattr(trainer, name) for name in PLACE},
-        "due": trainer._hooks.due(),
+        "due": trainer._hooks.due() or trainer._due,
     }
 
 

@@ -97,10 +97,12 @@ class Hooks:
             hook(trainer)
         self.event = None
 
-    def due(self) -> dict[str, Any]:
+    def due(self) -> dict[str, Any] | None:
         """Return the event under way, and the keys of the callbacks that have yet to hear of it.
 
-        A checkpoint that a callback makes is one in the middle of an event.
+        A checkpoint that a callback makes is one in the middle of an event. None, if there is
+        no event under way, or the last one.
         """
-        event = None if self.event == "fit_end" else self.event
-        return {"event": event, "callbacks": [key for key, _ in self._left] if event else []}
+        if self.event in (None, "fit_end"):
+            return None
+        return {"event": self.event, "callbacks": [key for key, _ in self._left]}

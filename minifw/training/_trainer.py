@@ -26,6 +26,7 @@ from minifw.training._totals import AnyMetric, Totals, named_metrics
 
 __all__ = ["Trainer"]
 
+NOTHING_DUE: dict[str, Any] = {"event": None, "callbacks": []}
 EVALUATION_ROWS = 256  # as in `Layer.predict`
 
 
@@ -118,7 +119,7 @@ class Trainer:
         self._torn = False  # whether a step is, or was when training ended
         self._order_state: dict[str, Any] | None = None  # of rng, when its order was drawn
         self._stop: str | None = None  # why
-        self._due: dict[str, Any] = {"event": None, "callbacks": []}  # the hooks still to call
+        self._due = NOTHING_DUE  # the hooks that a loaded run still owes
         self._interrupted: dict[str, Any] | None = None  # the state at an interruption
 
     # -- training ----------------------------------------------------------------
@@ -323,7 +324,7 @@ class Trainer:
 
     def _interruption(self, how: str) -> str:
         """Keep what the run would go on from, and return what happened and where."""
-        if not self._torn:
+        if not self._torn and self._interrupted is None:
             # Now, for at the end a callback may leave other parameters: those of the best epoch.
             self._interrupted = capture(self)
         return f"{how} {f'in {self._where()}' if self._begun else f'after epoch {self.epoch}'}"
@@ -433,12 +434,12 @@ class Trainer:
 
     def _call_again(self) -> None:
         """Let the callbacks begin, put back what they changed, and call the hooks still due."""
-        event, due = self._due["event"], self._due["callbacks"]
-        loaded = capture(self)
+        self._interrupted = loaded = capture(self)  # what a callback saves, should one do so now
         self._hooks.call("fit_begin", self)
         apply(self, loaded)
-        if event is not None:
-            self._hooks.call(event, self, due)
+        due, self._due, self._interrupted = self._due, NOTHING_DUE, None
+        if due["event"] is not None:
+            self._hooks.call(due["event"], self, due["callbacks"])
 
     # -- data --------------------------------------------------------------------
 
