@@ -182,7 +182,22 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Put all layers into eval mode; afterwards give back modes, and what they had saved."""
+        """Put all layers into eval mode; afterwards give back modes, and what they had saved.
+
+        `predict` does it by itself; it is for a forward of one's own between a forward and
+        its backward.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import Dropout
+        >>> layer = Dropout(0.5, rng=0)
+        >>> with layer.evaluating():
+        ...     print(layer(np.ones(3)))
+        [1. 1. 1.]
+        >>> layer.training
+        True
+        """
         with self._keeping_modes() as layers:
             saved = [layer._take_saved() for layer in layers]
             self.eval()

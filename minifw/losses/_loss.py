@@ -174,6 +174,20 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
 
         Their number, or the sum of their weights. A loss whose mean is divided by something
         else says so here.
+
+        Parameters
+        ----------
+        target : array of shape (batch, ...)
+        sample_weight : array of shape (batch,), optional
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import CrossEntropyLoss, MSELoss
+        >>> MSELoss().total_weight(np.zeros((3, 1)), np.array([1.0, 0.5, 0.5]))
+        2.0
+        >>> CrossEntropyLoss(weight=[1.0, 4.0]).total_weight(np.array([0, 1, 1]))
+        9.0
         """
         return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
 
