@@ -148,6 +148,26 @@ def test_what_is_no_callback(callbacks: Any, message: str) -> None:
         Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), callbacks=callbacks)
 
 
+def test_a_callback_may_predict_and_evaluate_at_any_time() -> None:
+    def look(_: Callback, trainer: Trainer) -> None:
+        if trainer.batch_x is not None:
+            x = trainer.batch_x  # of the shape of the batch under way, too
+            trainer.evaluate(x, Y[: len(x)], batch_size=len(x))
+            trainer.evaluate(X, Y)
+        trainer.model.predict(X, batch_size=16)
+
+    hooks = ["fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end"]
+    curious = type("Curious", (Callback,), {f"on_{name}": look for name in hooks})
+    ends = []
+    for callbacks in ([], [curious()]):
+        model = Sequential(Dense(3, 4, rng=0), Tanh(), Dense(4, 1, rng=1))
+        optimizer = Adam(model.parameters())
+        trainer = Trainer(model, MSELoss(), optimizer, metrics=["r2"], callbacks=callbacks, rng=1)
+        history = trainer.fit(X, Y, epochs=3, batch_size=16, validation=(X, Y))
+        ends.append((history, [parameter.value.tobytes() for parameter in model.parameters()]))
+    assert ends[0] == ends[1]
+
+
 def test_what_callbacks_look_like() -> None:
     trainer = linear(lr=0.5)
     callbacks = [

@@ -199,14 +199,13 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         True
         """
         with self._keeping_modes() as layers:
-            saved = [layer._take_saved() for layer in layers]
+            saved = [layer._all_saved() for layer in layers]
             self.eval()
             try:
                 yield
             finally:
                 for layer, before in zip(layers, saved, strict=True):
-                    layer._take_saved()
-                    vars(layer).update(before)
+                    layer._put_back(before)
 
     @contextmanager
     def _keeping_modes(self) -> Iterator[list["Layer"]]:

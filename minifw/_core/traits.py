@@ -105,10 +105,16 @@ class SavesForBackward:
             raise RuntimeError(f"{self!r}: backward needs a forward before it; call forward first")
         return self._saved
 
-    def _take_saved(self) -> dict[str, Any]:
-        """Forget what was saved, and return it: ``vars(self).update`` puts it back."""
-        own = vars(self)
-        return {name: own.pop(name) for name in list(own) if name.startswith("_saved")}
+    def _all_saved(self) -> dict[str, Any]:
+        """Return what was saved, for `_put_back`."""
+        return {name: value for name, value in vars(self).items() if name.startswith("_saved")}
+
+    def _put_back(self, saved: dict[str, Any]) -> None:
+        """Forget what was saved since `_all_saved` returned this."""
+        for name in self._all_saved():
+            if name not in saved:
+                delattr(self, name)
+        vars(self).update(saved)
 
     def __getstate__(self) -> dict[str, Any]:
         return {n: value for n, value in vars(self).items() if not n.startswith("_saved")}

@@ -284,6 +284,8 @@ class Trainer:
         objective, totals, heard = self.objective, self._totals, self._hooks.heard
         self._torn = True
         loss = objective.forward(x, y, weight)
+        if totals.measured:  # now, for a callback may run another forward
+            totals.measure(objective.prediction, y, weight)
         objective.backward()
         if "backward_end" in heard:
             self._hooks.call("backward_end", self)
@@ -293,8 +295,6 @@ class Trainer:
         self.batch_loss, self.batch_x = loss, x
         totals.loss += loss * count
         totals.weight += count
-        if totals.measured:
-            totals.measure(objective.prediction, y, weight)
         self._torn = False
         if "batch_end" in heard:
             self._hooks.call("batch_end", self)
