@@ -10,7 +10,7 @@ import numpy as np
 from minifw._core.checks import check_flag, check_rng, check_size, describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
-from minifw._core.typing import RNG, Array, Target
+from minifw._core.typing import RNG, Array
 from minifw.losses import Loss
 from minifw.objective import Objective
 from minifw.optimizers import Optimizer
@@ -247,17 +247,9 @@ class Trainer:
             self._totals = self._no_totals()
             self._begun = True
             self._hooks.call("epoch_begin", self)
-        batch: Batch | None = None
-        try:
-            for batch in train.batches(self._plan["batch_size"], order, self.batch):
-                self._step(*batch)
-                if interrupt.asked or self._stop:
-                    return
-        except (NonFiniteError, ValueError) as error:
-            if batch is None or not self._torn:  # of a callback, or of the iterable
-                raise
-            place = Place("Trainer.fit", f"; in {self._where(1)}", self._rows(train, order, batch))
-            explain(error, self.model, batch, place)
+        self._run_batches(train, order, interrupt)
+        if interrupt.asked or self._stop:
+            return  # the epoch is left where it is
         values = self._totals.values()
         if held is not None:
             found = measure(
@@ -273,31 +265,45 @@ class Trainer:
         self._begun = False
         self._hooks.call("epoch_end", self)
 
-    def _step(self, x: Array, y: Target, weight: Array | None) -> None:
-        """Do what training is: forward, backward, step; and keep the sums."""
-        # Calls that do nothing are left out: they would be a hundredth of a small network's step.
-        by_rows = weight is None and type(self.loss).total_weight is Loss.total_weight
-        count = len(x) if by_rows else self.loss.total_weight(y, weight)
-        if not count:  # it counts nothing
-            self.batch += 1
-            return
-        objective, totals, heard = self.objective, self._totals, self._hooks.heard
-        self._torn = True
-        loss = objective.forward(x, y, weight)
-        if totals.measured:  # now, for a callback may run another forward
-            totals.measure(objective.prediction, y, weight)
-        objective.backward()
-        if "backward_end" in heard:
-            self._hooks.call("backward_end", self)
-        self.optimizer.step()
-        self.batch += 1
-        self.step += 1
-        self.batch_loss, self.batch_x = loss, x
-        totals.loss += loss * count
-        totals.weight += count
-        self._torn = False
-        if "batch_end" in heard:
-            self._hooks.call("batch_end", self)
+    def _run_batches(self, train: Source, order: Any, interrupt: Interrupt) -> None:
+        """Do what training is, with the batches that are left: forward, backward, step."""
+        objective, totals, hooks = self.objective, self._totals, self._hooks
+        forward, backward, step = objective.forward, objective.backward, self.optimizer.step
+        # Calls that do nothing are left out: together they were a hundredth of a small step.
+        after_backward, after_batch = "backward_end" in hooks.heard, "batch_end" in hooks.heard
+        by_rows = type(self.loss).total_weight is Loss.total_weight
+        batch: Batch | None = None
+        try:
+            for batch in train.batches(self._plan["batch_size"], order, self.batch):
+                x, y, weight = batch
+                plain = by_rows and weight is None
+                count = len(x) if plain else self.loss.total_weight(y, weight)
+                if not count:  # it counts nothing
+                    self.batch += 1
+                    continue
+                self._torn = True
+                loss = forward(x, y, weight)
+                if totals.measured:  # now, for a callback may run another forward
+                    totals.measure(objective.prediction, y, weight)
+                backward()
+                if after_backward:
+                    hooks.call("backward_end", self)
+                step()
+                self.batch += 1
+                self.step += 1
+                self.batch_loss, self.batch_x = loss, x
+                totals.loss += loss * count
+                totals.weight += count
+                self._torn = False
+                if after_batch:
+                    hooks.call("batch_end", self)
+                if interrupt.asked or self._stop:
+                    return
+        except (NonFiniteError, ValueError) as error:
+            if batch is None or not self._torn:  # of a callback, or of the iterable
+                raise
+            place = Place("Trainer.fit", f"; in {self._where(1)}", self._rows(train, order, batch))
+            explain(error, self.model, batch, place)
 
     def _order(self, train: Source) -> Any:
         """Return the order of the rows in this epoch: a new one, or again that of its start."""
