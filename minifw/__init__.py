@@ -9,10 +9,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # what the table below says, for tools that read and do not run
     from minifw import datasets as datasets
     from minifw import metrics as metrics
+    from minifw import plots as plots
     from minifw._core.errors import *
     from minifw._core.parameter import Parameter as Parameter
+    from minifw._core.summary import *
     from minifw._core.typing import Array as Array
     from minifw._minimize import *
+    from minifw._trace import *
     from minifw.callbacks import *
     from minifw.initializers import *
     from minifw.layers import *
@@ -35,6 +38,7 @@ else:
                 "StaleArrayWarning",
             ),
             "._core.parameter": ("Parameter",),
+            "._core.summary": ("LayerSummary", "Summary", "summary"),
             "._core.typing": ("Array",),
             "._minimize": ("MinimizeResult", "minimize"),
             ".callbacks": (
@@ -49,6 +53,7 @@ else:
                 "TrainingWarning",
                 "Watch",
             ),
+            "._trace": ("Trace", "TracedValue", "trace"),
             ".initializers": (
                 "Constant",
                 "GlorotNormal",
@@ -79,7 +84,8 @@ else:
             ".training": ("History", "Trainer"),
             ".datasets": (),
             ".metrics": (),
+            ".plots": (),
             ".testing": (),
         },
     )
-    __all__ += ["__version__", "datasets", "metrics"]
+    __all__ += ["__version__", "datasets", "metrics", "plots"]

@@ -138,14 +138,21 @@ def test_the_perceptron_answers_to_options(tmp_path: Path) -> None:
 def test_the_blocks_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
     text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, object] = {}
     outputs = []
     for block in blocks:
         exec(block, names)  # noqa: S102 - our own README
         outputs.append(capsys.readouterr().out)
     assert re.findall(r"```text\n(.*?)```", text, re.DOTALL) == [outputs[0]]
-    assert outputs[2].startswith("Scale(3): all ")
+    assert outputs[1].splitlines()[0].split() == [
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+    ]
+    assert outputs[3].startswith("Scale(3): all ")
 
 
 def test_custom_layer(tmp_path: Path) -> None:
@@ -237,3 +244,34 @@ def test_digits_without_extras(tmp_path: Path) -> None:
 def test_digits_refuses(tmp_path: Path, option: str, sentence: str) -> None:
     line = refusal("digits.py", option, cwd=tmp_path, status=2)
     assert line.endswith(f"error: {sentence}")
+
+
+def test_seeing(tmp_path: Path) -> None:
+    output = run("seeing.py", "--folder", str(tmp_path), cwd=tmp_path)
+    assert "\nZ1      = X W1' + b1 " in output
+    names = ["boundary", "confusion", "curves", "histograms", "network"]
+    assert output.endswith(f"\nPictures: {', '.join(f'{name}.png' for name in names)}\n")
+    for name in names:
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG_SIGNATURE)
+    page = (EXAMPLES.parent / "docs" / "seeing.md").read_text(encoding="utf-8")
+    for table in output.split("\n\nPictures: ")[0].split("\n\n"):  # the page shows the same
+        assert table in page
+
+
+def test_moons(tmp_path: Path) -> None:
+    output = run("moons.py", cwd=tmp_path)
+    found = re.findall(r"^epoch +(\d+): cost ([\d.]+), accuracy ([\d.]+) %$", output, re.MULTILINE)
+    assert [int(epoch) for epoch, _, _ in found] == [0, 5, 20, 40]
+    assert float(found[-1][1]) < 0.1
+    assert float(found[-1][2]) > 97
+    assert (tmp_path / "moons.png").read_bytes().startswith(PNG_SIGNATURE)
+
+
+@pytest.mark.parametrize("script", ["seeing.py", "moons.py"])
+def test_pictures_that_cannot_be_drawn_or_written(tmp_path: Path, script: str) -> None:
+    hidden = "import sys; sys.modules['matplotlib'] = None"
+    assert "minifw[plot]" in run(script, cwd=tmp_path, prelude=hidden)
+    option = "--folder" if script == "seeing.py" else "--picture"
+    line = refusal(script, option, "missing/x.png", cwd=tmp_path, status=1)
+    assert re.match("The pictures? could not be written: ", line)
+    assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ import pytest
 import minifw
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["minifw", "minifw.layers", "minifw.losses", "minifw.optimizers"]
+PACKAGES = ["minifw", "minifw.layers", "minifw.losses", "minifw.optimizers", "minifw.plots"]
 
 
 def loaded(code: str) -> set[str]:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,8 +14,9 @@ import numpy.typing as npt
 from minifw._core.checks import check_size, describe
 from minifw._core.parameter import Parameter
 from minifw._core.rows import Rows
+from minifw._core.summary import Summary, summary
 from minifw._core.traits import RemembersArguments, SavesForBackward
-from minifw._core.typing import Array, DType, Shape
+from minifw._core.typing import Array, DType, Formulas, Shape
 
 __all__ = ["Layer"]
 
@@ -46,6 +48,13 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     takes_whole_numbers : class attribute, a bool
         Whether x holds whole numbers, such as the rows of a table. `predict` and
         `Trainer` then leave those as they are; else they cast x to the model's dtype.
+    formulas : class attribute, a dict {str: str}, optional
+        What `trace` writes beside the values: "y" and "dx", and the gradient of
+        each parameter by its name. In braces stand x, y and dy, which become Z1
+        or dA1, the names of parameters, and attributes that are numbers:
+        ``formulas = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}``. Of a tuple
+        the first counts of which all names are there. A subclass with another
+        ``forward`` or ``backward`` does not inherit it.
 
     Examples
     --------
@@ -70,6 +79,7 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     training: bool = True
     buffers: ClassVar[tuple[str, ...]] = ()
     takes_whole_numbers: ClassVar[bool] = False
+    formulas: ClassVar[Formulas] = MappingProxyType({})
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -120,6 +130,13 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
                 y = probe(x.astype(np.intp))
         shape: Shape = y.shape[1:]
         return shape
+
+    def summary(self, input_shape: Shape) -> Summary:
+        """Return the layers in here, with output shapes, parameters and bytes; print it.
+
+        `input_shape` is that of one example, without the batch. See `minifw.summary`.
+        """
+        return summary(self, input_shape)
 
     def split_last(self) -> "tuple[Layer | None, Layer]":
         """Return what comes before this layer's last step, or None, and that last step.

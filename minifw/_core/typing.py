@@ -3,12 +3,12 @@
 # In quotes stands what would import numpy.random, a sixth of NumPy's own import
 # time: it is loaded when something is drawn, not when minifw is imported.
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["RNG", "Array", "DType", "Generator", "Init", "Labels", "Shape", "Target"]
+__all__ = ["RNG", "Array", "DType", "Formulas", "Generator", "Init", "Labels", "Shape", "Target"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 """A NumPy array of floating-point numbers; the comment on its line gives its shape."""
@@ -27,6 +27,9 @@ Generator: TypeAlias = "np.random.Generator"
 
 RNG: TypeAlias = "np.random.Generator | int | None"
 """What everything random takes (SPEC 7): a generator, a seed, or None for fresh entropy."""
+
+Formulas: TypeAlias = Mapping[str, "str | tuple[str, ...]"]
+"""What a layer or a loss says of its values, for `trace` to print; see `Layer`."""
 
 Init: TypeAlias = Callable[[Shape, Generator], Array]
 """An initializer: called with a shape and a generator, it returns an array of that shape."""

@@ -1,10 +1,12 @@
 """Activations: functions of one number, applied to every element."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from minifw._core.checks import check_array, check_cotangent
 from minifw._core.layer import Layer
-from minifw._core.typing import Array, Shape
+from minifw._core.typing import Array, Formulas, Shape
 
 __all__ = ["Sigmoid", "Tanh"]
 
@@ -27,6 +29,8 @@ class Tanh(_Elementwise):
     >>> Tanh().forward(np.array([[-1e4, 0.0, 1e4]]))
     array([[-1.,  0.,  1.]])
     """
+
+    formulas: ClassVar[Formulas] = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}
 
     def forward(self, x: Array) -> Array:
         """Return tanh(x)."""
@@ -64,6 +68,8 @@ class Sigmoid(_Elementwise):
     >>> Sigmoid().forward(np.array([[-1e4, 0.0, 1e4]]))
     array([[0. , 0.5, 1. ]])
     """
+
+    formulas: ClassVar[Formulas] = {"y": "sigmoid({x})", "dx": "{dy} * {y} * (1 - {y})"}
 
     def forward(self, x: Array) -> Array:
         """Return 1 / (1 + exp(-x))."""

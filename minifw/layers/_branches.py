@@ -6,13 +6,13 @@ author of a layer may use, and nothing else of `Layer`.
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from minifw._core.checks import check_array, check_cotangent
 from minifw._core.layer import Layer
-from minifw._core.typing import Array, Shape
+from minifw._core.typing import Array, Formulas, Shape
 from minifw.layers._composition import add_place, check_dtypes, check_layer, check_layers
 
 __all__ = ["Concat", "Residual"]
@@ -74,6 +74,8 @@ class Residual(Layer):
     ValueError: Residual expects a layer that keeps the shape of its input, but Dense(3, 1) makes \
 (1,) of (3,)
     """
+
+    formulas: ClassVar[Formulas] = {"y": "{x} + {inner}", "dx": "{dy} + {inner_dx}"}
 
     def __init__(self, layer: Layer) -> None:
         check_layer("Residual", layer)
@@ -202,6 +204,8 @@ class Concat(Layer):
     ValueError: Concat: layer 0, Dense(2, 3), expects examples of shape (2,), but layer 1, \
 Dense(4, 3), expects examples of shape (4,); every branch gets the same x
     """
+
+    formulas: ClassVar[Formulas] = {"y": "[{inner}]", "dx": "{inner_dx}"}
 
     def __init__(self, *layers: Layer) -> None:
         check_layers("Concat", layers)

@@ -1,7 +1,7 @@
 """The convolutional layer."""
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from minifw._core.checks import (
 )
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
-from minifw._core.typing import RNG, Array, Init, Shape
+from minifw._core.typing import RNG, Array, Formulas, Init, Shape
 from minifw.initializers import GlorotUniform
 from minifw.layers._drawing import drawn
 from minifw.layers._windows import Pair, Windows, pair, taps
@@ -124,6 +124,13 @@ class Conv2D(Layer):
     array([[[[0., 5., 0.],
              [3., 0., 0.]]]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": ("conv({x}, {weight}) + {bias}", "conv({x}, {weight})"),
+        "dx": "transposed conv({dy}, {weight})",
+        "weight": "sums of windows of {x} times {dy}",
+        "bias": "sums of {dy} over examples and places",
+    }
 
     def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv2d
         self,

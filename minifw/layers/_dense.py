@@ -1,5 +1,7 @@
 """The fully connected layer."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from minifw._core.arrays import ones
@@ -12,7 +14,7 @@ from minifw._core.checks import (
 )
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
-from minifw._core.typing import RNG, Array, Init, Shape
+from minifw._core.typing import RNG, Array, Formulas, Init, Shape
 from minifw.initializers import GlorotUniform
 from minifw.layers._drawing import drawn
 
@@ -61,6 +63,13 @@ class Dense(Layer):
     array([[121.],
            [143.]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": ("{x} {weight}' + {bias}", "{x} {weight}'"),
+        "dx": "{dy} {weight}",
+        "weight": "{dy}' {x}",
+        "bias": "column sums of {dy}",
+    }
 
     def __init__(
         self,

@@ -1,11 +1,13 @@
 """Dropout: noise that keeps units from relying on each other."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from minifw._core.arrays import ONE
 from minifw._core.checks import check_array, check_cotangent, check_rng, fraction
 from minifw._core.layer import Layer
-from minifw._core.typing import RNG, Array, Shape
+from minifw._core.typing import RNG, Array, Formulas, Shape
 
 __all__ = ["Dropout"]
 
@@ -65,6 +67,8 @@ class Dropout(Layer):
     >>> layer.eval().forward(np.array([[1.0, 2.0, 3.0, 4.0]]))
     array([[1., 2., 3., 4.]])
     """
+
+    formulas: ClassVar[Formulas] = {"y": "{x} * mask", "dx": "{dy} * mask"}
 
     def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:
         self.p = fraction("Dropout", "p", p)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from minifw._core.checks import check_cotangent, check_dtype, check_size, describe
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
-from minifw._core.typing import RNG, Array, Init, Shape
+from minifw._core.typing import RNG, Array, Formulas, Init, Shape
 from minifw.initializers import Normal
 from minifw.layers._drawing import drawn
 
@@ -97,6 +97,11 @@ index (0, 1)
     """
 
     takes_whole_numbers: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": "the rows {x} of {weight}",
+        "dx": "0",
+        "weight": "sums of {dy} for each row",
+    }
 
     def __init__(
         self,

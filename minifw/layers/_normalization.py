@@ -10,6 +10,7 @@ matrix, and the functions at the end of this file do the rest:
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from minifw._core.checks import (
 )
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
-from minifw._core.typing import Array, DType, Shape
+from minifw._core.typing import Array, DType, Formulas, Shape
 
 __all__ = ["BatchNorm", "LayerNorm", "RMSNorm"]
 
@@ -106,6 +107,15 @@ class BatchNorm(Layer):
     ValueError: BatchNorm(2) expects more than one number per channel in train mode, got x of \
 shape (1, 2); take a larger batch, or call eval()
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": (
+            "{weight} * z + {bias}, z = ({x} - mean) / sqrt(var + eps)",
+            "({x} - mean) / sqrt(var + eps)",
+        ),
+        "weight": "sums of {dy} * z",
+        "bias": "sums of {dy}",
+    }
 
     buffers = ("running_mean", "running_var")
 
@@ -269,6 +279,15 @@ class LayerNorm(Layer):
            [-1.2247,  0.    ,  1.2247]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": (
+            "{weight} * z + {bias}, z = ({x} - mean) / sqrt(var + eps)",
+            "({x} - mean) / sqrt(var + eps)",
+        ),
+        "weight": "sums of {dy} * z",
+        "bias": "sums of {dy}",
+    }
+
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -372,6 +391,14 @@ class RMSNorm(Layer):
     array([[0.8485, 1.1314],
            [0.8485, 1.1314]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": (
+            "{weight} * z, z = {x} / sqrt(mean({x}^2) + eps)",
+            "{x} / sqrt(mean({x}^2) + eps)",
+        ),
+        "weight": "sums of {dy} * z",
+    }
 
     def __init__(
         self,

@@ -1,12 +1,13 @@
 """Pooling: every window of an image is reduced to one number, channel by channel."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from minifw._core.checks import check_cotangent, check_images
 from minifw._core.layer import Layer
-from minifw._core.typing import Array, Shape
+from minifw._core.typing import Array, Formulas, Shape
 from minifw.layers._windows import Pair, Windows, pair, taps
 
 __all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D"]
@@ -95,6 +96,11 @@ class MaxPool2D(_Pool2D):
              [ 0.,  0.,  0.,  0.]]]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": "the largest in each window of {x}",
+        "dx": "{dy} where {x} was the largest, else 0",
+    }
+
     def forward(self, x: Array) -> Array:
         """Return the largest of each window."""
         check_images(self, x)
@@ -166,6 +172,11 @@ class AvgPool2D(_Pool2D):
     array([[[[3., 2.]]]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": "the mean of each window of {x}",
+        "dx": "{dy} in equal parts to each window",
+    }
+
     def forward(self, x: Array) -> Array:
         """Return the mean of each window."""
         check_images(self, x)
@@ -226,6 +237,11 @@ class GlobalAvgPool2D(Layer):
             [[2., 2.],
              [2., 2.]]]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "the mean of each channel of {x}",
+        "dx": "{dy} in equal parts to each channel",
+    }
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels,)."""

@@ -3,6 +3,8 @@
 At a kink each of them takes the slope that PyTorch takes.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from minifw._core.building import claim
@@ -19,7 +21,7 @@ from minifw._core.checks import (
 )
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Formulas
 from minifw.layers._activations import _Elementwise
 
 __all__ = ["ELU", "SELU", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
@@ -45,6 +47,8 @@ class ReLU(_Elementwise):
     >>> layer.backward(np.ones((1, 3)))
     array([[0., 0., 1.]])
     """
+
+    formulas: ClassVar[Formulas] = {"y": "max({x}, 0)", "dx": "{dy} * ({x} > 0)"}
 
     def forward(self, x: Array) -> Array:
         """Return max(x, 0)."""
@@ -83,6 +87,11 @@ class LeakyReLU(_Elementwise):
     >>> LeakyReLU(0.5).forward(np.array([[-2.0, 0.0, 3.0]]))
     array([[-1.,  0.,  3.]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} where {x} > 0, else {negative_slope} {x}",
+        "dx": "{dy} where {x} > 0, else {negative_slope} {dy}",
+    }
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = finite_number("LeakyReLU", "negative_slope", negative_slope)
@@ -155,6 +164,12 @@ class PReLU(Layer):
     >>> layer.weight.grad
     array([-1., -5.])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} where {x} > 0, else {weight} * {x}",
+        "dx": "{dy} where {x} > 0, else {weight} * {dy}",
+        "weight": "sums of {dy} * min({x}, 0)",
+    }
 
     def __init__(
         self,
@@ -252,6 +267,11 @@ class ELU(_Elementwise):
     array([[0., 1., 1.]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} where {x} > 0, else {alpha} (e^{x} - 1)",
+        "dx": "{dy} where {x} > 0, else {alpha} {dy} * e^{x}",
+    }
+
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = non_negative_number("ELU", "alpha", alpha)
 
@@ -298,6 +318,11 @@ class SELU(_Elementwise):
     >>> SELU().forward(np.array([[-1e4, 0.0, 1.0]])).round(4)
     array([[-1.7581,  0.    ,  1.0507]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "1.0507 {x} where {x} > 0, else 1.7581 (e^{x} - 1)",
+        "dx": "1.0507 {dy} where {x} > 0, else 1.7581 {dy} * e^{x}",
+    }
 
     # The solution of Klambauer et al., equation 14, to the digits that their code publishes.
     alpha = 1.6732632423543772848170429916717
@@ -351,6 +376,11 @@ class HardTanh(_Elementwise):
     >>> layer.backward(np.ones((1, 4)))
     array([[0., 1., 0., 0.]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} between {min_val} and {max_val}, else the nearer of them",
+        "dx": "{dy} where {min_val} < {x} < {max_val}, else 0",
+    }
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         self.min_val = finite_number("HardTanh", "min_val", min_val)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from minifw._core.checks import check_array, check_cotangent, check_size, describe
 from minifw._core.layer import Layer
-from minifw._core.typing import Array, Shape
+from minifw._core.typing import Array, Formulas, Shape
 
 __all__ = ["Flatten", "Reshape"]
 
@@ -52,6 +53,8 @@ class Reshape(Layer):
     >>> layer.output_shape((10,)), layer.output_shape((3, 4))
     ((2, 5), (2, 6))
     """
+
+    formulas: ClassVar[Formulas] = {"y": "{x} in another shape", "dx": "{dy} in the shape of {x}"}
 
     def __init__(self, shape: int | Sequence[int]) -> None:
         self.shape = _target("Reshape", shape)

@@ -1,13 +1,13 @@
 """Smooth relatives of the rectifier: x times a gate that opens from 0 to 1, and its integral."""
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from minifw._core.checks import check_array, check_cotangent, positive_number
 from minifw._core.special import normal, sigmoids
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Formulas
 from minifw.layers._activations import _Elementwise
 
 __all__ = ["GELU", "SiLU", "Softplus"]
@@ -58,6 +58,11 @@ class GELU(_Elementwise):
     array([[-1.10143605e-86, -8.33154706e-02,  1.08331547e+00,
              1.00000000e+00]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} * Phi({x})",
+        "dx": "{dy} * (Phi({x}) + {x} * phi({x}))",
+    }
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         if approximate not in ("none", "tanh"):
@@ -114,6 +119,11 @@ class SiLU(_Elementwise):
     array([[-3.72007598e-42,  0.00000000e+00,  1.00000000e+04]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} * sigmoid({x})",
+        "dx": "{dy} * s * (1 + {x} * (1 - s)), s = sigmoid({x})",
+    }
+
     def forward(self, x: Array) -> Array:
         """Return x s(x)."""
         check_array(self, "x", x)
@@ -165,6 +175,11 @@ class Softplus(_Elementwise):
     >>> Softplus().forward(np.array([[-100.0, 0.0, 1e4]]))
     array([[3.72007598e-44, 6.93147181e-01, 1.00000000e+04]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "log(1 + e^({beta} {x})) / {beta}",
+        "dx": "{dy} * sigmoid({beta} {x})",
+    }
 
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = positive_number("Softplus", "beta", beta)

@@ -1,10 +1,12 @@
 """Activations that turn a row of scores into probabilities, or into their logarithms."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from minifw._core.checks import check_array, check_cotangent, check_feature_axis, feature_axis
 from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Formulas
 
 __all__ = ["LogSoftmax", "Softmax"]
 
@@ -45,6 +47,11 @@ class Softmax(Layer):
     >>> layer.backward(np.array([[1.0, 0.0, 0.0]]))
     array([[ 0.25, -0.25, -0.  ]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "softmax({x})",
+        "dx": "{y} * ({dy} - sums of ({dy} * {y}))",
+    }
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = feature_axis("Softmax", axis)
@@ -107,6 +114,11 @@ class LogSoftmax(Layer):
     >>> layer.backward(np.array([[0.0, -1.0]]))
     array([[ 1., -1.]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "log softmax({x})",
+        "dx": "{dy} - e^{y} * (sums of {dy})",
+    }
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = feature_axis("LogSoftmax", axis)

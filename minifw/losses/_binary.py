@@ -9,7 +9,7 @@ import numpy.typing as npt
 from minifw._core.arrays import HALF, LONG, MINUS_ONE, ONE, ones
 from minifw._core.errors import SaturationWarning
 from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Formulas
 from minifw.layers import Sigmoid
 from minifw.losses._loss import Joins, Loss
 
@@ -60,6 +60,17 @@ class BCEWithLogitsLoss(Loss):
     >>> loss.forward(np.array([[1000.0]]), np.array([[0.0]])), loss.backward()
     (1000.0, array([[1.]]))
     """
+
+    formulas: ClassVar[Formulas] = {
+        "L": (
+            "-mean({pos_weight} * {t} * log s + (1 - {t}) * log(1 - s)), s = sigmoid({p})",
+            "-mean({t} * log sigmoid({p}) + (1 - {t}) * log(1 - sigmoid({p})))",
+        ),
+        "dp": (
+            "((1 - {t}) * s - {pos_weight} * {t} * (1 - s)) / {n}, s = sigmoid({p})",
+            "(sigmoid({p}) - {t}) / {n}",
+        ),
+    }
 
     applies: ClassVar[tuple[type[Layer], ...]] = (Sigmoid,)
     midpoint: ClassVar[float] = 0.0
@@ -188,6 +199,11 @@ class BCELoss(Loss):
     array([[ 1.        ],
            [-0.55555556]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "L": "-mean({t} * log {p} + (1 - {t}) * log(1 - {p}))",
+        "dp": "({p} - {t}) / ({p} * (1 - {p})) / {n}",
+    }
 
     joins: ClassVar[Joins] = {Sigmoid: lambda _loss, _sigmoid: BCEWithLogitsLoss()}
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from minifw._core.checks import check_array, describe, finite_number
 from minifw._core.errors import SaturationWarning
 from minifw._core.layer import Layer
-from minifw._core.typing import Array, Labels, Target
+from minifw._core.typing import Array, Formulas, Labels, Target
 from minifw.layers import LogSoftmax, Softmax
 from minifw.losses._loss import Joins, Loss
 
@@ -89,6 +89,14 @@ class CrossEntropyLoss(Loss):
     >>> loss.forward(np.array([[0.0, 1000.0]]), np.array([0])), loss.backward()
     (1000.0, array([[-1.,  1.]]))
     """
+
+    formulas: ClassVar[Formulas] = {
+        "L": (
+            "-sum(q * log softmax({p})), q the shares of {t} with {weight}",
+            "-sum(q * log softmax({p})) / {m}, q the shares of {t}",
+        ),
+        "dp": ("softmax({p}) * row sums of q - q, with {weight}", "(softmax({p}) - q) / {m}"),
+    }
 
     applies: ClassVar[tuple[type[Layer], ...]] = (Softmax, LogSoftmax)
     takes_labels: ClassVar[bool] = True
@@ -187,6 +195,14 @@ class NLLLoss(Loss):
     """
 
     takes_labels: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "L": (
+            "-sum(q * {p}), q the shares of {t} with {weight}",
+            "-sum(q * {p}) / {m}, q the shares of {t}",
+        ),
+        "dp": ("-q, with {weight}", "-q / {m}"),
+    }
+
     joins: ClassVar[Joins] = {
         LogSoftmax: lambda loss, layer: _over_last(layer, CrossEntropyLoss(loss.weight))
     }
@@ -275,6 +291,14 @@ class CategoricalCrossEntropyLoss(Loss):
     """
 
     takes_labels: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "L": (
+            "-sum(q * log {p}), q the shares of {t} with {weight}",
+            "-sum(q * log {p}) / {m}, q the shares of {t}",
+        ),
+        "dp": ("-q / {p}, with {weight}", "-q / {p} / {m}"),
+    }
+
     joins: ClassVar[Joins] = {
         Softmax: lambda loss, layer: _over_last(
             layer, CrossEntropyLoss(loss.weight, loss.label_smoothing)

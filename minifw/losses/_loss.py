@@ -13,7 +13,7 @@ from minifw._core.checks import DTYPES, check_array, describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.traits import RemembersArguments, SavesForBackward
-from minifw._core.typing import Array, Target
+from minifw._core.typing import Array, Formulas, Target
 
 __all__ = ["Joins", "Loss"]
 
@@ -46,6 +46,10 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
     midpoint : class attribute, a float
         The prediction above which a yes-or-no metric takes it for a yes: 0.5, of a
         probability; 0 where the prediction is a logit.
+    formulas : class attribute, a dict {str: str}, optional
+        What `trace` writes beside the values, as in `Layer`: "L", the loss, and
+        "dp", its derivative. In braces stand p, the prediction, t, the target, n,
+        the number of elements, and m, that of rows.
 
     Examples
     --------
@@ -73,6 +77,7 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
     applies: ClassVar[tuple[type[Layer], ...]] = ()
     takes_labels: ClassVar[bool] = False
     midpoint: ClassVar[float] = 0.5
+    formulas: ClassVar[Formulas] = MappingProxyType({})
 
     _weighted: ClassVar[bool] = False  # whether forward takes sample_weight, by its signature
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._core.checks import non_negative_number
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Formulas
 from minifw.losses._loss import Loss
 
 __all__ = ["HingeLoss"]
@@ -56,6 +56,10 @@ class HingeLoss(Loss):
     """
 
     midpoint: ClassVar[float] = 0.0
+    formulas: ClassVar[Formulas] = {
+        "L": "mean(max(0, {margin} - {t} * {p}))",
+        "dp": "-{t} / {n} where {t} * {p} < {margin}, else 0",
+    }
 
     def __init__(self, margin: float = 1.0) -> None:
         self.margin = non_negative_number("HingeLoss", "margin", margin)

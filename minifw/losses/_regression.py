@@ -1,9 +1,11 @@
 """Losses of a prediction that is a number."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from minifw._core.checks import positive_number
-from minifw._core.typing import Array
+from minifw._core.typing import Array, Formulas
 from minifw.losses._loss import Loss
 
 __all__ = ["HuberLoss", "L1Loss", "MSELoss"]
@@ -48,6 +50,8 @@ class MSELoss(Loss):
     >>> loss.forward(prediction, target, np.array([3.0, 1.0]))
     1.0
     """
+
+    formulas: ClassVar[Formulas] = {"L": "mean(({p} - {t})^2)", "dp": "2 ({p} - {t}) / {n}"}
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
@@ -103,6 +107,8 @@ class L1Loss(Loss):
     array([[ 0. ],
            [-0.5]])
     """
+
+    formulas: ClassVar[Formulas] = {"L": "mean(|{p} - {t}|)", "dp": "sign({p} - {t}) / {n}"}
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
@@ -164,6 +170,11 @@ class HuberLoss(Loss):
     array([[0.25],
            [0.5 ]])
     """
+
+    formulas: ClassVar[Formulas] = {
+        "L": "mean(c * (e - c/2)), e = {p} - {t}, c = e within +-{delta}",
+        "dp": "c / {n}, c = ({p} - {t}) within +-{delta}",
+    }
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = positive_number("HuberLoss", "delta", delta)

@@ -1,5 +1,7 @@
 """The verdicts on a layer."""
 
+import copy
+
 import numpy as np
 
 from minifw._core.checks import describe
@@ -69,6 +71,9 @@ def layer_subject(layer: Layer, x: Array, seed: int = 0) -> LayerSubject:
         raise TypeError(
             f"check_layer expects x to be an array, a batch of numbers, got {describe(x)}"
         )
+    copied: object = copy.deepcopy(layer).train()
+    if not isinstance(copied, Layer):
+        raise TypeError(f"check_layer expects train() to return the layer, got {describe(copied)}")
     return LayerSubject(layer, x, seed)
 
 

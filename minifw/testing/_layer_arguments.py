@@ -4,9 +4,11 @@ import copy
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.testing._arguments import LARGER, Arguments, bound
+from minifw.testing._arguments import LARGER, Arguments, bound, differing
 from minifw.testing._layer_situation import INPUT
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, every_layer
 from minifw.testing._report import Failure
@@ -19,10 +21,42 @@ def _rebuilt(s: LayerSubject) -> None:
     twin = type(s.layer)(*copy.deepcopy(args), **copy.deepcopy(kwargs))
     if repr(twin) != repr(s.layer):
         raise Failure(f"rebuilt from its arguments it is {twin!r}, not {s.layer!r}")
+    for (name, parameter), other_parameter in zip(
+        s.layer.named_parameters(), twin.parameters(), strict=False
+    ):
+        if np.shares_memory(parameter.value, other_parameter.value):
+            raise Failure(f"two layers built from the same arguments share the parameter {name}")
     mine = {name: p.shape for name, p in s.layer.named_parameters()}
     other = {name: p.shape for name, p in twin.named_parameters()}
     if other and mine != other:  # or else they are made in forward
         raise Failure(f"rebuilt from its arguments it has the parameters {other}, not {mine}")
+    if not _random_in_eval(s):
+        _same_once_loaded(s, twin)
+
+
+def _random_in_eval(s: LayerSubject) -> bool:
+    layer, x = copy.deepcopy(s.layer).eval(), s.given()
+    return not np.array_equal(layer.forward(x), layer.forward(x), equal_nan=True)
+
+
+def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
+    """Find what the constructor draws, and no parameter and no buffer holds."""
+    layer, x = copy.deepcopy(s.layer).eval(), s.given()
+    y = layer.forward(x)
+    twin.eval().forward(x)  # some make their parameters now
+    twin.load_state_dict(layer.state_dict())
+    if not np.array_equal(y, twin.forward(x), equal_nan=True):
+        lost = sorted(
+            f"{name}.{attribute}".lstrip(".")
+            for (name, one), other in zip(layer._all_layers(), every_layer(twin), strict=True)
+            for attribute in differing(one, other)
+            if isinstance(vars(one).get(attribute), np.ndarray | np.generic | float | int)
+        )
+        raise Failure(
+            "rebuilt from its arguments and with its state_dict loaded, it gives another y: save "
+            f"and load would lose {' and '.join(lost) or 'what the constructor draws'}; make it a "
+            "Parameter, or name it in `buffers`"
+        )
 
 
 def _used(s: LayerSubject) -> None:

@@ -10,11 +10,14 @@ from minifw.testing._layer_subject import (
     LayerCheck,
     LayerSubject,
     generator_states,
-    set_generator_states,
+    hidden_state,
+    put_back,
 )
 from minifw.testing._report import Failure, NotApplicable
 
 __all__ = ["CALL_CHECKS"]
+
+OTHER_BATCH = 3  # which is in no BATCHES
 
 
 def _overwrites(s: LayerSubject) -> None:
@@ -47,18 +50,18 @@ def _backward_twice(s: LayerSubject) -> None:
 def _latest_forward(s: LayerSubject) -> None:
     """Find a cache that keeps the first input, or one that misses the second."""
     situation = Situation.of(s, training=True)
-    other = s.input(draw=3)
-    layer = situation.layer()
-    states = generator_states(layer)
-    for x in (other, situation.x):
-        set_generator_states(layer, states)
-        layer.forward(x)
-    found = gradients(layer, layer.backward(situation.dy))
-    expected = analytic(situation)
-    try:
-        same_gradients("after two forwards", expected, found)
-    except Failure as fault:
-        raise Failure(f"{fault}; backward must differentiate the latest forward") from None
+    for batch, how in ((len(situation.x), ""), (OTHER_BATCH, ", the first of another batch size")):
+        layer = situation.layer()
+        state = hidden_state(layer)
+        for x in (s.input(batch, draw=3), situation.x):
+            put_back(layer, state)
+            layer.forward(x)
+        found = gradients(layer, layer.backward(situation.dy))
+        expected = analytic(situation)
+        try:
+            same_gradients(f"after two forwards{how}", expected, found)
+        except Failure as fault:
+            raise Failure(f"{fault}; backward must differentiate the latest forward") from None
 
 
 def _mode_of_the_forward(s: LayerSubject) -> None:
@@ -132,9 +135,9 @@ def _rows_alone(s: LayerSubject) -> None:
     for training in (True, False):
         situation = Situation.of(s, training=training)
         layer = situation.layer()
-        states = generator_states(layer)
-        if states and training:
+        if generator_states(layer) and training:
             continue  # each row has its own draw
+        state = hidden_state(layer)
         y = layer.forward(situation.x)
         if _mixes_rows(situation):
             continue
@@ -144,6 +147,7 @@ def _rows_alone(s: LayerSubject) -> None:
         for i in range(len(y)):
             row = slice(i, i + 1)
             what = f"row {i} alone and in a batch"
+            put_back(layer, state)
             same(f"{what}, y differs", y[row], layer.forward(situation.x[row]), margin)
             alone = gradients(layer, layer.backward(situation.dy[row]))
             if s.differentiable:

@@ -207,9 +207,10 @@ def _updated(f: Fault) -> str | None:
 def _rows(f: Fault) -> str | None:
     """Fit a sum over the batch of which only one row, or the mean, was taken."""
     if f.name == INPUT:
-        wrong = f.wrong.reshape(len(f.found), -1).any(axis=1)
-        (right,) = np.nonzero(~wrong)
-        return f"only row {right[0]} is right" if right.size == 1 and wrong.size > 2 else None
+        wrong = f.wrong.reshape(len(f.found), -1)
+        (right,) = np.nonzero(~wrong.any(axis=1))
+        others = right.size == 1 and len(wrong) > 2 and np.delete(wrong, right, axis=0).all()
+        return f"only row {right[0]} is right" if others else None
     for row in (0, len(f.situation.dy) - 1):
         one = np.zeros_like(f.situation.dy)
         one[row] = f.situation.dy[row]
@@ -251,8 +252,12 @@ def _precision(f: Fault) -> str | None:
     scale = np.abs(f.true.value[f.asked]).max()
     if np.abs(f.found - f.true.value)[f.asked].max() < DIGITS * scale:
         digits = -np.log10(np.abs(f.found - f.true.value)[f.asked].max() / scale)
-        hidden = ", as of float32" if looks_like_float32(f.found) or digits > 5 else ""
-        return f"it has {digits:.0f} digits only: a lower precision{hidden} is hidden inside"
+        if looks_like_float32(f.found):
+            return f"it has {digits:.0f} digits only: a lower precision, float32, is hidden inside"
+        return (
+            f"it has {digits:.0f} digits only: a lower precision is hidden inside, or an epsilon "
+            "or another constant differs between forward and backward"
+        )
     return None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.testing._layer_subject import LayerSubject, generator_states, set_generator_states
+from minifw.testing._layer_subject import LayerSubject, hidden_state, put_back
 from minifw.testing._numeric import Slopes, along, differences
 from minifw.testing._report import Failure
 
@@ -58,10 +58,10 @@ def analytic(
     `fill`, so that what stays from an earlier call can be seen.
     """
     layer = situation.layer()
-    states = generator_states(layer)
+    states = hidden_state(layer)
     if earlier is not None:
         layer.forward(earlier)
-        set_generator_states(layer, states)
+        put_back(layer, states)
     y = layer.forward(situation.x.copy())
     check_result("forward", y, situation.dy.shape)
     for parameter in layer.parameters():
@@ -94,10 +94,10 @@ def _function_of(situation: Situation, name: str) -> tuple[Callable[[], Array], 
     """Return a function without arguments, and the array that it reads."""
     layer = situation.layer()
     x = situation.x.copy()
-    states = generator_states(layer)
+    states = hidden_state(layer)
 
     def forward() -> Array:
-        set_generator_states(layer, states)
+        put_back(layer, states)
         return layer.forward(x).copy()
 
     forward()  # some layers make their parameters now

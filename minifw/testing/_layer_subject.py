@@ -9,10 +9,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minifw._core.layer import Layer
-from minifw._core.parameter import Memory, Parameter
+from minifw._core.parameter import Memory
 from minifw._core.typing import Array, DType
 
-__all__ = ["LayerCheck", "LayerSubject", "every_layer", "generator_states", "set_generator_states"]
+__all__ = [
+    "LayerCheck",
+    "LayerSubject",
+    "every_layer",
+    "generator_states",
+    "hidden_state",
+    "put_back",
+]
 
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
@@ -54,26 +61,39 @@ class LayerSubject:
 
     def twin(self, dtype: type = np.float64, *, training: bool = True, draw: int = 0) -> Layer:
         """Return a copy of the layer in `dtype`, with random parameters."""
-        twin = copy.deepcopy(self.layer).train(training)
+        twin = copy.deepcopy(self.layer)
         if twin.named_buffers() or not twin.parameters():
-            # Some make their parameters now, and buffers get values that are not their first.
-            twin.train().forward(self.given())
-            twin.train(training)
+            used = copy.deepcopy(twin).train()
+            used.forward(self.given())
+            if not twin.parameters() and used.parameters():
+                twin = used  # some make their parameters now
+            for (_, buffer), (_, later) in zip(
+                twin.named_buffers(), used.named_buffers(), strict=True
+            ):
+                buffer[...] = later  # that are not their first values
+        twin.train(training)
         values = self._values
         if draw not in values:  # drawn once: a large table takes its time
-            rng = self.rng(draw)
-            values[draw] = [jittered(p.value, rng) for p in twin.parameters()]
-        for parameter, value in zip(twin.parameters(), values[draw], strict=True):
-            _recast(parameter, value, np.dtype(dtype))
-        for layer in every_layer(twin):
-            for name, value in vars(layer).items():
-                if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                    setattr(layer, name, value.astype(dtype))
-                elif isinstance(value, np.dtype) and value.kind == "f":
-                    setattr(layer, name, np.dtype(dtype))
-                elif isinstance(value, type) and issubclass(value, np.floating):
-                    setattr(layer, name, dtype)
-        return twin
+            values[draw] = self._drawn(twin, draw)
+        return _recast(twin, values[draw], np.dtype(dtype))
+
+    def _drawn(self, layer: Layer, draw: int) -> list[Array]:
+        """Return random values for the parameters: of both signs if the layer takes them."""
+        rng, given = self.rng(draw), [p.value.copy() for p in layer.parameters()]
+        near = [jittered(value, rng) for value in given]
+        signed = [value * rng.choice([-1.0, 1.0], value.shape) for value in near]
+        for values in (signed, near):
+            if self._takes(_recast(copy.deepcopy(layer), values, np.dtype(np.float64))):
+                return values
+        return given
+
+    def _takes(self, layer: Layer) -> bool:
+        x = self.given(np.float64)
+        try:
+            with np.errstate(all="raise", under="ignore"):
+                return all(np.isfinite(layer.train(m).forward(x)).all() for m in (True, False))
+        except Exception:  # noqa: BLE001 - it has a domain
+            return False
 
     def given(self, dtype: type | None = None) -> Array:
         """Return x as it was given, in the layer's dtype or in another."""
@@ -126,9 +146,20 @@ def jittered(value: Array, rng: np.random.Generator) -> Array:
     return np.where(value == 0, noise / 2, value * np.exp(SPREAD * noise))
 
 
-def _recast(parameter: Parameter, value: Array, dtype: DType) -> None:
-    parameter._live_in(Memory(value.size, dtype), 0, value.shape)
-    parameter.value = value
+def _recast(layer: Layer, values: list[Array], dtype: DType) -> Layer:
+    """Give a layer other parameters, and another dtype; return it."""
+    for parameter, value in zip(layer.parameters(), values, strict=True):
+        parameter._live_in(Memory(value.size, dtype), 0, value.shape)
+        parameter.value = value
+    for one in every_layer(layer):
+        for name, held in vars(one).items():
+            if isinstance(held, np.ndarray) and held.dtype.kind == "f":
+                setattr(one, name, held.astype(dtype))
+            elif isinstance(held, np.dtype) and held.kind == "f":
+                setattr(one, name, dtype)
+            elif isinstance(held, type) and issubclass(held, np.floating):
+                setattr(one, name, dtype.type)
+    return layer
 
 
 def _float_of(x: Array) -> DType:
@@ -152,7 +183,19 @@ def generator_states(layer: Layer) -> list[Any]:
     return [copy.deepcopy(g.bit_generator.state) for g in _generators(layer)]
 
 
-def set_generator_states(layer: Layer, states: list[Any]) -> None:
-    """Put every random generator inside the layer back to a state."""
-    for generator, state in zip(_generators(layer), states, strict=True):
-        generator.bit_generator.state = state
+HiddenState: TypeAlias = tuple[list[Any], list[Array]]
+"""The states of generators, and the values of buffers: what a forward may change."""
+
+
+def hidden_state(layer: Layer) -> HiddenState:
+    """Return a copy of what a forward may change, but for what it saves."""
+    return generator_states(layer), [buffer.copy() for _, buffer in layer.named_buffers()]
+
+
+def put_back(layer: Layer, state: HiddenState) -> None:
+    """Undo what forwards have changed."""
+    states, buffers = state
+    for generator, random in zip(_generators(layer), states, strict=True):
+        generator.bit_generator.state = random
+    for (_, buffer), value in zip(layer.named_buffers(), buffers, strict=True):
+        buffer[...] = value

@@ -15,7 +15,7 @@ from minifw._core.errors import NonFiniteError, SaturationWarning
 from minifw._core.typing import Array
 from minifw.objective import Objective
 from minifw.testing._compare import constant_factor, factor_sentence, worst
-from minifw.testing._layer_subject import generator_states, jittered, set_generator_states
+from minifw.testing._layer_subject import hidden_state, jittered, put_back
 from minifw.testing._numeric import Slopes, differences, mismatches
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 
@@ -176,10 +176,10 @@ def _gradient(s: ObjectiveSubject) -> None:
 def _slopes(s: ObjectiveSubject, name: str, batch: Batch) -> Slopes:
     """Return the gradient of one parameter by differences."""
     objective = s.twin()
-    states = generator_states(objective.model)
+    states = hidden_state(objective.model)
 
     def forward() -> Array:
-        set_generator_states(objective.model, states)
+        put_back(objective.model, states)
         x, target = batch
         return np.array([objective.forward(x.copy(), target.copy())])
 
@@ -297,11 +297,11 @@ def _latest_forward(s: ObjectiveSubject) -> None:
     expected, stale = _run(s.twin(), second), _run(s.twin(), first)
     for between in (True, False):
         objective = s.twin()
-        states = generator_states(objective.model)
+        states = hidden_state(objective.model)
         objective.forward(*first)
         if between:
             objective.backward()
-        set_generator_states(objective.model, states)
+        put_back(objective.model, states)
         value, found = _run(objective, second)
         wrong = _differing(found, expected[1], ROUNDING)
         if wrong:
@@ -316,9 +316,9 @@ def _latest_forward(s: ObjectiveSubject) -> None:
 
 def _deepcopy(s: ObjectiveSubject) -> None:
     objective, batch = s.twin(), s.batch(draw=9)
-    states = generator_states(objective.model)
+    states = hidden_state(objective.model)
     expected = _run(objective, batch)
-    set_generator_states(objective.model, states)
+    put_back(objective.model, states)
     twin = copy.deepcopy(objective)
     found = _run(twin, batch)
     if found[0] != expected[0] or _differing(found[1], expected[1], 0.0):

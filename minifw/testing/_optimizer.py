@@ -12,7 +12,7 @@ from minifw._core.checks import describe
 from minifw._core.parameter import Parameter
 from minifw._core.typing import Array
 from minifw.optimizers import SGD, Optimizer
-from minifw.testing._compare import importable
+from minifw.testing._compare import importable, looks_like_float32
 from minifw.testing._optimizer_arguments import uses_every_argument
 from minifw.testing._optimizer_descent import DESCENT_CHECKS
 from minifw.testing._optimizer_subject import (
@@ -184,7 +184,7 @@ def _rate_used(s: OptimizerSubject) -> None:
     for factor in (1.0, 0.5):
         parameters, optimizer = s.built()
         optimizer.lr *= factor
-        moves.append(walk(parameters, optimizer, s.gradients(1)))
+        moves.append(walk(parameters, optimizer, s.gradients(FEW)))
     if not differing(*moves):
         raise Failure("an lr that is assigned has no effect: read self.lr at each step")
 
@@ -282,6 +282,8 @@ def _state_is_a_copy(s: OptimizerSubject) -> None:
 def _order(s: OptimizerSubject) -> None:
     gradients = s.gradients(FEW)
     parameters, optimizer = s.built()
+    if any(isinstance(value, np.random.Generator) for value in vars(optimizer).values()):
+        raise NotApplicable("it draws random numbers, in the order of the parameters")
     expected = walk(parameters, optimizer, gradients)
     twins = s.parameters()
     found = walk(twins, s.make(twins[::-1]), gradients)
@@ -332,6 +334,12 @@ def _continues(s: OptimizerSubject, what: str, duplicate: Callable[[Any], Any]) 
 
 def _float32(s: OptimizerSubject) -> None:
     gradients = s.gradients(FEW)
+    parameters, optimizer = s.built()
+    for parameter in parameters:
+        parameter.value = np.zeros(parameter.shape)  # so that the values are the steps
+    steps = walk(parameters, optimizer, gradients[:1])
+    if all(looks_like_float32(step) for step in steps):
+        raise Failure("the step of float64 parameters went through float32: it has 7 digits")
     expected = walk(*s.built(), gradients)
     parameters, optimizer = s.built(np.float32)
     found = walk(parameters, optimizer, gradients)

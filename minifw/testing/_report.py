@@ -66,7 +66,11 @@ class Report:
 
     def _count(self) -> str:
         failed, total = len(self.failures), len(self.verdicts)
-        return f"{failed} of {total} verdicts failed" if failed else f"all {total} verdicts passed"
+        if failed:
+            return f"{failed} of {total} verdicts failed"
+        open_ = sum(v.outcome == "skipped" for v in self.verdicts)
+        rest = f", {open_} left open (-)" if open_ else ""
+        return f"all {total - open_} verdicts passed{rest}"
 
 
 class CheckError(AssertionError):

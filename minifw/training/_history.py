@@ -1,12 +1,13 @@
 """What an epoch after the other brought."""
 
-import importlib
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from minifw.plots import learning_curves
 
 __all__ = ["History"]
 
@@ -88,8 +89,7 @@ class History:
         ImportError
             If matplotlib is not installed.
         """
-        plots = importlib.import_module("minifw.plots")  # which stands above, and is optional
-        return plots.learning_curves(self, path)
+        return learning_curves(self, path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all columns and of `stopped`."""

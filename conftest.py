@@ -1,0 +1,8 @@
+"""What holds for all tests and all pages that run."""
+
+import signal
+
+# A shell that starts pytest in the background has it ignore Ctrl-C. Some tests and a page raise
+# that signal, and show what training makes of it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
