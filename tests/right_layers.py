@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minifw import Array, HardTanh, Layer, Parameter
+from minifw import Array, HardTanh, Layer, Parameter, Tanh
 
 Shape = tuple[int, ...]
 Pair = tuple[Layer, Array]
@@ -368,7 +368,89 @@ class Applies(Layer):
         return dy * self.derivative(x)
 
 
+class Centred(Layer):
+    """y = x - the running mean, as it was before this batch came."""
+
+    buffers = ("mean",)
+
+    def __init__(self, features: int) -> None:
+        self.mean = np.zeros(features)
+
+    def forward(self, x: Array) -> Array:
+        if x.shape[1:] != self.mean.shape:
+            raise ValueError(f"Centred expects {self.mean.shape}, got {x.shape}")
+        y: Array = x - self.mean
+        if self.training:
+            self.mean += 0.1 * (x.mean(axis=0) - self.mean)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        return dy.copy()
+
+
+class RowMax(Layer):
+    """The largest of each row; NumPy itself refuses another number of axes."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        y: Array = x[np.arange(len(x)), x.argmax(axis=1)]
+        return y[:, np.newaxis]
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        dx = np.zeros_like(x)
+        dx[np.arange(len(x)), x.argmax(axis=1)] = dy[:, 0]
+        return dx
+
+
+class Steps(Layer):
+    """y = x times the differences of knots, which must rise."""
+
+    def __init__(self) -> None:
+        self.knots = Parameter(np.array([0.5, 1.0, 1.5, 2.0]))
+
+    def forward(self, x: Array) -> Array:
+        steps = np.diff(self.knots.value)
+        if not (steps > 0).all():
+            raise ValueError(f"Steps expects knots that rise, got {self.knots.value}")
+        self.save(x)
+        return x * steps
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        slope = (dy * x).sum(axis=0)
+        self.knots.grad[...] = np.append(0.0, slope) - np.append(slope, 0.0)
+        dx: Array = dy * np.diff(self.knots.value)
+        return dx
+
+
+class Fine(Layer):
+    """y = sin(1e8 x w), with w near 1e-8."""
+
+    def __init__(self, features: int) -> None:
+        self.w = Parameter(np.full(features, 1e-8))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        y: Array = np.sin(x * self.w.value / 1e-8)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        slope = dy * np.cos(x * self.w.value / 1e-8) / 1e-8
+        self.w.grad[...] = (slope * x).sum(axis=0)
+        dx: Array = slope * self.w.value
+        return dx
+
+
 RIGHT: dict[str, Pair] = {
+    "a running mean that is read": (Centred(3), batch(6, 3)),
+    "the largest of a row": (RowMax(), batch(4, 3)),
+    "knots that must rise": (Steps(), batch(4, 3)),
+    "tiny parameters": (Fine(3), batch(4, 3)),
+    "softmax, saturated": (Softmax(), 100 * batch(4, 3)),
+    "tanh, saturated": (Tanh(), 30 * batch(4, 3)),
+    "tanh, at its end": (Tanh(), batch(4, 3) + 100),
     "one-hot": (OneHot(5), np.array([0, 4, 2, 2])),
     "dtype kept": (KeepsItsDType(3, np.float32), batch(4, 3).astype(np.float32)),
     "functions": (Applies(lambda x: x * x, lambda x: 2 * x), batch(4, 3)),

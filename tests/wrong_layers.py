@@ -631,6 +631,87 @@ class OneBuffer(Layer):
         return dy * (1 - y * y)
 
 
+@wrong("arguments", "draws from a source that no argument seeds", 0.4, 0)
+class Unseeded(Dropout):
+    def __init__(self, p: float, rng: int) -> None:  # noqa: ARG002
+        super().__init__(p)
+        self.rng = np.random.default_rng()
+
+
+@wrong("arguments", "save and load would lose matrix", 3)
+class DrawsAConstant(Layer):
+    """A random projection that no state holds."""
+
+    def __init__(self, features: int) -> None:
+        self.matrix = np.random.default_rng().standard_normal((features, 2))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x @ self.matrix
+
+    def backward(self, dy: Array) -> Array:
+        return dy @ self.matrix.T
+
+
+@wrong("arguments", "does not follow alpha")
+class SlopeOfTheDefault(Elu):
+    def backward(self, dy: Array) -> Array:
+        x, _ = self.saved()
+        return dy * np.where(x > 0, 1.0, np.exp(np.minimum(x, 0)))
+
+
+SHARED = Dense(3, 3, rng=0)
+
+
+@wrong("arguments", "share the parameter inner.weight")
+class SharedDefault(Layer):
+    def __init__(self, inner: Dense = SHARED) -> None:
+        self.inner = inner
+
+    def forward(self, x: Array) -> Array:
+        return self.inner.forward(x)
+
+    def backward(self, dy: Array) -> Array:
+        return self.inner.backward(dy)
+
+
+@wrong("where", "1 of|2 of|3 of|right only where", 3)
+class PositiveWeights(Scale):
+    """y = x |w| with the derivative for w above 0."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x * np.abs(self.scale.value)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = (dy * x).sum(axis=0)
+        return dy * np.abs(self.scale.value)
+
+
+@wrong("stale", "of another batch size")
+class FirstBatchSize(Relu):
+    """Divides by the length of the first batch that it saw, as a mean over the batch."""
+
+    rows = 0
+
+    def forward(self, x: Array) -> Array:
+        self.rows = self.rows or len(x)
+        return super().forward(x) / self.rows
+
+    def backward(self, dy: Array) -> Array:
+        return super().backward(dy) / self.rows
+
+
+@wrong("mode", "in eval mode, a second forward of the same x gives another y", 0.4, 1)
+class AlwaysDrops(Dropout):
+    def forward(self, x: Array) -> Array:
+        mode, self.training = self.training, True
+        y = super().forward(x)
+        self.training = mode
+        return y
+
+
 @wrong("mode", "the same all over the batch, but another", 3, x=batch(6, 3))
 class ForgetsTheRunningVariance(StrictBatchNorm):
     def backward(self, dy: Array) -> Array:

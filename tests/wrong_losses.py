@@ -571,6 +571,24 @@ class IgnoresDelta(Huber):
         self.delta = delta
 
 
+class BendOfTheDefault(Loss):
+    """Its gradient bends where the default says."""
+
+    def __init__(self, delta: float = 0.5) -> None:
+        self.delta = delta
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        error, d = prediction - target, self.delta
+        self.save(error)
+        size = np.abs(error)
+        return self.finite(float(np.mean(np.where(size < d, error**2 / 2, d * (size - d / 2)))))
+
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return error.clip(-0.5, 0.5) / error.size
+
+
 class IgnoresFactor(Squared):
     """The factor is for the loss of a later version."""
 
@@ -623,6 +641,7 @@ WRONG_LOSSES = [
     Wrong("needs to write", NeedsToWrite, "read-only", regression),
     Wrong("holds a lambda", HoldsALambda, "pickled", regression),
     Wrong("argument kept, not read", IgnoresDelta, "delta=0.5 is ignored", regression),
+    Wrong("default in the gradient", BendOfTheDefault, "does not follow delta", regression),
     Wrong("argument dropped", IgnoresFactor, "factor=1.0 is ignored", regression),
     Wrong("weights ignored", WeightsIgnored, "weights are missing", regression),
     Wrong("weights normalised", WeightsSquared, "weight of ones", regression),

@@ -235,6 +235,13 @@ class Growth(UnusedDecay):
         values -= self.lr * grads
 
 
+class Float32Step(Optimizer):
+    """Its step goes through float32."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= (self.lr * grads).astype(np.float32)
+
+
 class DroppedMomentum(Optimizer):
     def __init__(self, parameters: list[Parameter], lr: float, momentum: float = 0.9) -> None:  # noqa: ARG002
         super().__init__(parameters, lr)
@@ -457,6 +464,7 @@ WRONG_OPTIMIZERS = [
     Wrong("undeclared decay", lambda p: UndeclaredDecay(p, lr=0.1), "a decay"),
     Wrong("decay unused", lambda p: UnusedDecay(p, lr=0.1), "weight_decay=0.1 is ignored"),
     Wrong("decay that grows", lambda p: Growth(p, lr=0.1), "sign of the weight_decay"),
+    Wrong("float32 step", lambda p: Float32Step(p, lr=0.1), "went through float32"),
     Wrong("momentum dropped", lambda p: DroppedMomentum(p, lr=0.1), "momentum=0.9 is ignored"),
     Wrong("no epsilon", NoEpsilon, "epsilon is missing"),
     Wrong("replaces arrays", lambda p: ReplacesArrays(p, lr=0.1), "another array in the place"),

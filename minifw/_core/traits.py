@@ -8,7 +8,7 @@ import numpy as np
 
 from minifw._core.typing import Array
 
-__all__ = ["RemembersArguments", "SavesForBackward"]
+__all__ = ["RemembersArguments", "SavesForBackward", "Shown"]
 
 
 class RemembersArguments:
@@ -39,7 +39,7 @@ class RemembersArguments:
         return {**state, "_arguments": _picklable(self._arguments)}
 
 
-class _Shown:
+class Shown:
     """Stands for an argument that cannot be kept: it has its repr, and no more."""
 
     def __init__(self, text: str) -> None:
@@ -55,7 +55,7 @@ def _kept(value: Any) -> Any:
         return type(value)(_kept(item) for item in value)
     if type(value) is dict:
         return {key: _kept(item) for key, item in value.items()}
-    return _Shown(f"<{type(value).__name__}>") if isinstance(value, Iterator) else value
+    return Shown(f"<{type(value).__name__}>") if isinstance(value, Iterator) else value
 
 
 def _picklable(value: Any) -> Any:
@@ -64,7 +64,7 @@ def _picklable(value: Any) -> Any:
     if type(value) is dict:
         return {key: _picklable(item) for key, item in value.items()}
     local = isinstance(value, FunctionType) and "<" in value.__qualname__
-    return _Shown(_show(value)) if local else value
+    return Shown(_show(value)) if local else value
 
 
 def _show(value: object) -> str:

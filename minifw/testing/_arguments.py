@@ -20,7 +20,15 @@ import numpy as np
 from minifw._core.parameter import Parameter
 from minifw.testing._report import Failure, NotApplicable
 
-__all__ = ["LARGER", "VARIADIC", "Arguments", "bound", "differing"]
+__all__ = [
+    "LARGER",
+    "VARIADIC",
+    "Arguments",
+    "bound",
+    "construct",
+    "differing",
+    "other_values",
+]
 
 LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 SEEDS = (1, 2)  # for an argument named rng
@@ -91,7 +99,7 @@ class Arguments:
         ignored, unknown = [], []
         for name, value in self.given.items():
             shown = f"{name}={value!r}"
-            changes = list(_other_values(name, value))
+            changes = list(other_values(name, value))
             if not changes:
                 unknown.append(f"{shown} is of a kind for which the kit knows no other value")
             elif not any(self._makes_a_difference(name, new) for new in changes):
@@ -186,7 +194,7 @@ class Arguments:
         return names | seen
 
 
-def _other_values(name: str, value: Any) -> Iterator[Any]:
+def other_values(name: str, value: Any) -> Iterator[Any]:
     """Yield other values that an argument could have; none for what is not understood."""
     if name == "rng":
         yield SEEDS[1]
@@ -218,7 +226,7 @@ def _other_arrays(value: Any) -> Iterator[Any]:
 
 def _other_sequences(value: Any) -> Iterator[Any]:
     for index, item in enumerate(value):
-        for other in _other_values("", item):
+        for other in other_values("", item):
             yield type(value)([*value[:index], other, *value[index + 1 :]])
     if value:
         yield type(value)(value[:-1])

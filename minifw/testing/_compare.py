@@ -19,6 +19,7 @@ __all__ = [
     "worst",
 ]
 
+SPREAD = 1e-6  # of the slopes that are possible, relatively, from which on both ends are told
 CLOSE = 1e-5  # how near, relatively, a factor is to the size that it is taken for
 
 # A float64 has 52 bits after the first; float32 has 23, so 29 of them are 0 in a number that
@@ -120,7 +121,8 @@ def worst(name: str, analytic: Array, slopes: Slopes, wrong: npt.NDArray[np.bool
     place = ", ".join(str(i) for i in index)
     asked = int(np.sum(~np.isnan(slopes.value)))
     low, high = slopes.low[index], slopes.high[index]
-    numeric = f"{slopes.value[index]:.10g}" if low == high else f"{low:.10g} to {high:.10g}"
+    kink = high - low > SPREAD * max(abs(low), abs(high))
+    numeric = f"{low:.10g} to {high:.10g}" if kink else f"{slopes.value[index]:.10g}"
     return (
         f"{name}[{place}] is {analytic[index]:.10g}, differences give {numeric}; "
         f"{int(np.sum(wrong))} of {asked} elements are wrong"

@@ -8,10 +8,18 @@ import numpy as np
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.testing._arguments import LARGER, Arguments, bound, differing
+from minifw.testing._arguments import (
+    LARGER,
+    Arguments,
+    bound,
+    construct,
+    differing,
+    other_values,
+)
+from minifw.testing._layer_gradients import hold_against_differences
 from minifw.testing._layer_situation import INPUT
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, every_layer
-from minifw.testing._report import Failure
+from minifw.testing._report import Failure, NotApplicable
 
 __all__ = ["ARGUMENT_CHECKS"]
 
@@ -59,6 +67,32 @@ def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
         )
 
 
+def _right_with_others(s: LayerSubject) -> None:
+    """Change one number at a time; a gradient may be right for the default alone."""
+    try:
+        hold_against_differences(s)
+    except Failure:
+        raise NotApplicable("a gradient is wrong with those given") from None
+    asked = False
+    for name, value in bound(s.layer).items():
+        for other in other_values(name, value) if isinstance(value, float) else ():
+            try:
+                layer = construct(type(s.layer), {**bound(s.layer), name: other})
+                subject = LayerSubject(layer, s.x, s.seed)
+                subject.twin().forward(subject.input())
+            except Exception:  # noqa: BLE001, S112 - a refusal, or out of its domain
+                continue
+            asked = True
+            try:
+                hold_against_differences(subject)
+            except Failure as fault:
+                wrong = f"the gradient does not follow {name}: with {name}={other:g}, "
+                raise Failure(f"{wrong}{fault}") from None
+            break
+    if not asked:
+        raise NotApplicable("no argument is a number with a fraction")
+
+
 def _used(s: LayerSubject) -> None:
     """Change one argument at a time; something about the layer must change."""
     x = s.input(dtype=s.dtype.type)
@@ -93,4 +127,5 @@ def _output_shape(s: LayerSubject, layer: Layer) -> Any:
 ARGUMENT_CHECKS: tuple[LayerCheck, ...] = (
     ("rebuilt from its arguments", _rebuilt),
     ("uses every argument", _used),
+    ("gradients with other arguments", _right_with_others),
 )

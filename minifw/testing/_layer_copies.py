@@ -4,11 +4,11 @@ import copy
 import pickle
 import warnings
 from collections.abc import Callable
-from types import FunctionType
 
 import numpy as np
 
 from minifw._core.layer import Layer
+from minifw._core.traits import Shown
 from minifw._core.typing import Array
 from minifw.testing._arguments import differing
 from minifw.testing._layer_arguments import ARGUMENT_CHECKS
@@ -73,9 +73,10 @@ def _pickled(layer: Layer) -> Layer:
             raise NotApplicable(
                 f"{type(one).__name__} is not at the top of a module, where pickle looks for it"
             ) from None
-        for name, value in vars(one).items():
-            if isinstance(value, FunctionType) and "<" in value.__qualname__:
-                raise NotApplicable(f"no pickle can hold the function without a name in {name}")
+        args, kwargs = one._arguments
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Shown):  # a copy, too, holds the repr alone
+                raise NotApplicable("no pickle can hold an argument that is a nameless function")
     twin: Layer = pickle.loads(pickle.dumps(layer))  # noqa: S301 - made here
     return twin
 

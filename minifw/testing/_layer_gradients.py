@@ -8,6 +8,7 @@ import numpy as np
 from minifw._core.checks import describe
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Shape
+from minifw.testing._arguments import differing
 from minifw.testing._compare import worst
 from minifw.testing._layer_explain import Fault, explain
 from minifw.testing._layer_situation import (
@@ -18,17 +19,20 @@ from minifw.testing._layer_situation import (
     numeric,
     numeric_along,
 )
-from minifw.testing._layer_subject import LayerCheck, LayerSubject
+from minifw.testing._layer_subject import (
+    LayerCheck,
+    LayerSubject,
+    every_layer,
+    hidden_state,
+    put_back,
+)
 from minifw.testing._numeric import Slopes, mismatches
 from minifw.testing._report import Failure, NotApplicable
 
-__all__ = ["GRADIENT_CHECKS"]
+__all__ = ["GRADIENT_CHECKS", "hold_against_differences"]
 
 NOISE = 1e-4  # an error of the differences, relative to them; in float64 it is 1e-10 or so
-WORTHLESS = (
-    "differences of forward are noise; it gives NaN or infinity, or computes in a lower precision "
-    "than float64, or draws from a random source that the kit does not find (one in an attribute)"
-)
+NOISY = "differences of forward are noise: "
 
 FORGOTTEN_SUM = "a sum over the axes that were broadcast (the batch) is forgotten"
 
@@ -103,6 +107,37 @@ def _worthless(slopes: Slopes) -> bool:
     return bool(np.nanmedian(slopes.error) > NOISE * size)
 
 
+def _why_noisy(situation: Situation) -> str:
+    """Say why forward gives noise: it is not finite, not the same twice, or imprecise."""
+    layer, x = situation.layer(), situation.x
+    state = hidden_state(layer)
+    y = layer.forward(x.copy()).copy()
+    if not np.isfinite(y).all():
+        return f"for x of shape {x.shape} it gives NaN or infinity"
+    before = copy.deepcopy(layer)
+    put_back(layer, state)
+    if np.array_equal(y, layer.forward(x.copy())):
+        return "it computes in a lower precision than float64"
+    changed = sorted(
+        f"{name}.{attribute}".lstrip(".")
+        for (name, one), twin in zip(layer._all_layers(), every_layer(before), strict=True)
+        for attribute in differing(one, twin)
+        if not (attribute.startswith("_saved") or isinstance(vars(one).get(attribute), Layer))
+    )
+    if changed:
+        return f"a second forward of the same x gives another y, after a change of {changed[0]}"
+    return (
+        "a second forward of the same x gives another y; a random source belongs in an attribute, "
+        "where the kit finds it"
+    )
+
+
+def _vanishes(found: Array, slopes: Slopes) -> bool:
+    """Whether the gradient is too small to be seen, as where all units are saturated."""
+    seen = float(np.nanmax(slopes.high - slopes.low, initial=0.0))
+    return bool(np.max(np.abs(found), initial=0.0) <= seen) and _worthless(slopes)
+
+
 def _elsewhere(situation: Situation, name: str, found: Array) -> list[str]:
     """Look at all elements of a large gradient at once, after some were found right."""
     direction = np.asarray(situation.subject.rng(6).standard_normal(found.shape))
@@ -132,8 +167,10 @@ def _compare(situation: Situation, *, of_x: bool) -> None:
         if found[name].shape != true.value.shape:
             raise Failure(f"d{name} has the shape {found[name].shape}, not {true.value.shape}")
         wrong = mismatches(found[name], true)
+        if _vanishes(found[name], true):
+            continue
         if _worthless(true):
-            messages.append(f"d{name} cannot be checked: {WORTHLESS}")
+            messages.append(f"d{name} cannot be checked: {NOISY}{_why_noisy(situation)}")
         elif wrong.any():
             place = worst(f"d{name}", found[name], true, wrong)
             why = explain(Fault(situation, name, found[name], true, earlier))
@@ -142,6 +179,15 @@ def _compare(situation: Situation, *, of_x: bool) -> None:
             messages += _elsewhere(situation, name, found[name])
     if messages:
         raise Failure("\n".join(messages))
+
+
+def hold_against_differences(s: LayerSubject) -> None:
+    """Check all gradients at one point."""
+    situation = Situation.of(s, training=True)
+    if s.differentiable:
+        _compare(situation, of_x=True)
+    if situation.layer().parameters():
+        _compare(situation, of_x=False)
 
 
 GRADIENT_CHECKS: tuple[LayerCheck, ...] = (

@@ -5,6 +5,7 @@ import inspect
 import math
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from minifw._core.checks import describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.typing import Array
 from minifw.losses import Loss
-from minifw.testing._arguments import LARGER, Arguments, bound
+from minifw.testing._arguments import LARGER, Arguments, bound, construct, other_values
 from minifw.testing._compare import importable, layouts, looks_like_float32
 from minifw.testing._loss_explain import loss_fault
 from minifw.testing._loss_extremes import extremes
@@ -442,6 +443,28 @@ def _uses_arguments(s: LossSubject) -> None:
     Arguments(type(s.loss), bound(s.loss), behaviours, what="loss").judge()
 
 
+def _right_with_others(s: LossSubject) -> None:
+    """Change one number at a time; a gradient may be right for the default alone."""
+    _right_elsewhere(s)
+    asked = False
+    for name, value in bound(s.loss).items():
+        for other in other_values(name, value) if isinstance(value, float) else ():
+            try:
+                loss = construct(type(s.loss), {**bound(s.loss), name: other})
+                subject = replace(s, loss=loss)
+                run(subject.twin(), subject.draw(draw=16))
+            except Exception:  # noqa: BLE001, S112 - a refusal, or out of its domain
+                continue
+            asked = True
+            fault = loss_fault(subject, subject.draw(draw=16))
+            if fault.wrong.any():
+                wrong = f"the gradient does not follow {name}: with {name}={other:g}, "
+                raise Failure(wrong + fault.sentence())
+            break
+    if not asked:
+        raise NotApplicable("no argument is a number with a fraction")
+
+
 Check: TypeAlias = Callable[[LossSubject], None]
 
 LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
@@ -465,4 +488,5 @@ LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
     ("pickle", _pickle),
     ("weights", _weights),
     ("uses every argument", _uses_arguments),
+    ("gradients with other arguments", _right_with_others),
 )

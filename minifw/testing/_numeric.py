@@ -25,6 +25,8 @@ from minifw._core.typing import Array
 __all__ = ["Slopes", "along", "differences", "mismatches", "numerical_gradient"]
 
 STEPS = (1e-3, 1e-4, 1e-5)  # relative to a value above 1; half of each is taken, too
+TINY = 1e-2  # a number below it may be moved relatively to itself
+FAIR = 1e-6  # an error, relative to the slope, with which that is not tried
 GOOD = 1e-10  # an error, relative to the slope, with which no smaller step is tried
 ONE_SIDED = 1e-6  # the step of a one-sided slope, which has half the digits of the step
 EPSILON = float(np.finfo(np.float64).eps)
@@ -49,7 +51,8 @@ class Slopes:
     error : array
         How far `value` can be wrong.
     low, high : array
-        At a kink, the smaller and the larger of the one-sided slopes; else `value`.
+        At a kink, the smaller and the larger of the one-sided slopes; else `value`, less and
+        more what rounding hides.
     """
 
     value: Array
@@ -148,7 +151,7 @@ def _slope(
     Or, with an ellipsis for `index`, along a direction.
     """
     centre = array[index].copy()
-    scale = max(1.0, float(np.max(np.abs(centre))))
+    size = float(np.max(np.abs(centre)))
 
     def at(offset: float) -> Array:
         try:
@@ -160,30 +163,37 @@ def _slope(
     def weighted(difference: Array) -> float:
         return float(np.sum(dy * difference))
 
-    best = 0.0, np.inf
-    for relative_step in STEPS:
-        h = relative_step * scale
-        near, middle, far = ((at(t), at(-t)) for t in (h / 2, h, 2 * h))
-        fine = (8 * weighted(near[0] - near[1]) - weighted(middle[0] - middle[1])) / (6 * h)
-        coarse = (8 * weighted(middle[0] - middle[1]) - weighted(far[0] - far[1])) / (12 * h)
-        changed = near[0] != near[1]
-        rounding = EPSILON * float(np.sum(np.abs(dy * near[0]) * changed)) / h
-        error = abs(fine - coarse) + rounding
-        if error < best[1]:
-            best = fine, error
-        if error <= GOOD * abs(fine):
+    moves: Any = np.zeros((), bool)  # which numbers of f any step moves
+    best, scale = (0.0, np.inf), max(1.0, size)
+    # A number that is tiny may have to be moved by less: relatively to itself.
+    for unit in (scale, size) if 0 < size < TINY else (scale,):
+        for relative_step in STEPS:
+            h = relative_step * unit
+            near, middle, far = ((at(t), at(-t)) for t in (h / 2, h, 2 * h))
+            fine = (8 * weighted(near[0] - near[1]) - weighted(middle[0] - middle[1])) / (6 * h)
+            coarse = (8 * weighted(middle[0] - middle[1]) - weighted(far[0] - far[1])) / (12 * h)
+            moves = moves | (far[0] != far[1])
+            rounding = EPSILON * float(np.sum(np.abs(dy * near[0]) * moves)) / h
+            error = abs(fine - coarse) + rounding
+            if error < best[1]:
+                best, scale = (fine, error), unit
+            if error <= GOOD * abs(fine):
+                break
+        if best[1] <= FAIR * abs(best[0]):
             break
     value, error = best
     h = ONE_SIDED * scale
     here, up, down = at(0.0), at(h), at(-h)
     right, left = weighted(up - here) / h, weighted(here - down) / h
-    size = max(abs(right), abs(left))
-    rounding = EPSILON * float(np.sum(np.abs(dy * here) * (up != down))) / h
-    if abs(right - left) > KINK * size:
+    steepest = max(abs(right), abs(left))
+    rounding = EPSILON * float(np.sum(np.abs(dy * here) * moves)) / h
+    if abs(right - left) > KINK * steepest:
         return value, error, min(left, right), max(left, right)
     # Two five-point formulas that reach over the same kink may agree with each other better
     # than those that reach less far; the shortest step of all tells.
     middle_slope = (right + left) / 2
-    if abs(value - middle_slope) > KINK * size + SAFETY * rounding:
+    if abs(value - middle_slope) > KINK * steepest + SAFETY * rounding:
         value, error = middle_slope, rounding
-    return value, error, value, value
+    # Where f saturates, a slope below this moves no number of it by as much as rounding does.
+    unseen = EPSILON * float(np.sum(np.abs(dy * here))) / (STEPS[0] * scale)
+    return value, error, value - unseen, value + unseen
