@@ -1,0 +1,1 @@
+"""What `compare.py` runs: the workloads, the contenders, and how they are measured."""

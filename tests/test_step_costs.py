@@ -1,0 +1,183 @@
+"""What a training step costs, in counts that are the same on every machine: no seconds.
+
+A step that grew a check, a call or an array by accident fails here. One that was made
+cheaper passes; lower the constant then, so that it stays so. `tests/benchmarks/compare.py`
+has the seconds.
+
+How it is counted, in one step after some others:
+
+- `functions`: Python functions entered, comprehensions apart, which Python 3.12 no longer calls;
+- `numpy_calls`: NumPy's functions and the methods of arrays. Those written in C are reported
+  by `sys.setprofile`; a ufunc is not, so that each is wrapped while the net is built and run;
+- `operators`: arithmetic that is written with an operator, on arrays or not (`a += b`), which
+  is an instruction of the interpreter;
+- `peak`: bytes that are allocated in the step and held at the same time, by `tracemalloc`.
+"""
+
+import dis
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minifw
+from minifw import SGD, BCELoss, Dense, Objective, Sequential, Sigmoid, Tanh
+
+PACKAGE = minifw.__path__[0]
+WARM_UP = 3  # steps after which all caches are filled
+# The objects around the arrays differ in size between releases of Python.
+SLACK = 2048  # bytes
+BINARY_OP = dis.opmap["BINARY_OP"]
+SUBSCRIPTS = 26  # from this argument on, BINARY_OP is a subscript, as of Python 3.14
+
+
+@dataclass
+class Costs:
+    functions: int = 0
+    numpy_calls: int = 0
+    operators: int = 0
+    peak: int = 0
+
+
+class Counted:
+    """A ufunc that counts its calls."""
+
+    def __init__(self, ufunc: np.ufunc, costs: Costs) -> None:
+        self._ufunc, self._costs = ufunc, costs
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self._costs.numpy_calls += 1
+        return self._ufunc(*args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ufunc, name)
+
+
+def is_numpy(function: Any) -> bool:
+    """Return whether a function in C is NumPy's, or a method of an array."""
+    owner = getattr(function, "__self__", None)
+    module = getattr(function, "__module__", None) or type(owner).__module__
+    return module.partition(".")[0] == "numpy" and not isinstance(owner, np.ufunc)
+
+
+@contextmanager
+def counting(costs: Costs) -> Iterator[None]:
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "c_call" and is_numpy(argument):
+            costs.numpy_calls += 1
+        elif event == "call" and in_package(frame) and not frame.f_code.co_name.startswith("<"):
+            costs.functions += 1
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if not in_package(frame):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            code, at = frame.f_code.co_code, frame.f_lasti
+            costs.operators += code[at] == BINARY_OP and code[at + 1] < SUBSCRIPTS
+        return trace
+
+    kept = sys.gettrace(), sys.getprofile()  # such as that of a tool that measures coverage
+    sys.settrace(trace)
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(kept[1])
+        sys.settrace(kept[0])
+
+
+def in_package(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(PACKAGE)
+
+
+def costs_of(build: Callable[[], Callable[[], object]], patch: pytest.MonkeyPatch) -> Costs:
+    """Return the costs of one step of what `build` returns."""
+    costs = Costs()
+    for name, value in list(vars(np).items()):
+        if isinstance(value, np.ufunc):
+            patch.setattr(np, name, Counted(value, costs))
+    step = build()
+    for _ in range(WARM_UP):
+        step()
+    tracemalloc.start()
+    try:
+        step()  # once more, for what tracemalloc itself keeps
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        step()
+        costs.peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    for _ in range(2):  # the second counts: Python 3.12 reports no instructions to the first
+        costs.functions = costs.numpy_calls = costs.operators = 0
+        with counting(costs):
+            step()
+    return costs
+
+
+def stepper(sizes: tuple[int, ...], batch: int, dtype: type) -> Callable[[], object]:
+    """Return a training step as a user writes it."""
+    rng = np.random.default_rng(0)
+    x: minifw.Array = rng.standard_normal((batch, sizes[0])).astype(dtype)
+    y: minifw.Array = rng.integers(0, 2, (batch, 1)).astype(dtype)
+    layers: list[Any] = []
+    for n, k in pairwise(sizes):
+        layers += [Dense(n, k, dtype=dtype, rng=rng), Tanh()]
+    layers[-1] = Sigmoid()
+    model = Sequential(*layers)
+    objective = Objective(model, BCELoss())
+    optimizer = SGD(model.parameters(), lr=0.1)
+
+    def step() -> None:
+        objective.forward(x, y)
+        objective.backward()
+        optimizer.step()
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "dtype", "most"),
+    [
+        pytest.param((2, 4, 1), 400, np.float64, Costs(33, 25, 13, 29_264), id="the notes' net"),
+        pytest.param(
+            (64, 128, 64, 1), 32, np.float32, Costs(46, 31, 16, 66_692), id="64-128-64-1"
+        ),
+    ],
+)
+def test_step_costs_no_more(
+    sizes: tuple[int, ...],
+    batch: int,
+    dtype: type,
+    most: Costs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costs = costs_of(lambda: stepper(sizes, batch, dtype), monkeypatch)
+    assert costs.functions <= most.functions
+    assert costs.numpy_calls <= most.numpy_calls
+    assert costs.operators <= most.operators
+    assert costs.peak <= most.peak + SLACK
+
+
+def test_the_count_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.ones((100, 100))
+    layer = Dense(100, 100, rng=0)
+    layer.forward(x)
+
+    def step() -> None:
+        np.sqrt(x, x)  # a ufunc
+        x.dot(x)  # a method in C: 80,000 bytes for an instant
+        layer.backward_parameters(x)  # of the package: a function at least, and two products
+
+    costs = costs_of(lambda: step, monkeypatch)
+    assert costs.numpy_calls >= 4
+    assert costs.functions >= 2  # with `saved`
+    assert x.nbytes <= costs.peak < x.nbytes + SLACK
