@@ -95,7 +95,7 @@ class Plan:
             np.copyto(self._dy, dy)
         for call in self._backward:
             call()
-        self._to_weight(self._x, self._first.weight_grad)
+        self._x.T.dot(self._dy_of_first, self._first.weight_grad.T)
 
     def _plan_backward(self, dy: Array) -> None:
         self._dy = dy if isinstance(self._head, BinaryHead) else dy.copy("K")
@@ -104,7 +104,7 @@ class Plan:
             calls, dy = stage.backward(dy)
             self._backward += calls
         self._backward += self._first.to_bias(dy)
-        self._to_weight = dy.T.dot
+        self._dy_of_first = dy
 
 
 class Plans:

@@ -116,7 +116,7 @@ class Product:
 
         def backward(dy: Array) -> tuple[list[Call], Array]:
             calls, dx = self.to_input(dy)
-            return [partial(dy.T.dot, x, self.weight_grad), *self.to_bias(dy), *calls], dx
+            return [partial(x.T.dot, dy, self.weight_grad.T), *self.to_bias(dy), *calls], dx
 
         return Stage(self.y, (x,), True, [product, *self.add_bias()], backward)
 

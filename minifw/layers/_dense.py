@@ -86,7 +86,8 @@ class Dense(Layer):
         shape = (self.out_features, self.in_features)
         numbers = check_dtype("Dense", dtype)
         start = GlorotUniform() if init is None else init
-        self.weight = Parameter(drawn("Dense", start, shape, numbers, rng))
+        # In memory (in, out): OpenBLAS multiplies small x by such a matrix in half the time.
+        self.weight = Parameter(drawn("Dense", start, shape, numbers, rng), order="F")
         with_bias = check_flag("Dense", "bias", bias)
         self.bias = Parameter(np.zeros(self.out_features, numbers)) if with_bias else None
         # NumPy adds an array without axes several times faster than one of shape (1, 1).
@@ -137,8 +138,7 @@ class Dense(Layer):
         (x,) = self.saved()
         batch = len(x)
         check_cotangent(self, dy, (batch, self.out_features), x.dtype)
-        columns = dy.T  # (out, batch)
-        columns.dot(x, self.weight.grad)  # (out, in)
+        x.T.dot(dy, self.weight.grad.T)  # (in, out)
         if self.bias is not None:
             # A product with ones: of a few features many times faster than a sum.
-            columns.dot(ones(batch, x.dtype), self.bias.grad)  # (out,)
+            dy.T.dot(ones(batch, x.dtype), self.bias.grad)  # (out,)

@@ -108,12 +108,14 @@ class SGD(Optimizer):
 
     def update(self, values: Array, grads: Array) -> None:
         """Subtract lr times the gradient, or times the velocity."""
-        if not (self.momentum or self.weight_decay):
-            values -= self._rate * grads
-            return
         if not self._scratch:
             length = min(values.size, BLOCK)
             self._scratch = np.empty(length, values.dtype), np.empty(length, values.dtype)
+        if values.size <= BLOCK and not (self.momentum or self.weight_decay):
+            step = self._scratch[0]  # without the loop, which costs as much as a small step
+            np.multiply(grads, self._rate, step)
+            values -= step
+            return
         if self.momentum and self.velocity is None:
             self.velocity = self.zeros()
         velocity = self.velocity if self.momentum else None
