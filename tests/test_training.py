@@ -190,7 +190,9 @@ def test_an_embedding_takes_whole_numbers_as_they_are() -> None:
     label = words[:, 0] % 4
     history = trainer.fit(words, label, epochs=60, validation=(words, label))
     assert history.last["val_accuracy"] > 0.8 > history["val_accuracy"][0]
-    assert np.array_equal(model.predict(words.tolist(), batch_size=7), model.predict(words))
+    np.testing.assert_allclose(  # sums of a product may depend on the batch, in the last digit
+        model.predict(words.tolist(), batch_size=7), model.predict(words), rtol=1e-12
+    )
     batches = [(words[:30], label[:30]), (words[30:], label[30:])]
     assert trainer.evaluate(batches) == pytest.approx(trainer.evaluate(words, label))
 
