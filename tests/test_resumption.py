@@ -407,3 +407,50 @@ def test_a_legacy_generator_is_kept_to_its_last_number(tmp_path: Path) -> None:
     second.load_checkpoint(tmp_path / "run.npz")
     second.fit(X, Y, epochs=2)
     assert rest.numbers == whole.numbers
+
+
+KILLED = """
+import os, random, signal, sys, time
+import numpy as np
+from minifw import Adam, Dense, MSELoss, Trainer
+
+def trainer(epochs):
+    model = Dense(32, 32, rng=1)
+    one = Trainer(model, MSELoss(), Adam(model.parameters(), lr=0.1), rng=2)
+    one.fit(np.eye(32), np.eye(32), epochs=epochs)
+    return one
+
+path, one, two = sys.argv[1], trainer(1), trainer(2)
+wanted = [t.model.weight.value.tobytes() for t in (one, two)]
+one.save_checkpoint(path)
+rng, seen, reader = random.Random(0), [0, 0], trainer(1)
+for _ in range(200):
+    child = os.fork()
+    if child == 0:
+        while True:
+            two.save_checkpoint(path)
+            one.save_checkpoint(path)
+    time.sleep(rng.uniform(0.0, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    reader.load_checkpoint(path)
+    which = wanted.index(reader.model.weight.value.tobytes())
+    assert len(reader.history) == reader.epoch == which + 1
+    seen[which] += 1
+print(*seen)
+"""
+
+
+def test_killed_at_200_moments_the_checkpoint_is_whole(tmp_path: Path) -> None:
+    """The children are forks of a process that has loaded minifw; each is killed once."""
+    result = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "run.npz")],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    first, second = map(int, result.stdout.split())
+    assert first + second == 200
+    assert min(first, second) > 0
