@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from minifw._core.arrays import MINUS_ONE, ONE
 from minifw._core.checks import check_array, check_cotangent
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Formulas, Shape
@@ -74,8 +75,11 @@ class Sigmoid(_Elementwise):
     def forward(self, x: Array) -> Array:
         """Return 1 / (1 + exp(-x))."""
         check_array(self, "x", x)
-        e = np.exp(-np.abs(x))  # the shape of x
-        y: Array = np.where(x >= 0, 1, e) / (1 + e)  # the shape of x
+        one = ONE[x.dtype]
+        e = np.exp(np.copysign(x, MINUS_ONE[x.dtype]))  # exp(-|x|), the shape of x
+        y: Array = np.where(x >= 0, one, e)  # the shape of x
+        e += one
+        y /= e
         self.save(y)
         return y
 
