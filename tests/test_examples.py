@@ -275,3 +275,84 @@ def test_pictures_that_cannot_be_drawn_or_written(tmp_path: Path, script: str) -
     line = refusal(script, option, "missing/x.png", cwd=tmp_path, status=1)
     assert re.match("The pictures? could not be written: ", line)
     assert not list(tmp_path.iterdir())
+
+
+def test_breast_cancer(tmp_path: Path) -> None:
+    output = run("breast_cancer.py", cwd=tmp_path)
+    stopped = re.match(r"(\d+) epochs; the weights are those of epoch (\d+)\n\n", output)
+    assert stopped
+    epochs, best = map(int, stopped.groups())
+    assert best == epochs - 20  # the patience: it stopped by itself
+    head, *rows, last = output[stopped.end() :].splitlines()
+    assert head.split() == ["rows", "loss", "accuracy", "roc_auc", "precision", "recall"]
+    table = {name: list(map(float, cells)) for name, *cells in map(str.split, rows)}
+    assert list(table) == ["training", "validation", "test"]
+    # Of all 569 a fifth, rounded up, and of the rest a quarter: 341, 114 and 114.
+    assert [table[name][0] for name in table] == [341, 114, 114]
+    _, loss, accuracy, auc, precision, recall = table["test"]
+    assert loss < 0.2
+    assert accuracy > 0.9
+    assert 0.98 < auc <= 1
+    assert precision > 0.85
+    assert recall > 0.85
+    assert last == "Picture: breast_cancer.png"
+    assert (tmp_path / "breast_cancer.png").read_bytes().startswith(PNG_SIGNATURE)
+
+
+def test_diabetes(tmp_path: Path) -> None:
+    output = run("diabetes.py", "--folds", "2", cwd=tmp_path)
+    above, head, *rows, empty, sentence, last = output.splitlines()
+    assert above.split() == ["network", "linear", "regression", "chosen", "by", "validation"]
+    assert head.split() == ["fold", "RMSE", "R2", "RMSE", "R2", "weight", "decay", "epoch"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "all"]
+    for row in rows[:-1]:
+        assert row.split()[5] in {"0.01", "0.3", "1", "3"}
+        assert int(row.split()[6]) > 1
+    error, r2, linear_error, linear_r2 = map(float, rows[-1].split()[1:])
+    for one in error, linear_error:
+        assert 50 < one < 60  # the target has a standard deviation of 77
+    for one in r2, linear_r2:
+        assert 0.35 < one < 0.6
+    assert abs(r2 - linear_r2) < 0.05
+    assert not empty
+    assert re.fullmatch(
+        r"Squared errors, .* over 178 patients: -?\d+, with a standard error of \d+\.", sentence
+    )
+    assert last == "Picture: diabetes.png"
+    assert (tmp_path / "diabetes.png").read_bytes().startswith(PNG_SIGNATURE)
+
+
+@pytest.mark.parametrize("script", ["breast_cancer.py", "diabetes.py"])
+def test_tables_without_scikit_learn(tmp_path: Path, script: str) -> None:
+    hidden = "import sys; sys.modules['sklearn'] = None"
+    result = launch(script, cwd=tmp_path, prelude=hidden)
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"The table comes with scikit-learn; .*minifw\[examples\].*\n", result.stderr
+    )
+
+
+def test_tables_without_matplotlib(tmp_path: Path) -> None:
+    # Both in one process, for it takes a second to import scikit-learn.
+    first = EXAMPLES / "breast_cancer.py"
+    prelude = "import runpy, sys; sys.modules['matplotlib'] = None; "
+    prelude += "sys.argv = ['breast_cancer.py', '--epochs', '1']; "
+    prelude += f"runpy.run_path({str(first)!r}, run_name='__main__')"
+    options = "--folds", "1", "--epochs", "1"
+    output = run("diabetes.py", *options, cwd=tmp_path, prelude=prelude)
+    for name in "breast_cancer", "diabetes":
+        assert f"\nFor the picture, {name}.png, install the extra minifw[examples]; " in output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "sentence"),
+    [
+        ("breast_cancer.py", "--epochs=0", "--epochs must be at least 1"),
+        ("diabetes.py", "--epochs=0", "--epochs must be at least 1"),
+        ("diabetes.py", "--folds=6", "--folds must be from 1 to 5"),
+    ],
+)
+def test_tables_refuse(tmp_path: Path, script: str, option: str, sentence: str) -> None:
+    line = refusal(script, option, cwd=tmp_path, status=2)
+    assert line.endswith(f"error: {sentence}")
