@@ -95,27 +95,12 @@ def test_shapes_and_dtypes(shape: tuple[int, ...], dtype: type) -> None:
     assert parameter.size == parameter.value.size
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_the_order_in_memory_stays_with_a_parameter(order: Any) -> None:
-    numbers = np.arange(6.0).reshape(2, 3)
-    parameter = Parameter(numbers, order=order)
-    SGD([parameter, Parameter(np.zeros(1))], lr=0.1)
-    copies = copy.deepcopy(parameter), copy.copy(parameter), pickle.loads(pickle.dumps(parameter))
-    for one in (parameter, *copies):
-        for array in (one.value, one.grad):
-            assert array.flags.c_contiguous is (order == "C")
-            assert array.shape == (2, 3)
-        assert np.array_equal(one.value, numbers)
-    with pytest.raises(ValueError, match='order to be "C" or "F", got \'K\''):
-        Parameter(numbers, order="K")  # type: ignore[arg-type]
-
-
 # -- the vector -----------------------------------------------------------------------
 
 
 def test_all_parameters_lie_back_to_back_in_two_vectors() -> None:
     model = network()
-    values = np.concatenate([p.value.ravel("K") for p in model.parameters()])
+    values = np.concatenate([p.value.ravel() for p in model.parameters()])
     received = {}
 
     class Spy(SGD):

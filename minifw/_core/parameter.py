@@ -10,7 +10,7 @@ import math
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,6 @@ __all__ = [
     "gradient_vectors",
     "why_not_finite",
 ]
-
-Order: TypeAlias = Literal["C", "F"]
 
 
 class Author(Protocol):
@@ -61,9 +59,6 @@ class Parameter:
     ----------
     value : array_like of float32 or float64
         The initial value; it is copied.
-    order : "C" (default) or "F"
-        Whether `value` and `grad` lie in memory with the last or with the first axis
-        contiguous. What is computed is the same; a product may be quicker with one of them.
 
     Notes
     -----
@@ -87,10 +82,9 @@ class Parameter:
     ValueError: Parameter.value has shape (3,), got an array of shape (3, 1)
     """
 
-    __slots__ = ("__weakref__", "_memory", "_order", "_start", "grad", "value")
+    __slots__ = ("__weakref__", "_memory", "_start", "grad", "value")
 
     _memory: Memory
-    _order: Order
     _start: int
     if TYPE_CHECKING:  # read as an array, assigned from what makes one
 
@@ -103,10 +97,7 @@ class Parameter:
         @grad.setter
         def grad(self, new: npt.ArrayLike) -> None: ...
 
-    def __init__(self, value: npt.ArrayLike, *, order: Order = "C") -> None:
-        if order not in ("C", "F"):
-            raise ValueError(f'Parameter expects order to be "C" or "F", got {order!r}')
-        object.__setattr__(self, "_order", order)
+    def __init__(self, value: npt.ArrayLike) -> None:
         array = np.asarray(value)
         if array.dtype not in DTYPES:
             raise TypeError(
@@ -128,8 +119,8 @@ class Parameter:
         place = object.__setattr__
         place(self, "_memory", memory)
         place(self, "_start", start)
-        place(self, "value", memory.values[start:stop].reshape(shape, order=self._order))
-        place(self, "grad", memory.grads[start:stop].reshape(shape, order=self._order))
+        place(self, "value", memory.values[start:stop].reshape(shape))
+        place(self, "grad", memory.grads[start:stop].reshape(shape))
 
     @property
     def shape(self) -> Shape:
@@ -151,18 +142,18 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.value.copy(), self.grad.copy(), self._order)
+        return _restore, (self.value.copy(), self.grad.copy())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Parameter":
-        memo[id(self)] = twin = _restore(self.value, self.grad, self._order)
+        memo[id(self)] = twin = _restore(self.value, self.grad)
         return twin
 
     def __copy__(self) -> "Parameter":
-        return _restore(self.value, self.grad, self._order)
+        return _restore(self.value, self.grad)
 
 
-def _restore(value: Array, grad: Array, order: Order = "C") -> Parameter:
-    parameter = Parameter(value, order=order)
+def _restore(value: Array, grad: Array) -> Parameter:
+    parameter = Parameter(value)
     parameter.grad = grad
     return parameter
 

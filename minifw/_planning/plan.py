@@ -95,7 +95,7 @@ class Plan:
             np.copyto(self._dy, dy)
         for call in self._backward:
             call()
-        self._x.T.dot(self._dy_of_first, self._first.weight_grad.T)
+        self._dy_of_first.T.dot(self._x, self._first.weight_grad)
 
     def _plan_backward(self, dy: Array) -> None:
         self._dy = dy if isinstance(self._head, BinaryHead) else dy.copy("K")

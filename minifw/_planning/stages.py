@@ -79,7 +79,7 @@ def _sigmoid(_: Layer, x: Array, spare: bool) -> Stage:  # noqa: ARG001 - one si
 
 
 class Product:
-    """A `Dense` in a plan; its arrays lie in memory as those of the layer do."""
+    """A `Dense` in a plan; its arrays lie in memory as those of the layer do, by columns."""
 
     def __init__(self, layer: Any, batch: int) -> None:
         self.layer, self.batch = layer, batch
@@ -90,33 +90,29 @@ class Product:
         )  # (out, in)
         bias = layer.bias
         self.bias = None if bias is None else (bias.value[...], bias.grad[...])  # (out,)
-        self.columns = batch > layer.out_features  # as in Dense.forward
-        shape = (layer.out_features, batch) if self.columns else (batch, layer.out_features)
-        self.result = np.empty(shape, self.weight.dtype)
-        self.y = self.result.T if self.columns else self.result  # (batch, out)
+        self.columns = np.empty((layer.out_features, batch), self.weight.dtype)
+        self.y = self.columns.T  # (batch, out)
 
     def times(self, x: Array) -> None:
         """Set y = x W'."""
-        if self.columns:
-            self.weight.dot(x.T, self.result)
-        else:
-            x.dot(self.weight.T, self.result)
+        self.weight.dot(x.T, self.columns)
 
     def add_bias(self) -> list[Call]:
         if self.bias is None:
             return []
-        value = self.bias[0].reshape(self.layer._column) if self.columns else self.bias[0]
-        return [partial(np.add, self.result, value, self.result)]
+        value = self.bias[0].reshape(self.layer._column)
+        return [partial(np.add, self.columns, value, self.columns)]
 
     def stage(self, x: Array) -> Stage:
-        if self.columns:
-            product: Call = partial(self.weight.dot, x.T, self.result)
-        else:
-            product = partial(x.dot, self.weight.T, self.result)
+        product = partial(self.weight.dot, x.T, self.columns)
 
         def backward(dy: Array) -> tuple[list[Call], Array]:
-            calls, dx = self.to_input(dy)
-            return [partial(x.T.dot, dy, self.weight_grad.T), *self.to_bias(dy), *calls], dx
+            dx = np.empty((self.layer.in_features, self.batch), dy.dtype)  # by columns
+            return [
+                partial(dy.T.dot, x, self.weight_grad),
+                *self.to_bias(dy),
+                partial(self.weight.T.dot, dy.T, dx),
+            ], dx.T
 
         return Stage(self.y, (x,), True, [product, *self.add_bias()], backward)
 
@@ -124,13 +120,6 @@ class Product:
         if self.bias is None:
             return []
         return [partial(dy.T.dot, ones(self.batch, dy.dtype), self.bias[1])]
-
-    def to_input(self, dy: Array) -> tuple[list[Call], Array]:
-        if self.batch > self.layer.in_features:  # as in Dense.backward
-            columns = np.empty((self.layer.in_features, self.batch), dy.dtype)
-            return [partial(self.weight.T.dot, dy.T, columns)], columns.T
-        dx = np.empty((self.batch, self.layer.in_features), dy.dtype)
-        return [partial(dy.dot, self.weight, dx)], dx
 
 
 def _dense(layer: Any, x: Array, spare: bool) -> Stage:  # noqa: ARG001 - as above

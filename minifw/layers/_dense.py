@@ -86,8 +86,7 @@ class Dense(Layer):
         shape = (self.out_features, self.in_features)
         numbers = check_dtype("Dense", dtype)
         start = GlorotUniform() if init is None else init
-        # In memory (in, out): OpenBLAS multiplies small x by such a matrix in half the time.
-        self.weight = Parameter(drawn("Dense", start, shape, numbers, rng), order="F")
+        self.weight = Parameter(drawn("Dense", start, shape, numbers, rng))
         with_bias = check_flag("Dense", "bias", bias)
         self.bias = Parameter(np.zeros(self.out_features, numbers)) if with_bias else None
         # NumPy adds an array without axes several times faster than one of shape (1, 1).
@@ -109,36 +108,29 @@ class Dense(Layer):
     def forward(self, x: Array) -> Array:
         """Return y = x W' + b."""
         weight = self.weight.value  # (out, in)
-        batch = check_rows(self, x, self.in_features, weight.dtype)
+        check_rows(self, x, self.in_features, weight.dtype)
         self.save(x)
-        # NumPy's inner loops run along the axis that lies contiguous in memory. For
-        # a long batch of few features that had better be the batch: the notes' form.
-        if batch > self.out_features:
-            columns: Array = weight.dot(x.T)  # (out, batch)
-            if self.bias is not None:
-                columns += self.bias.value.reshape(self._column)
-            return columns.T  # (batch, out)
-        y: Array = x.dot(weight.T)  # (batch, out)
+        # The notes' form, W X + b with an example per column. The matrices are in the order in
+        # which OpenBLAS multiplies small ones fastest, and NumPy's inner loops run along the
+        # axis that lies contiguous in memory: for long batches of few features, the batch.
+        columns: Array = weight.dot(x.T)  # (out, batch)
         if self.bias is not None:
-            y += self.bias.value
-        return y
+            columns += self.bias.value.reshape(self._column)
+        return columns.T  # (batch, out)
 
     def backward(self, dy: Array) -> Array:
         """Return dx = dy W, and set the gradients of weight and bias."""
         self.backward_parameters(dy)
         weight = self.weight.value  # (out, in)
-        if len(dy) > self.in_features:  # stored as in forward
-            columns: Array = weight.T.dot(dy.T)  # (in, batch)
-            return columns.T  # (batch, in)
-        dx: Array = dy.dot(weight)  # (batch, in)
-        return dx
+        columns: Array = weight.T.dot(dy.T)  # (in, batch), stored as in forward
+        return columns.T  # (batch, in)
 
     def backward_parameters(self, dy: Array) -> None:
         """Set dW = dy' x and db = dy' 1."""
         (x,) = self.saved()
         batch = len(x)
         check_cotangent(self, dy, (batch, self.out_features), x.dtype)
-        x.T.dot(dy, self.weight.grad.T)  # (in, out)
+        dy.T.dot(x, self.weight.grad)  # (out, in)
         if self.bias is not None:
             # A product with ones: of a few features many times faster than a sum.
             dy.T.dot(ones(batch, x.dtype), self.bias.grad)  # (out,)
