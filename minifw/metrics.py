@@ -164,7 +164,7 @@ class _Counts(Metric):
 
     def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
         _same_shape(self, prediction, target)
-        said, true = prediction > threshold, target > HALF
+        said, true = prediction > threshold, _yes(self, target)
         kinds = (said & true, said & ~true, ~said & true)
         return np.array([weight.dot(kind.reshape(len(kind), -1).sum(axis=1)) for kind in kinds])
 
@@ -215,7 +215,7 @@ class _Ranking(Metric):
                 f"{self.name} expects one score for each example, of shape (batch, 1), got "
                 f"{prediction.shape}"
             )
-        return np.array([prediction.ravel(), target.ravel() > HALF, weight], np.float64)
+        return np.array([prediction.ravel(), _yes(self, target).ravel(), weight], np.float64)
 
     def merge(self, first: Array, second: Array) -> Array:
         return np.concatenate([first, second], axis=1)
@@ -229,6 +229,18 @@ class _Ranking(Metric):
         below = negative.cumsum() - negative / 2
         pairs = positive.sum() * negative.sum()
         return float(positive.dot(below) / pairs) if pairs else math.nan
+
+
+def _yes(metric: Metric, target: Target) -> npt.NDArray[np.bool_]:
+    """Return which targets are a yes, or raise unless all are from 0 to 1, or -1."""
+    sensible = ((target >= 0) & (target <= 1)) | (target == -1)
+    if not sensible.all():
+        bad = target.ravel()[int(np.argmin(sensible.ravel()))]
+        raise ValueError(
+            f"{metric.name} expects targets of 0 and 1, or of -1 and 1, got {bad}; it is a metric "
+            "of a yes or a no"
+        )
+    return np.asarray(target > HALF)
 
 
 def _ratio(a: float, b: float) -> float:
@@ -251,15 +263,23 @@ def _same_shape(metric: Metric, prediction: Array, target: Target) -> None:
 
 def _said_right(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
     _same_shape(metric, prediction, target)
-    right: Array = (prediction > threshold) == (target > HALF)
+    right: Array = (prediction > threshold) == _yes(metric, target)
     return right
 
 
 def _class_right(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
     """Compare the largest of the last axis with the label; or a single column by threshold."""
+    if prediction.dtype.kind in "iu" and target.dtype.kind in "iu":  # labels on both sides
+        _same_shape(metric, prediction, target)
+        return np.asarray(prediction == target)
     if prediction.ndim < 2 or prediction.shape[-1] == 1:
         return _said_right(metric, prediction, target, threshold)
     if target.shape == prediction.shape:
+        if not np.allclose(target.sum(axis=-1), 1):
+            raise ValueError(
+                f"{metric.name} expects targets of several columns to add up to 1 in each row, as "
+                "one of many does; of several that are each a yes or a no, use binary_accuracy"
+            )
         target = target.argmax(axis=-1)  # one of many, as 0s and a 1
     elif target.shape != prediction.shape[:-1]:
         raise ValueError(
@@ -280,7 +300,8 @@ accuracy: Metric = _Mean("accuracy", _class_right)
 """The part that is right: the largest of several classes, or one number held to a threshold.
 
 A prediction of shape (..., classes) is compared with labels of shape (...) or with
-probabilities of its own shape; one of shape (..., 1) or (examples,) with 0 and 1, or -1 and 1.
+probabilities of its own shape; one of shape (..., 1) or (examples,) with 0 and 1, or -1 and 1;
+and whole numbers with whole numbers, as labels.
 """
 
 binary_accuracy: Metric = _Mean("binary_accuracy", _said_right)

@@ -24,6 +24,7 @@ from minifw import (
     Checkpoint,
     ClipGradNorm,
     Conv2D,
+    CosineLR,
     CostLines,
     CSVLog,
     Dense,
@@ -663,3 +664,46 @@ def test_a_logit_loss_is_trained_through_its_joint_form() -> None:
     assert trainer.fit(X, target, epochs=3, shuffle=False) == other.fit(
         X, target, epochs=3, shuffle=False
     )
+
+
+def test_a_new_run_begins_its_schedule_anew() -> None:
+    trainer = linear()
+    falling = Scheduled(CosineLR(trainer.optimizer, total_steps=3))
+    trainer.callbacks.append(falling)
+    rates: list[list[float]] = []
+    trainer.callbacks.append(Do(lambda t: rates[-1].append(t.optimizer.lr)))
+    for _ in range(2):
+        rates.append([])
+        trainer.fit(X, Y, epochs=3, batch_size=None)
+    assert rates[0] == rates[1]
+    assert rates[0][0] == 0.1
+
+
+def test_a_schedule_that_ends_too_soon_warns() -> None:
+    trainer = linear()
+    schedule = CosineLR(trainer.optimizer, total_steps=3)
+    trainer.callbacks.append(Scheduled(schedule, per="batch"))
+    with pytest.warns(TrainingWarning, match="ends after 3 steps of the 4 of this run.*=4"):
+        trainer.fit(X, Y, epochs=2, batch_size=25)
+
+
+def test_what_is_no_callback_is_refused_with_the_way_out() -> None:
+    optimizer = linear().optimizer
+    with pytest.raises(TypeError, match=r"got a CosineLR; write Scheduled\(schedule\)"):
+        linear(CosineLR(optimizer, total_steps=3))  # type: ignore[arg-type]
+
+    class Typo(Callback):
+        def on_epoch_ends(self, trainer: Trainer) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Typo\.on_epoch_ends is no hook; there are on_fit_begin"):
+        linear(Typo())
+
+
+@pytest.mark.parametrize("kind", [Checkpoint, CSVLog])
+def test_a_folder_that_is_not_there_is_told_before_the_first_epoch(
+    kind: Any, tmp_path: Path
+) -> None:
+    trainer = linear(kind(tmp_path / "none" / "file.npz"))
+    with pytest.raises(FileNotFoundError, match=r"expects the folder .*none' to be there"):
+        trainer.fit(X, Y, epochs=1)
+    assert trainer.epoch == 0

@@ -217,3 +217,23 @@ def test_a_metric_that_returns_no_number() -> None:
         TypeError, match="the metric 'own' must return a number, it returned a str"
     ):
         trainer.evaluate([[1.0]], [[1.0]])
+
+
+def test_labels_against_labels_are_compared_as_labels() -> None:
+    said, true = np.array([0, 1, 2, 2]), np.array([0, 2, 2, 1])
+    assert accuracy(said, true) == sk.accuracy_score(true, said)
+    assert accuracy([1], [2]) == 0.0
+
+
+@pytest.mark.parametrize("metric", [accuracy, binary_accuracy, precision, recall, f1, roc_auc])
+@pytest.mark.parametrize("bad", [2.0, 3.3, -1.2, np.nan])
+def test_what_is_no_yes_or_no_is_refused(metric: Any, bad: float) -> None:
+    with pytest.raises(ValueError, match=f"expects targets of 0 and 1, or of -1 and 1, got {bad}"):
+        metric([0.2, 0.7, 0.4], [0.0, bad, 1.0])
+
+
+def test_several_answers_each_are_no_single_class() -> None:
+    said, true = [[0.9, 0.8, 0.1], [0.1, 0.2, 0.3]], [[1, 1, 0], [0, 0, 0]]
+    with pytest.raises(ValueError, match=r"add up to 1 in each row.*use binary_accuracy"):
+        accuracy(said, true)
+    assert binary_accuracy(said, true) == 1.0

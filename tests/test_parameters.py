@@ -298,3 +298,17 @@ def test_many_rounds_of_building_optimizers_lose_nothing() -> None:
             steps[name] += 1
     for name, array in model.state_dict().items():
         np.testing.assert_allclose(array, before[name] - steps[name])
+
+
+def test_a_parameter_taken_for_an_array_says_so() -> None:
+    parameter: Any = Parameter(np.ones(3))
+    x = np.ones((2, 3))
+    for use in (
+        lambda: x * parameter,
+        lambda: parameter * x,
+        lambda: x @ parameter,
+        lambda: np.asarray(parameter),
+        lambda: np.exp(parameter),
+    ):
+        with pytest.raises(TypeError, match=r"use its \.value|unsupported operand"):
+            use()

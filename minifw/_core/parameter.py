@@ -138,6 +138,12 @@ class Parameter:
         """The dtype of `value` and `grad`."""
         return self.value.dtype
 
+    def __array__(self, *_: object, **__: object) -> Array:
+        raise TypeError("a Parameter is not an array; use its .value")
+
+    def __array_ufunc__(self, *_: object, **__: object) -> Array:
+        raise TypeError("a Parameter is not an array; use its .value")
+
     def __repr__(self) -> str:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 

@@ -102,7 +102,10 @@ class SavesForBackward:
             If there was no ``forward`` yet.
         """
         if self._saved is None:
-            raise RuntimeError(f"{self!r}: backward needs a forward before it; call forward first")
+            raise RuntimeError(
+                f"{self!r}: backward needs a forward before it; call forward first, which saves "
+                "what backward needs by self.save(...)"
+            )
         return self._saved
 
     def _all_saved(self) -> dict[str, Any]:

@@ -15,11 +15,11 @@ else:
     __getattr__, __dir__, __all__ = lazily(
         __name__,
         {
-            "._callback": ("Callback",),
+            "._callback": ("Callback", "TrainingWarning"),
             "._progress": ("CostLines", "Progress"),
             "._saving": ("CSVLog", "Checkpoint"),
             "._steps": ("ClipGradNorm", "Scheduled"),
             "._stopping": ("EarlyStopping",),
-            "._watch": ("TrainingWarning", "Watch"),
+            "._watch": ("Watch",),
         },
     )

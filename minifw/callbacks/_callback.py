@@ -5,7 +5,11 @@ from typing import Any
 from minifw.training import Trainer
 from minifw.training._hooks import nothing
 
-__all__ = ["Callback"]
+__all__ = ["Callback", "TrainingWarning"]
+
+
+class TrainingWarning(UserWarning):
+    """Something keeps the network from learning, or may."""
 
 
 class Callback:

@@ -62,7 +62,8 @@ class Checkpoint(Callback):
             self._monitor = Monitor("Checkpoint", monitor, mode)
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget an earlier run."""
+        """Forget an earlier run; raise if there is no such folder."""
+        _check_folder(self, self.path)
         if self._monitor is not None:
             self._monitor.begin(trainer)
 
@@ -117,8 +118,9 @@ class CSVLog(Callback):
         self._begun = False
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Begin anew."""
+        """Begin anew; raise if there is no such folder."""
         del trainer
+        _check_folder(self, self.path)
         self._begun = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -136,3 +138,10 @@ class CSVLog(Callback):
 
     def __repr__(self) -> str:
         return f"CSVLog({str(self.path)!r})"
+
+
+def _check_folder(owner: Callback, path: str | Path) -> None:
+    """Raise now, not after the first epoch."""
+    folder = Path(path).parent
+    if "{epoch}" not in str(folder) and not folder.is_dir():
+        raise FileNotFoundError(f"{owner!r} expects the folder {str(folder)!r} to be there")

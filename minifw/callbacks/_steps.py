@@ -1,11 +1,12 @@
 """What belongs to the step: the learning rate, and the size of the gradients."""
 
+import warnings
 from typing import Any
 
 from minifw._core.checks import describe, positive_number
-from minifw.callbacks._callback import Callback
+from minifw.callbacks._callback import Callback, TrainingWarning
 from minifw.optimizers import clip_grad_norm
-from minifw.schedules import ReduceOnPlateau, Schedule
+from minifw.schedules import CosineLR, OneCycleLR, ReduceOnPlateau, Schedule
 from minifw.training import Trainer
 
 __all__ = ["ClipGradNorm", "Scheduled"]
@@ -22,6 +23,16 @@ class Scheduled(Callback):
         What its steps are.
     monitor : str, default "val_loss"
         The column that `ReduceOnPlateau` looks at.
+
+    Notes
+    -----
+    A new run begins the schedule anew, where it stood when it was given here;
+    `ReduceOnPlateau` keeps the rate that it has come to.
+
+    Warns
+    -----
+    TrainingWarning
+        If the schedule ends before the run does: the rest has the last rate, which may be 0.
 
     Examples
     --------
@@ -49,9 +60,10 @@ class Scheduled(Callback):
         if isinstance(schedule, ReduceOnPlateau) and per != "epoch":
             raise ValueError("Scheduled expects per='epoch' for ReduceOnPlateau, got 'batch'")
         self.schedule, self.per, self.monitor = schedule, per, monitor
+        self._start = schedule.state_dict()
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Raise if the schedule sets the rate of another optimizer, or looks at no column."""
+        """Begin anew; raise if it is another optimizer's schedule, or looks at no column."""
         if self.schedule.optimizer is not trainer.optimizer:
             raise ValueError(
                 "Scheduled expects a schedule of the trainer's optimizer, got one of another; "
@@ -61,6 +73,24 @@ class Scheduled(Callback):
             raise ValueError(
                 f"Scheduled monitors {self.monitor!r}, but the history will have "
                 f"{', '.join(trainer.columns)}; give fit validation=(x, y), or choose another"
+            )
+        if isinstance(self.schedule, Schedule):
+            self.schedule.load_state_dict(self._start)
+            self._warn_if_short(trainer)
+
+    def _warn_if_short(self, trainer: Trainer) -> None:
+        if not isinstance(self.schedule, CosineLR | OneCycleLR):
+            return  # it goes on for ever, or has but warmed up
+        total = self.schedule.total_steps
+        steps: int | None = trainer.epochs
+        if self.per == "batch":
+            steps = None if trainer.batches is None else trainer.epochs * trainer.batches
+        if steps is not None and total < steps:
+            warnings.warn(
+                f"{self!r} ends after {total} steps of the {steps} of this run, and the rest has "
+                f"its last learning rate; pass total_steps={steps}",
+                TrainingWarning,
+                stacklevel=2,
             )
 
     def on_batch_end(self, trainer: Trainer) -> None:

@@ -11,20 +11,16 @@ import numpy as np
 from minifw._core.checks import check_size
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.callbacks._callback import Callback
+from minifw.callbacks._callback import Callback, TrainingWarning
 from minifw.layers import ReLU, Sequential, Sigmoid, Softmax, Tanh
 from minifw.training import Trainer
 
-__all__ = ["TrainingWarning", "Watch"]
+__all__ = ["Watch"]
 
 ROWS = 256  # of the latest batch that are looked at
 MANY = 0.5  # the part of a layer from which on a warning is due
 STEEP = 0.01  # a slope below this part of the steepest lets next to no gradient through
 STILL = 1e-6  # a loss that moves by less than this part of itself does not move
-
-
-class TrainingWarning(UserWarning):
-    """Something in the network keeps it from learning."""
 
 
 class Watch(Callback):

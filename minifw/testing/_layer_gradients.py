@@ -1,12 +1,15 @@
 """The verdicts on what a layer returns, and on its gradients."""
 
 import copy
+import inspect
+import re
 from collections.abc import Callable
 
 import numpy as np
 
 from minifw._core.checks import describe
 from minifw._core.layer import Layer
+from minifw._core.parameter import Parameter
 from minifw._core.typing import Array, Shape
 from minifw.testing._arguments import differing
 from minifw.testing._compare import worst
@@ -38,6 +41,12 @@ FORGOTTEN_SUM = "a sum over the axes that were broadcast (the batch) is forgotte
 
 
 def _accepts_x(s: LayerSubject) -> None:
+    for name in dir(type(s.layer)):
+        if isinstance(inspect.getattr_static(type(s.layer), name), Parameter | Layer):
+            raise Failure(
+                f"{name} belongs to the class, so that all its layers would share it, and none "
+                "would find it; make it in __init__: self.{name} = ...".format(name=name)
+            )
     layer = copy.deepcopy(s.layer)
     y = layer.forward(s.given())
     check_result("forward", y)
@@ -49,7 +58,7 @@ def _accepts_x(s: LayerSubject) -> None:
         dx = layer.backward(np.ones_like(y))
     except ValueError as error:
         if "broadcast" in str(error):
-            raise Failure(f"backward raised {error}: {FORGOTTEN_SUM}") from None
+            raise Failure(f"backward raised {error}: {_misfit(str(error))}") from None
         raise
     check_result("backward", dx)
     if s.differentiable and dx.shape != s.x.shape:
@@ -57,6 +66,14 @@ def _accepts_x(s: LayerSubject) -> None:
             f"backward must return dL/dx in the shape of x, {s.x.shape}, it returned {dx.shape}"
             f"{_misshapen(dx.shape, s.x.shape)}"
         )
+
+
+def _misfit(message: str) -> str:
+    """Say what may be wrong with an array that does not fit into a gradient."""
+    shapes = re.findall(r"\(([\d,]+)\)", message)  # as NumPy writes them
+    if len(shapes) == 2 and shapes[0].split(",")[::-1] == shapes[1].split(","):
+        return "it is transposed"
+    return FORGOTTEN_SUM
 
 
 def _misshapen(found: Shape, wanted: Shape) -> str:
@@ -78,6 +95,8 @@ def _output_shape(s: LayerSubject) -> None:
         try:
             said = layer.output_shape(example)
         except Exception as error:
+            if "read-only" in str(error):
+                raise Failure("forward writes into its input x") from None
             if type(layer).output_shape is Layer.output_shape:
                 raise Failure(
                     f"the default output_shape asks forward with zeros, which raised "

@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from minifw._core.checks import describe
+from minifw.schedules import ReduceOnPlateau, Schedule
 
 __all__ = ["HasHooks", "Hooks", "check_callbacks", "keys_of", "nothing"]
 
@@ -44,11 +45,21 @@ def check_callbacks(owner: str, callbacks: Any) -> list[HasHooks]:
             raise TypeError(
                 f"{owner} expects callbacks, got {describe(callback)}; write {callback.__name__}()"
             )
+        if isinstance(callback, Schedule | ReduceOnPlateau):
+            raise TypeError(
+                f"{owner} expects callbacks, got {describe(callback)}; write Scheduled(schedule)"
+            )
         if not isinstance(callback, HasHooks):
             raise TypeError(
                 f"{owner} expects callbacks, got {describe(callback)}; derive it from "
                 "minifw.Callback"
             )
+        for name in dir(callback):
+            if name.startswith("on_") and name.removeprefix("on_") not in EVENTS:
+                raise TypeError(
+                    f"{owner}: {type(callback).__name__}.{name} is no hook; there are "
+                    f"{', '.join(f'on_{event}' for event in EVENTS)}"
+                )
     return found
 
 

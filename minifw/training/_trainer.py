@@ -197,6 +197,11 @@ class Trainer:
         if held is not None:
             columns += [f"val_{name}" for name in columns]
         resuming = self._resuming
+        if resuming and epochs < self.epoch:
+            raise ValueError(
+                f"{owner} expects epochs to be all of the run that was loaded, which is in epoch "
+                f"{self.epoch}, got {epochs}"
+            )
         if resuming:
             check_plan(owner, self, plan, columns)
         else:
