@@ -421,3 +421,19 @@ def test_a_history_draws_itself(tmp_path: Path) -> None:
     assert history["loss"] in drawn
     assert history["val_loss"] in drawn
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_a_history_draws_some_of_its_columns_and_knows_each_epoch() -> None:
+    history = linear(metrics=["r2", "mse"]).fit(X, Y, epochs=3)
+    assert len(history.plot().axes) == 3
+    figure = history.plot(columns=["mse", "loss"], log=True)
+    assert [panel.get_ylabel() for panel in figure.axes] == ["mse", "loss"]
+    assert figure.axes[0].get_yscale() == "log"
+    for columns in (["accuracy"], "loss", []):
+        with pytest.raises(ValueError, match="a list of some of loss, r2, mse, got"):
+            history.plot(columns=columns)
+    assert history.at(3) == history.last
+    assert history.at(1)["loss"] == history["loss"][0]
+    for epoch in (0, 4):
+        with pytest.raises(ValueError, match=f"has the epochs 1 to 3, got {epoch}"):
+            history.at(epoch)

@@ -26,6 +26,7 @@ def learning_curves(
     history: Any,
     path: Path = None,
     *,
+    columns: Sequence[str] | None = None,
     ax: AxesLike = None,
     time: str | None = None,
     log: bool = False,
@@ -40,6 +41,9 @@ def learning_curves(
         "step" or "iteration" has the times. A sequence of numbers alone is a cost.
     path : str or path, optional
         The file to write.
+    columns : sequence of str, optional
+        Which curves, a panel for each, such as ``["loss"]``; the validation is drawn beside
+        it. All, by default.
     ax : Axes or sequence of Axes, optional
         Where to draw; one for each panel.
     time : str, optional
@@ -71,6 +75,14 @@ def learning_curves(
     """
     times, curves, name = _read(history)
     names = [one for one in curves if not _pair_of(one, curves)]
+    if columns is not None:
+        unknown = [one for one in columns if one not in curves]
+        if isinstance(columns, str) or unknown or not columns:
+            raise ValueError(
+                f"{OWNER} expects columns to be a list of some of {', '.join(curves)}, got "
+                f"{columns!r}"
+            )
+        names = list(columns)
     height = 2.0 + 2.2 * len(names)
     figure, panels = axes_for("learning_curves", ax, (7.0, height), (len(names), 1), share_x=True)
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - optional

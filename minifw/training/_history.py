@@ -1,6 +1,6 @@
 """What an epoch after the other brought."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -71,25 +71,47 @@ class History:
         """The values of the latest epoch; none before the first."""
         return {name: values[-1] for name, values in self._columns.items()}
 
+    def at(self, epoch: int) -> dict[str, float]:
+        """Return the values of an epoch, counted from 1, as that of `EarlyStopping.best_epoch`.
+
+        Raises
+        ------
+        ValueError
+            If the history does not reach there.
+        """
+        if not 1 <= epoch <= self._length:
+            raise ValueError(f"History has the epochs 1 to {self._length}, got {epoch!r}")
+        return {name: values[epoch - 1] for name, values in self._columns.items()}
+
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return an array for each column, and "epoch", which counts from 1."""
         epochs = {"epoch": np.arange(1, self._length + 1)}
         return epochs | {n: np.array(v, np.float64) for n, v in self._columns.items()}
 
-    def plot(self, path: str | PathLike[str] | None = None) -> Any:
+    def plot(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        log: bool = False,
+    ) -> Any:
         """Draw the curves over the epochs, as `minifw.plots.learning_curves` does.
 
         Parameters
         ----------
         path : str or path-like, optional
             Where to save the picture.
+        columns : sequence of str, optional
+            Which curves, such as ``["loss"]``; all by default.
+        log : bool, default False
+            Whether the y axis is logarithmic.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         """
-        return learning_curves(self, path)
+        return learning_curves(self, path, columns=columns, log=log)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all columns and of `stopped`."""
