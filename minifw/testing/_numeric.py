@@ -26,7 +26,7 @@ __all__ = ["Slopes", "along", "differences", "mismatches", "numerical_gradient"]
 
 STEPS = (1e-3, 1e-4, 1e-5)  # relative to a value above 1; half of each is taken, too
 TINY = 1e-2  # a number below it may be moved relatively to itself
-FAIR = 1e-6  # an error, relative to the slope, with which that is not tried
+FAIR = 1e-6  # an error, relative to the slope, with which that is good enough
 GOOD = 1e-10  # an error, relative to the slope, with which no smaller step is tried
 ONE_SIDED = 1e-6  # the step of a one-sided slope, which has half the digits of the step
 EPSILON = float(np.finfo(np.float64).eps)
@@ -143,6 +143,43 @@ def mismatches(analytic: Array, numeric: Slopes) -> npt.NDArray[np.bool_]:
     return np.asarray(asked & ~right)
 
 
+def _five_point(
+    at: Callable[[float], Array], dy: Array, units: tuple[float, ...]
+) -> tuple[float, float, float, Any]:
+    """Return the slope of sum(dy * at(t)) at 0 by the best step, and how far it can be wrong.
+
+    And the unit of that step, and which numbers any step moves.
+    """
+
+    def weighted(difference: Array) -> float:
+        return float(np.sum(dy * difference))
+
+    best, scale = (0.0, np.inf), units[-1]
+    moves: Any = np.zeros((), bool)
+    refusal: Exception | None = None
+    for unit in units:
+        for h in (step * unit for step in STEPS):
+            try:
+                near, middle, far = ((at(t), at(-t)) for t in (h / 2, h, 2 * h))
+            except ValueError as out:  # of the domain; a shorter step may stay inside
+                refusal = out
+                continue
+            fine = (8 * weighted(near[0] - near[1]) - weighted(middle[0] - middle[1])) / (6 * h)
+            coarse = (8 * weighted(middle[0] - middle[1]) - weighted(far[0] - far[1])) / (12 * h)
+            moves = moves | (far[0] != far[1])
+            rounding = EPSILON * float(np.sum(np.abs(dy * near[0]) * moves)) / h
+            error = abs(fine - coarse) + rounding
+            if error < best[1]:
+                best, scale = (fine, error), unit
+            if error <= GOOD * abs(fine):
+                break
+        if best[1] <= FAIR * abs(best[0]):
+            break
+    if refusal is not None and best[1] == np.inf:
+        raise refusal
+    return *best, scale, moves
+
+
 def _slope(
     f: Callable[[], Array], array: Array, index: Any, direction: Array | float, dy: Array
 ) -> tuple[float, float, float, float]:
@@ -163,25 +200,9 @@ def _slope(
     def weighted(difference: Array) -> float:
         return float(np.sum(dy * difference))
 
-    moves: Any = np.zeros((), bool)  # which numbers of f any step moves
-    best, scale = (0.0, np.inf), max(1.0, size)
     # A number that is tiny may have to be moved by less: relatively to itself.
-    for unit in (scale, size) if 0 < size < TINY else (scale,):
-        for relative_step in STEPS:
-            h = relative_step * unit
-            near, middle, far = ((at(t), at(-t)) for t in (h / 2, h, 2 * h))
-            fine = (8 * weighted(near[0] - near[1]) - weighted(middle[0] - middle[1])) / (6 * h)
-            coarse = (8 * weighted(middle[0] - middle[1]) - weighted(far[0] - far[1])) / (12 * h)
-            moves = moves | (far[0] != far[1])
-            rounding = EPSILON * float(np.sum(np.abs(dy * near[0]) * moves)) / h
-            error = abs(fine - coarse) + rounding
-            if error < best[1]:
-                best, scale = (fine, error), unit
-            if error <= GOOD * abs(fine):
-                break
-        if best[1] <= FAIR * abs(best[0]):
-            break
-    value, error = best
+    units = (size, max(1.0, size)) if 0 < size < TINY else (max(1.0, size),)
+    value, error, scale, moves = _five_point(at, dy, units)
     h = ONE_SIDED * scale
     here, up, down = at(0.0), at(h), at(-h)
     right, left = weighted(up - here) / h, weighted(here - down) / h
