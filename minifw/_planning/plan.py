@@ -112,12 +112,16 @@ class Plans:
 
     def __init__(self, body: Layer, head: Loss) -> None:
         self._body, self._head = body, head
-        self._plans: list[Plan] = []  # the latest used first
+        # Asked once: a model that cannot be planned shall not pay for it at every step.
+        layers = _leaves(body)
+        known = isinstance(layers[0], Dense) and all(type(layer) in LAYERS for layer in layers)
+        self._layers = layers if known else []
+        self._plans: list[Plan] = []  # the latest made first
         self._seen: list[Key] = []
 
     def of(self, x: Array, target: Target) -> Plan | None:
         """Return a plan for this batch, or None if there is none, or not yet."""
-        if type(x) is not np.ndarray or type(target) is not np.ndarray:
+        if not self._layers or type(x) is not np.ndarray or type(target) is not np.ndarray:
             return None
         for plan in self._plans:
             if (
@@ -136,10 +140,9 @@ class Plans:
         if key not in self._seen:  # a batch of a shape that never comes again needs no plan
             self._seen = [key, *self._seen[: KEPT - 1]]
             return None
-        layers = _leaves(self._body)
-        if not _can_be_planned(layers, key):
+        if not _can_be_planned(self._layers, key):
             return None
-        plan = Plan(self._body, layers, self._head, key)
+        plan = Plan(self._body, self._layers, self._head, key)
         self._plans = [plan, *self._plans[: KEPT - 1]]
         return plan
 
@@ -163,14 +166,13 @@ def _memories(layer: Layer) -> list[Memory]:
 
 
 def _can_be_planned(layers: list[Layer], key: Key) -> bool:
-    """Whether all is known; and an optimizer has its parameters in place, so that they stay."""
-    first, (shape, _, dtype, _) = layers[0], key
+    """Whether x fits, and an optimizer has its parameters in place, so that they stay."""
+    first: Any = layers[0]
+    shape, _, dtype, _ = key
     return (
-        isinstance(first, Dense)
-        and shape[1:] == first.input_shape
+        shape[1:] == first.input_shape
         and shape[0] > 0
         and dtype == first.weight.dtype
         and all(m.shared and m.intact for layer in layers for m in _memories(layer))
-        and all(type(layer) in LAYERS for layer in layers)
         and not any(name in vars(layer) for layer in layers for name in METHODS)
     )
