@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what the table below says, for tools that read and do not r
     from minifw._core.summary import *
     from minifw._core.typing import Array as Array
     from minifw._minimize import *
+    from minifw._planning.predictor import *
     from minifw._trace import *
     from minifw.callbacks import *
     from minifw.initializers import *
@@ -41,6 +42,7 @@ else:
             "._core.summary": ("LayerSummary", "Summary", "summary"),
             "._core.typing": ("Array",),
             "._minimize": ("MinimizeResult", "minimize"),
+            "._planning.predictor": ("Predictor",),
             ".callbacks": (
                 "CSVLog",
                 "Callback",

@@ -8,7 +8,17 @@ import numpy as np
 from minifw._core.checks import DTYPES
 from minifw._core.typing import Array, DType
 
-__all__ = ["HALF", "LONG", "MINUS_ONE", "ONE", "finite_squares", "finite_vector", "ones"]
+__all__ = [
+    "HALF",
+    "LONG",
+    "MINUS_ONE",
+    "ONE",
+    "SATURATED",
+    "ZERO",
+    "finite_squares",
+    "finite_vector",
+    "ones",
+]
 
 _KEPT = 32  # as many lengths of a batch, times dtypes, as a program is likely to use
 
@@ -53,6 +63,9 @@ def _constant(value: float) -> dict[DType, Array]:
     return {dtype: np.array(value, dtype) for dtype in DTYPES}
 
 
+ZERO = _constant(0.0)
 ONE = _constant(1.0)
 HALF = _constant(0.5)
 MINUS_ONE = _constant(-1.0)
+# 1 + exp(-x) rounds to 1 beyond 36.8 in float64 and 16.7 in float32, and exp(40) is still finite.
+SATURATED = _constant(40.0)

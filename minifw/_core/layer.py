@@ -23,6 +23,9 @@ __all__ = ["Layer"]
 PREDICTION_ROWS = 256  # enough that a call costs little, few enough to stay in the cache
 
 _NOT_MEMBERS = frozenset({"_arguments", "_saved"})  # what RemembersArguments and so on keep
+# Most attributes are of these types and hold no layer; asking each what it is takes three times
+# as long, and `predict` of one row is mostly this.
+_PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
 
 
 class Layer(RemembersArguments, SavesForBackward, ABC):
@@ -166,7 +169,7 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     def _members(self) -> Iterator[tuple[str, "Parameter | Layer"]]:
         """Yield what this layer holds itself, attribute by attribute as they were set."""
         for name, value in vars(self).items():
-            if name not in _NOT_MEMBERS:
+            if type(value) not in _PLAIN and name not in _NOT_MEMBERS:
                 yield from _unpacked(self, name, value)
 
     def _walk(
@@ -288,7 +291,9 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
     def _dtype(self) -> DType | None:
         """Return the dtype of the first parameter, or None without any: what data are cast to."""
-        return next((parameter.dtype for parameter in self.parameters()), None)
+        return next(
+            (found.dtype for _, found in self._walk() if isinstance(found, Parameter)), None
+        )
 
     def _whole_numbers(self) -> bool:
         """Return whether whole numbers are what this layer, or one inside, takes."""

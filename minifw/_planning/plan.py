@@ -13,7 +13,7 @@ from minifw._planning.stages import LAYERS, Call, Product
 from minifw.layers import Dense, Sequential
 from minifw.losses import Loss
 
-__all__ = ["Plan", "Plans"]
+__all__ = ["Plan", "Plans", "leaves"]
 
 METHODS = ("forward", "backward", "backward_parameters", "save", "saved")
 KEPT = 2  # shapes of batches: all of an epoch, and its last
@@ -113,7 +113,7 @@ class Plans:
     def __init__(self, body: Layer, head: Loss) -> None:
         self._body, self._head = body, head
         # Asked once: a model that cannot be planned shall not pay for it at every step.
-        layers = _leaves(body)
+        layers = leaves(body)
         known = isinstance(layers[0], Dense) and all(type(layer) in LAYERS for layer in layers)
         self._layers = layers if known else []
         self._plans: list[Plan] = []  # the latest made first
@@ -154,11 +154,11 @@ class Plans:
         return Plans, (self._body, self._head)
 
 
-def _leaves(body: Layer) -> list[Layer]:
+def leaves(body: Layer) -> list[Layer]:
     """Return the layers that run one after the other."""
     if type(body) is not Sequential:
         return [body]
-    return [leaf for layer in body for leaf in _leaves(layer)]
+    return [leaf for layer in body for leaf in leaves(layer)]
 
 
 def _memories(layer: Layer) -> list[Memory]:

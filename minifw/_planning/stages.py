@@ -6,12 +6,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from minifw._core.arrays import ONE, ones
+from minifw._core.arrays import ONE, SATURATED, ZERO, ones
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.layers import Dense, ReLU, Sigmoid, Tanh
+from minifw.layers import Dense, Dropout, ReLU, Sigmoid, Softmax, Tanh
 
-__all__ = ["LAYERS", "Call", "Calls", "Product", "Stage"]
+__all__ = ["IN_EVAL", "LAYERS", "Call", "Calls", "Product", "Stage"]
 
 Call: TypeAlias = Callable[[], object]
 """A call of NumPy with its arguments."""
@@ -44,7 +44,7 @@ def _tanh(_: Layer, x: Array, spare: bool) -> Stage:
 
 
 def _relu(_: Layer, x: Array, spare: bool) -> Stage:
-    y, zero = x if spare else np.empty_like(x), np.zeros((), x.dtype)
+    y, zero = x if spare else np.empty_like(x), ZERO[x.dtype]
 
     def backward(dy: Array) -> tuple[list[Call], Array]:
         dx, above = np.empty_like(y), np.empty_like(y, bool)
@@ -54,9 +54,7 @@ def _relu(_: Layer, x: Array, spare: bool) -> Stage:
 
 
 def _sigmoid(_: Layer, x: Array, spare: bool) -> Stage:  # noqa: ARG001 - one signature for all
-    e, d, right = np.empty_like(x), np.empty_like(x), np.empty_like(x, bool)
-    y, one = np.empty_like(x), ONE[x.dtype]
-    zero = np.zeros((), x.dtype)
+    y, e, one = np.empty_like(x), np.empty_like(x), ONE[x.dtype]
 
     def backward(dy: Array) -> tuple[list[Call], Array]:
         dx = np.empty_like(y)
@@ -67,15 +65,43 @@ def _sigmoid(_: Layer, x: Array, spare: bool) -> Stage:  # noqa: ARG001 - one si
         ], dx
 
     forward: list[Call] = [
-        partial(np.absolute, x, e),
-        partial(np.negative, e, e),
+        partial(np.minimum, x, SATURATED[x.dtype], out=e),
         partial(np.exp, e, e),
-        partial(np.greater_equal, x, zero, right),
-        partial(np.add, e, one, d),
-        partial(np.copyto, e, one, where=right),
-        partial(np.divide, e, d, y),
+        partial(np.add, e, one, y),
+        partial(np.divide, e, y, y),
     ]
     return Stage(y, (y,), False, forward, backward)
+
+
+def _softmax(_: Layer, x: Array, spare: bool) -> Stage:
+    y = x if spare else np.empty_like(x)
+    each = np.empty((len(x), 1), x.dtype)  # (batch, 1)
+
+    def below_largest() -> None:
+        with np.errstate(over="ignore"):  # as the layer says
+            np.subtract(x, each, y)
+
+    def backward(dy: Array) -> tuple[list[Call], Array]:
+        dx = np.empty_like(y)
+        return [
+            partial(np.multiply, dy, y, dx),
+            partial(np.add.reduce, dx, -1, None, each, True),
+            partial(np.subtract, dy, each, dx),
+            partial(np.multiply, dx, y, dx),
+        ], dx
+
+    forward: list[Call] = [
+        partial(np.maximum.reduce, x, -1, None, each, True),
+        below_largest,
+        partial(np.exp, y, y),
+        partial(np.add.reduce, y, -1, None, each, True),
+        partial(np.divide, y, each, y),
+    ]
+    return Stage(y, (y,), False, forward, backward)
+
+
+def _nothing(_: Layer, x: Array, spare: bool) -> Stage:
+    return Stage(x, (), spare, [], lambda dy: ([], dy))
 
 
 class Product:
@@ -132,3 +158,11 @@ LAYERS: dict[type[Layer], Callable[[Any, Array, bool], Stage]] = {
     ReLU: _relu,
     Sigmoid: _sigmoid,
 }
+"""What can be planned in train mode."""
+
+IN_EVAL: dict[type[Layer], Callable[[Any, Array, bool], Stage]] = {
+    **LAYERS,
+    Dropout: _nothing,
+    Softmax: _softmax,
+}
+"""What can be planned in eval mode, for predictions."""

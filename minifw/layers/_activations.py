@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._core.arrays import MINUS_ONE, ONE
+from minifw._core.arrays import ONE, SATURATED
 from minifw._core.checks import check_array, check_cotangent
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Formulas, Shape
@@ -52,8 +52,8 @@ class Tanh(_Elementwise):
 class Sigmoid(_Elementwise):
     """y = 1 / (1 + exp(-x)), between 0 and 1; dx = dy y (1 - y).
 
-    With e = exp(-|x|), which cannot overflow, y is 1 / (1 + e) for x >= 0 and
-    e / (1 + e) below.
+    With e = exp(x), y is e / (e + 1), which keeps its relative accuracy where it is
+    tiny. From x = 40 on, y has long rounded to 1, and e is left at exp(40).
 
     Notes
     -----
@@ -75,11 +75,9 @@ class Sigmoid(_Elementwise):
     def forward(self, x: Array) -> Array:
         """Return 1 / (1 + exp(-x))."""
         check_array(self, "x", x)
-        one = ONE[x.dtype]
-        e = np.exp(np.copysign(x, MINUS_ONE[x.dtype]))  # exp(-|x|), the shape of x
-        y: Array = np.where(x >= 0, one, e)  # the shape of x
-        e += one
-        y /= e
+        e = np.exp(np.minimum(x, SATURATED[x.dtype]))  # the shape of x
+        y: Array = e + ONE[x.dtype]  # the shape of x
+        np.divide(e, y, y)
         self.save(y)
         return y
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from minifw._core.arrays import ZERO
 from minifw._core.building import claim
 from minifw._core.checks import (
     check_array,
@@ -53,7 +54,7 @@ class ReLU(_Elementwise):
     def forward(self, x: Array) -> Array:
         """Return max(x, 0)."""
         check_array(self, "x", x)
-        y: Array = np.maximum(x, 0)  # the shape of x
+        y: Array = np.maximum(x, ZERO[x.dtype])  # the shape of x
         self.save(y)
         return y
 
@@ -61,7 +62,7 @@ class ReLU(_Elementwise):
         """Return dx = dy where y > 0, which is where x > 0."""
         (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        dx: Array = dy * (y > 0)  # the shape of x
+        dx: Array = dy * (y > ZERO[y.dtype])  # the shape of x
         return dx
 
 

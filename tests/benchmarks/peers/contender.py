@@ -69,6 +69,7 @@ class Contender(ABC):
 # In the order of the tables: a short name, what must be installed, where the class is.
 CONTENDERS: dict[str, tuple[tuple[str, ...], str]] = {
     "minifw": (("minifw",), "minifw_peer:Minifw"),
+    "minifw-forward": (("minifw",), "minifw_peer:MinifwForward"),
     "notes": ((), "notes:Notes"),
     "hand": ((), "by_hand:ByHand"),
     "floor": ((), "floor:Floor"),

@@ -15,6 +15,7 @@ from minifw import (
     Layer,
     MaxPool2D,
     Objective,
+    Predictor,
     ReLU,
     Sequential,
     Sigmoid,
@@ -24,11 +25,11 @@ from minifw import (
 from peers.contender import Contender
 from peers.workloads import Problem, Workload
 
-__all__ = ["Minifw"]
+__all__ = ["Minifw", "MinifwForward"]
 
 
 class Minifw(Contender):
-    """`Sequential`, `Objective` and `SGD` or `Adam`, all checks in place."""
+    """`Sequential`, `Objective` and `SGD` or `Adam`, all checks in place; a `Predictor`."""
 
     label = "minifw"
     imports = "from minifw import BCELoss, Dense, Objective, SGD, Sequential, Sigmoid, Tanh"
@@ -59,6 +60,7 @@ class Minifw(Contender):
         self.x = problem.batches[0][0]
         if workload.predicts:
             self.model.eval()
+        self.predictor = Predictor(self.model)
 
     @classmethod
     def supports(cls, workload: Workload) -> bool:
@@ -70,6 +72,19 @@ class Minifw(Contender):
         self.objective.backward()
         self.optimizer.step()
         return loss
+
+    def predict(self) -> Any:
+        return self.predictor(self.x)
+
+
+class MinifwForward(Minifw):
+    """The layers themselves, in eval mode."""
+
+    label = "minifw, forward of the layers"
+
+    @classmethod
+    def supports(cls, workload: Workload) -> bool:
+        return workload.predicts
 
     def predict(self) -> Any:
         return self.model.forward(self.x)
