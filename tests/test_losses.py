@@ -268,7 +268,8 @@ def test_a_mean_of_a_million_equal_costs_is_that_cost(
     prediction: Array = np.full((1_000_000, 1), value, dtype)
     cost = make().forward(prediction, np.zeros_like(prediction))
     alone = make().forward(prediction[:1], np.zeros_like(prediction[:1]))
-    assert cost == near(alone, rel=1e-6 if dtype is np.float32 else 1e-12)
+    # BLAS adds in blocks of its own: 1.6e-6 with NumPy 2.0, where adding one by one gives 1e-2.
+    assert cost == near(alone, rel=4e-6 if dtype is np.float32 else 1e-12)
 
 
 # -- BCELoss: the number and its derivative ---------------------------------------------
