@@ -1,8 +1,10 @@
 """The examples, run as a user runs them, and the notes' costs."""
 
+import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -356,3 +358,32 @@ def test_tables_without_matplotlib(tmp_path: Path) -> None:
 def test_tables_refuse(tmp_path: Path, script: str, option: str, sentence: str) -> None:
     line = refusal(script, option, cwd=tmp_path, status=2)
     assert line.endswith(f"error: {sentence}")
+
+
+def test_data_parallel(tmp_path: Path) -> None:
+    alone = run("data_parallel.py", "--epochs", "20", cwd=tmp_path)
+    assert re.search(r"^Ranks: 1, seconds: [\d.]+\nLoss: 0\.\d{6}\n\Z", alone, re.MULTILINE)
+    mpirun = Path(sysconfig.get_path("scripts")) / "mpirun"
+    script = EXAMPLES / "data_parallel.py"
+    result = subprocess.run(
+        [mpirun, "-n", "4", sys.executable, "-W", "error", script, "--epochs", "20"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "\nRanks: 4, seconds: " in result.stdout
+    assert result.stdout.count("epoch 20/20") == 1  # of one rank
+    assert alone.splitlines()[-1] == result.stdout.splitlines()[-1]
+
+
+def test_data_parallel_refuses(tmp_path: Path) -> None:
+    line = refusal("data_parallel.py", "--epochs=0", cwd=tmp_path, status=2)
+    assert line.endswith("error: --epochs must be at least 1")
+    hidden = "import sys; sys.modules['mpi4py'] = None"
+    result = launch("data_parallel.py", cwd=tmp_path, prelude=hidden)
+    assert result.returncode == 1
+    assert re.fullmatch(r".* install the extra minifw\[mpi\]: .*\n", result.stderr)

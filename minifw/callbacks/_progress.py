@@ -39,8 +39,7 @@ class Progress(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Choose between bar and lines."""
-        del trainer
-        self._tqdm = _tqdm() if sys.stderr.isatty() else None
+        self._tqdm = _tqdm() if sys.stderr.isatty() and trainer.main else None
 
     def on_batch_end(self, trainer: Trainer) -> None:
         """Move the bar."""
@@ -60,7 +59,8 @@ class Progress(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Print the line of the epoch."""
         self._close()
-        if trainer.epoch % self.every and trainer.epoch != trainer.epochs:
+        due = trainer.epoch % self.every == 0 or trainer.epoch == trainer.epochs
+        if not (due and trainer.main):
             return
         values = (f"{name} {shown(value)}" for name, value in trainer.history.last.items())
         print("  ".join([_epoch(trainer), *values]), flush=True)  # noqa: T201 - its purpose
@@ -68,7 +68,7 @@ class Progress(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         """Say why training ended, if it was before its time."""
         self._close()
-        if trainer.history.stopped:
+        if trainer.history.stopped and trainer.main:
             print(trainer.history.stopped, flush=True)  # noqa: T201 - its purpose
 
     def _close(self) -> None:
@@ -106,7 +106,7 @@ class CostLines(Callback):
     def on_batch_end(self, trainer: Trainer) -> None:
         """Print a line, if it is time."""
         iteration = trainer.step - 1
-        if iteration % self.every == 0:
+        if iteration % self.every == 0 and trainer.main:
             print("Cost after iteration %i: %f" % (iteration, trainer.batch_loss))  # noqa: T201, UP031 - the notes' line
 
 

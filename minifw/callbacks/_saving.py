@@ -63,7 +63,8 @@ class Checkpoint(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run; raise if there is no such folder."""
-        _check_folder(self, self.path)
+        if trainer.main:
+            _check_folder(self, self.path)
         if self._monitor is not None:
             self._monitor.begin(trainer)
 
@@ -119,12 +120,14 @@ class CSVLog(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Begin anew; raise if there is no such folder."""
-        del trainer
-        _check_folder(self, self.path)
+        if trainer.main:
+            _check_folder(self, self.path)
         self._begun = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Write the line of this epoch, and before the first all that is missing."""
+        if not trainer.main:
+            return
         history = trainer.history
         with self.path.open("a" if self._begun else "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")

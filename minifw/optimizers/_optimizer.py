@@ -155,6 +155,11 @@ class Optimizer(ABC):
             else:
                 setattr(self, key, copy.deepcopy(state[key]))
 
+    @property
+    def _kind(self) -> str:
+        """The class whose state `state_dict` returns."""
+        return type(self).__name__
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self._lr})"
 

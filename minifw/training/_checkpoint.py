@@ -50,7 +50,7 @@ def capture(trainer: Any) -> dict[str, Any]:
     optimizer = trainer.optimizer
     return {
         "model": trainer.model.state_dict(),
-        "optimizer": {"class": type(optimizer).__name__, "state": optimizer.state_dict()},
+        "optimizer": {"class": optimizer._kind, "state": optimizer.state_dict()},
         "callbacks": {
             key: copy.deepcopy(state) for key, state in zip(keys, states, strict=True) if state
         },
@@ -85,7 +85,7 @@ def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
 
 def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
     """Raise unless the checkpoint is that of a trainer built like this one."""
-    mine, saved = type(trainer.optimizer).__name__, tree["optimizer"]["class"]
+    mine, saved = trainer.optimizer._kind, tree["optimizer"]["class"]
     if mine != saved:
         raise ValueError(f"{OWNER} expects the checkpoint of a run with {mine}, got {saved}")
     if list(trainer.metrics) != tree["metrics"]:

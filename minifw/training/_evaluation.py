@@ -6,21 +6,53 @@ from minifw._core.errors import NonFiniteError
 from minifw.objective import Objective
 from minifw.training._data import Batch, Source
 from minifw.training._reasons import Place, explain
+from minifw.training._team import Team, gather
 from minifw.training._totals import Totals
 
 __all__ = ["measure"]
 
 
 def measure(
-    owner: str, objective: Objective, data: Source, size: int, totals: Totals, *, where: str = ""
+    owner: str,
+    objective: Objective,
+    data: Source,
+    size: int,
+    totals: Totals,
+    *,
+    where: str = "",
+    team: Team | None = None,
 ) -> dict[str, float]:
-    """Add all batches to `totals` and return its values; the model is left as it was."""
+    """Add all batches to `totals` and return its values; the model is left as it was.
+
+    Of a team, each rank takes as many of the batches as any other, and the sums are those of all.
+    """
+    if team is not None:
+        team.together(lambda: _add(owner, objective, data, size, totals, where, team))
+        gather(team, totals, loss=True)
+    else:
+        _add(owner, objective, data, size, totals, where, team)
+    return totals.values()
+
+
+def _add(  # noqa: PLR0917 - those of `measure`
+    owner: str,
+    objective: Objective,
+    data: Source,
+    size: int,
+    totals: Totals,
+    where: str,
+    team: Team | None,
+) -> None:
+    """Add all batches, or this rank's."""
     batch: Batch | None = None
     done = 0  # examples before the batch
     try:
         with objective.model.evaluating():
-            for batch in data.batches(size):
+            for index, batch in enumerate(data.batches(size)):
                 x, y, weight = batch
+                if team is not None and index % team.size != team.rank:
+                    done += len(x)
+                    continue
                 count = objective.loss.total_weight(y, weight)
                 if count:  # else it counts nothing
                     totals.loss += objective.forward(x, y, weight) * count
@@ -35,4 +67,3 @@ def measure(
         explain(error, objective.model, batch, Place(owner, where, rows))
     finally:
         objective._latest = None  # no gradient is asked of an evaluation
-    return totals.values()

@@ -120,6 +120,17 @@ class Totals:
             "kept": kept,
         }
 
+    def merge(self, states: Iterable[Mapping[str, Any]]) -> None:
+        """Take over the metrics of several `state_dict`s, as of one stream of batches."""
+        self._sums, self._kept = {}, []
+        for state in states:
+            for name, new in state["sums"].items():
+                metric, old = self._metrics[name], self._sums.get(name)
+                if isinstance(metric, Metric):
+                    self._sums[name] = new if old is None else metric.merge(old, new)
+            if state["kept"]:
+                self._kept.append((state["kept"][0], state["kept"][1]))
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
         self.loss, self.weight = state["loss"], state["weight"]

@@ -22,6 +22,7 @@ from minifw.training._history import History
 from minifw.training._hooks import HasHooks, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt
 from minifw.training._reasons import Place, explain
+from minifw.training._team import Team, gather, joined, own_part
 from minifw.training._totals import AnyMetric, Totals, named_metrics
 
 __all__ = ["Trainer"]
@@ -64,6 +65,9 @@ class Trainer:
         The loss and the inputs of the latest batch.
     columns : list of str
         The names of the values that each epoch of this run brings.
+    main : bool
+        Whether this process is the one that prints and writes; of several that train together
+        (`minifw.interop.mpi`) it is the first.
 
     Notes
     -----
@@ -97,6 +101,10 @@ class Trainer:
         self.objective = Objective(model, loss)
         self.model, self.loss = model, loss
         self.optimizer = _checked_optimizer(model, optimizer)
+        self._team = optimizer if isinstance(optimizer, Team) else None
+        self.main = self._team is None or self._team.main
+        if self._team is not None:
+            self._team.prepare(model)
         self.metrics = named_metrics("Trainer", metrics)
         self.callbacks = check_callbacks("Trainer", callbacks)
         self.rng = check_rng("Trainer", rng)
@@ -226,7 +234,7 @@ class Trainer:
                 self._call_again()
             else:
                 self._hooks.call("fit_begin", self)
-            while not (self._stop or interrupt.asked):
+            while not self._ending(interrupt):
                 if not self._begun and self.epoch >= self.epochs:
                     break
                 self._run_epoch(train, held, interrupt)
@@ -253,8 +261,10 @@ class Trainer:
             self._begun = True
             self._hooks.call("epoch_begin", self)
         self._run_batches(train, order, interrupt)
-        if interrupt.asked or self._stop:
+        if self._ending(interrupt):
             return  # the epoch is left where it is
+        if self._team is not None:
+            gather(self._team, self._totals)
         values = self._totals.values()
         if held is not None:
             found = measure(
@@ -264,6 +274,7 @@ class Trainer:
                 EVALUATION_ROWS,
                 self._no_totals(),
                 where=f"; in the validation of epoch {self.epoch}",
+                team=self._team,
             )
             values |= {f"val_{name}": value for name, value in found.items()}
         self.history.append(values)
@@ -272,7 +283,7 @@ class Trainer:
 
     def _run_batches(self, train: Source, order: Any, interrupt: Interrupt) -> None:
         """Do what training is, with the batches that are left: forward, backward, step."""
-        objective, totals, hooks = self.objective, self._totals, self._hooks
+        objective, totals, hooks, team = self.objective, self._totals, self._hooks, self._team
         forward, backward, step = objective.forward, objective.backward, self.optimizer.step
         # Calls that do nothing are left out: together they were a hundredth of a small step.
         after_backward, after_batch = "backward_end" in hooks.heard, "batch_end" in hooks.heard
@@ -287,10 +298,15 @@ class Trainer:
                     self.batch += 1
                     continue
                 self._torn = True
-                loss = forward(x, y, weight)
-                if totals.measured:  # now, for a callback may run another forward
-                    totals.measure(objective.prediction, y, weight)
-                backward()
+                if team is None:
+                    loss = forward(x, y, weight)
+                    if totals.measured:  # now, for a callback may run another forward
+                        totals.measure(objective.prediction, y, weight)
+                    backward()
+                else:
+                    asked = interrupt.asked
+                    measures = totals.measure if totals.measured else None
+                    loss = team.gradient(objective, x, y, weight, measure=measures, asked=asked)
                 if after_backward:
                     hooks.call("backward_end", self)
                 step()
@@ -302,7 +318,7 @@ class Trainer:
                 self._torn = False
                 if after_batch:
                     hooks.call("batch_end", self)
-                if interrupt.asked or self._stop:
+                if (interrupt.asked if team is None else team.asked) or self._stop:
                     return
         except (NonFiniteError, ValueError) as error:
             if batch is None or not self._torn:  # of a callback, or of the iterable
@@ -315,6 +331,8 @@ class Trainer:
         if train.rows is None or not self._plan["shuffle"]:
             return None
         if not self._begun:
+            if self._team is not None:
+                load_state(self.rng, self._team.together(lambda: state_of(self.rng))[0])
             self._order_state = state_of(self.rng)
             return self.rng.permutation(train.rows)
         now = state_of(self.rng)
@@ -322,6 +340,14 @@ class Trainer:
         order = self.rng.permutation(train.rows)
         load_state(self.rng, now)
         return order
+
+    def _ending(self, interrupt: Interrupt) -> bool:
+        """Return whether training is to end here: on all ranks alike, if there are several."""
+        if self._team is not None:
+            answers = self._team.together(lambda: (self._stop, interrupt.asked))
+            interrupt.asked = any(asked for _, asked in answers)
+            self._stop = next((why for why, _ in answers if why), None)
+        return interrupt.asked or bool(self._stop)
 
     def stop(self, why: str) -> None:
         """End training after the batch or the epoch under way; a callback calls it.
@@ -414,7 +440,13 @@ class Trainer:
                 "on_batch_end; after an error in a step, or a second Ctrl-C, go on from an "
                 "earlier checkpoint"
             )
-        write(path, capture(self) if self._interrupted is None else self._interrupted)
+        tree = capture(self) if self._interrupted is None else self._interrupted
+        if self._team is None:
+            write(path, tree)
+            return
+        parts = self._team.together(lambda: own_part(tree))
+        tree = {**tree, "totals": joined(self._no_totals(), tree["totals"], parts), "ranks": parts}
+        self._team.together(lambda: write(path, tree) if self.main else None)
 
     def load_checkpoint(self, path: str | PathLike[str]) -> None:
         """Take over what `save_checkpoint` wrote; the next `fit` goes on with that run.
@@ -433,13 +465,23 @@ class Trainer:
             If the file is no checkpoint, or that of another model, optimizer, or other
             callbacks; nothing is changed.
         """
-        tree = read(path)
+        if self._team is None:
+            tree, ranks = read(path), []
+        else:
+            tree = self._team.together(lambda: read(path) if self.main else {})[0]
+            ranks = tree.get("ranks", [])
+            if len(ranks) == self._team.size:
+                tree = {**tree, **ranks[self._team.rank]}
+            elif not self.main:  # the sums so far are those of rank 0
+                tree = {**tree, "totals": {**tree["totals"], "sums": {}, "kept": []}}
         before = capture(self)
         try:
             apply(self, tree)
         except BaseException:
             apply(self, before)
             raise
+        if self._team is not None and len(ranks) != self._team.size:
+            self._team.scatter(self.model)
         self._interrupted, self._torn = None, False
         self._resuming = True
 

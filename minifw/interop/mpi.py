@@ -1,0 +1,446 @@
+"""More than one machine: data-parallel training on MPI, through mpi4py."""
+
+import copy
+import sys
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minifw._core.checks import describe
+from minifw._core.errors import NonFiniteError
+from minifw._core.layer import Layer
+from minifw._core.typing import Array, Target
+from minifw.objective import Objective
+from minifw.optimizers import Optimizer
+from minifw.training._generators import find_generators
+
+__all__ = ["DataParallel"]
+
+_T = TypeVar("_T")
+
+# What stands before the gradient in the one buffer that is added up over the ranks: the weight of
+# the rank's rows; its loss times that; whether it failed; whether it was asked to stop; whether it
+# is in a step (and not between steps, in `together`).
+_WEIGHT, _LOSS, _FAILED, _ASKED, _STEP = range(5)
+_HEAD = 5
+
+# So long a rank waits for the one that failed first to end the job with its own message.
+_GRACE_SECONDS = 5.0
+
+
+class DataParallel(Optimizer):
+    """Steps an optimizer by the gradient of a batch whose rows are shared out over MPI's ranks.
+
+    Every rank holds the whole model. In each step it computes the gradient of its own rows of
+    the batch; one all-reduce adds these up, weighted by what the rows count, and all ranks
+    make the same step. So the parameters stay the same on all of them.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Built over the model's parameters, on every rank. Parameters and state become those
+        of rank 0.
+    comm : mpi4py.MPI.Comm, optional
+        By default ``MPI.COMM_WORLD``: all processes that ``mpirun`` started.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        As given: `lr`, `steps` and `state_dict` are its own.
+    comm : mpi4py.MPI.Comm
+    rank, size : int
+        The number of this process, from 0; how many there are.
+    main : bool
+        Whether this is rank 0: the one that should print and write.
+    asked : bool
+        Whether any rank had been asked to stop when the latest step was made.
+
+    Raises
+    ------
+    ImportError
+        If mpi4py or an MPI library is not installed.
+    RuntimeError
+        On all ranks, when one of them raises in `gradient` or `together`, or is elsewhere.
+    NonFiniteError
+        On all ranks, when a loss or a gradient of one is not finite.
+
+    Notes
+    -----
+    In a job of more than one rank over COMM_WORLD, an error that nobody catches prints its
+    traceback with the number of the rank and ends the job (``MPI_Abort``): the others would
+    wait for ever. ``sys.exit`` on one rank alone is no error to Python; run
+    ``mpirun -n 4 python -m mpi4py script.py`` where a script does that.
+
+    A job of one rank trains with the same bits as the optimizer alone.
+
+    Examples
+    --------
+    The same lines on every rank; with ``mpirun -n 4`` each has a quarter of the rows:
+
+    >>> from minifw import BCELoss, Dense, Objective, SGD, Sequential, Sigmoid, Tanh
+    >>> from minifw.datasets import planar_flower
+    >>> from minifw.interop.mpi import DataParallel
+    >>> x, y = planar_flower()
+    >>> model = Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4), Sigmoid())
+    >>> objective = Objective(model, BCELoss())
+    >>> parallel = DataParallel(SGD(model.parameters(), lr=1.2))
+    >>> for iteration in range(100):
+    ...     cost = parallel.gradient(objective, x, y)
+    ...     parallel.step()
+    >>> if parallel.main:
+    ...     print(f"{cost:.3f}")
+    0.343
+    """
+
+    def __init__(self, optimizer: Optimizer, comm: Any = None) -> None:
+        mpi = _mpi()
+        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, DataParallel):
+            raise TypeError(
+                f"DataParallel expects an optimizer such as SGD, got {describe(optimizer)}"
+            )
+        if comm is None:
+            comm = mpi.COMM_WORLD
+        if not isinstance(comm, mpi.Intracomm):
+            raise TypeError(
+                f"DataParallel expects comm to be an MPI.Intracomm, got {describe(comm)}"
+            )
+        self.optimizer = optimizer
+        super().__init__(optimizer.parameters, optimizer.lr)
+        self.comm = comm
+        self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
+        self.main = self.rank == 0
+        self.asked = False
+        self._sum = mpi.SUM
+        self._in_place = mpi.IN_PLACE
+        self._averaged = False
+        self._weight = 1.0  # of the rows that `shard` gave out
+        self._prepared: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._buffer: Array = np.zeros(0, self._vector.values.dtype)
+        if self.size > 1:
+            if comm.Get_size() == mpi.COMM_WORLD.Get_size():
+                _end_the_job_at_an_error(comm)
+            shapes = comm.allgather((self._vector.values.shape, str(self._vector.values.dtype)))
+            if len(set(shapes)) > 1:
+                raise ValueError(
+                    "DataParallel expects the same model on every rank, got "
+                    f"{' and '.join(sorted({f'{s[0]} {d} numbers' for s, d in shapes}))}"
+                )
+            comm.Bcast(self._vector.values)
+            optimizer.load_state_dict(comm.bcast(optimizer.state_dict()))
+
+    # -- as an optimizer -----------------------------------------------------------
+
+    def update(self, values: Array, grads: Array) -> None:
+        """Let the optimizer change the values."""
+        self.optimizer.update(values, grads)
+
+    def step(self) -> None:
+        """Average the gradients, unless that was done, and let the optimizer make its step."""
+        if not self._averaged:
+            self.average()
+        self._averaged, self._weight = False, 1.0
+        self.optimizer.step()
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the optimizer."""
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.optimizer.lr = value
+
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return self.optimizer.steps
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        if hasattr(self, "_vector"):  # not by the constructor of Optimizer
+            self.optimizer.steps = value
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return that of the optimizer."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Give it to the optimizer."""
+        self.optimizer.load_state_dict(state)
+
+    @property
+    def _kind(self) -> str:
+        return self.optimizer._kind
+
+    def __repr__(self) -> str:
+        return f"DataParallel({self.optimizer!r}, rank {self.rank} of {self.size})"
+
+    # -- a step ----------------------------------------------------------------------
+
+    def rows(self, count: int) -> slice:
+        """Return which of `count` rows are this rank's: as equal parts as can be.
+
+        Examples
+        --------
+        >>> from minifw import SGD, Parameter
+        >>> from minifw.interop.mpi import DataParallel
+        >>> DataParallel(SGD([Parameter([0.0])], lr=1.0)).rows(10)  # of one rank
+        slice(0, 10, None)
+        """
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def shard(self, *arrays: Array) -> tuple[Array, ...]:
+        """Return this rank's rows of each array, and weight the next `step` by their number."""
+        lengths = {len(array) for array in arrays}
+        if len(lengths) != 1:
+            raise ValueError(
+                f"DataParallel.shard expects arrays of one length, got {sorted(lengths)}"
+            )
+        mine = self.rows(lengths.pop())
+        self._weight = float(mine.stop - mine.start)
+        return tuple(array[mine] for array in arrays)
+
+    def average(self, loss: float = 0.0, weight: float | None = None) -> float:
+        """Replace the gradients by their weighted mean over the ranks; return that of the losses.
+
+        For a loop that calls forward and backward itself; `step` does it where nobody did.
+
+        Parameters
+        ----------
+        loss : float, default 0.0
+            Of this rank's rows.
+        weight : float, optional
+            What they count: their number, or the sum of their weights; 0 for none, and then
+            loss and gradient are not looked at. By default that of the latest `shard`.
+        """
+        own = self._weight if weight is None else float(weight)
+        if not (own >= 0 and np.isfinite(own)):
+            raise ValueError(f"DataParallel expects weight to be at least 0, got {weight!r}")
+        if self.size > 1:
+            loss = self._reduce(loss, own, [], [])
+        self._averaged = True
+        return loss
+
+    def gradient(
+        self,
+        objective: Objective,
+        x: Array,
+        target: Target,
+        sample_weight: Array | None = None,
+        *,
+        local: bool = False,
+        measure: Callable[[Array, Target, Array | None], None] | None = None,
+        asked: bool = False,
+    ) -> float:
+        """Set the gradient of a batch on all ranks, each working on its rows; return its loss.
+
+        Parameters
+        ----------
+        objective : Objective
+        x, target : array of shape (batch, ...)
+            The whole batch, the same on all ranks. Where there are fewer rows than ranks,
+            some ranks have none, and wait.
+        sample_weight : array of shape (batch,), optional
+        local : bool, default False
+            Whether the rows are this rank's own, which no other has; there may be none.
+        measure : callable, optional
+            Called with the prediction, the target and the weights of this rank's rows.
+        asked : bool, default False
+            Whether this rank was asked to stop; the attribute `asked` then says so on all.
+
+        Returns
+        -------
+        float
+            The mean loss of the whole batch.
+        """
+        self.prepare(objective.model)
+        if self.size > 1 and not local:
+            mine = self.rows(len(x))
+            x, target = x[mine], target[mine]
+            sample_weight = None if sample_weight is None else sample_weight[mine]
+        buffers = [b for _, b in objective.model.named_buffers() if b.dtype.kind == "f"]
+        before = [b.copy() for b in buffers] if self.size > 1 else []
+        loss = weight = 0.0
+        try:
+            if len(x):
+                weight = objective.loss.total_weight(target, sample_weight)
+            if weight:
+                loss = objective.forward(x, target, sample_weight)
+                if measure is not None:
+                    measure(objective.prediction, target, sample_weight)
+                objective.backward()
+        except BaseException as error:
+            if self.size > 1:
+                self._fail(error, step=True)
+            raise
+        self.asked = asked
+        if self.size > 1:
+            loss = self._reduce(loss, weight, buffers, before, asked)
+        self._averaged = True
+        return loss
+
+    def _reduce(
+        self,
+        loss: float,
+        weight: float,
+        buffers: list[Array],
+        before: list[Array],
+        asked: bool = False,
+    ) -> float:
+        """Do the one all-reduce of a step, and put the means in their places."""
+        vector = self._vector
+        if not vector.memory.intact:
+            vector.follow()
+        extra = sum(b.size for b in buffers)
+        size = vector.grads.size
+        total = self._empty(size)
+        total[_WEIGHT], total[_ASKED], total[_STEP] = weight, asked, 1
+        if weight:  # else the gradients are those of an earlier step
+            total[_LOSS] = weight * loss
+            with np.errstate(over="ignore"):  # the optimizer says it, on all ranks
+                np.multiply(vector.grads, weight, out=total[_HEAD:])
+        self._meet(total)
+        everything = float(total[_WEIGHT])
+        self.asked = bool(total[_ASKED])
+        if not everything:
+            raise ValueError("DataParallel: no row of any rank counts; all weights are 0")
+        np.divide(total[_HEAD:], everything, out=vector.grads)
+        if extra:
+            self._average_buffers(buffers, before, weight / everything)
+        return float(total[_LOSS]) / everything
+
+    def _average_buffers(self, buffers: list[Array], before: list[Array], share: float) -> None:
+        """Add the mean of the changes, so that what does not change keeps its bits."""
+        changes = [(b - a).ravel() * share for b, a in zip(buffers, before, strict=True)]
+        change = np.concatenate(changes)
+        self.comm.Allreduce(self._in_place, change, op=self._sum)
+        start = 0
+        for buffer, old in zip(buffers, before, strict=True):
+            buffer[...] = old + change[start : start + buffer.size].reshape(buffer.shape)
+            start += buffer.size
+
+    # -- all ranks as one --------------------------------------------------------------
+
+    def prepare(self, model: Layer) -> None:
+        """Make a model's buffers those of rank 0, and give each rank random numbers of its own.
+
+        `gradient` and `Trainer` do it once for each model. The generators of layers (`Dropout`),
+        equal on all ranks at first, go on from seeds that they and the rank give; rank 0
+        keeps its own.
+        """
+        if self.size == 1 or model in self._prepared:
+            return
+        self._prepared.add(model)
+        state = self.together(model.state_dict)[0]
+        model.load_state_dict(state)
+        self.scatter(model)
+
+    def scatter(self, model: Layer) -> None:
+        """Let the generators of a model go on from seeds that differ by rank; not on rank 0."""
+        if self.main:
+            return
+        for generator in find_generators({"model": model}, set()).values():
+            if isinstance(generator, np.random.Generator):
+                bits: Any = generator.bit_generator
+            else:
+                bits = generator._bit_generator
+            seed = np.random.Generator(copy.deepcopy(bits)).integers(2**32, size=8).tolist()
+            bits.state = type(bits)([*seed, self.rank]).state
+
+    def together(self, work: Callable[[], _T]) -> list[_T]:
+        """Return what `work` returns on every rank; if it raises on one, raise on all.
+
+        Every rank has to call it.
+
+        Examples
+        --------
+        >>> from minifw import SGD, Parameter
+        >>> from minifw.interop.mpi import DataParallel
+        >>> parallel = DataParallel(SGD([Parameter([0.0])], lr=1.0))
+        >>> parallel.together(lambda: parallel.rank)  # of one rank
+        [0]
+        """
+        if self.size == 1:
+            return [work()]
+        try:
+            result = work()
+        except BaseException as error:
+            self._fail(error, step=False)
+            raise
+        self._meet(self._empty(self._vector.grads.size))
+        found: list[_T] = self.comm.allgather(result)
+        return found
+
+    def _empty(self, size: int) -> Array:
+        """Return the buffer, of zeros."""
+        if self._buffer.size != _HEAD + size:
+            self._buffer = np.zeros(_HEAD + size, self._vector.values.dtype)
+        self._buffer[...] = 0
+        return self._buffer
+
+    def _meet(self, total: Array) -> None:
+        """Add up the buffers of all ranks, which is where they wait for each other."""
+        own_step = bool(total[_STEP])
+        self.comm.Allreduce(self._in_place, total, op=self._sum)
+        if total[_FAILED]:
+            self._raise(self.comm.allgather(None))
+        stepping = round(float(total[_STEP]))
+        if stepping not in (0, self.size):
+            here = "in a step" if own_step else "not"
+            raise RuntimeError(
+                f"DataParallel: {stepping} of {self.size} ranks are in a step, rank {self.rank} "
+                f"is {here}; every rank needs the same number of batches, and callbacks that stop "
+                "training must do so on all ranks"
+            )
+
+    def _fail(self, error: BaseException, *, step: bool) -> None:
+        """Tell the other ranks, which wait, of an error."""
+        total = self._empty(self._vector.grads.size)
+        total[_FAILED], total[_STEP] = 1, step
+        self.comm.Allreduce(self._in_place, total, op=self._sum)
+        self.comm.allgather(
+            (isinstance(error, NonFiniteError), f"{type(error).__name__}: {error}")
+        )
+
+    def _raise(self, errors: list[tuple[bool, str] | None]) -> None:
+        """Raise what the ranks that failed have said."""
+        told = {rank: said for rank, said in enumerate(errors) if said is not None}
+        text = "; ".join(f"rank {rank} failed: {said[1]}" for rank, said in told.items())
+        numerical = all(said[0] for said in told.values())
+        error = NonFiniteError(text) if numerical else RuntimeError(text)
+        vars(error)["of_another_rank"] = True
+        raise error
+
+
+def _end_the_job_at_an_error(comm: Any) -> None:
+    """Let an error that nobody catches end all processes, after its traceback was printed."""
+    before = sys.excepthook
+    if getattr(before, "ends_the_job", False):
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if getattr(error, "of_another_rank", False):
+            time.sleep(_GRACE_SECONDS)  # the rank that failed prints its own, and ends the job
+        print(f"rank {comm.Get_rank()} of {comm.Get_size()}:", file=sys.stderr)  # noqa: T201
+        before(kind, error, trace)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        comm.Abort(1)
+
+    vars(hook)["ends_the_job"] = True
+    sys.excepthook = hook
+
+
+def _mpi() -> Any:
+    try:
+        from mpi4py import MPI  # noqa: PLC0415 - optional
+    except (ImportError, RuntimeError) as error:  # RuntimeError: no MPI library is there
+        raise ImportError(
+            "minifw.interop.mpi needs mpi4py and an MPI library; install the extra minifw[mpi]: "
+            "python -m pip install 'minifw[mpi]'"
+        ) from error
+    return MPI

@@ -1,0 +1,266 @@
+"""What test_interop_mpi.py runs: ``mpirun -n 4 python mpi_job.py NAME FOLDER``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minifw import (
+    SGD,
+    Adam,
+    BatchNorm,
+    BCELoss,
+    Callback,
+    Checkpoint,
+    ClipGradNorm,
+    CrossEntropyLoss,
+    CSVLog,
+    Dense,
+    Dropout,
+    MSELoss,
+    NonFiniteError,
+    Objective,
+    Optimizer,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    Trainer,
+)
+from minifw.datasets import planar_flower
+from minifw.interop.mpi import DataParallel
+from minifw.training._generators import find_generators
+
+
+def network(*more: Any, seed: int = 0) -> Sequential:
+    return Sequential(Dense(2, 4, rng=seed), *more, Tanh(), Dense(4, 1, rng=seed + 1), Sigmoid())
+
+
+def flat(model: Sequential) -> list[float]:
+    return [float(v) for array in model.state_dict().values() for v in array.ravel()]
+
+
+def trainer_of(
+    model: Sequential, *, parallel: bool, callbacks: tuple[Callback, ...] = ()
+) -> Trainer:
+    optimizer: Optimizer = Adam(model.parameters(), lr=0.05)
+    if parallel:
+        optimizer = DataParallel(optimizer)
+    clip = ClipGradNorm(0.05)
+    metrics = ["accuracy", "mse", "roc_auc"]
+    every = [clip, *callbacks]
+    return Trainer(model, BCELoss(), optimizer, metrics=metrics, callbacks=every, rng=3)
+
+
+def weighted() -> tuple[np.ndarray[Any, Any], ...]:
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((7, 2)), rng.integers(0, 3, 7)
+    return x, labels, rng.random(7)
+
+
+def train(parallel: bool) -> dict[str, Any]:
+    """Train in the ways that must give the same on any number of ranks."""
+    found: dict[str, Any] = {}
+    x, y = planar_flower()
+    model = network()
+    # 203 rows in batches of 50: unequal shards, and a last batch of 3 rows for up to 4 ranks
+    history = trainer_of(model, parallel=parallel).fit(
+        x[:203], y[:203], epochs=2, batch_size=50, validation=(x, y)
+    )
+    found["trainer"] = flat(model)
+    found["history"] = [list(history[name]) for name in history.columns]
+    # weights of rows and of classes, in a loop of its own; in the last step fewer rows than ranks
+    rows, labels, weights = weighted()
+    classes = Sequential(Dense(2, 3, rng=0))
+    loss = CrossEntropyLoss(weight=[1.0, 2.0, 5.0])
+    objective = Objective(classes, loss)
+    optimizer: Optimizer = SGD(classes.parameters(), lr=0.5, momentum=0.9)
+    team = DataParallel(optimizer) if parallel else None
+    costs = []
+    for stop in (7, 7, 5, 2, 1):
+        batch = rows[:stop], labels[:stop], weights[:stop]
+        if team is not None:
+            costs.append(team.gradient(objective, *batch))
+            team.step()
+        else:
+            costs.append(objective.forward(*batch))
+            objective.backward()
+            optimizer.step()
+    found["weighted"] = [*costs, *flat(classes)]
+    # the plain loop, on a shard
+    plain = network()
+    objective = Objective(plain, BCELoss())
+    optimizer = SGD(plain.parameters(), lr=1.2)
+    stepper = DataParallel(optimizer) if parallel else None
+    for _ in range(3):
+        mine = stepper.shard(x[:11], y[:11]) if stepper is not None else (x[:11], y[:11])
+        objective.forward(*mine)
+        objective.backward()
+        (stepper or optimizer).step()
+    found["plain"] = flat(plain)
+    return found
+
+
+def same(folder: Path) -> None:
+    found = train(parallel=True)
+    model = network(seed=DataParallel(SGD(network().parameters(), lr=1.0)).rank * 10)
+    other = DataParallel(SGD(model.parameters(), lr=1.0 + model[0].weight.value[0, 0] ** 2))
+    found["start"] = [*flat(model), other.lr]  # those of rank 0
+    noisy = network(BatchNorm(4), Dropout(0.5, rng=5))
+    trainer = trainer_of(noisy, parallel=True)
+    x, y = planar_flower()
+    trainer.fit(x[:40], y[:40], epochs=1)
+    found["noisy"] = flat(noisy)
+    every = other.together(lambda: found)
+    assert all(one == every[0] for one in every), "the ranks are not of one bit"
+    assert not np.allclose(noisy[1].running_mean, 0)
+    masks = other.together(next(iter(find_generators({"m": noisy[2]}, set()).values())).random)
+    assert len(set(masks)) == other.size, "ranks draw the same masks"
+    if other.main:
+        (folder / f"{other.size}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+class Stop(Callback):
+    """Stops in the middle of an epoch."""
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        if trainer.step == 6:
+            trainer.stop("enough")
+
+
+class Save(Callback):
+    """Saves in the middle of an epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        if trainer.step == 6:
+            trainer.save_checkpoint(self.path)
+
+
+def resume(folder: Path) -> None:
+    x, y = planar_flower()
+
+    def run(*callbacks: Callback, load: bool = False) -> list[Any]:
+        model = network(BatchNorm(4), Dropout(0.5, rng=5))
+        trainer = trainer_of(model, parallel=True, callbacks=callbacks)
+        if load:
+            trainer.load_checkpoint(folder / "middle.npz")
+        history = trainer.fit(x[:210], y[:210], epochs=3, batch_size=50, validation=(x, y))
+        return [flat(model), [list(history[name]) for name in history.columns]]
+
+    whole = run(
+        Save(folder / "middle.npz"), Checkpoint(folder / "{epoch}.npz"), CSVLog(folder / "log.csv")
+    )
+    again = run(load=True)
+    assert whole == again, "resumed, and not of the same bytes"
+    run(Stop())
+    # read by one process without MPI
+    model = network(BatchNorm(4), Dropout(0.5, rng=5))
+    trainer = trainer_of(model, parallel=False)
+    trainer.load_checkpoint(folder / "3.npz")
+    assert flat(model) == whole[0]
+
+
+def elsewhere(folder: Path) -> None:
+    """Go on in the middle of an epoch, on another number of ranks."""
+    x, y = planar_flower()
+    path = folder / "plain.npz"
+
+    def begun(*callbacks: Callback) -> tuple[Sequential, Trainer]:
+        model = network()
+        return model, trainer_of(model, parallel=True, callbacks=callbacks)
+
+    arguments: dict[str, Any] = {"epochs": 3, "batch_size": 50}
+    model, trainer = begun(*() if path.exists() else (Save(path),))
+    if path.exists():
+        trainer.load_checkpoint(path)
+    history = trainer.fit(x[:210], y[:210], **arguments)
+    if trainer.main:
+        found = [flat(model), [list(history[name]) for name in history.columns]]
+        (folder / f"{sys.argv[3]}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def leave(folder: Path) -> None:
+    """End one rank, as a script does that has seen something wrong."""
+    del folder
+    x, y = planar_flower()
+    model = network()
+    parallel = DataParallel(SGD(model.parameters(), lr=0.1))
+    if parallel.rank == 1:
+        sys.exit("something is wrong")
+    Trainer(model, MSELoss(), parallel, rng=0).fit(x, y, epochs=1000)
+
+
+def refuse(folder: Path) -> None:  # noqa: C901 - one start of processes for all
+    """See errors of one rank on all, caught."""
+    del folder
+    x, y = planar_flower()
+    model = network()
+    parallel = DataParallel(SGD(model.parameters(), lr=1.0))
+    objective = Objective(model, BCELoss())
+    before = flat(model)
+    bad = x.copy()
+    bad[-1] = np.nan  # a row of the last rank: its loss is NaN
+    for _ in range(2):
+        try:
+            parallel.gradient(objective, bad, y)
+        except NonFiniteError as error:
+            assert "the input x holds 2 NaN" in str(error)  # noqa: PT017 - not pytest
+            assert parallel.rank == parallel.size - 1 or f"rank {parallel.size - 1}" in str(error)  # noqa: PT017
+        else:
+            raise AssertionError
+    objective.forward(x, y)
+    objective.backward()
+    if parallel.rank == 1:
+        model[0].weight.grad[0, 0] = np.inf
+    try:
+        parallel.step()
+    except NonFiniteError:
+        pass
+    else:
+        raise AssertionError
+    assert flat(model) == before
+
+    def work() -> None:
+        if parallel.rank == 1:
+            raise OSError("disk full")
+
+    try:
+        parallel.together(work)
+    except OSError:
+        assert parallel.rank == 1
+    except RuntimeError as error:
+        assert "rank 1 failed: OSError: disk full" in str(error)  # noqa: PT017
+    # one rank has a batch more
+    try:
+        if parallel.rank == 0:
+            parallel.gradient(objective, x, y)
+        else:
+            parallel.together(lambda: None)
+        raise AssertionError
+    except RuntimeError as error:
+        assert "the same number of batches" in str(error)  # noqa: PT017
+    local = x[: parallel.rank * 3], y[: parallel.rank * 3]  # none on rank 0
+    cost = parallel.gradient(objective, *local, local=True)
+    whole = np.concatenate([x[: r * 3] for r in range(parallel.size)])
+    targets = np.concatenate([y[: r * 3] for r in range(parallel.size)])
+    assert abs(cost - objective.forward(whole, targets)) < 1e-12
+
+
+def die(folder: Path) -> None:
+    """Fail on one rank outside of what the others would notice."""
+    del folder
+    x, y = planar_flower()
+    model = network()
+    trainer = Trainer(model, MSELoss(), DataParallel(SGD(model.parameters(), lr=0.1)), rng=0)
+    if trainer._team is not None and trainer._team.rank == 1:
+        raise ZeroDivisionError("the second rank fails")
+    trainer.fit(x, y, epochs=1000)
+
+
+if __name__ == "__main__":
+    work = {"same": same, "resume": resume, "elsewhere": elsewhere, "refuse": refuse}
+    {**work, "die": die, "leave": leave}[sys.argv[1]](Path(sys.argv[2]))
