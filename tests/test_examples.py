@@ -387,3 +387,30 @@ def test_data_parallel_refuses(tmp_path: Path) -> None:
     result = launch("data_parallel.py", cwd=tmp_path, prelude=hidden)
     assert result.returncode == 1
     assert re.fullmatch(r".* install the extra minifw\[mpi\]: .*\n", result.stderr)
+
+
+def test_pipeline(tmp_path: Path) -> None:
+    output = run("pipeline.py", "--epochs", "20", "--folds", "2", cwd=tmp_path)
+    head, *rows, empty, count, last = output.splitlines()
+    assert head.split() == ["hidden", "layers", "lr", "weight", "decay", "log", "loss"]
+    assert len(rows) == 12
+    assert sorted({row[:15].strip() for row in rows}) == ["()", "(16, 16)", "(16,)"]
+    losses = [float(row.split()[-1]) for row in rows]
+    assert losses == sorted(losses)
+    assert losses[0] < 0.2
+    assert not empty
+    assert re.fullmatch(r"24 networks in [\d.]+ seconds", count)
+    right = re.fullmatch(r"Of 54 wines that had no say, the best reads ([\d.]+)% right", last)
+    assert right
+    assert float(right[1]) > 90
+
+
+def test_pipeline_refuses(tmp_path: Path) -> None:
+    line = refusal("pipeline.py", "--folds=1", cwd=tmp_path, status=2)
+    assert line.endswith("error: --folds must be at least 2")
+    hidden = "import sys; sys.modules['sklearn'] = None"
+    result = launch("pipeline.py", cwd=tmp_path, prelude=hidden)
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"The table comes with scikit-learn; .*minifw\[examples\].*\n", result.stderr
+    )

@@ -1,0 +1,221 @@
+"""From the parameters of an estimator to its network and its optimizer."""
+
+import copy
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+import minifw.layers as known
+from minifw._core.checks import check_size, describe
+from minifw._core.layer import Layer
+from minifw._core.typing import DType, Generator, Shape
+from minifw.layers import Dense, Sequential
+from minifw.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, biases_and_norms
+
+__all__ = ["anew", "build_chain", "build_optimizer", "build_with"]
+
+ACTIVATIONS: dict[str, str | None] = {
+    "relu": "ReLU",
+    "tanh": "Tanh",
+    "logistic": "Sigmoid",  # scikit-learn's name
+    "sigmoid": "Sigmoid",
+    "identity": None,
+    "elu": "ELU",
+    "gelu": "GELU",
+    "leaky_relu": "LeakyReLU",
+    "selu": "SELU",
+    "silu": "SiLU",
+    "softplus": "Softplus",
+}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+}
+
+
+def build_with(owner: str, network: Any, sizes: tuple[int, int], rng: Generator) -> Layer:
+    """Return the network that the user's function builds; or that layer, built anew."""
+    if isinstance(network, Layer):
+        model = anew(network, rng)
+    elif callable(network):
+        model = network(*sizes, rng)
+        if not isinstance(model, Layer):
+            raise TypeError(
+                f"{owner} expects network(in_features, out_features, rng) to return a layer, it "
+                f"returned {describe(model)}"
+            )
+    else:
+        raise TypeError(
+            f"{owner} expects network to be a function (in_features, out_features, rng) -> Layer, "
+            f"or a layer, got {describe(network)}"
+        )
+    return model
+
+
+def build_chain(
+    owner: str,
+    hidden_layers: Any,
+    activation: Any,
+    sizes: tuple[int, int],
+    *,
+    dtype: DType,
+    rng: Generator,
+) -> Layer:
+    """Return the hidden layers, each width with the activation behind it, and one `Dense` more."""
+    if isinstance(hidden_layers, str) or not isinstance(hidden_layers, Iterable):
+        fix = f"; write ({hidden_layers},)" if hasattr(hidden_layers, "__index__") else ""
+        raise TypeError(
+            f"{owner} expects hidden_layers to be widths and layers, got {hidden_layers!r}{fix}"
+        )
+    items = list(hidden_layers)
+    # A given layer says in which dtype it computes; without one it is that of the data.
+    given = [p.dtype for item in items if isinstance(item, Layer) for p in item.parameters()]
+    dtype = given[0] if given else dtype
+    layers: list[Layer] = []
+    shape: Shape = sizes[:1]
+    for index, item in enumerate(items):
+        name = f"hidden_layers[{index}]"
+        if isinstance(item, Layer):
+            layers.append(anew(item, rng))
+            shape = _shape_after(owner, name, layers[-1], shape)
+        elif hasattr(item, "__index__"):
+            width = check_size(owner, name, item)
+            layers.append(_dense(_features(owner, name, shape), width, dtype, rng))
+            layers += _activation(owner, activation, rng)
+            shape = (width,)
+        else:
+            hint = f"; write {item.__name__}(...)" if isinstance(item, type) else ""
+            raise TypeError(
+                f"{owner} expects {name} to be a width or a layer, got {describe(item)}{hint}"
+            )
+    layers.append(_dense(_features(owner, "the output", shape), sizes[1], dtype, rng))
+    return Sequential(*layers)
+
+
+def _dense(in_features: int, out_features: int, dtype: DType, rng: Generator) -> Dense:
+    """Return a layer whose biases are drawn like its weights, as scikit-learn does it.
+
+    With biases of 0, all units of a ReLU layer bend at the origin, where a standardised table
+    has its middle. On iris, the accuracy after 50 epochs is 83 % from there, and 84 % from here
+    (means of 40 splits).
+    """
+    options: dict[str, Any] = (
+        {} if dtype == np.float64 else {"dtype": dtype}
+    )  # the repr shows what is said
+    layer = Dense(in_features, out_features, **options, rng=rng)
+    if layer.bias is not None:
+        bound = math.sqrt(6 / (in_features + out_features))
+        layer.bias.value = rng.uniform(-bound, bound, out_features).astype(dtype)
+    return layer
+
+
+def build_optimizer(
+    owner: str, optimizer: Any, model: Layer, lr: float, weight_decay: float
+) -> Optimizer:
+    """Return the optimizer of that name, or that which the user's class or function builds."""
+    if isinstance(optimizer, str):
+        if optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"{owner} expects optimizer to be one of {', '.join(OPTIMIZERS)}, or a class; got "
+                f"{optimizer!r}"
+            )
+        optimizer = OPTIMIZERS[optimizer]
+        # AdamW has a decay by default; here it is what the estimator's parameter says.
+        found: Any = optimizer(
+            model.parameters(),
+            lr=lr,
+            weight_decay=weight_decay,
+            no_decay=biases_and_norms(model),
+        )
+        return _checked(owner, found)
+    if not callable(optimizer):
+        raise TypeError(
+            f"{owner} expects optimizer to be a name, or a class or function called with "
+            f"(parameters, lr=...), got {describe(optimizer)}"
+        )
+    decay: dict[str, Any] = {}
+    if weight_decay:
+        decay = {"weight_decay": weight_decay, "no_decay": biases_and_norms(model)}
+    return _checked(owner, optimizer(model.parameters(), lr=lr, **decay))
+
+
+def _checked(owner: str, optimizer: Any) -> Optimizer:
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    raise TypeError(
+        f"{owner} expects optimizer(parameters, lr=...) to return an optimizer, it returned "
+        f"{describe(optimizer)}"
+    )
+
+
+def anew(layer: Layer, rng: Generator) -> Layer:
+    """Return the layer that the same arguments build, drawn from `rng` if they name no other.
+
+    So that every fit starts afresh, and the seed of the estimator is the seed of all.
+    """
+    args, kwargs = layer._arguments
+    args, kwargs = _anew_inside(args, rng), _anew_inside(kwargs, rng)
+    cls = type(layer)
+    if "rng" in inspect.signature(cls).parameters:
+        bound = inspect.signature(cls).bind(*args, **kwargs)
+        if bound.arguments.get("rng") is None:
+            kwargs["rng"] = rng
+    return cls(*args, **kwargs)
+
+
+def _anew_inside(value: Any, rng: Generator) -> Any:
+    if isinstance(value, Layer):
+        return anew(value, rng)
+    if type(value) in (list, tuple):
+        return type(value)(_anew_inside(item, rng) for item in value)
+    if type(value) is dict:
+        return {key: _anew_inside(item, rng) for key, item in value.items()}
+    return copy.deepcopy(value)
+
+
+def _activation(owner: str, activation: Any, rng: Generator) -> list[Layer]:
+    """Return the activation in a list, which is empty for the identity."""
+    if isinstance(activation, Layer):
+        return [anew(activation, rng)]
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"{owner} expects activation to be one of {', '.join(ACTIVATIONS)}, or a layer; "
+                f"got {activation!r}"
+            )
+        name = ACTIVATIONS[activation]
+        return [] if name is None else [getattr(known, name)()]
+    layer = activation() if callable(activation) else None
+    if isinstance(layer, Layer):
+        return [layer]
+    raise TypeError(
+        f"{owner} expects activation to be a name, a layer or a class of layers, got "
+        f"{describe(activation)}"
+    )
+
+
+def _features(owner: str, name: str, shape: Shape) -> int:
+    if len(shape) == 1:
+        return shape[0]
+    raise ValueError(
+        f"{owner} expects rows of numbers before {name}, got examples of shape {shape}; put "
+        "Flatten() there"
+    )
+
+
+def _shape_after(owner: str, name: str, layer: Layer, shape: Shape) -> Shape:
+    wanted = layer.input_shape
+    if wanted is not None and wanted != shape:
+        raise ValueError(
+            f"{owner}: {name}, {layer!r}, expects examples of shape {wanted}, but gets {shape}"
+        )
+    try:
+        return layer.output_shape(shape)
+    except ValueError as error:
+        raise ValueError(f"{owner}: {name}: {error}") from error

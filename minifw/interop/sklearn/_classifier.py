@@ -1,0 +1,389 @@
+"""A classifier made of layers."""
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.multiclass import (
+    check_classification_targets,
+    type_of_target,
+)
+from sklearn.utils.validation import column_or_1d
+
+from minifw._core.layer import Layer
+from minifw._core.typing import Array, Target
+from minifw.interop.sklearn._estimator import NetworkEstimator
+from minifw.interop.sklearn._heads import head_of
+from minifw.losses import Loss
+
+__all__ = ["NetworkClassifier"]
+
+HALF = 0.5  # the probability above which it is a yes
+MIN_CLASSES = 2  # fewer leave nothing to learn
+TINY = np.finfo(np.float64).tiny  # no division by 0 for a class of which no row counts
+
+
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc] # no types
+    """A network that classifies: two classes, several, or several labels for each example.
+
+    Parameters
+    ----------
+    hidden_layers : sequence of int and Layer, default (100,)
+        A whole number is a `Dense` layer of that width with the activation behind it; a layer
+        is that layer. A last `Dense` gives what the target asks for. Layers are built anew from
+        their arguments in each `fit`, and draw from `random_state` unless they name an `rng`.
+    activation : str, class of layers, or Layer, default "relu"
+        What stands behind each width: "relu", "tanh", "logistic" or "sigmoid", "identity",
+        "elu", "gelu", "leaky_relu", "selu", "silu", "softplus"; or `Tanh`, or `LeakyReLU(0.1)`.
+    network : function (in_features, out_features, rng) -> Layer, or Layer, optional
+        Builds the whole network, in place of the two above. It gives one number for
+        two classes (or two), else one for each: logits, or what `Sigmoid`, `Softmax` or
+        `LogSoftmax` makes of them; the loss goes by its last layer.
+    optimizer : str, class or function, default "adam"
+        "adam", "adamw", "sgd", "rmsprop", "adagrad"; or what is called as
+        ``optimizer(parameters, lr=lr)``, such as ``partial(SGD, momentum=0.9)``.
+    lr : float, default 0.001
+        The learning rate.
+    weight_decay : float, default 0.0
+        The optimizer's, on weights and not on biases: weight_decay times a weight is added to
+        its gradient ("adamw": lr times that is subtracted in each step).
+        ``MLPClassifier(alpha=a)`` is ``weight_decay=a / batch_size``.
+    batch_size : int, "auto" or None, default "auto"
+        The rows of a step: "auto" is 200, or all if there are fewer; None is all.
+    max_epochs : int, default 200
+    shuffle : bool, default True
+        Whether the rows are put in a new order for each epoch.
+    class_weight : dict, "balanced" or None, default None
+        What the examples of each class count, times their own weights; "balanced" makes the
+        weights of all classes add up to the same.
+    tol : float or None, default 1e-4
+        `fit` ends when the training loss has not been `tol` below the lowest so far for
+        `n_iter_no_change` epochs; None trains for `max_epochs`.
+    n_iter_no_change : int, default 10
+    early_stopping : bool, default False
+        Whether to hold the loss of a validation part to that in place of the training loss, and
+        to take the weights of the epoch in which it was lowest.
+    validation_fraction : float, default 0.1
+        The share of the rows that early stopping sets aside, if `fit` gets no ``X_val``.
+    callbacks : sequence of Callback, or of functions (trainer) -> Callback, default ()
+        Copies are called in each `fit`. A schedule needs the optimizer, so it comes as a function:
+        ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``.
+    warm_start : bool, default False
+        Whether `fit` goes on from the weights and the optimizer that it finds.
+    verbose : bool, default False
+        Whether `Progress` is shown.
+    random_state : int, RandomState or None, default None
+        Where weights, orders, noise and the validation part come from.
+
+    Attributes
+    ----------
+    classes_ : array
+    out_activation_ : str
+        "softmax"; or "logistic", of two classes in one output and of several labels.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        The columns of the table, if `X` was one whose columns have names.
+    model_ : Layer
+        The network, which `minifw.save` writes and `summary` shows.
+    optimizer_ : Optimizer
+    history_ : History
+        The values of each epoch, to print or to ``plot()``: "loss", and with a validation part
+        "accuracy", "val_loss" and "val_accuracy". ``history_.stopped`` says why it ended.
+    loss_curve_ : list of float
+    validation_scores_ : list of float, or None
+    n_iter_ : int
+        The number of epochs.
+    best_epoch_ : int
+        That of the weights, from 1: the last one, or of early stopping the best.
+    callbacks_ : list of Callback
+        The copies that were called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By `fit`, if a parameter does not serve, or data do not fit.
+    NonFiniteError
+        By `fit`, at the first loss that is not finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_epochs` came before `tol` was met.
+    UserWarning
+        If Ctrl-C ended training; the network is that of the last step.
+
+    Notes
+    -----
+    With several labels, `y` is a matrix of 0 and 1, and the accuracy in the history is that of
+    its elements, where `score` counts whole rows. The loss is a cross-entropy, from the logits.
+    The network computes in the dtype of `X`, float32 or float64, unless it names
+    another. Where it takes whole numbers (`Embedding`), `X` has to hold such.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from minifw.interop.sklearn import NetworkClassifier
+    >>> x, y = load_iris(return_X_y=True)
+    >>> network = NetworkClassifier((16,), activation="tanh", lr=0.02, random_state=0)
+    >>> classifier = make_pipeline(StandardScaler(), network).fit(x, y)
+    >>> classifier.score(x, y) > 0.95, classifier.predict_proba(x[:2]).shape
+    (True, (2, 3))
+    """
+
+    def __init__(
+        self,
+        hidden_layers: Any = (100,),
+        *,
+        activation: Any = "relu",
+        network: Any = None,
+        optimizer: Any = "adam",
+        lr: float = 0.001,
+        weight_decay: float = 0.0,
+        batch_size: Any = "auto",
+        max_epochs: int = 200,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        tol: float | None = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        callbacks: Any = (),
+        warm_start: bool = False,
+        verbose: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layers,
+            activation=activation,
+            network=network,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            shuffle=shuffle,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            callbacks=callbacks,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array or table of shape (examples, features)
+        y : array of shape (examples,), or (examples, labels) of 0 and 1
+        sample_weight : array of shape (examples,), optional
+            What each example counts: a weight of 2 is as good as the row twice.
+        X_val, y_val, sample_weight_val : optional
+            A validation part of your own, evaluated after each epoch.
+
+        Returns
+        -------
+        self
+        """
+        held = None if X_val is None and y_val is None else (X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, held)
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Train for one epoch, from the weights and the optimizer as they are.
+
+        Parameters
+        ----------
+        X : array or table of shape (examples, features)
+        y : array of shape (examples,), or (examples, labels) of 0 and 1
+        classes : array, optional
+            In the first call, all classes that will ever come.
+        sample_weight : array of shape (examples,), optional
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        `tol`, `early_stopping` and `max_epochs` have no part in it.
+        """
+        owner = f"{type(self).__name__}.partial_fit"
+        if isinstance(self.class_weight, str):
+            raise ValueError(  # noqa: TRY004 - a value that serves elsewhere
+                f"{owner} cannot balance classes of which it sees a part; use class_weight={{...}}"
+                " with the numbers, or sample_weight"
+            )
+
+        def learn(y: Any) -> None:
+            first = not hasattr(self, "model_")
+            if first and classes is None:
+                raise ValueError(f"{owner} expects classes in its first call: all that will come")
+            if first:
+                self._learn_target(y, classes)
+            elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(
+                    f"{owner} expects the classes of its first call, {self.classes_.tolist()}, "
+                    f"got {np.unique(classes).tolist()}"
+                )
+
+        return self._partial_fit(X, y, sample_weight, learn)
+
+    def predict(self, X: Any) -> Any:
+        """Return the class of each row of `X`, the most probable one; or a 0 or 1 per label.
+
+        Parameters
+        ----------
+        X : array of shape (examples, features)
+
+        Returns
+        -------
+        array of shape (examples,), or (examples, labels)
+        """
+        p = self._probabilities(X)
+        if self._multilabel:
+            return (p > HALF).astype(np.intp)
+        if self._head.yes_or_no:
+            return self.classes_[(p[:, 0] > HALF).astype(np.intp)]
+        return self.classes_[p.argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probabilities of the classes, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : array of shape (examples, features)
+
+        Returns
+        -------
+        array of shape (examples, classes)
+            Each row adds up to 1; with several labels, each number is the probability of one.
+        """
+        p = self._probabilities(X)
+        if self._multilabel or not self._head.yes_or_no:
+            return p
+        return np.hstack([1 - p, p])
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithms of `predict_proba`, right where those have rounded to 0 or 1.
+
+        Parameters
+        ----------
+        X : array of shape (examples, features)
+
+        Returns
+        -------
+        array of shape (examples, classes)
+        """
+        output = self._outputs(X)
+        logs = self._head.log_probabilities(output)
+        if self._multilabel or not self._head.yes_or_no:
+            return logs
+        return np.hstack([self._head.log_complements(output), logs])
+
+    def _probabilities(self, X: Any) -> Array:
+        output = self._outputs(X)
+        return self._head.probabilities(output)
+
+    # -- what the regressor does otherwise ---------------------------------------
+
+    def _learn_target(self, y: Any, classes: Any = None) -> None:
+        kind = type_of_target(y, input_name="y")
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            check_classification_targets(
+                y
+            )  # which asks for the kind again, and says what is wrong
+        self._multilabel = kind == "multilabel-indicator"
+        self._metric = "binary_accuracy" if self._multilabel else "accuracy"
+        if self._multilabel:
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self.classes_ = np.unique(column_or_1d(y if classes is None else classes))
+        if len(self.classes_) < MIN_CLASSES:
+            raise ValueError(
+                f"{type(self).__name__} expects y to have {MIN_CLASSES} classes or more, got "
+                f"{len(self.classes_)} class"
+            )
+
+    def _check_target(self, owner: str, y: Any) -> Any:
+        columns = y.shape[1] if y.ndim > 1 else 1
+        if columns != (len(self.classes_) if self._multilabel else 1):
+            what = "columns of 0 and 1" if self._multilabel else "one label for each example"
+            raise ValueError(
+                f"{owner} expects y to be like that of the first fit, {what} of "
+                f"{len(self.classes_)} classes, got an array of shape {y.shape}"
+            )
+        if self._multilabel:
+            return np.asarray(y.toarray() if hasattr(y, "toarray") else y)
+        y = column_or_1d(y, warn=True)
+        try:
+            index = np.searchsorted(self.classes_, y)
+            index[index == len(self.classes_)] = 0
+            unknown = np.broadcast_to(self.classes_[index] != y, y.shape)
+        except TypeError:  # text among numbers has no order
+            unknown = np.ones(y.shape, bool)
+        if unknown.any():
+            raise ValueError(
+                f"{owner} expects labels among the classes {self.classes_.tolist()}, got "
+                f"{y[unknown][0]!r}"
+            )
+        return index
+
+    def _out_features(self) -> int:
+        count = len(self.classes_)
+        return 1 if count == MIN_CLASSES and not self._multilabel else count
+
+    def _loss_of(self, model: Layer, outputs: int) -> Loss:
+        self._head = head_of(
+            type(self).__name__, model, outputs, len(self.classes_), multilabel=self._multilabel
+        )
+        self.out_activation_ = "logistic" if self._head.yes_or_no else "softmax"
+        return self._head.loss
+
+    def _for_loss(self, y: Any) -> Target:
+        if self._head.yes_or_no:
+            columns: Target = y.reshape(len(y), -1).astype(np.float64)
+            return columns
+        labels: Target = y
+        return labels
+
+    def _weights(self, y: Any, weight: Array | None) -> Array | None:
+        """Return the weights of the rows, times those of their classes."""
+        if self.class_weight is None:
+            return weight
+        if self._multilabel:
+            each: Array = compute_sample_weight(self.class_weight, y)
+        elif self.class_weight == "balanced":
+            # A row of weight 2 counts as two rows in the balance, too.
+            totals = np.bincount(y, weight, minlength=len(self.classes_))
+            each = (totals.sum() / (len(totals) * np.maximum(totals, TINY)))[y]
+        else:
+            factors = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_
+            )
+            each = factors[y]
+        return each if weight is None else each * weight
+
+    def _strata(self, y: Any) -> Any:
+        """Return the labels, unless there are several for each row, or one of a class alone."""
+        return None if self._multilabel or np.bincount(y).min() < MIN_CLASSES else y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

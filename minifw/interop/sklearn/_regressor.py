@@ -1,0 +1,282 @@
+"""A regressor made of layers."""
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import validate_data
+
+from minifw._core.checks import describe
+from minifw._core.layer import Layer
+from minifw._core.typing import Array, Target
+from minifw.interop.sklearn._estimator import DTYPES, NetworkEstimator
+from minifw.losses import Loss, MSELoss
+
+__all__ = ["NetworkRegressor"]
+
+
+class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] # no types
+    """A network that predicts a number for each example, or several.
+
+    Parameters
+    ----------
+    hidden_layers : sequence of int and Layer, default (100,)
+        A whole number is a `Dense` layer of that width with the activation behind it; a layer
+        is that layer. A last `Dense` gives what the target asks for. Layers are built anew from
+        their arguments in each `fit`, and draw from `random_state` unless they name an `rng`.
+    activation : str, class of layers, or Layer, default "relu"
+        What stands behind each width: "relu", "tanh", "logistic" or "sigmoid", "identity",
+        "elu", "gelu", "leaky_relu", "selu", "silu", "softplus"; or `Tanh`, or `LeakyReLU(0.1)`.
+    network : function (in_features, out_features, rng) -> Layer, or Layer, optional
+        Builds the whole network, in place of the two above. It gives as many
+        numbers as `y` has columns.
+    loss : Loss, optional
+        `MSELoss()` by default, the mean of the squares; or `HuberLoss()`, `L1Loss()`, ...
+    optimizer : str, class or function, default "adam"
+        "adam", "adamw", "sgd", "rmsprop", "adagrad"; or what is called as
+        ``optimizer(parameters, lr=lr)``, such as ``partial(SGD, momentum=0.9)``.
+    lr : float, default 0.001
+        The learning rate.
+    weight_decay : float, default 0.0
+        The optimizer's, on weights and not on biases: weight_decay times a weight is added to
+        its gradient ("adamw": lr times that is subtracted in each step).
+        ``MLPRegressor(alpha=a)``, whose loss of one column is half of that here, is
+        ``weight_decay=2 * a / batch_size``.
+    batch_size : int, "auto" or None, default "auto"
+        The rows of a step: "auto" is 200, or all if there are fewer; None is all.
+    max_epochs : int, default 200
+    shuffle : bool, default True
+        Whether the rows are put in a new order for each epoch.
+    tol : float or None, default 1e-4
+        `fit` ends when the training loss has not been `tol` below the lowest so far for
+        `n_iter_no_change` epochs; None trains for `max_epochs`.
+    n_iter_no_change : int, default 10
+    early_stopping : bool, default False
+        Whether to hold the loss of a validation part to that in place of the training loss, and
+        to take the weights of the epoch in which it was lowest.
+    validation_fraction : float, default 0.1
+        The share of the rows that early stopping sets aside, if `fit` gets no ``X_val``.
+    callbacks : sequence of Callback, or of functions (trainer) -> Callback, default ()
+        Copies are called in each `fit`. A schedule needs the optimizer, so it comes as a function:
+        ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``.
+    warm_start : bool, default False
+        Whether `fit` goes on from the weights and the optimizer that it finds.
+    verbose : bool, default False
+        Whether `Progress` is shown.
+    random_state : int, RandomState or None, default None
+        Where weights, orders, noise and the validation part come from.
+
+    Attributes
+    ----------
+    n_outputs_ : int
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        The columns of the table, if `X` was one whose columns have names.
+    model_ : Layer
+        The network, which `minifw.save` writes and `summary` shows.
+    optimizer_ : Optimizer
+    history_ : History
+        The values of each epoch, to print or to ``plot()``: "loss", and with a validation part
+        "r2", "val_loss" and "val_r2". ``history_.stopped`` says why it ended.
+    loss_curve_ : list of float
+    validation_scores_ : list of float, or None
+    n_iter_ : int
+        The number of epochs.
+    best_epoch_ : int
+        That of the weights, from 1: the last one, or of early stopping the best.
+    callbacks_ : list of Callback
+        The copies that were called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By `fit`, if a parameter does not serve, or data do not fit.
+    NonFiniteError
+        By `fit`, at the first loss that is not finite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_epochs` came before `tol` was met.
+    UserWarning
+        If Ctrl-C ended training; the network is that of the last step.
+
+    Notes
+    -----
+    The network starts near 0. Scale a target that is far from it, as
+    ``TransformedTargetRegressor(network, transformer=StandardScaler())`` does.
+    The network computes in the dtype of `X`, float32 or float64, unless it names another. Where
+    it takes whole numbers (`Embedding`), `X` has to hold such.
+
+    Examples
+    --------
+    >>> from sklearn.compose import TransformedTargetRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from minifw.interop.sklearn import NetworkRegressor
+    >>> x, y = load_diabetes(return_X_y=True)
+    >>> x = StandardScaler().fit_transform(x)
+    >>> network = NetworkRegressor((16,), early_stopping=True, lr=0.01, random_state=0)
+    >>> model = TransformedTargetRegressor(network, transformer=StandardScaler()).fit(x, y)
+    >>> model.score(x, y) > 0.4
+    True
+    """
+
+    _metric = "r2"
+
+    def __init__(
+        self,
+        hidden_layers: Any = (100,),
+        *,
+        activation: Any = "relu",
+        network: Any = None,
+        loss: Any = None,
+        optimizer: Any = "adam",
+        lr: float = 0.001,
+        weight_decay: float = 0.0,
+        batch_size: Any = "auto",
+        max_epochs: int = 200,
+        shuffle: bool = True,
+        tol: float | None = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        callbacks: Any = (),
+        warm_start: bool = False,
+        verbose: bool = False,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layers,
+            activation=activation,
+            network=network,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            shuffle=shuffle,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            callbacks=callbacks,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.loss = loss
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array or table of shape (examples, features)
+        y : array of shape (examples,) or (examples, columns)
+        sample_weight : array of shape (examples,), optional
+            What each example counts: a weight of 2 is as good as the row twice.
+        X_val, y_val, sample_weight_val : optional
+            A validation part of your own, evaluated after each epoch.
+
+        Returns
+        -------
+        self
+        """
+        held = None if X_val is None and y_val is None else (X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, held)
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch, from the weights and the optimizer as they are.
+
+        Parameters
+        ----------
+        X : array or table of shape (examples, features)
+        y : array of shape (examples,) or (examples, columns)
+        sample_weight : array of shape (examples,), optional
+
+        Returns
+        -------
+        self
+
+        Notes
+        -----
+        `tol`, `early_stopping` and `max_epochs` have no part in it.
+        """
+
+        def learn(y: Any) -> None:
+            if not hasattr(self, "model_"):
+                self._learn_target(y)
+
+        return self._partial_fit(X, y, sample_weight, learn)
+
+    def predict(self, X: Any) -> Array:
+        """Return the prediction for each row of `X`.
+
+        Parameters
+        ----------
+        X : array of shape (examples, features)
+
+        Returns
+        -------
+        array of shape (examples,), or (examples, columns) if `y` had columns
+        """
+        output = self._outputs(X)
+        return output if self._columns else output[:, 0]
+
+    # -- what the classifier does otherwise --------------------------------------
+
+    def _read(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
+        read: tuple[Any, Any] = validate_data(
+            self, X, y, reset=reset, multi_output=True, y_numeric=True, dtype=DTYPES
+        )
+        return read
+
+    def _learn_target(self, y: Any) -> None:
+        self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
+        self._columns = y.ndim > 1
+
+    def _check_target(self, owner: str, y: Any) -> Any:
+        columns = y.reshape(len(y), -1)
+        if columns.shape[1] != self.n_outputs_:
+            raise ValueError(
+                f"{owner} expects y to have {self.n_outputs_} columns, as in the first fit, got "
+                f"{columns.shape[1]}"
+            )
+        return columns
+
+    def _out_features(self) -> int:
+        return self.n_outputs_
+
+    def _loss_of(self, model: Layer, outputs: int) -> Loss:
+        del model
+        owner = type(self).__name__
+        if outputs != self.n_outputs_:
+            raise ValueError(
+                f"{owner} expects the network to give {self.n_outputs_} numbers, as y has, it "
+                f"gives {outputs}"
+            )
+        loss = MSELoss() if self.loss is None else copy.deepcopy(self.loss)
+        if not isinstance(loss, Loss):
+            hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
+            raise TypeError(f"{owner} expects loss to be a loss, got {describe(loss)}{hint}")
+        return loss
+
+    def _for_loss(self, y: Any) -> Target:
+        columns: Target = y.astype(np.float64, copy=False)
+        return columns
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

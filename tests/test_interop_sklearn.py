@@ -1,0 +1,530 @@
+"""The estimators in scikit-learn's hands: its own checks, its tools, and its networks beside."""
+
+import functools
+import io
+import pickle
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_iris,
+    make_multilabel_classification,
+)
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import minifw
+from minifw import (
+    SGD,
+    AdamW,
+    Array,
+    BatchNorm,
+    CosineLR,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    HuberLoss,
+    Layer,
+    LogSoftmax,
+    ReLU,
+    Scheduled,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    Trainer,
+)
+from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
+
+ROOT = Path(__file__).parents[1]
+
+
+def scaled(x: Any) -> Array:
+    result: Array = StandardScaler().fit_transform(x)
+    return result
+
+
+X_IRIS, Y_IRIS = load_iris(return_X_y=True)
+X_IRIS = scaled(X_IRIS)
+X_CANCER, Y_CANCER = load_breast_cancer(return_X_y=True)
+X_CANCER = scaled(X_CANCER)
+X_DIABETES, Y_DIABETES = load_diabetes(return_X_y=True)
+X_DIABETES, Y_DIABETES = scaled(X_DIABETES), scaled(Y_DIABETES[:, None])[:, 0]
+
+
+def quick(**options: Any) -> Any:
+    return NetworkClassifier(
+        **{
+            "hidden_layers": (8,),
+            "lr": 0.02,
+            "max_epochs": 10,
+            "tol": None,
+            "random_state": 0,
+            **options,
+        }
+    )
+
+
+def weights(estimator: Any) -> bytes:
+    return b"".join(p.value.tobytes() for p in estimator.model_.parameters())
+
+
+def two_branches(in_features: int, out_features: int, rng: np.random.Generator) -> Layer:
+    """Build what a module-level factory builds: it can be pickled."""
+    return Sequential(
+        Dense(in_features, 6, rng=rng),
+        Tanh(),
+        Dropout(0.1, rng=rng),
+        Dense(6, out_features, rng=rng),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Let the checks of scikit-learn end training where they like."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+# With the defaults, and nothing that is expected to fail. What it skips: the check for arrays of
+# other frameworks, which SCIPY_ARRAY_API=1 turns on, and that of decision_function, which there is
+# not (as in MLPClassifier).
+@parametrize_with_checks([NetworkClassifier(), NetworkRegressor()])  # type: ignore[untyped-decorator]
+def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+# -- its tools -----------------------------------------------------------------
+
+
+def test_in_pipelines_and_searches() -> None:
+    pipeline = make_pipeline(StandardScaler(), quick(max_epochs=30))
+    grid = {
+        "networkclassifier__hidden_layers": [(4,), [8, Dropout(0.1)]],
+        "networkclassifier__lr": [0.003, 0.03],
+    }
+    search = GridSearchCV(pipeline, grid, cv=3).fit(X_IRIS, Y_IRIS)
+    assert search.best_score_ > 0.93
+    assert search.best_params_["networkclassifier__lr"] == 0.03
+    assert cross_val_score(pipeline, X_IRIS, Y_IRIS, cv=3, n_jobs=2).min() > 0.85
+    regressor = NetworkRegressor((8,), lr=0.01, max_epochs=50, tol=None, random_state=0)
+    assert cross_val_score(regressor, X_DIABETES, Y_DIABETES).mean() > 0.4
+
+
+@pytest.mark.parametrize("make", [NetworkClassifier, NetworkRegressor])
+def test_a_clone_is_unfitted_and_trains_alike(make: Any) -> None:
+    options = {"network": two_branches, "optimizer": functools.partial(SGD, momentum=0.9)}
+    fitted = make(max_epochs=3, lr=0.01, random_state=1, **options).fit(X_CANCER, Y_CANCER)
+    twin = clone(fitted)
+    assert not hasattr(twin, "model_")
+    assert repr(twin.get_params()) == repr(fitted.get_params())
+    assert weights(twin.fit(X_CANCER, Y_CANCER)) == weights(fitted)
+
+
+@pytest.mark.parametrize("how", ["pickle", "joblib"])
+@pytest.mark.parametrize("network", [None, two_branches])
+def test_copies_predict_alike_and_go_on_alike(how: str, network: Any) -> None:
+    fitted = quick(network=network, early_stopping=True).fit(X_IRIS, Y_IRIS)
+    file = io.BytesIO()
+    if how == "pickle":
+        pickle.dump(fitted, file)
+    else:
+        joblib.dump(fitted, file)
+    file.seek(0)
+    twin = pickle.load(file) if how == "pickle" else joblib.load(file)
+    assert np.array_equal(twin.predict_proba(X_IRIS), fitted.predict_proba(X_IRIS))
+    for one in (twin, fitted):
+        one.partial_fit(X_IRIS, Y_IRIS)
+    assert weights(twin) == weights(fitted)
+
+
+def test_tables_of_pandas() -> None:
+    table = pd.DataFrame(X_IRIS, columns=["a", "b", "c", "d"])
+    names = pd.Series(Y_IRIS).map({0: "setosa", 1: "versicolor", 2: "virginica"})
+    fitted = quick(max_epochs=60).fit(table, names)
+    assert list(fitted.feature_names_in_) == ["a", "b", "c", "d"]
+    assert list(fitted.classes_) == ["setosa", "versicolor", "virginica"]
+    assert np.mean(fitted.predict(table) == names) > 0.9
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(table[["d", "c", "b", "a"]])
+    columns = pd.DataFrame({"u": Y_DIABETES, "v": -Y_DIABETES})
+    several = NetworkRegressor((8,), lr=0.01, tol=None, random_state=0).fit(X_DIABETES, columns)
+    assert several.predict(X_DIABETES).shape == (442, 2)
+    assert several.score(X_DIABETES, columns) > 0.4
+
+
+# -- what the parameters mean --------------------------------------------------
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=30, max_size=30), st.sampled_from([1, 2]))
+def test_a_weight_is_that_many_rows(counts: list[int], classes: int) -> None:
+    x, y = X_IRIS[35:125:3], np.minimum(Y_IRIS[35:125:3], classes)
+    weight = np.array(counts)
+    if len(set(np.repeat(y, weight))) <= classes:
+        return
+    options = {"class_weight": "balanced", "batch_size": None}
+    weighted = quick(**options).fit(x, y, weight)
+    repeated = quick(**options).fit(np.repeat(x, weight, axis=0), np.repeat(y, weight))
+    assert np.allclose(weighted.predict_proba(x), repeated.predict_proba(x), rtol=1e-9)
+
+
+def test_class_weights_are_weights_of_the_rows() -> None:
+    factors = {0: 0.5, 1: 3.0, 2: 1.0}
+    by_class = quick(class_weight=factors).fit(X_IRIS, Y_IRIS)
+    by_row = quick().fit(X_IRIS, Y_IRIS, [factors[label] for label in Y_IRIS])
+    assert np.array_equal(by_class.predict_proba(X_IRIS), by_row.predict_proba(X_IRIS))
+    rare = np.concatenate([np.arange(50, 100), [101, 102]])
+    plain, balanced = (
+        quick(class_weight=given).fit(X_IRIS[rare], Y_IRIS[rare]) for given in (None, "balanced")
+    )
+    found = [np.mean(one.predict(X_IRIS[100:]) == 2) for one in (plain, balanced)]
+    assert found[0] < 0.5 < found[1]
+
+
+def test_the_seed_is_all_that_is_random() -> None:
+    np.random.seed(0)
+    state = np.random.get_state()[1].copy()  # type: ignore[index]
+    layers = [8, Dropout(0.3), BatchNorm(8)]
+    runs = [
+        quick(hidden_layers=layers, batch_size=16, random_state=seed, early_stopping=True).fit(
+            X_IRIS, Y_IRIS
+        )
+        for seed in (3, 3, np.random.RandomState(3), 4)
+    ]
+    assert weights(runs[0]) == weights(runs[1]) == weights(runs[2]) != weights(runs[3])
+    assert weights(runs[0].fit(X_IRIS, Y_IRIS)) == weights(runs[1])  # again, from the start
+    assert np.array_equal(np.random.get_state()[1], state)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("make", [NetworkClassifier, NetworkRegressor])
+def test_early_stopping_takes_the_best_weights(make: Any) -> None:
+    x, y = (X_CANCER, Y_CANCER) if make is NetworkClassifier else (X_DIABETES, Y_DIABETES)
+    held = {"X_val": x[::3], "y_val": y[::3]}
+    rows = np.arange(len(x)) % 3 > 0
+    options = {"lr": 0.05, "early_stopping": True, "n_iter_no_change": 4, "random_state": 0}
+    fitted = make((32,), **options).fit(x[rows], y[rows], **held)
+    losses = fitted.history_["val_loss"]
+    assert fitted.best_epoch_ == int(np.argmin(losses)) + 1 == fitted.n_iter_ - 4
+    scores = fitted.validation_scores_
+    assert len(scores) == len(fitted.loss_curve_) == fitted.n_iter_
+    assert fitted.score(x[::3], y[::3]) == pytest.approx(scores[fitted.best_epoch_ - 1])
+    own = make((32,), **options).fit(x, y)  # a part of its own
+    assert own.n_iter_ < 200
+    assert len(own.validation_scores_) == own.n_iter_
+    assert "best" not in repr(own)
+
+
+def test_the_curve_is_recorded_without_stopping_too() -> None:
+    fitted = quick().fit(X_IRIS, Y_IRIS, X_val=X_IRIS, y_val=Y_IRIS, sample_weight_val=Y_IRIS + 1)
+    assert fitted.history_.columns == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    assert fitted.n_iter_ == fitted.best_epoch_ == 10
+    assert fitted.validation_scores_[-1] == fitted.score(X_IRIS, Y_IRIS, Y_IRIS + 1)
+    assert quick().fit(X_IRIS, Y_IRIS).validation_scores_ is None
+
+
+def test_it_stops_where_the_loss_stands_still_or_says_that_it_did_not() -> None:
+    stopped = quick(tol=1e-3, max_epochs=1000, n_iter_no_change=5).fit(X_IRIS, Y_IRIS)
+    loss = stopped.loss_curve_
+    assert stopped.n_iter_ == len(loss) < 1000
+    lowest = np.minimum.accumulate([np.inf, *loss[:-1]])
+    assert (np.array(loss) > lowest - 1e-3)[-5:].all()
+    assert "the loss did not fall by tol=0.001 for 5 epochs" in stopped.history_.stopped
+    with pytest.warns(ConvergenceWarning, match=r"NetworkClassifier.fit: .* after all 3 epochs"):
+        quick(tol=1e-9, max_epochs=3).fit(X_IRIS, Y_IRIS)
+
+
+def test_partial_fits_are_the_epochs_of_a_fit() -> None:
+    whole = quick(batch_size=32, max_epochs=4).fit(X_IRIS, Y_IRIS)
+    parts = quick(batch_size=32)
+    for _ in range(4):
+        parts.partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+    assert weights(parts) == weights(whole)
+    assert parts.loss_curve_ == whole.loss_curve_
+    assert parts.n_iter_ == 4
+    one_class = parts.partial_fit(X_IRIS[:5], Y_IRIS[:5])  # the others came before
+    assert one_class.predict(X_IRIS).shape == (150,)
+    fit = NetworkRegressor((4,), max_epochs=2, tol=None, random_state=0)
+    two = NetworkRegressor((4,), random_state=0)
+    fit.fit(X_DIABETES, Y_DIABETES)
+    two.partial_fit(X_DIABETES, Y_DIABETES).partial_fit(X_DIABETES, Y_DIABETES)
+    assert weights(fit) == weights(two)
+
+
+def test_a_warm_start_goes_on() -> None:
+    whole = quick(max_epochs=6).fit(X_IRIS, Y_IRIS)
+    warm = quick(max_epochs=2, warm_start=True)
+    for _ in range(3):
+        warm.fit(X_IRIS, Y_IRIS)
+    assert weights(warm) == weights(whole)
+
+
+def test_callbacks_and_optimizers_of_ones_own() -> None:
+    rates: list[float] = []
+
+    class Rates(minifw.Callback):
+        def on_batch_end(self, trainer: Trainer) -> None:
+            rates.append(trainer.optimizer.lr)
+
+    def falling(trainer: Trainer) -> minifw.Callback:
+        return Scheduled(CosineLR(trainer.optimizer, total_steps=10))
+
+    fitted = quick(
+        optimizer=functools.partial(AdamW, weight_decay=0.1), callbacks=[falling, Rates()]
+    ).fit(X_IRIS, Y_IRIS)
+    assert rates[0] == 0.02 > rates[5] > rates[9]
+    assert fitted.optimizer_.weight_decay == 0.1
+    assert [type(one).__name__ for one in fitted.callbacks_] == ["Scheduled", "Rates"]
+    decayed = quick(optimizer="sgd", weight_decay=0.5).fit(X_IRIS, Y_IRIS)
+    assert decayed.optimizer_.weight_decay == 0.5
+
+
+def test_ctrl_c_leaves_the_network_so_far() -> None:
+    class Press(minifw.Callback):
+        def on_batch_end(self, trainer: Trainer) -> None:
+            if trainer.step == 7:
+                signal.raise_signal(signal.SIGINT)
+
+    estimator = quick(batch_size=50, callbacks=[Press()])
+    with pytest.warns(
+        UserWarning, match="NetworkClassifier: interrupted in epoch 3, after batch 1"
+    ):
+        estimator.fit(X_IRIS, Y_IRIS)
+    assert estimator.n_iter_ == 2
+    assert estimator.predict(X_IRIS).shape == (150,)
+
+
+def test_verbose_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    quick(verbose=True, max_epochs=2).fit(X_IRIS, Y_IRIS)
+    assert capsys.readouterr().out.startswith("epoch 1/2  loss ")
+
+
+# -- networks of all kinds -----------------------------------------------------
+
+
+@pytest.mark.parametrize("last", [None, Sigmoid(), Softmax(), LogSoftmax()])
+def test_what_a_network_ends_in_is_read_right(last: Layer | None) -> None:
+    """Whatever the last layer is, it is the same network."""
+    outputs = 1 if isinstance(last, Sigmoid) else 2
+    layers = [Dense(30, outputs, rng=0), *([] if last is None else [last])]
+    plain = Sequential(Dense(30, outputs, rng=0))
+    fitted, logits = (
+        quick(network=network).fit(X_CANCER, Y_CANCER) for network in (Sequential(*layers), plain)
+    )
+    p = fitted.predict_proba(X_CANCER)
+    assert p.shape == (569, 2)
+    assert np.allclose(p, logits.predict_proba(X_CANCER), rtol=1e-9, atol=1e-300)
+    assert np.allclose(p.sum(axis=1), 1)
+    assert np.allclose(np.exp(fitted.predict_log_proba(X_CANCER)), p)
+    assert np.array_equal(fitted.predict(X_CANCER), p.argmax(axis=1))
+    assert fitted.score(X_CANCER, Y_CANCER) > 0.9
+
+
+def test_log_probabilities_do_not_round_to_minus_infinity() -> None:
+    for y in (Y_IRIS, Y_IRIS > 0):
+        logs = quick().fit(X_IRIS, y).predict_log_proba(X_IRIS * 1e5)
+        assert np.isfinite(logs).all()
+        assert logs.min() < -750  # whose exponential is 0
+
+
+def test_layers_among_the_hidden_ones() -> None:
+    images = X_IRIS[:, [0, 1, 2, 3]]
+    layers = [
+        minifw.Reshape((1, 2, 2)),
+        minifw.Conv2D(1, 4, 2),
+        Flatten(),
+        ReLU(),
+        8,
+        Dropout(0.1),
+    ]
+    fitted = quick(hidden_layers=layers, max_epochs=60).fit(images, Y_IRIS)
+    assert fitted.score(images, Y_IRIS) > 0.9
+    names = [type(layer).__name__ for layer in fitted.model_]
+    assert names[-4:] == ["Dense", "ReLU", "Dropout", "Dense"]
+    no_layer = quick(hidden_layers=()).fit(X_IRIS, Y_IRIS)
+    assert len(no_layer.model_) == 1
+    nested = quick(hidden_layers=[minifw.Residual(Dense(4, 4)), 4]).fit(X_IRIS, Y_IRIS)
+    assert weights(nested.fit(X_IRIS, Y_IRIS)) == weights(clone(nested).fit(X_IRIS, Y_IRIS))
+
+
+def test_float32_and_whole_numbers() -> None:
+    narrow = quick().fit(X_IRIS.astype(np.float32), Y_IRIS)
+    assert narrow.predict_proba(X_IRIS).dtype == np.float32
+    other = quick(hidden_layers=[Dense(4, 8, dtype=np.float32), 4]).fit(X_IRIS, Y_IRIS)
+    assert other.predict_proba(X_IRIS).dtype == np.float32
+    codes = np.arange(60).reshape(-1, 2) % 5
+    words = quick(hidden_layers=[Embedding(5, 3), Flatten()], max_epochs=200)
+    words.fit(codes, codes[:, 0] > 2)
+    assert words.score(codes, codes[:, 0] > 2) == 1
+    with pytest.raises(ValueError, match="NetworkClassifier: the network takes whole numbers"):
+        words.predict(codes + 0.5)
+
+
+def test_several_labels() -> None:
+    x, y = make_multilabel_classification(n_samples=150, n_classes=4, random_state=0)
+    x = scaled(x)
+    fitted = quick(max_epochs=100).fit(x, y, X_val=x[:9], y_val=y[:9])
+    p = fitted.predict_proba(x)
+    assert p.shape == (150, 4)
+    assert np.array_equal(fitted.predict(x), p > 0.5)
+    assert np.mean(fitted.predict(x) == y) > 0.8
+    assert fitted.validation_scores_[-1] == np.mean(fitted.predict(x[:9]) == y[:9])
+    assert quick(early_stopping=True).fit(x, y).n_iter_ > 0
+    assert fitted.predict_log_proba(x).shape == (150, 4)
+    quick(class_weight="balanced").fit(x, y)
+    with pytest.raises(ValueError, match="columns of 0 and 1 of 4 classes"):
+        fitted.partial_fit(x, y[:, 0])
+
+
+def test_another_loss_of_the_regressor() -> None:
+    y = Y_DIABETES.copy()
+    y[::20] += 100
+    fits = [
+        NetworkRegressor((), loss=loss, lr=0.05, tol=None, random_state=0).fit(X_DIABETES, y)
+        for loss in (None, HuberLoss())
+    ]
+    square, huber = (one.score(X_DIABETES, Y_DIABETES) for one in fits)
+    assert square < 0 < huber
+
+
+# -- scikit-learn's networks beside ---------------------------------------------
+
+
+def test_it_learns_what_mlp_learns_from_the_same_start() -> None:
+    """Full batches and equal weights: after 30 epochs both say the same.
+
+    But for eps, which scikit-learn adds to sqrt(v), not to sqrt(v').
+    """
+    theirs: Any
+    for y, classes in ((Y_IRIS, 3), (Y_IRIS > 0, 1), (X_IRIS[:, 0] * 2 + 1, 0)):
+        make: Any = MLPClassifier if classes else MLPRegressor
+        options = {"hidden_layer_sizes": (6,), "batch_size": 150, "alpha": 0.3, "random_state": 0}
+        theirs = make(max_iter=1, learning_rate_init=1e-300, **options).fit(X_IRIS, y)
+        pairs = list(zip(theirs.coefs_, theirs.intercepts_, strict=True))
+        theirs = make(max_iter=30, learning_rate_init=0.01, warm_start=True, **options)
+        theirs.set_params(tol=0, n_iter_no_change=100)
+        theirs.fit(X_IRIS, y)
+
+        def network(
+            _in: int, _out: int, _rng: object, pairs: list[tuple[Array, Array]] = pairs
+        ) -> Layer:
+            dense = [Dense(*w.shape) for w, _ in pairs]
+            for layer, (w, b) in zip(dense, pairs, strict=True):
+                layer.weight.value, layer.bias.value = w.T, b  # type: ignore[union-attr]
+            return Sequential(dense[0], ReLU(), dense[1])
+
+        ours: Any = NetworkClassifier if classes else NetworkRegressor
+        decay = (1 if classes else 2) * 0.3 / 150
+        fitted = ours(network=network, max_epochs=30, tol=None, lr=0.01, weight_decay=decay)
+        fitted.fit(X_IRIS, y)
+        method = "predict_proba" if classes else "predict"
+        mine, other = (getattr(one, method)(X_IRIS) for one in (fitted, theirs))
+        assert np.allclose(mine, other, rtol=1e-3)
+
+
+# -- what is refused ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"hidden_layers": 8}, TypeError, r"NetworkClassifier.fit expects hidden_layers .*\(8,\)"),
+        ({"hidden_layers": (0,)}, ValueError, r"hidden_layers\[0\] to be at least 1"),
+        ({"hidden_layers": [Tanh]}, TypeError, r"hidden_layers\[0\].*write Tanh\(\.\.\.\)"),
+        ({"hidden_layers": [Dense(5, 2)]}, ValueError, r"of shape \(5,\), but gets \(4,\)"),
+        ({"hidden_layers": [minifw.Reshape((2, 2)), 3]}, ValueError, r"put Flatten\(\) there"),
+        ({"activation": "rely"}, ValueError, "activation to be one of relu, tanh"),
+        ({"activation": 3}, TypeError, "activation to be a name"),
+        ({"network": 3}, TypeError, "network to be a function"),
+        ({"network": lambda *_: 3}, TypeError, "to return a layer, it returned an int"),
+        ({"network": Dense(4, 2)}, ValueError, "to give 3 numbers for 3 classes, it gives 2"),
+        ({"network": Sequential(Dense(4, 3), Sigmoid())}, ValueError, r"end it in Softmax\(\)"),
+        (
+            {"network": minifw.Reshape((2, 2))},
+            ValueError,
+            r"a row of numbers .*Dense\(\.\.\., 3\)",
+        ),
+        ({"optimizer": "lbfgs"}, ValueError, "optimizer to be one of adam"),
+        ({"optimizer": 3}, TypeError, "optimizer to be a name, or a class"),
+        ({"optimizer": lambda *_, **__: 3}, TypeError, "to return an optimizer, it returned"),
+        ({"lr": 0}, ValueError, "lr to be finite and above 0"),
+        ({"weight_decay": -1}, ValueError, "weight_decay to be finite and at least 0"),
+        ({"batch_size": "all"}, ValueError, "batch_size to be 'auto', a whole number or None"),
+        ({"batch_size": 0}, ValueError, "batch_size to be at least 1"),
+        ({"max_epochs": 0}, ValueError, "NetworkClassifier.fit expects max_epochs"),
+        ({"tol": -1}, ValueError, "tol to be finite and at least 0"),
+        ({"n_iter_no_change": 0}, ValueError, "n_iter_no_change to be at least 1"),
+        ({"shuffle": 1}, TypeError, "shuffle to be True or False"),
+        ({"early_stopping": 1}, TypeError, "early_stopping to be True or False"),
+        ({"early_stopping": True, "validation_fraction": 1}, ValueError, "between 0 and 1"),
+        ({"early_stopping": True, "validation_fraction": 0.001}, ValueError, "of 150 rows"),
+        ({"callbacks": "Watch"}, TypeError, "a list of callbacks"),
+        ({"callbacks": [3]}, TypeError, "expects callbacks, got an int"),
+        ({"class_weight": {7: 1.0}}, ValueError, "class"),
+    ],
+)
+def test_wrong_parameters(options: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        quick(**options).fit(X_IRIS, Y_IRIS)
+
+
+def test_wrong_data() -> None:
+    classifier = quick()
+    with pytest.raises(NotFittedError):
+        classifier.predict(X_IRIS)
+    with pytest.raises(ValueError, match="2 classes or more, got 1 class"):
+        classifier.fit(X_IRIS[:50], Y_IRIS[:50])
+    with pytest.raises(ValueError, match="sample_weight to be at least 0"):
+        classifier.fit(X_IRIS, Y_IRIS, -np.ones(150))
+    with pytest.raises(ValueError, match="both X_val and y_val"):
+        classifier.fit(X_IRIS, Y_IRIS, X_val=X_IRIS)
+    with pytest.raises(ValueError, match=r"among the classes \[0, 1, 2\], got .*3"):
+        classifier.fit(X_IRIS, Y_IRIS, X_val=X_IRIS, y_val=Y_IRIS + 1)
+    for text in (np.array(["a"] * 150), np.array(["a"] * 150, object)):
+        with pytest.raises(ValueError, match=r"among the classes \[0, 1, 2\], got .*a"):
+            classifier.partial_fit(X_IRIS, text)
+    with pytest.raises(ValueError, match="expects classes in its first call"):
+        quick().partial_fit(X_IRIS, Y_IRIS)
+    with pytest.raises(ValueError, match=r"of its first call, \[0, 1, 2\], got \[0, 1\]"):
+        classifier.fit(X_IRIS, Y_IRIS).partial_fit(X_IRIS, Y_IRIS, classes=[0, 1])
+    with pytest.raises(ValueError, match="cannot balance classes"):
+        quick(class_weight="balanced").partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+    regressor = NetworkRegressor((4,), max_epochs=1, tol=None).fit(X_IRIS, X_IRIS[:, :2])
+    with pytest.raises(ValueError, match="y to have 2 columns, as in the first fit, got 3"):
+        regressor.partial_fit(X_IRIS, X_IRIS[:, :3])
+    with pytest.raises(ValueError, match="to give 1 numbers, as y has, it gives 2"):
+        NetworkRegressor(network=Dense(4, 2)).fit(X_IRIS, Y_IRIS)
+    with pytest.raises(TypeError, match=r"loss to be a loss, .*write HuberLoss\(\)"):
+        NetworkRegressor(loss=HuberLoss).fit(X_IRIS, Y_IRIS)
+    with pytest.raises(minifw.NonFiniteError, match="not finite"):
+        NetworkRegressor((4,), optimizer="sgd", lr=1e9).fit(X_IRIS, Y_IRIS)
+
+
+def test_without_scikit_learn_it_names_the_extra() -> None:
+    code = "import sys; sys.modules['sklearn'] = None; import minifw.interop.sklearn"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "ImportError: minifw.interop.sklearn needs scikit-learn; " in result.stderr
+    assert "minifw[sklearn]" in result.stderr.splitlines()[-1]
