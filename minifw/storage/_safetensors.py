@@ -12,7 +12,7 @@ from minifw.storage._archive import TEXT, check_head, check_storable, head_text,
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import from_text
 
-__all__ = ["read_tensors", "write_tensors"]
+__all__ = ["check_header", "package", "read_tensors", "storable", "write_tensors"]
 
 _HEADER = 4 * TEXT  # bytes of its own JSON header, which holds ours and the tensors' names
 
@@ -31,14 +31,9 @@ def write_tensors(
     TypeError
         If an array has a dtype that the format lacks; ".npz" has all.
     """
-    numpy_format = _package().numpy
+    numpy_format = package().numpy
     path = path_of("save", path)
-    tensors = {name: check_storable(name, array) for name, array in arrays.items()}
-    for name, tensor in tensors.items():
-        if tensor.dtype not in _DTYPES:
-            raise TypeError(
-                f"save: {name} has dtype {tensor.dtype}, which safetensors lacks; save as .npz"
-            )
+    tensors = storable(arrays)
     text = head_text(kind, meta)
     metadata = {"minifw": text, "minifw_crc32": _checksum(text, tensors)}
     data = numpy_format.save(tensors, metadata)
@@ -50,15 +45,11 @@ def read_tensors(
     path: str | os.PathLike[str], kind: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Return what `read_archive` does, and raise as it does."""
-    package = _package()
+    safetensors = package()
     path = path_of("load", path)
-    regular(path)
-    with open(path, "rb") as file:  # noqa: PTH123
-        header = int.from_bytes(file.read(8), "little")
-    if header > _HEADER:
-        raise FileFormatError(f"{path} cannot be read: it has no header of a safetensors file")
+    check_header(path)
     try:
-        with package.safe_open(path, framework="numpy") as opened:
+        with safetensors.safe_open(path, framework="numpy") as opened:
             metadata = opened.metadata() or {}
             text = metadata.get("minifw", "")
             head = from_text("its description", text.encode("utf-8", "replace"))
@@ -68,11 +59,31 @@ def read_tensors(
         checksum = _checksum(text, tensors)
     except FileFormatError as error:
         raise FileFormatError(f"{path} cannot be read: {error}") from error
-    except (package.SafetensorError, ValueError, TypeError, OSError) as error:
+    except (safetensors.SafetensorError, ValueError, TypeError, OSError) as error:
         raise FileFormatError(f"{path} cannot be read: it is damaged ({error})") from error
     if metadata.get("minifw_crc32") != checksum:
         raise FileFormatError(f"{path} cannot be read: it is damaged (its checksum differs)")
     return meta, tensors
+
+
+def storable(arrays: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return arrays in rows (C order); raise a TypeError if the format lacks the dtype of one."""
+    tensors = {name: check_storable(name, array) for name, array in arrays.items()}
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPES:
+            raise TypeError(
+                f"save: {name} has dtype {tensor.dtype}, which safetensors lacks; save as .npz"
+            )
+    return tensors
+
+
+def check_header(path: str) -> None:
+    """Raise unless `path` is a file that says its header is of a size to be parsed."""
+    regular(path)
+    with open(path, "rb") as file:  # noqa: PTH123
+        header = int.from_bytes(file.read(8), "little")
+    if header > _HEADER:
+        raise FileFormatError(f"{path} cannot be read: it has no header of a safetensors file")
 
 
 def _checksum(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
@@ -85,7 +96,8 @@ def _checksum(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
     return f"{crc:08x}"
 
 
-def _package() -> Any:
+def package() -> Any:
+    """Return the package safetensors, or raise an ImportError that names the extra."""
     try:
         import safetensors  # noqa: PLC0415 - optional
         import safetensors.numpy  # noqa: PLC0415 - optional

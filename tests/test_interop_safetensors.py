@@ -1,0 +1,371 @@
+"""Weights go to PyTorch and come back: names, shapes, numbers, and what is refused.
+
+tests/data/torch holds state dicts, inputs and outputs that PyTorch itself wrote, by make.py there.
+Where torch is installed, it loads what was written here, too.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from minifw import (
+    GRU,
+    LSTM,
+    Array,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    Embedding,
+    FileFormatError,
+    Flatten,
+    Layer,
+    LayerNorm,
+    MaxPool2D,
+    Parameter,
+    PReLU,
+    ReLU,
+    Residual,
+    RMSNorm,
+    Sequential,
+    Softmax,
+    Tanh,
+)
+
+tensors = pytest.importorskip("safetensors.numpy")
+
+from minifw.interop.safetensors import load_into, save  # noqa: E402
+
+DATA = Path(__file__).parent / "data" / "torch"
+DTYPES = {"32": np.float32, "64": np.float64}
+TOLERANCE = {"32": 1e-6, "64": 1e-12}
+
+NETWORKS: dict[str, Callable[[Any], Layer]] = {
+    "rows": lambda d: Sequential(
+        Dense(3, 4, dtype=d),
+        BatchNorm(4, dtype=d),
+        Sequential(Tanh(), Dense(4, 4, bias=False, dtype=d)),
+        PReLU(4, dtype=d),
+        LayerNorm(4, dtype=d),
+        RMSNorm(4, dtype=d),
+        BatchNorm(4, affine=False, dtype=d),
+        PReLU(dtype=d),
+        Dense(4, 2, dtype=d),
+        Softmax(),
+    ),
+    "images": lambda d: Sequential(
+        Conv2D(2, 4, (3, 2), padding=(1, 0), groups=2, dtype=d),
+        BatchNorm(4, dtype=d),
+        ReLU(),
+        MaxPool2D(2),
+        Conv2D(4, 3, 2, padding="same", bias=False, dtype=d),
+        Flatten(),
+        Dense(18, 2, dtype=d),
+    ),
+    "lstm": lambda d: LSTM(3, 4, dtype=d),
+    "gru": lambda d: GRU(3, 4, dtype=d),
+    "words": lambda d: Sequential(Embedding(7, 3, padding_idx=0, dtype=d), LayerNorm(3, dtype=d)),
+}
+ALL = [(name, suffix) for name in NETWORKS for suffix in DTYPES]
+
+
+def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Read a file with the other library alone."""
+    found: dict[str, np.ndarray[Any, Any]] = tensors.load(path.read_bytes())
+    return found
+
+
+def bits(model: Layer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+
+# -- PyTorch -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "suffix"), ALL)
+def test_what_torch_wrote_gives_what_torch_computed(name: str, suffix: str) -> None:
+    model = NETWORKS[name](DTYPES[suffix])
+    load_into(model, DATA / f"{name}{suffix}.safetensors")
+    with np.load(DATA / "out.npz") as out:
+        x, y = out[f"{name}{suffix}.x"], out[f"{name}{suffix}.y"]
+    found = model.predict(x)
+    assert found.dtype == y.dtype
+    np.testing.assert_allclose(found, y, rtol=0, atol=TOLERANCE[suffix])
+
+
+@pytest.mark.parametrize(("name", "suffix"), ALL)
+def test_what_is_written_has_the_entries_that_torch_recorded(
+    name: str, suffix: str, tmp_path: Path
+) -> None:
+    model, torchs = NETWORKS[name](DTYPES[suffix]), DATA / f"{name}{suffix}.safetensors"
+    load_into(model, torchs)
+    save(model, tmp_path / "own")
+    own, other = read(tmp_path / "own"), read(torchs)
+    assert set(own) == set(other)
+    for entry, array in other.items():
+        assert own[entry].shape == array.shape, entry
+        assert own[entry].dtype == array.dtype, entry
+        if not entry.endswith("num_batches_tracked"):
+            assert own[entry].tobytes() == array.tobytes(), entry
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # torch, of an even kernel
+@pytest.mark.parametrize(("name", "suffix"), ALL)
+def test_torch_loads_it_strictly_and_computes_the_same(
+    name: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file  # noqa: PLC0415 - needs torch
+
+    monkeypatch.syspath_prepend(str(DATA))
+    import make  # noqa: PLC0415 - needs torch
+
+    model = NETWORKS[name](DTYPES[suffix])
+    rng = np.random.default_rng(1)
+    for parameter in model.parameters():
+        parameter.value += 0.1 * rng.standard_normal(parameter.shape).astype(parameter.dtype)
+    for _, buffer in model.named_buffers():
+        buffer[...] += rng.random(buffer.shape)
+    save(model, tmp_path / "own")
+    twin, _ = make.networks(getattr(torch, f"float{suffix}"))[name]
+    twin.load_state_dict(load_file(tmp_path / "own"), strict=True)
+    with np.load(DATA / "out.npz") as out:
+        x = out[f"{name}{suffix}.x"]
+    with torch.no_grad():
+        y = twin.eval()(torch.from_numpy(x))
+    y = y[0] if isinstance(y, tuple) else y
+    np.testing.assert_allclose(model.predict(x), y.numpy(), rtol=0, atol=TOLERANCE[suffix])
+
+
+def test_float32_goes_into_float64_exactly() -> None:
+    model = NETWORKS["rows"](np.float64)
+    load_into(model, DATA / "rows32.safetensors")
+    other = read(DATA / "rows32.safetensors")
+    for entry, array in model.state_dict().items():
+        assert array.dtype == np.float64
+        assert (array == other[entry]).all()
+
+
+def test_float64_goes_into_float32_only_when_asked() -> None:
+    model = NETWORKS["gru"](np.float32)
+    before = bits(model)
+    with pytest.raises(TypeError, match=r"weight_ih_l0 is F64, not float32; .*cast=True") as info:
+        load_into(model, DATA / "gru64.safetensors")
+    assert str(info.value).count("is F64") == 4
+    assert bits(model) == before
+    load_into(model, DATA / "gru64.safetensors", cast=True)
+    other = read(DATA / "gru64.safetensors")
+    for entry, array in model.state_dict().items():
+        assert (array == other[entry].astype(np.float32)).all()
+
+
+def test_bfloat16_is_refused_with_what_to_do() -> None:
+    with pytest.raises(TypeError, match=r"bias is BF16, not float64.*\.float\(\) in PyTorch"):
+        load_into(Dense(2, 1), DATA / "bfloat16.safetensors", cast=True)
+
+
+# -- names -------------------------------------------------------------------------
+
+
+def test_names_lead_from_the_models_to_the_files_both_ways(tmp_path: Path) -> None:
+    model, twin = (Sequential(Dense(2, 3), BatchNorm(3)) for _ in range(2))
+    save(model, tmp_path / "f", names="model.{}".format)
+    assert set(read(tmp_path / "f")) == {
+        *(f"model.0.{entry}" for entry in ("weight", "bias")),
+        *(f"model.1.{entry}" for entry in ("weight", "bias", "running_mean", "running_var")),
+        "model.1.num_batches_tracked",
+    }
+    load_into(twin, tmp_path / "f", names="model.{}".format)
+    assert bits(twin) == bits(model)
+    save(model, tmp_path / "f", names={"0.weight": "fc.weight"})
+    assert {"fc.weight", "0.bias"} < set(read(tmp_path / "f"))
+    load_into(twin, tmp_path / "f", names={"0.weight": "fc.weight"})
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "says"),
+    [
+        ({"weights": "w"}, ValueError, "has no 'weights'"),
+        ({"weight": "bias"}, ValueError, "weight and bias are both called bias"),
+        (lambda _: "x", ValueError, "weight and bias are both called x"),
+        (lambda _: 3, TypeError, "give strings, got an int for weight"),
+        (7, TypeError, "a dict or callable, got an int"),
+    ],
+)
+def test_names_that_do_not_tell_entries_apart_are_refused(
+    names: Any, error: type[Exception], says: str, tmp_path: Path
+) -> None:
+    for call in (save, load_into):
+        with pytest.raises(error, match=f"^{call.__name__} .*{says}"):
+            call(Dense(2, 1), tmp_path / "f", names=names)
+    assert not list(tmp_path.iterdir())
+
+
+class Own(Layer):
+    """An author's own layer, with a count in a buffer."""
+
+    buffers: ClassVar[tuple[str, ...]] = ("count",)
+
+    def __init__(self, shape: tuple[int, ...] = (2, 3)) -> None:
+        self.table = Parameter(np.arange(np.prod(shape, dtype=int), dtype=float).reshape(shape))
+        self.count = np.zeros((), np.int32)
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        return dy
+
+
+def test_layers_without_a_twin_go_by_their_own_names(tmp_path: Path) -> None:
+    save(Sequential(Residual(Dense(2, 2)), Concat(Own(), Tanh())), tmp_path / "f")
+    assert set(read(tmp_path / "f")) == {
+        "0.layer.weight",
+        "0.layer.bias",
+        "1.0.table",
+        "1.0.count",
+    }
+
+
+# -- the layout in memory ------------------------------------------------------------
+
+
+def test_arrays_in_another_order_are_not_scrambled(tmp_path: Path) -> None:
+    model = Own((3, 4))
+    numbers = np.arange(12.0).reshape(3, 4)
+    orders = [np.asfortranarray(numbers), np.repeat(numbers, 2, axis=1)[:, ::2], numbers[::1]]
+    for array in [*orders, np.ascontiguousarray(numbers[::-1])[::-1]]:
+        object.__setattr__(model.table, "value", array)
+        save(model, tmp_path / "f")
+        assert (read(tmp_path / "f")["table"] == numbers).all()
+
+
+@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]))
+@settings(max_examples=40, deadline=None)
+def test_any_numbers_come_back_bit_for_bit(
+    data: st.DataObject, dtype: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=4, max_side=3))
+    values = data.draw(hnp.arrays(dtype, shape))
+    model, twin = Own(shape), Own(shape)
+    model.table, twin.table = Parameter(values), Parameter(np.zeros(shape, dtype))
+    path = tmp_path_factory.getbasetemp() / "any.safetensors"
+    save(model, path)
+    load_into(twin, path)
+    assert bits(twin) == bits(model)
+
+
+# -- refusals --------------------------------------------------------------------------
+
+
+def write(path: Path, **arrays: np.ndarray[Any, Any]) -> Path:
+    path.write_bytes(tensors.save(arrays))
+    return path
+
+
+def test_every_bad_entry_is_named_and_nothing_is_changed(tmp_path: Path) -> None:
+    model = Sequential(Dense(2, 3), BatchNorm(3))
+    before = bits(model)
+    good = {**model.state_dict(), "1.num_batches_tracked": np.zeros((), np.int64)}
+    bad = {name: np.full_like(array, 9) for name, array in good.items()}
+    del bad["0.bias"]
+    bad["0.extra"] = np.zeros(1)
+    bad["1.weight"] = np.zeros((3, 1))
+    bad["1.num_batches_tracked"] = np.zeros(1, np.int64)
+    with pytest.raises(ValueError, match="missing") as info:
+        load_into(model, write(tmp_path / "f", **bad))
+    assert str(info.value) == (
+        "load_into: 0.bias is missing; 0.extra is unexpected; "
+        "1.weight has shape (3, 1), not (3,); "
+        "1.num_batches_tracked has shape (1,), not (); names= maps the model's names to the file's"
+    )
+    assert bits(model) == before
+
+
+def test_the_count_of_batches_may_be_missing(tmp_path: Path) -> None:
+    model = BatchNorm(2)
+    load_into(model, write(tmp_path / "f", **BatchNorm(2).state_dict()))
+
+
+def test_the_count_of_batches_may_have_become_a_float(tmp_path: Path) -> None:
+    state = {**BatchNorm(2).state_dict(), "num_batches_tracked": np.float32(3)}
+    floats = {name: np.asarray(array, np.float32) for name, array in state.items()}
+    load_into(BatchNorm(2), write(tmp_path / "f", **floats))
+
+
+def test_wrong_dtypes_are_named_beside_wrong_shapes(tmp_path: Path) -> None:
+    path = write(tmp_path / "f", w=np.ones((1, 3)), bias=np.ones(1, np.int8))
+    says = "w has shape \\(1, 3\\), not \\(1, 2\\); bias is I8, not float64"
+    with pytest.raises(ValueError, match=says):
+        load_into(Dense(2, 1), path, names={"weight": "w"})
+
+
+@pytest.mark.parametrize("cast", [False, True])
+def test_numbers_of_another_kind_are_refused(cast: bool, tmp_path: Path) -> None:
+    path = write(tmp_path / "f", weight=np.ones((1, 2), np.int64), bias=np.ones(1, np.bool_))
+    with pytest.raises(TypeError, match="weight is I64, not float64; bias is BOOL"):
+        load_into(Dense(2, 1), path, cast=cast)
+
+
+def test_numbers_too_large_are_refused(tmp_path: Path) -> None:
+    model = Dense(2, 1, dtype=np.float32)
+    before = bits(model)
+    path = write(tmp_path / "f", weight=np.array([[1e300, 1]]), bias=np.array([np.inf]))
+    with pytest.raises(ValueError, match="weight has numbers too large for float32"):
+        load_into(model, path, cast=True)
+    assert bits(model) == before
+    count = write(tmp_path / "g", table=np.ones((2, 3)), count=np.array(2**40))
+    with pytest.raises(ValueError, match="count has numbers too large for int32"):
+        load_into(Own(), count, cast=True)
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    model, path = Dense(2, 1), tmp_path / "f"
+    before = bits(model)
+    save(model, path)
+    whole = path.read_bytes()
+    huge = (2**40).to_bytes(8, "little")
+    size = int.from_bytes(whole[:8], "little")
+    head = json.loads(whole[8 : 8 + size])
+    head["weight"]["data_offsets"] = [0, 10**9]
+    outside = json.dumps(head).encode()
+    for data in [
+        b"",
+        b"\0" * 4,
+        huge + whole[8:],
+        whole[:-1],
+        whole[:40],
+        whole + b"x",
+        len(outside).to_bytes(8, "little") + outside + whole[8 + size :],
+    ]:
+        path.write_bytes(data)
+        with pytest.raises(FileFormatError, match="cannot be read"):
+            load_into(model, path)
+    assert bits(model) == before
+    with pytest.raises(FileNotFoundError):
+        load_into(model, tmp_path / "none")
+
+
+def test_other_things_than_models_are_refused(tmp_path: Path) -> None:
+    for call in (save, load_into):
+        with pytest.raises(TypeError, match=f"^{call.__name__} expects a layer as model, got"):
+            call({}, tmp_path / "f")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=f"^{call.__name__} expects a path"):
+            call(Tanh(), 3)  # type: ignore[arg-type]
+
+
+def test_without_the_extra_its_name_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    for call in (save, load_into):
+        with pytest.raises(ImportError, match=r"minifw\[safetensors\]"):
+            call(Tanh(), tmp_path / "f")
