@@ -1,6 +1,6 @@
 """Writes, with PyTorch itself, what tests/test_interop_safetensors.py compares with.
 
-    python tests/data/torch/make.py
+    python tests/data/torch/make_torch.py
 
 needs torch, safetensors and NumPy, and not minifw. Each network below stands there once more,
 under the same name, of minifw's layers. NAME.safetensors is PyTorch's own state dict; out.npz has

@@ -1,0 +1,160 @@
+"""`export`: a model as an ONNX file."""
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from minifw._core.checks import check_dtype, check_size, describe
+from minifw._core.layer import Layer
+from minifw._core.typing import DType, Shape
+from minifw.interop.onnx import (  # noqa: F401 - they register what they know
+    _activations,
+    _containers,
+    _foundation,
+    _images,
+    _normalization,
+    _recurrent,
+)
+from minifw.interop.onnx._graph import Graph
+from minifw.interop.onnx._package import package
+from minifw.storage._arguments import Recorder
+from minifw.storage._atomic import path_of, replacing
+from minifw.storage._text import to_text
+
+__all__ = ["IR_VERSION", "OPSET", "export"]
+
+OPSET = 20  # the first with Gelu; ONNX Runtime reads it from 1.17 on, of February 2024
+IR_VERSION = 9  # that of onnx 1.15, with which this operator set came
+BATCH = "batch"  # the name of the axis that is left open
+DESCRIPTION = "minifw.model"  # the key of the metadata that says which layers were written
+SHAPE = "minifw.input_shape"
+
+
+def export(
+    model: Layer,
+    path: str | os.PathLike[str],
+    *,
+    input_shape: Shape | None = None,
+    input_name: str = "x",
+    output_name: str = "y",
+    dtype: object = None,
+) -> None:
+    """Write what a model computes in eval mode as an ONNX file, with an open batch axis.
+
+    Parameters
+    ----------
+    model : Layer
+        Any layer or container. It is not changed, and its mode does not matter.
+    path : str or os.PathLike
+        An old file there is replaced in one step, once the new one is complete.
+    input_shape : tuple of int, optional
+        The shape of one example, without the batch. Needed where the first layer accepts
+        several, as `Conv2D` and `LSTM` do.
+    input_name, output_name : str, default "x" and "y"
+        What the input and the output are called in the graph.
+    dtype : float64 or float32, optional
+        In which the graph computes; by default as the model does. In float32 the graph is
+        smaller, quicker, and made of operators that every runtime has.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no layer, or for a layer there is no function that writes it; the message
+        says how to `register` one.
+    ValueError
+        If the input shape is missing or does not fit, or if the graph fails onnx's checker.
+    ImportError
+        If onnx is not installed.
+    OSError
+        If the file cannot be written; an old file is untouched.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from minifw import Dense, Sequential, Tanh
+    >>> from minifw.interop.onnx import export, import_
+    >>> model = Sequential(Dense(2, 4, rng=3), Tanh())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export(model, pathlib.Path(folder) / "model.onnx")
+    ...     twin = import_(pathlib.Path(folder) / "model.onnx")
+    >>> twin
+    Sequential(Dense(2, 4, rng=3), Tanh())
+    """
+    onnx = package("export")
+    place = path_of("export", path)
+    if not isinstance(model, Layer):
+        hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else ""
+        raise TypeError(f"export expects a layer, got {describe(model)}{hint}")
+    for name in (input_name, output_name):
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"export expects names as str, not empty, got {name!r}")
+    shape = _checked_shape(model, input_shape)
+    numbers = _dtype_of(model) if dtype is None else check_dtype("export", dtype)
+    proto = written(model, shape, input_name, output_name, numbers)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ValueError(
+            f"export: the graph of {model!r} fails onnx's checker, by a fault in a function "
+            f"registered for one of its layers: {error}"
+        ) from error
+    data = proto.SerializeToString(deterministic=True)
+    with replacing(place) as file:
+        file.write(data)
+
+
+def written(model: Layer, shape: Shape, input_name: str, output_name: str, dtype: DType) -> Any:
+    """Return the ModelProto of a model."""
+    onnx = package("export")
+    graph = Graph(model, dtype)
+    graph.begin(input_name, shape)
+    y_shape = graph.end(graph.layer(model, input_name), output_name, input_name)
+    float_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+    x_type = onnx.TensorProto.INT64 if model._whole_numbers() else float_type
+    info = onnx.helper.make_tensor_value_info
+    proto = onnx.helper.make_model(
+        graph.finish(
+            type(model).__name__,
+            [info(input_name, x_type, [BATCH, *shape])],
+            [info(output_name, float_type, [BATCH, *y_shape])],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="minifw",
+        producer_version=sys.modules["minifw"].__version__,
+    )
+    with suppress(TypeError, ValueError):  # no such description: import_ reads the graph itself
+        recorder = Recorder()
+        description = {DESCRIPTION: to_text("export", recorder.record(model))}
+        if not recorder.arrays:
+            description[SHAPE] = to_text("export", list(shape))
+            onnx.helper.set_model_props(proto, description)
+    return proto
+
+
+def _dtype_of(model: Layer) -> DType:
+    return model._dtype() or np.dtype(np.float64)
+
+
+def _checked_shape(model: Layer, given: Shape | None) -> Shape:
+    """Return the shape of one example, or raise if it is not known or not that of the model."""
+    own = model.input_shape
+    if given is None:
+        if own is None:
+            raise ValueError(
+                f"export cannot tell which shape examples for {model!r} have; give "
+                "input_shape=(...), without the batch"
+            )
+        return own
+    if not isinstance(given, tuple | list):
+        raise TypeError(f"export expects input_shape to be a tuple, got {describe(given)}")
+    shape = tuple(check_size("export", "input_shape", size) for size in given)
+    if own is not None and own != shape:
+        raise ValueError(
+            f"export: {model!r} expects examples of shape {own}, got input_shape={shape}"
+        )
+    model.output_shape(shape)  # raises if the model does not accept it
+    return shape

@@ -1,0 +1,102 @@
+"""Arithmetic in a graph: operators by the names of their formulas, with numbers as operands."""
+
+from typing import TypeAlias
+
+from minifw._core.special import (
+    GRID,
+    INNER,
+    INNER_RATIO,
+    MIDDLE_RATIO,
+    NOWHERE,
+    OUTER,
+    OUTER_RATIO,
+    PEAK,
+)
+from minifw.interop.onnx._graph import Graph
+
+__all__ = ["Arithmetic", "arithmetic"]
+
+Operand: TypeAlias = str | float
+Ratio: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+class Arithmetic:
+    """What exporters write again and again; each method adds nodes and returns a value's name."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def _two(self, operator: str, a: Operand, b: Operand) -> str:
+        names = [v if isinstance(v, str) else self.graph.constant(v) for v in (a, b)]
+        return self.graph.node(operator, *names)
+
+    def add(self, a: Operand, b: Operand) -> str:
+        """Return a + b."""
+        return self._two("Add", a, b)
+
+    def sub(self, a: Operand, b: Operand) -> str:
+        """Return a - b."""
+        return self._two("Sub", a, b)
+
+    def mul(self, a: Operand, b: Operand) -> str:
+        """Return a b."""
+        return self._two("Mul", a, b)
+
+    def div(self, a: Operand, b: Operand) -> str:
+        """Return a / b."""
+        return self._two("Div", a, b)
+
+    def exp(self, a: str) -> str:
+        """Return exp(a)."""
+        return self.graph.node("Exp", a)
+
+    def where(self, condition: str, a: str, b: str) -> str:
+        """Return a where the condition holds, else b."""
+        return self.graph.node("Where", condition, a, b)
+
+    def where_positive(self, x: str, a: str, b: str) -> str:
+        """Return a where x > 0, else b."""
+        return self.where(self._two("Greater", x, 0.0), a, b)
+
+    def gated(self, x: str, u: str) -> str:
+        """Return x s(u), s being the sigmoid: x / (1 + exp(-u)), where infinity gives 0."""
+        return self.div(x, self.add(self.exp(self.graph.node("Neg", u)), 1.0))
+
+    def expm1_below(self, x: str) -> str:
+        """Return exp(n) - 1 with n = min(x, 0), to all digits: 2 t / (1 - t), t = tanh(n / 2)."""
+        t = self.graph.node("Tanh", self.mul(self._two("Min", x, 0.0), 0.5))
+        return self.div(self.mul(t, 2.0), self.sub(1.0, t))
+
+    def normal(self, x: str) -> str:
+        """Return Phi(x), the standard normal distribution, as `minifw._core.special.normal` does.
+
+        ONNX Runtime has Erf in float32 alone.
+        """
+        a = self._two("Min", self.graph.node("Abs", x), NOWHERE)
+        g = self.div(self.graph.node("Floor", self.mul(a, GRID)), GRID)
+        rest = self.mul(self.mul(self.sub(g, a), self.add(g, a)), 0.5)
+        gauss = self.mul(self.exp(self.mul(self.mul(g, g), -0.5)), self.exp(rest))
+        inner = self.sub(0.5, self.mul(a, self._ratio(INNER_RATIO, self.mul(a, a))))
+        middle = self.mul(gauss, self._ratio(MIDDLE_RATIO, a))
+        far = self._two("Max", a, OUTER)
+        inverse = self.div(1.0, self.mul(far, far))
+        series = self.sub(PEAK, self.mul(inverse, self._ratio(OUTER_RATIO, inverse)))
+        outer = self.mul(self.div(gauss, far), series)
+        tail = self.where(self._two("Less", a, INNER), inner, middle)
+        tail = self.where(self._two("Greater", a, OUTER), outer, tail)  # Phi(-a)
+        return self.where_positive(x, self.sub(1.0, tail), tail)
+
+    def _ratio(self, coefficients: Ratio, t: str) -> str:
+        """Return the ratio of two polynomials, by Horner's rule."""
+        values: list[str] = []
+        for leading, *rest in coefficients:
+            value: Operand = leading
+            for coefficient in rest:
+                value = self.add(self.mul(value, t), coefficient)
+            values.append(str(value))
+        return self.div(*values)
+
+
+def arithmetic(graph: Graph) -> Arithmetic:
+    """Return the arithmetic of a graph."""
+    return Arithmetic(graph)

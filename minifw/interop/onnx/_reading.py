@@ -1,0 +1,270 @@
+"""A graph read node by node: what each operator is as a layer.
+
+A value is the chain of layers that lead to it from the input. A node with one such input makes
+the chain longer; where two chains meet, what they have in common comes first, and the rest
+becomes a `Residual` or a `Concat`.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minifw._core.building import building
+from minifw._core.checks import DTYPES
+from minifw._core.errors import FileFormatError
+from minifw._core.layer import Layer
+from minifw._core.typing import Shape
+from minifw.layers._activations import Sigmoid
+from minifw.layers._branches import Concat, Residual
+from minifw.layers._dense import Dense
+from minifw.layers._dropout import Dropout
+from minifw.layers._pooling import GlobalAvgPool2D
+from minifw.layers._sequential import Sequential
+from minifw.layers._shape import Reshape
+from minifw.layers._smooth import SiLU
+
+__all__ = ["LARGEST", "Node", "Reading", "dense", "in_dtype", "read_graph", "reader"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Chain: TypeAlias = tuple[Layer, ...]
+
+LARGEST = 2**24  # numbers of one example; a file that says more is not followed into memory
+
+DOMAINS = frozenset({"", "ai.onnx"})
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node while it is read."""
+
+    operator: str
+    name: str
+    attributes: Mapping[str, Any]
+    constants: Sequence[Array | None]
+    """Its inputs that are constant; None for others and for those left out."""
+    shape: Shape | None
+    """That of one example of its first input that is no constant, if it is known."""
+    opset: int
+
+    def refuse(self, why: str) -> FileFormatError:
+        """Return an error that names the node."""
+        return FileFormatError(f"node {self.name!r}, {self.operator}: {why}")
+
+    def constant(self, index: int) -> Array | None:
+        """Return the constant at an input, or None."""
+        return self.constants[index] if index < len(self.constants) else None
+
+    def needed(self, index: int) -> Array:
+        """Return the constant at an input, or raise if it is computed."""
+        found = self.constant(index)
+        if found is None:
+            raise self.refuse(f"minifw needs its input {index} to be a constant")
+        return found
+
+    def expect(self, **wanted: Any) -> None:
+        """Raise unless each attribute is absent or what is wanted."""
+        for key, value in wanted.items():
+            if key in self.attributes and self.attributes[key] != value:
+                raise self.refuse(f"minifw has no {key}={self.attributes[key]!r}")
+
+
+Reader: TypeAlias = Callable[[Node], Layer]
+
+_readers: dict[str, Reader] = {}
+
+
+def reader(*operators: str) -> Callable[[Reader], Reader]:
+    """Say how nodes of these operators, with one input that is not constant, are layers."""
+
+    def keep(function: Reader) -> Reader:
+        for operator in operators:
+            _readers[operator] = function
+        return function
+
+    return keep
+
+
+@dataclass
+class Reading:
+    """What is known of the values of a graph so far."""
+
+    onnx: Any
+    opset: int
+    constants: dict[str, Array] = field(default_factory=dict)
+    chains: dict[str, Chain] = field(default_factory=dict)
+    shapes: dict[int, Shape | None] = field(default_factory=dict)
+    """The shape after each layer, by its identity; 0 is the input."""
+
+    def read(self, proto: Any) -> None:
+        """Read one node."""
+        name = proto.name[:200] or "/".join(proto.output)[:200]
+        if proto.domain not in DOMAINS:
+            raise FileFormatError(f"node {name!r}, {proto.op_type}: {_supported()}")
+        attributes = {a.name: self._attribute(a) for a in proto.attribute}
+        moving = [value for value in proto.input if value in self.chains]
+        shape = self._shape(self.chains[moving[0]]) if moving else None
+        constants = [self.constants.get(value) for value in proto.input]
+        node = Node(proto.op_type, name, attributes, constants, shape, self.opset)
+        if not moving:
+            self.constants[proto.output[0]] = _folded(node)
+        elif len(moving) == 1:
+            self.chains[proto.output[0]] = self._longer(node, self.chains[moving[0]])
+        else:
+            chains = [self.chains[value] for value in moving]
+            if len(moving) != len(proto.input):
+                raise node.refuse("minifw does not join values with constants")
+            self.chains[proto.output[0]] = self._joined(node, chains)
+
+    def _attribute(self, attribute: Any) -> Any:
+        value = self.onnx.helper.get_attribute_value(attribute)
+        if attribute.name == "to":  # of a Cast
+            return self.onnx.helper.tensor_dtype_to_np_dtype(value)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if isinstance(value, self.onnx.TensorProto):
+            return self.onnx.numpy_helper.to_array(value)
+        if isinstance(value, float):  # held in float32: what was meant has its shortest digits
+            return float(str(np.float32(value)))
+        return list(value) if hasattr(value, "__len__") else value
+
+    def _longer(self, node: Node, chain: Chain) -> Chain:
+        """Return the chain with the layer of a node at its end."""
+        if node.operator == "Identity" or _to_floats(node):
+            return chain
+        if node.operator == "Add":
+            return self._with_bias(node, chain)
+        if node.operator not in _readers:
+            raise node.refuse(_supported())
+        return self._step(chain, _readers[node.operator](node))
+
+    def _with_bias(self, node: Node, chain: Chain) -> Chain:
+        """Return the chain with the bias of its last layer: what follows a MatMul."""
+        last = chain[-1] if chain else None
+        bias = next(array for array in node.constants if array is not None)
+        if not isinstance(last, Dense) or last.bias is not None:
+            raise node.refuse("minifw adds a constant to a product alone, and once")
+        if bias.shape[-1:] != (bias.size,) or bias.size != last.out_features:
+            raise node.refuse(f"minifw adds one number per feature, not {bias.shape}")
+        return self._step(chain[:-1], dense(last.weight.value, bias))
+
+    def _joined(self, node: Node, chains: list[Chain]) -> Chain:
+        """Return the chain of two values that are added, or of several side by side."""
+        common = chains[0]
+        for chain in chains[1:]:
+            pairs = zip(common, chain, strict=False)
+            count = next((i for i, (a, b) in enumerate(pairs) if a is not b), None)
+            common = common[: min(len(common), len(chain)) if count is None else count]
+        rests = [chain[len(common) :] for chain in chains]
+        if node.operator == "Add" and len(rests) == 2 and not all(rests) and any(rests):
+            return self._step(common, Residual(_one(rests[0] or rests[1])))
+        if node.operator == "Mul" and len(rests) == 2 and not all(rests):
+            gate = rests[0] or rests[1]
+            if len(gate) == 1 and isinstance(gate[0], Sigmoid):  # x sigmoid(x)
+                return self._step(common, SiLU())
+        if node.operator == "Concat":
+            axis, shape = node.attributes.get("axis", 1), self._shape(chains[0])
+            if axis == -1 or (shape is not None and axis == len(shape)):
+                return self._step(common, Concat(*[_one(rest) for rest in rests]))
+            raise node.refuse("minifw joins along the last axis alone")
+        raise node.refuse(f"minifw has no layer that joins values so; {_supported()}")
+
+    def _step(self, chain: Chain, layer: Layer) -> Chain:
+        before = self._shape(chain)
+        after = None if before is None else layer.output_shape(before)
+        if after is not None and math.prod(after) > LARGEST:
+            raise FileFormatError(f"{layer!r} makes examples of the shape {after}, too large")
+        dropped = isinstance(layer, Reshape) and after is not None and len(after) == 1
+        if dropped and chain and _is_global_pool(chain[-1]):  # the axes that ONNX's pooling keeps
+            return self._step(chain[:-1], GlobalAvgPool2D())
+        self.shapes[id(layer)] = after
+        return (*chain, layer)
+
+    def _shape(self, chain: Chain) -> Shape | None:
+        return self.shapes[id(chain[-1]) if chain else 0]
+
+
+def read_graph(onnx: Any, proto: Any) -> Layer:
+    """Return the layers of a graph; raise a FileFormatError that names what is no layer."""
+    graph = proto.graph
+    opset = next((o.version for o in proto.opset_import if o.domain in DOMAINS), 1)
+    reading = Reading(onnx, opset)
+    for tensor in graph.initializer:
+        reading.constants[tensor.name] = onnx.numpy_helper.to_array(tensor)
+    inputs = [value for value in graph.input if value.name not in reading.constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise FileFormatError(
+            f"it has {len(inputs)} inputs and {len(graph.output)} outputs; a layer has one of each"
+        )
+    sizes = [axis.dim_value for axis in inputs[0].type.tensor_type.shape.dim][1:]
+    known = all(size > 0 for size in sizes) and math.prod(sizes) <= LARGEST
+    reading.shapes[0] = tuple(sizes) if known else None
+    reading.chains[inputs[0].name] = ()
+    with building(sys.maxsize):  # no weight is drawn; each is made from an array of the file
+        for node in graph.node:
+            reading.read(node)
+    chain = reading.chains.get(graph.output[0].name)
+    if chain is None:
+        raise FileFormatError("its output does not depend on its input")
+    return Sequential(*chain) if chain else Dropout(0.0)
+
+
+def _one(chain: Chain) -> Layer:
+    """Return a chain as one layer; of none, one that hands on its input."""
+    return chain[0] if len(chain) == 1 else Sequential(*chain) if chain else Dropout(0.0)
+
+
+def dense(weight: Array, bias: Array | None) -> Dense:
+    """Return the layer of a weight, (out, in), and a bias."""
+    out, into = weight.shape
+    without: dict[str, Any] = {} if bias is not None else {"bias": False}
+    layer = Dense(into, out, **without, **in_dtype(weight))
+    layer.weight.value = weight
+    if layer.bias is not None:
+        layer.bias.value = np.asarray(bias).reshape(-1)
+    return layer
+
+
+def in_dtype(weight: Array) -> dict[str, Any]:
+    """Return the argument for the dtype of a weight, if it is not the default."""
+    return {} if weight.dtype == np.float64 else {"dtype": weight.dtype}
+
+
+def _folded(node: Node) -> Array:
+    """Return what a node of constants alone computes."""
+    if node.operator not in _FOLDS:
+        raise node.refuse("minifw does not compute it from constants")
+    return np.asarray(_FOLDS[node.operator](node))
+
+
+def _constant(node: Node) -> Array:
+    """Return the one attribute of a Constant; its floats are float32."""
+    name, value = next(iter(node.attributes.items()))
+    return np.asarray(value, np.float32 if name.startswith("value_float") else None)
+
+
+_FOLDS: dict[str, Callable[[Node], Array]] = {
+    "Add": lambda node: np.add(node.needed(0), node.needed(1)),
+    "Cast": lambda node: node.needed(0).astype(node.attributes["to"]),
+    "Constant": _constant,
+    "Identity": lambda node: node.needed(0),
+    "Reshape": lambda node: node.needed(0).reshape([int(n) for n in node.needed(1)]),
+    "Transpose": lambda node: node.needed(0).transpose(node.attributes.get("perm")),
+}
+
+
+def _to_floats(node: Node) -> bool:
+    """Return whether it casts to numbers that layers compute with, which rounds and no more."""
+    return node.operator == "Cast" and node.attributes["to"] in DTYPES
+
+
+def _is_global_pool(layer: Layer) -> bool:
+    return isinstance(layer, Sequential) and isinstance(layer[0], GlobalAvgPool2D)
+
+
+def _supported() -> str:
+    known = sorted({*_readers, "Add", "Concat", "Identity"})
+    return f"minifw reads {', '.join(known)}"
