@@ -120,7 +120,7 @@ class Flatten(Reshape):
 def _reshaped(array: Array, shape: Shape) -> Array:
     # Copied before, not after: NumPy's reshape copies by itself where the numbers do not lie
     # in order, and so they would be copied twice.
-    return np.array(array, order="C").reshape(shape)
+    return array.copy().reshape(shape)
 
 
 def _target(owner: str, shape: int | Sequence[int]) -> Shape:

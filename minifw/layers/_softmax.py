@@ -145,4 +145,5 @@ class LogSoftmax(Layer):
 def _below_largest(x: Array, axis: int) -> Array:
     """Return how far each x is above the largest along the axis: 0 or less."""
     with np.errstate(over="ignore"):  # further than the largest float: exp(-inf) is 0, and right
-        return np.asarray(x - x.max(axis=axis, keepdims=True))
+        below: Array = x - x.max(axis=axis, keepdims=True)
+    return below
