@@ -1,0 +1,281 @@
+"""Draw the pictures of the learner's path, docs/learn.
+
+    python docs/images/make.py
+
+They stand on white, so that they can be read on a dark page as well.
+"""
+
+# ruff: noqa: INP001 - a script
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+
+from minifw import SGD, BCELoss, Dense, Objective, Sequential, Sigmoid, Zeros, plots
+from minifw.datasets import blobs, planar_flower
+
+FOLDER = Path(__file__).parent
+INK, FORWARD, BACKWARD, PARAMETER, PALE = "#222222", "#0b5fa5", "#c8420b", "#3b7d3b", "#eef3f8"
+DPI = 150
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return a white figure and axes in units of a tenth of an inch, without a frame."""
+    figure = Figure(figsize=(width, height), facecolor="white")
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, 10 * width), ylim=(0, 10 * height))
+    ax.set_axis_off()
+    return figure, ax
+
+
+def box(ax: Axes, x: float, y: float, text: str, color: str = FORWARD) -> None:
+    """Draw a rounded box around the point (x, y)."""
+    size = 7.0
+    ax.add_patch(
+        FancyBboxPatch(
+            (x - size / 2, y - 2.5),
+            size,
+            5,
+            boxstyle="round,pad=0,rounding_size=1.2",
+            facecolor=PALE if color == FORWARD else "white",
+            edgecolor=color,
+            linewidth=1.6,
+        )
+    )
+    ax.text(x, y, text, ha="center", va="center", fontsize=14, color=color)
+
+
+def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], color: str) -> None:
+    """Draw an arrow between two points."""
+    ax.add_patch(
+        FancyArrowPatch(
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=14,
+            color=color,
+            linewidth=1.6,
+            shrinkA=0,
+            shrinkB=0,
+        )
+    )
+
+
+def graph() -> Figure:
+    """Draw the notes' network: forward in blue, backward in red."""
+    figure, ax = canvas(11, 3.6)
+    y, step = 16.5, 19.0
+    places = {name: 8 + step * i for i, name in enumerate(("X", "Z_1", "A_1", "Z_2", "A_2", "J"))}
+    formulas = {
+        "Z_1": r"$W_1X+b_1$",
+        "A_1": r"$\tanh Z_1$",
+        "Z_2": r"$W_2A_1+b_2$",
+        "A_2": r"$\sigma(Z_2)$",
+        "J": "mean cost",
+    }
+    names = list(places)
+    for name, x in places.items():
+        box(ax, x, y, f"${name}$")
+        ax.text(x, y - 5.2, formulas.get(name, "data"), ha="center", fontsize=11, color=INK)
+    for left, right in pairwise(names):
+        arrow(ax, (places[left] + 3.8, y + 1.1), (places[right] - 3.8, y + 1.1), FORWARD)
+        if left != "X":
+            arrow(ax, (places[right] - 3.8, y - 1.1), (places[left] + 3.8, y - 1.1), BACKWARD)
+            middle = (places[left] + places[right]) / 2
+            ax.text(middle, y - 4.2, f"$d{left}$", ha="center", fontsize=14, color=BACKWARD)
+    for name, index in (("Z_1", 1), ("Z_2", 2)):
+        for parameter, shift in (("W", -5.5), ("b", 5.5)):
+            x = places[name]
+            label = f"{parameter}_{index}"
+            box(ax, x + shift, y + 14, f"${label}$", PARAMETER)
+            near, far = x + 0.32 * shift, x + 0.8 * shift
+            arrow(ax, (far - 0.7, y + 11.2), (near - 0.7, y + 2.9), FORWARD)
+            arrow(ax, (near + 1.1, y + 2.9), (far + 1.1, y + 11.2), BACKWARD)
+            side = "right" if shift < 0 else "left"
+            at = x + (-5.4 if shift < 0 else 5.8)
+            ax.text(at, y + 6.5, f"$d{label}$", ha=side, fontsize=14, color=BACKWARD)
+    box(ax, places["J"], y + 14, "$Y$")
+    arrow(ax, (places["J"], y + 11.2), (places["J"], y + 2.9), FORWARD)
+    ax.text(4.5, 3, "forward: values", fontsize=12, color=FORWARD)
+    ax.text(24, 3, "backward: derivatives of $J$", fontsize=12, color=BACKWARD)
+    ax.text(54, 3, "parameters", fontsize=12, color=PARAMETER)
+    return figure
+
+
+def station() -> Figure:
+    """Draw what one layer does in both directions."""
+    figure, ax = canvas(8, 3.4)
+    ax.add_patch(
+        FancyBboxPatch(
+            (24, 7),
+            32,
+            20,
+            boxstyle="round,pad=0,rounding_size=2",
+            facecolor=PALE,
+            edgecolor=INK,
+            linewidth=1.6,
+        )
+    )
+    ax.text(40, 29, "one layer", ha="center", fontsize=13, color=INK)
+    ax.text(40, 22, r"forward:  $y = f(x,\ \theta)$", ha="center", fontsize=13, color=FORWARD)
+    ax.text(40, 16.4, "saves what backward needs", ha="center", fontsize=11, color=INK)
+    ax.text(
+        40,
+        10.6,
+        r"backward:  $dx = dy\,\cdot\,\partial y/\partial x$",
+        ha="center",
+        fontsize=13,
+        color=BACKWARD,
+    )
+    for y, color, start, end, left, right in (
+        (22.5, FORWARD, 9, 23.6, "$x$", "$y$"),
+        (11.2, BACKWARD, 23.6, 9, "$dx$", "$dy$"),
+    ):
+        arrow(ax, (start, y), (end, y), color)
+        shift = 47.6
+        arrow(ax, (start + shift, y), (end + shift, y), color)
+        ax.text(6, y, left, ha="center", va="center", fontsize=16, color=color)
+        ax.text(74, y, right, ha="center", va="center", fontsize=16, color=color)
+    arrow(ax, (40, 6.8), (40, 3.6), BACKWARD)
+    ax.text(
+        42,
+        3.6,
+        r"$d\theta = dy\,\cdot\,\partial y/\partial\theta$, left in parameter.grad",
+        fontsize=12,
+        color=BACKWARD,
+    )
+    return figure
+
+
+def grid(ax: Axes, corner: tuple[float, float], rows: int, columns: int, color: str) -> None:
+    """Draw a matrix of cells, its upper left corner at `corner`."""
+    x, y = corner
+    for i in range(rows):
+        for k in range(columns):
+            ax.add_patch(
+                Rectangle(
+                    (x + 3 * k, y - 3 * (i + 1)),
+                    3,
+                    3,
+                    facecolor=color,
+                    alpha=0.22,
+                    edgecolor="none",
+                )
+            )
+            ax.add_patch(
+                Rectangle((x + 3 * k, y - 3 * (i + 1)), 3, 3, fill=False, edgecolor=color)
+            )
+
+
+Part: TypeAlias = tuple[
+    str, int, int, str, str
+]  # a label, rows, columns, colour, and the sign after
+
+
+def product(ax: Axes, corner: tuple[float, float], title: str, parts: list[Part]) -> None:
+    """Draw a product of matrices, its title at `corner`."""
+    x, top = corner
+    ax.text(x, top, title, fontsize=13, color=INK)
+    middle = top - 16.5
+    for label, rows, columns, color, sign in parts:
+        y = middle + 1.5 * rows
+        grid(ax, (x, y), rows, columns, color)
+        ax.text(x + 1.5 * columns, y + 1, label, ha="center", fontsize=14, color=color)
+        size = f"{rows if rows < 6 else 'm'} x {columns if columns < 6 else 'm'}"
+        ax.text(x + 1.5 * columns, y - 3 * rows - 3, size, ha="center", fontsize=10, color=INK)
+        x += 3 * columns
+        if sign:
+            ax.text(x + 2.4, middle - 0.8, sign, ha="center", fontsize=15, color=INK)
+            x += 4.8
+
+
+def matrices() -> Figure:
+    """Draw the three products of the second layer, one example per column."""
+    figure, ax = canvas(13, 7.2)
+    times = r"$\times$"
+    forward, weight, back = (
+        [("$Z_2$", 1, 6, FORWARD, "="), ("$W_2$", 1, 4, PARAMETER, times),
+         ("$A_1$", 4, 6, FORWARD, "")],
+        [("$dW_2$", 1, 4, BACKWARD, "="), ("$dZ_2$", 1, 6, BACKWARD, times),
+         ("$A_1^T$", 6, 4, FORWARD, "")],
+        [("$dA_1$", 4, 6, BACKWARD, "="), ("$W_2^T$", 4, 1, PARAMETER, times),
+         ("$dZ_2$", 1, 6, BACKWARD, "")],
+    )  # fmt: skip
+    product(ax, (3, 67), "forward: a sum over the units", forward)
+    product(ax, (74, 67), "to the weight: a sum over the examples", weight)
+    product(ax, (3, 32), "to the input: a sum over the outputs (here one)", back)
+    for line, text in enumerate(
+        ("$m$ examples in columns, here 6", "$n_h$ = 4 units, one output",
+         "the factor $1/m$ of $dW_2$ is not drawn")
+    ):  # fmt: skip
+        ax.text(74, 18 - 4 * line, text, fontsize=11, color=INK)
+    return figure
+
+
+def slopes() -> Figure:
+    """Draw sigmoid and tanh with their derivatives, and a tangent each."""
+    figure = Figure(figsize=(9, 3.4), facecolor="white", layout="constrained")
+    z = np.linspace(-5, 5, 401)
+    for ax, name, f, slope, rule in (
+        (figure.add_subplot(1, 2, 1), r"$\sigma(z)$", lambda v: 1 / (1 + np.exp(-v)),
+         lambda a: a * (1 - a), r"$a\,(1-a)$"),
+        (figure.add_subplot(1, 2, 2), r"$\tanh z$", np.tanh, lambda a: 1 - a**2, "$1-a^2$"),
+    ):  # fmt: skip
+        a = f(z)
+        ax.plot(z, a, color=FORWARD, lw=2, label=f"a = {name}")
+        ax.plot(z, slope(a), color=BACKWARD, lw=2, label=f"its slope, {rule}")
+        at = 0.8
+        near = np.array([-1.1, 1.1])
+        ax.plot(at + near, f(at) + slope(f(at)) * near, color=INK, lw=1.2, ls="--")
+        ax.plot(at, f(at), "o", color=INK, ms=5)
+        ax.set_xlabel("z")
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(loc="upper left", fontsize=9, framealpha=0.9)
+    return figure
+
+
+def perceptron() -> Figure:
+    """Draw what one unit learns of two clouds, and of the flower."""
+    figure = Figure(figsize=(9, 4.2), facecolor="white", layout="constrained")
+    for index, (name, (x, y)) in enumerate(
+        (("two clouds: a line parts them", blobs(rng=0)),
+         ("the flower: no line does", planar_flower())), 1
+    ):  # fmt: skip
+        model = Sequential(Dense(2, 1, init=Zeros()), Sigmoid())
+        objective = Objective(model, BCELoss())
+        optimizer = SGD(model.parameters(), lr=0.5)
+        for _ in range(1000):
+            objective.forward(x, y)
+            objective.backward()
+            optimizer.step()
+        ax = figure.add_subplot(1, 2, index)
+        plots.decision_boundary(model, x, y, ax=ax)
+        ax.set_aspect("auto")
+        ax.set_title(name, pad=26)
+    return figure
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "graph": graph,
+    "matrices": matrices,
+    "perceptron": perceptron,
+    "slopes": slopes,
+    "station": station,
+}
+
+
+def main() -> None:
+    """Write all pictures beside this file."""
+    for name, draw in PICTURES.items():
+        draw().savefig(FOLDER / f"{name}.png", dpi=DPI)
+
+
+if __name__ == "__main__":
+    main()
