@@ -1,0 +1,211 @@
+"""Draw the house: the floors of docs/architecture.md and the imports between its rooms.
+
+    .venv/bin/python tests/draw_house.py
+
+An import that others imply (a room that is reached through a room between) is left out.
+A test holds the list of what is drawn, which is in the file, against the real imports.
+"""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from test_tools import ROOT, imports, picture, room_of
+
+PICTURE = ROOT / "docs" / "images" / "house.svg"
+
+WIDTH, FLOOR, BOX, LEFT = 11.0, 0.88, 0.4, 0.3  # inches: of all, of a floor, of a room's height
+LETTER, PADDING = 0.093, 0.26  # inches: a letter of a room's name, and what is beside it
+GAP = 0.2  # inches: between what stands side by side
+SWEEPS = 60  # of ordering each floor by what it is tied to
+BETWEEN = "|"  # begins the name of a place where an arrow passes a floor
+
+GROUPS = (  # fill, line, and the rooms, by how they begin; the first that fits
+    ("#e8eef7", "#3b5f92", "the contracts and what they stand on", ("_core",)),
+    ("#fdf0dc", "#b07a1f", "what the user composes", ("layers", "losses", "optimizers")),
+    ("#e6f3ea", "#37794e", "what trains", ("objective", "_planning", "training", "callbacks")),
+    ("#f3f3f3", "#6b6b6b", "all else", ("",)),
+)
+
+
+def arrows(floors: list[set[str]]) -> set[tuple[str, str]]:
+    """Return the imports between rooms that no other ones imply, from the upper to the lower."""
+    rooms = set().union(*floors)
+    below: dict[str, set[str]] = {room: set() for room in rooms}
+    for module, targets in imports().items():
+        room = room_of(module, rooms)
+        below[room] |= {room_of(target, rooms) for target in targets} - {room}
+    reached: dict[str, set[str]] = {}
+    for floor in reversed(floors):  # the lowest first
+        for room in floor:
+            reached[room] = below[room].union(*(reached[other] for other in below[room]))
+    return {
+        (room, other)
+        for room in rooms
+        for other in below[room]
+        if not any(other in reached[between] for between in below[room] - {other})
+    }
+
+
+def described(found: set[tuple[str, str]]) -> str:
+    """Return the arrows as text: what the file says of itself, and the test compares."""
+    return "; ".join(f"{room} > {other}" for room, other in sorted(found))
+
+
+def routes(
+    floors: list[set[str]], found: set[tuple[str, str]]
+) -> dict[tuple[str, str], list[str]]:
+    """Return what each arrow goes through: a place of its own on every floor between."""
+    height = {room: index for index, floor in enumerate(floors) for room in floor}
+    return {
+        (room, other): [
+            room,
+            *(f"{BETWEEN}{room} > {other}, {k}" for k in range(height[room] + 1, height[other])),
+            other,
+        ]
+        for room, other in found
+    }
+
+
+def ordered(floors: list[set[str]], ways: list[list[str]]) -> list[dict[str, float]]:
+    """Return the middles of all places, floor by floor, each near what it is tied to."""
+    rows = [sorted(floor) for floor in floors]
+    height = {room: index for index, floor in enumerate(floors) for room in floor}
+    ties: dict[str, list[str]] = {room: [] for row in rows for room in row}
+    for way in ways:
+        for step, (upper, lower) in enumerate(pairwise(way)):
+            if lower not in ties:
+                ties[lower] = []
+                rows[height[way[0]] + step + 1].append(lower)
+            ties[upper].append(lower)
+            ties[lower].append(upper)
+    place = {name: x for row in rows for name, x in _spread(row).items()}
+    for _ in range(SWEEPS):
+        for row in (*rows, *reversed(rows)):
+            goal = {
+                name: sum(place[near] for near in ties[name]) / len(ties[name])
+                if ties[name]
+                else place[name]
+                for name in row
+            }
+            row.sort(key=lambda name: (goal[name], name))
+            place |= _spread(row, goal)
+    shift = (WIDTH - max(place.values()) - min(place.values())) / 2
+    return [{name: place[name] + shift for name in row} for row in rows]
+
+
+def _spread(row: list[str], goal: dict[str, float] | None = None) -> dict[str, float]:
+    """Return the middles of what stands on a floor: as near to its goal as there is room."""
+    widths = [_wide(name) + GAP for name in row]
+    if goal is None:
+        x = (WIDTH - sum(widths)) / 2
+        goal = {}
+        for name, width in zip(row, widths, strict=True):
+            goal[name] = x + width / 2
+            x += width
+    pushed = _pushed(row, widths, goal, 1), _pushed(row[::-1], widths[::-1], goal, -1)
+    return {name: (pushed[0][name] + pushed[1][name]) / 2 for name in row}
+
+
+def _pushed(
+    row: list[str], widths: list[float], goal: dict[str, float], way: int
+) -> dict[str, float]:
+    """Return middles in which nothing overlaps: to the right (way 1) or left of their goals."""
+    middles: dict[str, float] = {}
+    edge = -math.inf
+    for name, width in zip(row, widths, strict=True):
+        at = max(way * goal[name], edge + width / 2)
+        middles[name] = way * at
+        edge = at + width / 2
+    return middles
+
+
+def _wide(name: str) -> float:
+    return 0.0 if name.startswith(BETWEEN) else LETTER * len(name) + PADDING
+
+
+def _group(room: str) -> tuple[str, str]:
+    return next((fill, line) for fill, line, _, starts in GROUPS if room.startswith(starts))
+
+
+def draw(path: Path) -> None:
+    """Write the picture."""
+    import matplotlib as mpl  # noqa: PLC0415 - optional
+    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle  # noqa: PLC0415
+    from matplotlib.path import Path as MplPath  # noqa: PLC0415
+
+    floors = picture()
+    found = arrows(floors)
+    ways = [way for _, way in sorted(routes(floors, found).items())]
+    rows = ordered(floors, ways)
+    height = FLOOR * len(rows) + 0.5
+    figure = Figure(figsize=(WIDTH, height))
+    axes: Any = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(0, height), aspect="equal")
+    axes.axis("off")
+    place: dict[str, tuple[float, float]] = {}
+    for index, row in enumerate(rows):
+        y = height - FLOOR * (index + 0.5) - 0.05
+        if index % 2 == 0:
+            axes.add_patch(
+                Rectangle((0, y - FLOOR / 2), WIDTH, FLOOR, color="#f8f8f8", zorder=0, lw=0)
+            )
+        place |= {name: (x, y) for name, x in row.items()}
+    for way in ways:
+        points = [place[name] for name in way]
+        corners, codes = [(points[0][0], points[0][1] - BOX / 2)], [MplPath.MOVETO]
+        for (x, y), (x2, y2) in pairwise(points):
+            start, end = y - BOX / 2, y2 + BOX / 2
+            bend = (start - end) * 0.55
+            corners += [(x, start - bend), (x2, end + bend), (x2, end), (x2, y2 - BOX / 2)]
+            codes += [MplPath.CURVE4] * 3 + [MplPath.LINETO]
+        axes.add_patch(
+            FancyArrowPatch(
+                path=MplPath(corners[:-1], codes[:-1]),  # not through the last room
+                arrowstyle="-|>",
+                mutation_scale=9,
+                color=_group(way[0])[1],
+                alpha=0.6,
+                lw=1.1,
+                zorder=1,
+            )
+        )
+    place = {name: at for name, at in place.items() if not name.startswith(BETWEEN)}
+    for room, (x, y) in place.items():
+        fill, line = _group(room)
+        wide = _wide(room)
+        axes.add_patch(
+            FancyBboxPatch(
+                (x - wide / 2, y - BOX / 2),
+                wide,
+                BOX,
+                boxstyle="round,pad=0,rounding_size=0.1",
+                fc=fill,
+                ec=line,
+                lw=1.2,
+                zorder=2,
+            )
+        )
+        axes.text(x, y, room, ha="center", va="center", fontsize=10.5, color="#222222", zorder=3)
+    x = LEFT
+    for fill, line, text, _ in GROUPS:
+        axes.add_patch(Rectangle((x, 0.13), 0.22, 0.16, fc=fill, ec=line, lw=1.0))
+        axes.text(x + 0.32, 0.21, text, va="center", fontsize=9, color="#444444")
+        x += 0.7 + 0.078 * len(text)
+    with mpl.rc_context({"svg.hashsalt": "house"}):  # the same file each time
+        figure.savefig(
+            path, metadata={"Date": None, "Description": described(found)}, facecolor="white"
+        )
+
+
+def is_current(path: Path) -> bool:
+    """Return whether the picture shows the imports as they are."""
+    return escape(described(arrows(picture()))) in path.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    draw(PICTURE)
+    print(f"wrote {PICTURE.relative_to(ROOT)}")
