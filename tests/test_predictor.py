@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -89,6 +91,24 @@ def test_results_share_nothing() -> None:
     assert np.array_equal(predict(x), kept)
     whole = Predictor(Flatten())(x)
     assert not np.shares_memory(whole, x)
+
+
+@pytest.mark.parametrize("layer", [Tanh(), BatchNorm(64)], ids=["planned", "not planned"])
+def test_threads_may_share_it(layer: Layer) -> None:
+    predict = Predictor(Sequential(Dense(3, 64, rng=0), layer, Dense(64, 5, rng=1)))
+    xs = [rows_of(1, seed=seed) for seed in range(8)]
+    expected = [predict(x) for x in xs]
+
+    def serve(index: int) -> bool:
+        return all(np.array_equal(predict(xs[index]), expected[index]) for _ in range(500))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(serve, range(8)))
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_the_model_may_be_trained_on() -> None:

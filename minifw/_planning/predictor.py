@@ -1,6 +1,7 @@
 """Predictions planned once: the NumPy calls of a forward, on weights of its own."""
 
 import copy
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class Predictor:
 
     Notes
     -----
-    One predictor serves one thread at a time, for its calls share arrays: copy it
-    (`copy.deepcopy`) for each thread. A copy or a pickle has a model of its own.
+    Threads may share a predictor; its calls share arrays, so one waits for the other. To
+    predict in several threads at once, give each a copy (`copy.deepcopy`). A copy or a pickle
+    has a model of its own.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class Predictor:
         self._layers = layers if self.planned else []
         self._dtype, self._whole = self._model._dtype(), self._model._whole_numbers()
         self._plans: dict[Any, _Plan] = {}  # by the shape of x; the latest made last
+        self._lock = Lock()  # of their arrays
 
     def __call__(self, x: npt.ArrayLike) -> Array:
         """Return the model's outputs for all rows of `x`.
@@ -89,8 +92,13 @@ class Predictor:
         if type(x) is np.ndarray and x.dtype is self._dtype:
             plan = self._plans.get(x.shape)
             if plan is not None:
-                return plan.run(x).copy()
+                with self._lock:
+                    return plan.run(x).copy()
         rows = Rows("Predictor", "x", x, self._dtype, whole=self._whole)
+        with self._lock:
+            return self._by_blocks(rows)
+
+    def _by_blocks(self, rows: Rows) -> Array:
         first = self._run(rows.take(slice(0, PREDICTION_ROWS)))
         if len(first) == len(rows):
             return first.copy()  # of a plan, or of a layer that returns x itself
