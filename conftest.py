@@ -2,6 +2,15 @@
 
 import signal
 
+# What a build of the site makes, and what only Sphinx can import.
+collect_ignore_glob = [
+    "docs/_build/*",
+    "docs/_ext/katex_math.py",
+    "docs/conf.py",
+    "docs/gallery/*",
+    "docs/reference/generated/*",
+]
+
 # A shell that starts pytest in the background has it ignore Ctrl-C. Some tests and a page raise
 # that signal, and show what training makes of it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

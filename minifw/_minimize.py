@@ -44,6 +44,16 @@ class MinimizeResult:
         Hessian-vector products, at two evaluations each.
     gradient_norm : float
         The largest element of the gradient there, in absolute value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Dense, MSELoss, Objective, minimize
+    >>> objective = Objective(Dense(1, 1, rng=0), MSELoss())
+    >>> x = np.array([[0.0], [1.0], [2.0]])
+    >>> result = minimize(objective, x, 2 * x + 1)
+    >>> result.success, result.cost < 1e-6
+    (True, True)
     """
 
     cost: float

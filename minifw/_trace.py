@@ -29,7 +29,17 @@ LEGEND = (
 
 
 class TracedValue(NamedTuple):
-    """One value of a `Trace`."""
+    """One value of a `Trace`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Dense, MSELoss, Objective, trace
+    >>> steps = trace(Objective(Dense(1, 1), MSELoss()), np.ones((2, 1)), np.zeros((2, 1)))
+    >>> row = next(row for row in steps.rows if row.symbol == "dW1")
+    >>> row.formula, row.section, row.shape
+    ("dW1 = dZ1' X", 'backward', (1, 1))
+    """
 
     symbol: str
     """Such as "Z1", "dW1"."""
@@ -78,6 +88,17 @@ class Trace:
         In the order in which they are computed, what is given first.
     notes : list of str
         What else is to be said, below the table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Dense, MSELoss, Objective, trace
+    >>> steps = trace(Objective(Dense(1, 1), MSELoss()), np.ones((2, 1)), np.zeros((2, 1)))
+    >>> [row.symbol for row in steps.rows]
+    ['X', 'Y', 'W1', 'b1', 'Z1', 'J', 'dZ1', 'dW1', 'db1']
+    >>> steps["X"]
+    array([[1.],
+           [1.]])
     """
 
     def __init__(self, title: str, rows: list[TracedValue], notes: list[str]) -> None:

@@ -302,28 +302,98 @@ accuracy: Metric = _Mean("accuracy", _class_right)
 A prediction of shape (..., classes) is compared with labels of shape (...) or with
 probabilities of its own shape; one of shape (..., 1) or (examples,) with 0 and 1, or -1 and 1;
 and whole numbers with whole numbers, as labels.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]])  # (examples, classes)
+>>> metrics.accuracy(scores, np.array([1, 2]))
+0.5
 """
 
 binary_accuracy: Metric = _Mean("binary_accuracy", _said_right)
-"""The part of all elements that lie on the right side of the threshold."""
+"""The part of all elements that lie on the right side of the threshold.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+>>> metrics.binary_accuracy(probability, target)
+0.75
+"""
 
 precision: Metric = _Counts("precision", lambda hit, alarm, _miss: _ratio(hit, hit + alarm))
-"""Of what was said to be a yes, the part that is one; 0 where nothing was."""
+"""Of what was said to be a yes, the part that is one; 0 where nothing was.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+>>> round(metrics.precision(probability, target), 3)  # two of three
+0.667
+"""
 
 recall: Metric = _Counts("recall", lambda hit, _alarm, miss: _ratio(hit, hit + miss))
-"""Of what is a yes, the part that was found; 0 where nothing is."""
+"""Of what is a yes, the part that was found; 0 where nothing is.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+>>> metrics.recall(probability, target)  # both
+1.0
+"""
 
 f1: Metric = _Counts("f1", lambda hit, alarm, miss: _ratio(2 * hit, 2 * hit + alarm + miss))
-"""The harmonic mean of precision and recall; 0 where there is no yes at all."""
+"""The harmonic mean of precision and recall; 0 where there is no yes at all.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+>>> round(metrics.f1(probability, target), 3)
+0.8
+"""
 
 roc_auc: Metric = _Ranking("roc_auc")
 """The area under the ROC curve: how often a yes has a higher score than a no, ties half.
 
 NaN if all are of one kind. It keeps the scores of all examples.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+>>> metrics.roc_auc(probability, target)  # three pairs of four
+0.75
 """
 
 mse: Metric = _Mean("mse", _square, higher_is_better=False)
-"""The mean squared error."""
+"""The mean squared error.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
+>>> round(metrics.mse(prediction, target), 3)
+0.333
+"""
 
 r2: Metric = _Explained("r2")
-"""The part of the variance that is explained; of several columns their mean."""
+"""The part of the variance that is explained; of several columns their mean.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
+>>> metrics.r2(prediction, target)
+0.5
+"""

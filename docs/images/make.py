@@ -5,8 +5,6 @@
 They stand on white, so that they can be read on a dark page as well.
 """
 
-# ruff: noqa: INP001 - a script
-
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path

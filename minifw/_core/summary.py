@@ -33,7 +33,15 @@ Method: TypeAlias = Callable[[Any], Any]
 
 
 class LayerSummary(NamedTuple):
-    """One row of a `Summary`."""
+    """One row of a `Summary`.
+
+    Examples
+    --------
+    >>> from minifw import Dense, Sequential, Tanh, summary
+    >>> row = summary(Sequential(Dense(2, 4), Tanh()), (2,)).layers[0]
+    >>> row.path, row.layer, row.output_shape, row.parameters, row.nbytes
+    ('0', 'Dense(2, 4)', (4,), 12, 96)
+    """
 
     path: str
     """The name among `named_layers`, such as "2.0"; "" for the model itself."""

@@ -9,7 +9,15 @@ __all__ = ["Callback", "TrainingWarning"]
 
 
 class TrainingWarning(UserWarning):
-    """Something keeps the network from learning, or may."""
+    """Something keeps the network from learning, or may.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from minifw import TrainingWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", TrainingWarning)  # a training in here ends at once
+    """
 
 
 class Callback:

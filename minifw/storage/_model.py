@@ -119,7 +119,14 @@ def load(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = ()) 
 
     Examples
     --------
-    See `save`.
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from minifw import Dense, Sequential, Tanh, load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "model.npz")
+    ...     save(Sequential(Dense(2, 4), Tanh()), path)
+    ...     load(path)
+    Sequential(Dense(2, 4), Tanh())
     """
     place = path_of("load", path)
     read = _READERS[_suffix("load", place)]

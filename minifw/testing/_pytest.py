@@ -22,7 +22,18 @@ __all__ = ["Check", "layer_checks", "loss_checks", "optimizer_checks"]
 
 
 class Check:
-    """One question to one subject; a call puts it, and raises a CheckError if it fails."""
+    """One question to one subject; a call puts it, and raises a CheckError if it fails.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Tanh
+    >>> from minifw.testing import layer_checks
+    >>> check = layer_checks([(Tanh(), np.ones((4, 3)))])[2]
+    >>> check.__name__
+    'Tanh(): dx, training'
+    >>> check()
+    """
 
     def __init__(self, subject_name: str, verdict: str, run: Callable[[], Any]) -> None:
         self.__name__ = f"{subject_name}: {verdict}"

@@ -23,6 +23,15 @@ class Verdict:
     outcome : "passed", "failed" or "skipped"
     message : str
         What is wrong, or why the question does not apply; else empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Tanh
+    >>> from minifw.testing import check_layer
+    >>> report = check_layer(Tanh(), np.ones((4, 3)))
+    >>> report.verdicts[2]
+    Verdict(name='dx, training', outcome='passed', message='')
     """
 
     name: str
@@ -39,6 +48,15 @@ class Report:
     subject : str
         The repr of what was checked.
     verdicts : tuple of Verdict
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Tanh
+    >>> from minifw.testing import check_layer
+    >>> report = check_layer(Tanh(), np.ones((4, 3)))
+    >>> report.subject, report.passed, report.failures
+    ('Tanh()', True, ())
     """
 
     subject: str
@@ -74,7 +92,22 @@ class Report:
 
 
 class CheckError(AssertionError):
-    """At least one verdict failed; `report` holds them all, and the message shows them."""
+    """At least one verdict failed; `report` holds them all, and the message shows them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Tanh
+    >>> from minifw.testing import CheckError, check_layer
+    >>> class Wrong(Tanh):
+    ...     def backward(self, dy):
+    ...         return 2 * super().backward(dy)
+    >>> try:
+    ...     check_layer(Wrong(), np.ones((4, 3)))
+    ... except CheckError as error:
+    ...     print(error.report.failures[0].name)
+    dx, training
+    """
 
     __module__ = "minifw.testing"  # as it is imported, and shown in a traceback
 

@@ -60,7 +60,14 @@ def import_(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = (
 
     Examples
     --------
-    See `export`.
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from minifw import Dense, Sequential, Tanh
+    >>> from minifw.interop.onnx import export, import_
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export(Sequential(Dense(2, 4), Tanh()), Path(folder, "model.onnx"))
+    ...     import_(Path(folder, "model.onnx"))
+    Sequential(Dense(2, 4), Tanh())
     """
     onnx = package("import_")
     place = path_of("import_", path)

@@ -1,0 +1,106 @@
+"""How the site is built; docs/build.py does it."""
+
+import sys
+from pathlib import Path
+
+import minifw
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS / "_ext"))
+
+from site_gallery import gallery_settings  # noqa: E402 - it lies in docs/_ext
+
+project = "minifw"
+author = "the authors of minifw"
+copyright = "the authors of minifw; MIT licence"  # noqa: A001 - Sphinx's name
+version = release = minifw.__version__
+
+extensions = [
+    "katex_math",
+    "myst_parser",
+    "numpydoc",
+    "site_docstrings",
+    "site_links",
+    "summaries",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_static", "gallery/*.py", "gallery/*.ipynb", "gallery/*.json"]
+templates_path = ["_templates"]
+
+# -- languages: English, and what docs/locale translates ---------------------------------------
+language = "en"  # `-D language=zh_CN` for the other
+locale_dirs = ["locale"]
+gettext_compact = False  # a .po for each page
+gettext_uuid = False
+gettext_location = False  # so that a moved line is no change of the .po
+LANGUAGES = {"en": ("English", ""), "zh_CN": ("简体中文", "zh")}  # name, folder of the site
+translations = [code for code in LANGUAGES if (DOCS / "locale" / code).is_dir()]
+
+# -- pages -------------------------------------------------------------------------------------
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+default_role = "py:obj"  # `name` in a docstring is a link, if there is such a name
+smartquotes = False  # W' is the transpose
+
+# -- reference ---------------------------------------------------------------------------------
+autosummary_generate = True
+autosummary_imported_members = False
+# Two files whose names differ by a capital are one file on some systems.
+autosummary_filename_map = {
+    "minifw.Summary": "minifw.Summary-class",
+    "minifw.Trace": "minifw.Trace-class",
+}
+autodoc_typehints = "none"  # the sections of the docstrings say it, with shapes
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # the template lists them
+numpydoc_xref_param_type = False
+
+# -- gallery -----------------------------------------------------------------------------------
+sphinx_gallery_conf = gallery_settings(DOCS)
+
+# -- look --------------------------------------------------------------------------------------
+html_theme = "furo"
+html_title = "minifw"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/language.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+html_context = {"languages": LANGUAGES, "translations": translations}
+FONTS = {
+    "font-stack": (
+        "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', "
+        "'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
+    ),
+    "font-stack--monospace": "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace",
+}
+html_theme_options = {
+    "light_css_variables": {
+        **FONTS,
+        "color-brand-primary": "#00598f",
+        "color-brand-content": "#00649f",
+        "color-brand-visited": "#6b4f9f",
+    },
+    "dark_css_variables": {
+        **FONTS,
+        "color-brand-primary": "#6cb8ea",
+        "color-brand-content": "#6cb8ea",
+        "color-brand-visited": "#b9a3e3",
+    },
+}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True

@@ -1,0 +1,144 @@
+"""The site of the documentation, as far as it can be tested without building it."""
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import inspect
+import itertools
+import pkgutil
+import re
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import minifw
+from minifw import metrics
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+# Their own pages stand for them: the version in types.md, each module with what is in it.
+NOT_LISTED = {"__version__", "datasets", "metrics", "plots"}
+CONTRACTS = ("layer", "loss", "objective", "optimizer")
+
+
+def script(path: str) -> ModuleType:
+    """Import a file that belongs to no package."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, DOCS / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def listed() -> list[str]:
+    """Return the full names in the reference, as autosummary is told them."""
+    pages = (path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    pattern = r"^(?:   ~?|\.\. py:data:: )(minifw(?:\.\w+)+)$"
+    return [name for page in pages for name in re.findall(pattern, page, re.MULTILINE)]
+
+
+def public_modules() -> list[str]:
+    found = pkgutil.walk_packages(minifw.__path__, "minifw.")
+    return [m.name for m in found if not any(part[0] == "_" for part in m.name.split("."))]
+
+
+def test_every_public_name_has_its_place_in_the_reference() -> None:
+    names = listed()
+    assert len(names) == len(set(names))
+    places = set(names)
+    top = set(vars(minifw)["__all__"])
+    expected = {f"minifw.{name}" for name in top - NOT_LISTED}
+    for name in public_modules():
+        module = importlib.import_module(name)
+        for attribute in vars(module)["__all__"]:
+            # What minifw itself has is listed there alone.
+            if getattr(minifw, attribute, None) is not getattr(module, attribute):
+                expected.add(f"{name}.{attribute}")
+    assert expected - places == set(), "add a line to a page of docs/reference"
+    assert places - expected == set(), "these are not public"
+
+
+def documented(name: str) -> str:
+    """Return what the reference says of a name; of a metric it stands below the assignment."""
+    module, _, attribute = name.rpartition(".")
+    found = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, metrics.Metric):
+        return metric_docstrings()[attribute]
+    return found.__doc__ or ""
+
+
+def metric_docstrings() -> dict[str, str]:
+    body = ast.parse(inspect.getsource(metrics)).body
+    return {
+        ast.unparse(before.target): ast.literal_eval(text.value)
+        for before, text in itertools.pairwise(body)
+        if isinstance(before, ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+def test_every_name_in_the_reference_has_an_example() -> None:
+    by_hand = {"Exporter", "IR_VERSION", "OPSET"}  # of ONNX: on the page, which runs
+    names = [name for name in listed() if name.rpartition(".")[2] not in by_hand]
+    without = [name for name in names if ">>>" not in documented(name)]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", metric_docstrings())
+def test_the_examples_of_the_metrics_run(name: str) -> None:
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
+    runner.run(parser.get_doctest(metric_docstrings()[name], {}, name, None, None))
+    assert runner.tries > 0
+    assert runner.failures == 0
+
+
+def test_the_reference_leads_to_each_of_its_pages() -> None:
+    index = (DOCS / "reference" / "index.md").read_text(encoding="utf-8").splitlines()
+    pages = {path.stem for path in (DOCS / "reference").glob("*.md")} - {"index"}
+    assert pages <= set(index)
+    assert set(CONTRACTS) <= pages
+
+
+def test_the_first_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(block, names)  # noqa: S102 - our own page
+    assert capsys.readouterr().out
+    model, x, y = names["model"], names["x"], names["y"]
+    assert isinstance(model, minifw.Sequential)
+    assert isinstance(x, np.ndarray)
+    assert np.mean((model.predict(x) > 0.5) == y) > 0.85
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_the_gallery_changes_nothing_but_the_docstring(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    shown = script("_ext/site_gallery.py").with_title(path.stem, source)
+    compile(shown, path.name, "exec")
+    assert shown.split('"""', 2)[2] == source.split('"""', 2)[2]
+    _, title, underline, *_ = shown.splitlines()
+    assert underline == "=" * len(title)
+
+
+def test_the_check_of_links_finds_what_is_wrong(tmp_path: Path) -> None:
+    build = script("build.py")
+    (tmp_path / "good.html").write_text(
+        '<p id="a"><a href="#a"></a><a href="https://example.org"></a><img src="data:,"></p>'
+    )
+    assert build.faults_of(tmp_path) == []
+    (tmp_path / "bad.html").write_text(
+        '<a href="good.html#b"></a><a href="gone.html"></a><script src="//cdn.example.org/x.js">'
+    )
+    (tmp_path / "bad.css").write_text("@font-face { src: url(https://example.org/a.woff2) }")
+    assert build.faults_of(tmp_path) == [
+        "bad.html loads //cdn.example.org/x.js",
+        "bad.html: there is no anchor good.html#b",
+        "bad.html: there is no gone.html",
+        "bad.css: it loads https://example.org/a.woff2",
+    ]
