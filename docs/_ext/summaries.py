@@ -4,7 +4,6 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.transforms.post_transforms import SphinxPostTransform
 
 __all__ = ["setup"]
 
@@ -18,24 +17,18 @@ SUMMARIES = {
 }
 
 
-class Summaries(SphinxPostTransform):
-    """Translates what a reader clicks on to see an answer."""
-
-    default_priority = 400  # after the pages are read, before they are written
-
-    def run(self, **_: Any) -> None:
-        """Put the words of the language in the place of the English ones."""
-        for english, word in SUMMARIES.get(self.config.language, {}).items():
-            for node in self.document.findall(nodes.raw):
-                before = node.astext()
-                after = before.replace(
-                    f"<summary>{english}</summary>", f"<summary>{word}</summary>"
-                )
-                if after != before:
-                    node.children = [nodes.Text(after)]
+def translate(app: Sphinx, doctree: Any, page: str) -> None:
+    """Put the words of the language in the place of the English ones."""
+    del page
+    for english, word in SUMMARIES.get(app.config.language, {}).items():
+        for node in doctree.findall(nodes.raw):
+            before = node.astext()
+            after = before.replace(f"<summary>{english}</summary>", f"<summary>{word}</summary>")
+            if after != before:
+                node.children = [nodes.Text(after)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register it."""
-    app.add_post_transform(Summaries)
+    """Translate each page before it is written."""
+    app.connect("doctree-resolved", translate)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
