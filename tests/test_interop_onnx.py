@@ -1,6 +1,7 @@
 """ONNX: what ONNX Runtime makes of a graph is what minifw makes of the model."""
 
 import contextlib
+import copy
 import pathlib
 import subprocess
 import sys
@@ -14,15 +15,20 @@ from cases import CASES, Case
 import minifw
 from minifw import (
     ELU,
+    GRU,
+    LSTM,
     Array,
     BatchNorm,
     Dense,
     Dropout,
     FileFormatError,
+    HardTanh,
     Layer,
     LayerNorm,
     Parameter,
+    Residual,
     Sequential,
+    SiLU,
     Tanh,
 )
 from minifw.interop.onnx import IR_VERSION, OPSET, Graph, export, import_, register
@@ -205,6 +211,99 @@ def test_a_layer_of_ones_own(tmp_path: pathlib.Path) -> None:
         export(Doubled(3), path, input_shape=(3,))
 
 
+TABLES: dict[str, Array] = {}
+
+
+class Shifted(Tanh):
+    def forward(self, x: Array) -> Array:
+        return super().forward(x) + 1
+
+
+class Called(Tanh):
+    def __call__(self, x: Array) -> Array:
+        return super().__call__(x) + 1
+
+
+class Same(Tanh):
+    """A subclass that computes the same."""
+
+
+def test_another_forward_is_not_written_as_that_of_the_class(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "model.onnx"
+    model = Sequential(Dense(2, 3), Tanh())
+    model[1].forward = lambda x: x + 1
+    with pytest.raises(TypeError, match=r"layer 1, Tanh\(\), has .*: its forward was set"):
+        export(model, path)
+    model = Sequential(Dense(2, 3), Tanh())
+    model.forward = lambda x: x + 1  # type: ignore[method-assign]
+    with pytest.raises(TypeError, match="has no ONNX form: its forward was set"):
+        export(model, path)
+    for cls in (Shifted, Called):
+        with pytest.raises(TypeError, match=rf"layer 1, {cls.__name__}\(\), has no ONNX form"):
+            export(Sequential(Dense(2, 3), cls()), path)
+    assert not path.exists()
+    export(Sequential(Dense(2, 3), Same()), path)
+    assert path.exists()
+
+
+def test_numbers_too_large_for_float32_are_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "model.onnx"
+    model = Sequential(Dense(2, 3, rng=0), Dense(3, 1, rng=1))
+    model[1].weight.value[0, 2] = 1e39
+    with pytest.raises(ValueError, match=r"1\.weight has numbers too large for float32"):
+        export(model, path, dtype=np.float32)
+    assert not path.exists()
+    export(model, path)
+    norm = BatchNorm(2)
+    norm.running_var[...] = 1e300
+    with pytest.raises(ValueError, match="running_var has numbers too large for float32"):
+        export(norm, path, input_shape=(2,), dtype=np.float32)
+    with pytest.raises(ValueError, match=r"alpha of Elu, 1e\+300, is too large"):
+        export(ELU(1e300), path, input_shape=(2,), dtype=np.float32)
+    model[1].weight.value[0, 2] = np.inf  # what is infinite stays so
+    export(model, path, dtype=np.float32)
+    export(HardTanh(0.5, 1e300), path, input_shape=(2,), dtype=np.float32)
+    x = np.array([[0.0, 3e38]], np.float32)
+    close(run(path, x), np.maximum(x, np.float32(0.5)))
+
+
+def test_an_error_of_a_registered_function_names_the_layer(tmp_path: pathlib.Path) -> None:
+    class Broken(Same):
+        def forward(self, x: Array) -> Array:
+            return x
+
+    @register(Broken)
+    def broken(_: Layer, graph: Graph, x: str) -> str:
+        return graph.node("Mul", x, graph.constant(TABLES["oops"]))
+
+    model = Sequential(Dense(2, 3), Residual(Sequential(Tanh(), Broken())))
+    with pytest.raises(KeyError) as caught:
+        export(model, tmp_path / "model.onnx")
+    assert caught.value.__notes__ == ["in the function that writes layer 1.layer.1, Broken()"]
+    with pytest.raises(TypeError, match="Shifted") as other:
+        export(Sequential(Dense(2, 3), Residual(Shifted())), tmp_path / "model.onnx")
+    assert not hasattr(other.value, "__notes__")
+
+
+EMPTY = [
+    (case, dtype)
+    for case in CASES
+    for dtype in DTYPES
+    if dtype is np.float64
+    or not any(isinstance(one, LSTM | GRU) for _, one in case.make(dtype)._all_layers())
+]  # ONNX Runtime 1.32 ends the process at a recurrent operator and no rows
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"), EMPTY, ids=[f"{case.name}-{dtype.__name__}" for case, dtype in EMPTY]
+)
+def test_a_batch_of_no_rows(case: Case, dtype: type, tmp_path: pathlib.Path) -> None:
+    model = case.make(dtype)
+    export(model, tmp_path / "model.onnx", input_shape=case.example_shape, dtype=dtype)
+    y = run(tmp_path / "model.onnx", case.x(1, dtype)[:0])
+    assert y.shape == (0, *model.output_shape(case.example_shape))
+
+
 def test_refusals_of_export(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "model.onnx"
     with pytest.raises(ValueError, match="give input_shape"):
@@ -262,6 +361,118 @@ def test_refusals_of_import(tmp_path: pathlib.Path) -> None:
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(FileFormatError, match="in another file"):
         import_(path)
+
+
+NODE = onnx.helper.make_node
+
+
+def graph_of(
+    path: pathlib.Path,
+    *nodes: onnx.NodeProto,
+    opset: int = 20,
+    shape: tuple[int, ...] = (2,),
+    **constants: Array,
+) -> pathlib.Path:
+    """Write a graph of float32 from x to y."""
+    value = onnx.helper.make_tensor_value_info
+    proto = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            list(nodes),
+            "graph",
+            [value("x", onnx.TensorProto.FLOAT, ["batch", *shape])],
+            [value("y", onnx.TensorProto.FLOAT, ["batch", *[None for _ in shape]])],
+            [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", opset)],
+        ir_version=9,
+    )
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def residuals(path: pathlib.Path, levels: int) -> pathlib.Path:
+    """Write y = x + tanh(x + tanh(x + ...))."""
+    nodes, last = [], "x"
+    for level in range(levels):
+        nodes += [NODE("Tanh", [last], [f"t{level}"])]
+        last = f"a{level}" if level < levels - 1 else "y"
+        nodes += [NODE("Add", ["x", f"t{level}"], [last])]
+    return graph_of(path, *nodes)
+
+
+def test_branches_in_branches_up_to_a_depth(tmp_path: pathlib.Path) -> None:
+    path = residuals(tmp_path / "model.onnx", 32)
+    model = import_(path)
+    x = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)
+    close(model.predict(x), run(path, x))
+    assert repr(copy.deepcopy(model)) == repr(model)
+    minifw.save(model, tmp_path / "model.npz")
+    close(minifw.load(tmp_path / "model.npz").predict(x), run(path, x))
+    for levels in (33, 2000):
+        with pytest.raises(FileFormatError, match="in each other more than 32 times"):
+            import_(residuals(path, levels))
+
+
+def test_graphs_that_contradict_themselves_are_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "model.onnx"
+    two = np.ones(2, np.float32)
+    for epsilon in (-1e-5, np.nan):
+        node = NODE("BatchNormalization", ["x", "w", "b", "m", "v"], ["y"], epsilon=epsilon)
+        with pytest.raises(FileFormatError, match=r"BatchNormalization: .* epsilon of 0 or above"):
+            import_(graph_of(path, node, w=two, b=two, m=two, v=two))
+    node = NODE("Conv", ["x", "w"], ["y"], kernel_shape=[2, 2])
+    with pytest.raises(FileFormatError, match=r"Conv: .* kernel_shape=\[2, 2\]"):
+        import_(graph_of(path, node, shape=(1, 5, 5), w=np.ones((1, 1, 3, 3), np.float32)))
+    with pytest.raises(FileFormatError, match="operators are those of set 99"):
+        import_(graph_of(path, NODE("Relu", ["x"], ["y"]), opset=99))
+    for name in ("MatMul", "Gemm"):
+        with pytest.raises(FileFormatError, match=f"{name}: it mixes float32 and float64"):
+            import_(graph_of(path, NODE(name, ["x", "w"], ["y"]), w=np.ones((2, 3))))
+    cast = NODE("Cast", ["x"], ["c"], to=onnx.TensorProto.DOUBLE)
+    double = graph_of(path, cast, NODE("MatMul", ["c", "w"], ["y"]), w=np.ones((2, 3)))
+    assert import_(double).predict(np.ones((1, 2))).tolist() == [[2.0, 2.0, 2.0]]
+    mask = NODE("Dropout", ["x"], ["d", "mask"])
+    with pytest.raises(FileFormatError, match="Add: minifw does not read its input 'mask'"):
+        import_(graph_of(path, mask, NODE("Add", ["d", "mask"], ["y"])))
+
+
+def test_a_clip_with_one_bound(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "model.onnx"
+    x = np.array([[-3e38, -1.0], [1.0, 3e38]], np.float32)
+    half = np.array(0.5, np.float32)
+    for inputs in (["x", "half"], ["x", "half", ""], ["x", "", "half"]):
+        model = import_(graph_of(path, NODE("Clip", inputs, ["y"]), half=half))
+        close(model.predict(x), run(path, x))
+
+
+def test_silu_is_read_from_what_export_writes(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "model.onnx"
+    x = np.random.default_rng(0).standard_normal((3, 2))
+    for dtype in DTYPES:
+        export(Sequential(Dense(2, 2, rng=0), SiLU()), path, dtype=dtype)
+        proto = onnx.load(path)
+        del proto.metadata_props[:]
+        onnx.save(proto, path)
+        twin = import_(path)
+        assert repr(twin).endswith("SiLU())")
+        close(twin.predict(x.astype(dtype)), run(path, x.astype(dtype)))
+    neg, exp = NODE("Neg", ["x"], ["n"]), NODE("Exp", ["n"], ["e"])
+    add, div = NODE("Add", ["e", "one"], ["a"]), NODE("Div", ["x", "a"], ["y"])
+    one = np.ones((), np.float32)
+    assert repr(import_(graph_of(path, neg, exp, add, div, one=one))) == "Sequential(SiLU())"
+    others: list[list[onnx.NodeProto]] = [
+        [NODE("Neg", ["x"], ["y"])],
+        [neg, NODE("Relu", ["n"], ["y"])],
+        [neg, exp, NODE("Div", ["x", "e"], ["y"])],
+        [neg, exp, add, NODE("Div", ["a", "x"], ["y"])],
+        [neg, exp, add, NODE("Relu", ["x"], ["r"]), NODE("Div", ["r", "a"], ["y"])],
+        [neg, exp, NODE("Add", ["e", "e"], ["a"]), div],
+    ]
+    for nodes in others:
+        with pytest.raises(FileFormatError, match="Neg: minifw reads"):
+            import_(graph_of(path, *nodes, one=one))
+    with pytest.raises(FileFormatError, match="Neg: minifw reads"):
+        import_(graph_of(path, neg, exp, add, div, one=2 * one))
 
 
 def test_without_onnx_the_extra_is_named(

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import minifw
 from minifw import (
     GRU,
     LSTM,
@@ -372,3 +373,18 @@ def test_without_the_extra_its_name_is_told(
     for call in (save, load_into):
         with pytest.raises(ImportError, match=r"minifw\[safetensors\]"):
             call(Tanh(), tmp_path / "f")
+
+
+def test_the_name_that_the_format_keeps_is_refused(tmp_path: Path) -> None:
+    """A file with such an entry could be read by nobody."""
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(ValueError, match="cannot be called '__metadata__'"):
+        save(Dense(2, 3), path, names={"weight": "__metadata__"})
+    assert not path.exists()
+
+
+def test_load_of_weights_alone_says_what_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save(Dense(2, 3), path)
+    with pytest.raises(FileFormatError, match=r"no description .*safetensors\.load_into"):
+        minifw.load(path)

@@ -59,7 +59,8 @@ def save(model: Layer, path: str | os.PathLike[str], *, names: Names | None = No
     TypeError
         If `model` is no layer, or an entry has a dtype that the format lacks.
     ValueError
-        If `names` has a name that the model lacks, or gives two entries one name.
+        If `names` has a name that the model lacks, or gives two entries one name, or one the name
+        ``__metadata__``, which the format keeps for itself.
     OSError
         If the file cannot be written; an old one is untouched.
 

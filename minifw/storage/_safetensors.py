@@ -14,6 +14,7 @@ from minifw.storage._text import from_text
 
 __all__ = ["check_header", "package", "read_tensors", "storable", "write_tensors"]
 
+_METADATA = "__metadata__"  # in the header it stands for what is no tensor
 _HEADER = 4 * TEXT  # bytes of its own JSON header, which holds ours and the tensors' names
 
 _DTYPES = frozenset(
@@ -30,6 +31,8 @@ def write_tensors(
     ------
     TypeError
         If an array has a dtype that the format lacks; ".npz" has all.
+    ValueError
+        If an array has the one name that the format keeps for itself.
     """
     numpy_format = package().numpy
     path = path_of("save", path)
@@ -51,7 +54,7 @@ def read_tensors(
     try:
         with safetensors.safe_open(path, framework="numpy") as opened:
             metadata = opened.metadata() or {}
-            text = metadata.get("minifw", "")
+            text = _description(metadata)
             head = from_text("its description", text.encode("utf-8", "replace"))
             meta = check_head(kind, head)
             # copies, because a tensor may be a view of the file
@@ -67,7 +70,12 @@ def read_tensors(
 
 
 def storable(arrays: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Return arrays in rows (C order); raise a TypeError if the format lacks the dtype of one."""
+    """Return arrays in rows (C order); raise if the format lacks the dtype or the name of one."""
+    if _METADATA in arrays:
+        raise ValueError(
+            f"save: an entry cannot be called {_METADATA!r}, which safetensors keeps for itself; "
+            "give it another name"
+        )
     tensors = {name: check_storable(name, array) for name, array in arrays.items()}
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
@@ -84,6 +92,16 @@ def check_header(path: str) -> None:
         header = int.from_bytes(file.read(8), "little")
     if header > _HEADER:
         raise FileFormatError(f"{path} cannot be read: it has no header of a safetensors file")
+
+
+def _description(metadata: Mapping[str, str]) -> str:
+    """Return what `write_tensors` wrote of the model, or raise if the file has weights alone."""
+    if "minifw" not in metadata:
+        raise FileFormatError(
+            "it holds weights and no description of a model; put them into a model of your own "
+            "with minifw.interop.safetensors.load_into(model, path)"
+        )
+    return metadata["minifw"]
 
 
 def _checksum(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:

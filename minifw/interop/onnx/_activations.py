@@ -78,9 +78,10 @@ def selu(layer: SELU, graph: Graph, x: str) -> str:
 
 @register(HardTanh)
 def hard_tanh(layer: HardTanh, graph: Graph, x: str) -> str:
-    """Write y = x, clipped."""
-    low, high = graph.constant(layer.min_val), graph.constant(layer.max_val)
-    return graph.node("Clip", x, low, high)
+    """Write y = x, clipped; a bound above all numbers of the dtype is the largest of them."""
+    largest = np.finfo(graph.dtype).max
+    bounds = np.clip([layer.min_val, layer.max_val], -largest, largest)
+    return graph.node("Clip", x, *[graph.constant(bound) for bound in bounds])
 
 
 @register(GELU)

@@ -65,7 +65,8 @@ def export(
         If `model` is no layer, or for a layer there is no function that writes it; the message
         says how to `register` one.
     ValueError
-        If the input shape is missing or does not fit, or if the graph fails onnx's checker.
+        If the input shape is missing or does not fit, if a number is too large for float32, or
+        if the graph fails onnx's checker.
     ImportError
         If onnx is not installed.
     OSError

@@ -19,9 +19,13 @@ Exporter: TypeAlias = Callable[[Any, "Graph", str], str]
 """Writes a layer into a graph: takes the layer, the graph and the name of x, returns that of y."""
 
 Written = TypeVar("Written", bound=Exporter)
+Answer = TypeVar("Answer")
 
 Step: TypeAlias = Callable[[list[str], list[str]], tuple[list[str], list[str]]]
 """One step of a loop: from states and what it reads, to new states and what it hands out."""
+
+FLOAT32 = float(np.finfo(np.float32).max)
+_COMPUTE = ("forward", "__call__")  # what a layer computes; a subclass with others is another one
 
 _exporters: dict[type[Layer], Exporter] = {}
 
@@ -84,11 +88,17 @@ def register(*classes: type[Layer]) -> Callable[[Written], Written]:
 
 def _exporter_of(layer: Layer, place: str) -> Exporter:
     """Return the function that writes `layer`; raise if there is none, and say how to add it."""
-    forward = type(layer).forward
-    for cls in type(layer).__mro__:
-        if cls in _exporters and cls.forward is forward:
+    own = type(layer)
+    for method in _COMPUTE:
+        if method in vars(layer):
+            raise TypeError(
+                f"export: {place}, has no ONNX form: its {method} was set on the instance; make "
+                "it a method of a class of layers, and register a function for that"
+            )
+    for cls in own.__mro__:
+        if cls in _exporters and all(getattr(own, m) is getattr(cls, m) for m in _COMPUTE):
             return _exporters[cls]
-    name = type(layer).__name__
+    name = own.__name__
     raise TypeError(
         f"export: {place}, has no ONNX form yet; register one, a function that adds nodes to the "
         "graph and returns the name of y:\n\n"
@@ -128,6 +138,7 @@ class Graph:
         self._named |= {id(array): name for name, array in model.named_buffers()}
         self._taken = set(self._named.values())  # the names that are in use
         self._constants: dict[tuple[str, Shape, bytes], str] = {}
+        self._failed: Exception | None = None  # the latest error, which says where it arose
         self._place = ""  # the path of the layer that is being written
 
     # -- for exporters -----------------------------------------------------------
@@ -160,6 +171,12 @@ class Graph:
                 )
         name = self._fresh(f"{self._place}/{operator}".removeprefix("/"))
         made = [name, *(self._fresh(f"{name}:{index}") for index in range(1, outputs))]
+        for key, number in attributes.items():
+            if isinstance(number, float) and FLOAT32 < abs(number) < np.inf:
+                raise ValueError(
+                    f"export: {key} of {name}, {number}, is too large for an attribute, which is "
+                    "a float32"
+                )
         self._nodes.append(
             self._onnx.helper.make_node(operator, list(inputs), made, name, **attributes)
         )
@@ -172,9 +189,15 @@ class Graph:
         ----------
         value : Parameter or array
             A parameter or a buffer of the model gets its name in ``state_dict``.
+
+        Raises
+        ------
+        ValueError
+            If it has numbers that are too large for the graph's dtype.
         """
-        array = np.asarray(value.value if isinstance(value, Parameter) else value, self.dtype)
         known = self._named.get(id(value))
+        what = known or f"a constant of layer {self._place or 'at the top'}"
+        array = self._cast(value.value if isinstance(value, Parameter) else value, what)
         return self._constant(array) if known is None else self._store(known, array)
 
     def whole(self, numbers: npt.ArrayLike) -> str:
@@ -197,11 +220,11 @@ class Graph:
         """
         path = self._paths.get(id(layer), "")
         place = f"layer {path}, {layer!r}" if path else f"{layer!r}"
-        write = _exporter_of(layer, place)
+        write = self._asked(lambda: _exporter_of(layer, place), None)
         shape = layer.output_shape(self.shape(x))
         outer, self._place = self._place, path
         try:
-            y = write(layer, self, x)
+            y = self._asked(lambda: write(layer, self, x), place)
         finally:
             self._place = outer
         if not isinstance(y, str) or (y not in self._taken and y not in self._shapes):
@@ -211,6 +234,16 @@ class Graph:
             )
         self._shapes[y] = shape
         return y
+
+    def _asked(self, question: Callable[[], Answer], place: str | None) -> Answer:
+        """Return the answer; note on an error where it arose, if it does not say so itself."""
+        try:
+            return question()
+        except Exception as error:
+            if place is not None and error is not self._failed:
+                error.add_note(f"in the function that writes {place}")
+            self._failed = error
+            raise
 
     def loop(self, states: Sequence[str], sequences: Sequence[str], step: Step) -> list[str]:
         """Run `step` along the first axis of `sequences`, as ONNX's Scan does.
@@ -288,6 +321,18 @@ class Graph:
             yield self._nodes
         finally:
             self._nodes = outer
+
+    def _cast(self, value: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+        """Return the numbers in the graph's dtype; raise if one of them becomes infinite."""
+        given = np.asarray(value)
+        with np.errstate(over="ignore"):
+            array = given.astype(self.dtype)
+        if (np.isfinite(given) & ~np.isfinite(array)).any():
+            raise ValueError(
+                f"export: {name} has numbers too large for {self.dtype}; export with "
+                "dtype=np.float64"
+            )
+        return array
 
     def _constant(self, array: npt.NDArray[Any]) -> str:
         key = array.dtype.str, array.shape, array.tobytes()

@@ -40,14 +40,15 @@ def _conv_written_out(layer: Conv2D, graph: Graph, x: str) -> str:
     """As `Conv2D` itself: Y = W X + b, a row of X for each position in the kernel and channel."""
     taps, size = _taps(layer, layer._windows, graph, x)
     k, groups, channels = len(taps), layer.groups, layer.in_channels // layer.groups
+    pixels = math.prod(size)  # not -1: of an empty batch no size can be told
 
     def reshaped(value: str, *shape: int) -> str:
         return graph.node("Reshape", value, graph.whole(shape))
 
     stacked = graph.node("Concat", *taps, axis=1)
-    by_tap = reshaped(stacked, 0, k, groups, channels, -1)
+    by_tap = reshaped(stacked, 0, k, groups, channels, pixels)
     by_group = graph.node("Transpose", by_tap, perm=[0, 2, 1, 3, 4])
-    columns = reshaped(by_group, 0, groups, k * channels, -1)
+    columns = reshaped(by_group, 0, groups, k * channels, pixels)
     by_pixel = graph.node("Transpose", graph.constant(layer.weight), perm=[0, 2, 3, 1])
     weight = reshaped(by_pixel, groups, layer.out_channels // groups, k * channels)
     y = reshaped(graph.node("MatMul", weight, columns), 0, layer.out_channels, *size)

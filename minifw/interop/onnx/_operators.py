@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._core.checks import DTYPES
 from minifw._core.layer import Layer
 from minifw.interop.onnx._reading import Node, dense, in_dtype, reader
 from minifw.layers._activations import Sigmoid, Tanh
@@ -23,7 +24,6 @@ __all__: list[str] = []
 
 CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs
 SINGLE_AXES = 13  # the operator set from which on Softmax is along one axis, and -1 its default
-LARGEST = float(np.finfo(np.float64).max)  # the bound of a Clip that has none
 
 PLAIN: dict[str, type[Layer]] = {
     "GlobalAveragePool": GlobalAvgPool2D,
@@ -116,9 +116,9 @@ def clip(node: Node) -> Layer:
         given = node.constant(index)
         return default if given is None else float(given)
 
-    if len(node.constants) > 1 + sum(array is not None for array in node.constants[1:]):
-        raise node.refuse("minifw needs constant bounds")
-    low, high = bound(1, "min", -LARGEST), bound(2, "max", LARGEST)
+    # a bound that is left out is the largest number that there is
+    largest = float(np.finfo(node.dtype if node.dtype in DTYPES else np.float32).max)
+    low, high = bound(1, "min", -largest), bound(2, "max", largest)
     return ReLU() if low == 0.0 and high >= np.finfo(np.float32).max else HardTanh(low, high)
 
 
@@ -189,8 +189,11 @@ def batch_norm(node: Node) -> Layer:
     """Read the running statistics, as in inference."""
     node.expect(training_mode=0, spatial=1)
     weight, bias, mean, var = (node.needed(index) for index in range(1, 5))
-    # An epsilon of 0, as of a variance that has it already, is the smallest that there is.
-    eps = max(float(node.attributes.get("epsilon", 1e-5)), float(np.finfo(mean.dtype).tiny))
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    if not epsilon >= 0.0:
+        raise node.refuse(f"minifw needs an epsilon of 0 or above, not {epsilon}")
+    # One of 0, as of a variance that has it already, is the smallest that there is.
+    eps = max(epsilon, float(np.finfo(mean.dtype).tiny))
     layer = BatchNorm(mean.size, eps=eps, **in_dtype(mean))
     layer.load_state_dict(
         {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
@@ -223,6 +226,7 @@ def conv(node: Node) -> Layer:
         raise node.refuse(f"minifw has convolutions of images, not of weights {weight.shape}")
     groups = node.attributes.get("group", 1)
     kernel = tuple(weight.shape[2:])
+    node.expect(kernel_shape=list(kernel))
     dilation = tuple(node.attributes.get("dilations", [1, 1]))
     layer = Conv2D(
         weight.shape[1] * groups,

@@ -34,7 +34,19 @@ Chain: TypeAlias = tuple[Layer, ...]
 
 LARGEST = 2**24  # numbers of one example; a file that says more is not followed into memory
 
+# How many residual connections and branches may stand in each other. Python allows 1000 calls in
+# each other, and each of these takes about 6 of them in a forward and 18 in a deepcopy.
+DEEPEST = 32
+
+NEWEST = 28  # the operator set of onnx 1.23, the latest that was there when this was written
+
 DOMAINS = frozenset({"", "ai.onnx"})
+
+# x / (1 + exp(-x)), as `export` writes it: the steps between x and the Div
+GATE = ("Neg", "Exp", "Add")
+
+# Whose constants may be of another type than the data
+OTHER_TYPES = frozenset({"Dropout", "Gather"})
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,8 @@ class Node:
     shape: Shape | None
     """That of one example of its first input that is no constant, if it is known."""
     opset: int
+    dtype: np.dtype[Any] | None = None
+    """That of the same input, if it is known."""
 
     def refuse(self, why: str) -> FileFormatError:
         """Return an error that names the node."""
@@ -98,6 +112,12 @@ class Reading:
     chains: dict[str, Chain] = field(default_factory=dict)
     shapes: dict[int, Shape | None] = field(default_factory=dict)
     """The shape after each layer, by its identity; 0 is the input."""
+    dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
+    """Of the values that have a chain, where it is known."""
+    depths: dict[int, int] = field(default_factory=dict)
+    """How deeply layers stand in each other in one, by its identity; of others it is 0."""
+    gates: dict[str, tuple[str, int, Node]] = field(default_factory=dict)
+    """The values on the way from x to its `GATE`: x, the steps that are done, and the first."""
 
     def read(self, proto: Any) -> None:
         """Read one node."""
@@ -108,7 +128,16 @@ class Reading:
         moving = [value for value in proto.input if value in self.chains]
         shape = self._shape(self.chains[moving[0]]) if moving else None
         constants = [self.constants.get(value) for value in proto.input]
-        node = Node(proto.op_type, name, attributes, constants, shape, self.opset)
+        dtype = self.dtypes.get(moving[0]) if moving else None
+        node = Node(proto.op_type, name, attributes, constants, shape, self.opset, dtype)
+        if self._part_of_gate(node, proto):
+            return
+        for value in proto.input:
+            if value and value not in self.chains and value not in self.constants:
+                raise node.refuse(f"minifw does not read its input {value[:200]!r}")
+        self._check_types(node, moving)
+        if moving:
+            self.dtypes |= _dtype_after(node, proto.output[0])
         if not moving:
             self.constants[proto.output[0]] = _folded(node)
         elif len(moving) == 1:
@@ -118,6 +147,39 @@ class Reading:
             if len(moving) != len(proto.input):
                 raise node.refuse("minifw does not join values with constants")
             self.chains[proto.output[0]] = self._joined(node, chains)
+
+    def _check_types(self, node: Node, moving: Sequence[str]) -> None:
+        """Raise if numbers of two types meet, which ONNX does not allow."""
+        if node.dtype is None or node.operator in OTHER_TYPES:
+            return
+        types = {array.dtype for array in node.constants if array is not None}
+        found = {self.dtypes.get(value, node.dtype) for value in moving}
+        found |= {dtype for dtype in types if dtype.kind == "f"}
+        if len(found | {node.dtype}) > 1:
+            names = " and ".join(sorted(str(dtype) for dtype in found | {node.dtype}))
+            raise node.refuse(f"it mixes {names}; a node computes in one of them")
+
+    def _part_of_gate(self, node: Node, proto: Any) -> bool:
+        """Return whether it is a step of x / (1 + exp(-x)); note it, or the layer that it ends."""
+        inputs, y = list(proto.input), proto.output[0]
+        if node.operator == GATE[0] and inputs[0] in self.chains:
+            self.gates[y] = inputs[0], 1, node
+            return True
+        before = next((value for value in inputs if value in self.gates), None)
+        if before is None:
+            return False
+        x, steps, first = self.gates[before]
+        self._check_types(node, [x])
+        ones = [array for array in node.constants if array is not None]
+        if steps < len(GATE) and node.operator == GATE[steps]:
+            if node.operator != "Add" or [one.tolist() for one in ones] in ([1.0], [[1.0]]):
+                self.gates[y] = x, steps + 1, first
+                return True
+        elif steps == len(GATE) and node.operator == "Div" and inputs == [x, before]:
+            self.chains[y] = self._step(self.chains[x], SiLU())
+            self.dtypes |= {y: self.dtypes[x]} if x in self.dtypes else {}
+            return True
+        raise first.refuse(_supported())
 
     def _attribute(self, attribute: Any) -> Any:
         value = self.onnx.helper.get_attribute_value(attribute)
@@ -159,6 +221,20 @@ class Reading:
             count = next((i for i, (a, b) in enumerate(pairs) if a is not b), None)
             common = common[: min(len(common), len(chain)) if count is None else count]
         rests = [chain[len(common) :] for chain in chains]
+        depth = 1 + max(
+            (self.depths.get(id(layer), 0) for rest in rests for layer in rest), default=0
+        )
+        if depth > DEEPEST:
+            raise node.refuse(
+                f"branches stand in each other more than {DEEPEST} times, too deep for Python's "
+                "calls"
+            )
+        joined = self._join(node, common, rests, chains)
+        self.depths[id(joined[-1])] = depth
+        return joined
+
+    def _join(self, node: Node, common: Chain, rests: list[Chain], chains: list[Chain]) -> Chain:
+        """Return what they have in common, and the layer that the rests are."""
         if node.operator == "Add" and len(rests) == 2 and not all(rests) and any(rests):
             return self._step(common, Residual(_one(rests[0] or rests[1])))
         if node.operator == "Mul" and len(rests) == 2 and not all(rests):
@@ -191,6 +267,11 @@ def read_graph(onnx: Any, proto: Any) -> Layer:
     """Return the layers of a graph; raise a FileFormatError that names what is no layer."""
     graph = proto.graph
     opset = next((o.version for o in proto.opset_import if o.domain in DOMAINS), 1)
+    if opset > NEWEST:
+        raise FileFormatError(
+            f"its operators are those of set {opset}, minifw reads them up to set {NEWEST}; "
+            "export it with an older one"
+        )
     reading = Reading(onnx, opset)
     for tensor in graph.initializer:
         reading.constants[tensor.name] = onnx.numpy_helper.to_array(tensor)
@@ -203,10 +284,15 @@ def read_graph(onnx: Any, proto: Any) -> Layer:
     known = all(size > 0 for size in sizes) and math.prod(sizes) <= LARGEST
     reading.shapes[0] = tuple(sizes) if known else None
     reading.chains[inputs[0].name] = ()
+    kind = inputs[0].type.tensor_type.elem_type
+    if kind:
+        reading.dtypes[inputs[0].name] = onnx.helper.tensor_dtype_to_np_dtype(kind)
     with building(sys.maxsize):  # no weight is drawn; each is made from an array of the file
         for node in graph.node:
             reading.read(node)
     chain = reading.chains.get(graph.output[0].name)
+    if chain is None and graph.output[0].name in reading.gates:
+        raise reading.gates[graph.output[0].name][2].refuse(_supported())
     if chain is None:
         raise FileFormatError("its output does not depend on its input")
     return Sequential(*chain) if chain else Dropout(0.0)
@@ -259,6 +345,16 @@ _FOLDS: dict[str, Callable[[Node], Array]] = {
 def _to_floats(node: Node) -> bool:
     """Return whether it casts to numbers that layers compute with, which rounds and no more."""
     return node.operator == "Cast" and node.attributes["to"] in DTYPES
+
+
+def _dtype_after(node: Node, y: str) -> dict[str, np.dtype[Any]]:
+    """Return the type of a node's output by its name, if it is known."""
+    found = node.dtype
+    if node.operator == "Cast":
+        found = np.dtype(node.attributes["to"])
+    elif node.operator == "Gather":  # of a table
+        found = next((array.dtype for array in node.constants if array is not None), None)
+    return {} if found is None else {y: found}
 
 
 def _is_global_pool(layer: Layer) -> bool:
