@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import joblib
 import numpy as np
@@ -477,7 +477,7 @@ def test_it_learns_what_mlp_learns_from_the_same_start() -> None:
         ({"shuffle": 1}, TypeError, "shuffle to be True or False"),
         ({"early_stopping": 1}, TypeError, "early_stopping to be True or False"),
         ({"early_stopping": True, "validation_fraction": 1}, ValueError, "between 0 and 1"),
-        ({"early_stopping": True, "validation_fraction": 0.001}, ValueError, "of 150 rows"),
+        ({"early_stopping": True, "validation_fraction": 0.999}, ValueError, "of 150 rows"),
         ({"callbacks": "Watch"}, TypeError, "a list of callbacks"),
         ({"callbacks": [3]}, TypeError, "expects callbacks, got an int"),
         ({"class_weight": {7: 1.0}}, ValueError, "class"),
@@ -500,6 +500,7 @@ def test_wrong_data() -> None:
         classifier.fit(X_IRIS, Y_IRIS, X_val=X_IRIS)
     with pytest.raises(ValueError, match=r"among the classes \[0, 1, 2\], got .*3"):
         classifier.fit(X_IRIS, Y_IRIS, X_val=X_IRIS, y_val=Y_IRIS + 1)
+    classifier.fit(X_IRIS, Y_IRIS)
     for text in (np.array(["a"] * 150), np.array(["a"] * 150, object)):
         with pytest.raises(ValueError, match=r"among the classes \[0, 1, 2\], got .*a"):
             classifier.partial_fit(X_IRIS, text)
@@ -528,3 +529,172 @@ def test_without_scikit_learn_it_names_the_extra() -> None:
     assert result.returncode == 1
     assert "ImportError: minifw.interop.sklearn needs scikit-learn; " in result.stderr
     assert "minifw[sklearn]" in result.stderr.splitlines()[-1]
+
+
+# -- found by fresh eyes ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "size"), [(141, "auto"), (141, 20), (7, 3), (9, 2), (3, 2), (5, 4)])
+def test_no_batch_of_one_row_where_batch_norm_would_refuse_it(n: int, size: Any) -> None:
+    class Sizes(minifw.Callback):
+        sizes: ClassVar[list[int]] = []
+
+        def on_batch_end(self, trainer: Trainer) -> None:
+            self.sizes.append(len(trainer.batch_x))  # type: ignore[arg-type]
+
+    y = np.arange(n) % 2
+    layers = [4, BatchNorm(4)]
+    Sizes.sizes.clear()
+    quick(hidden_layers=layers, batch_size=size, max_epochs=1, callbacks=[Sizes()]).fit(
+        X_IRIS[:n], y
+    )
+    assert sum(Sizes.sizes) == n
+    assert min(Sizes.sizes) > 1
+    quick(hidden_layers=layers).fit(X_CANCER[:201, :4], Y_CANCER[:201])  # the default, 200
+
+
+def test_a_warm_start_sees_what_was_changed() -> None:
+    warm = quick(warm_start=True, hidden_layers=[8, Dropout(0.1)]).fit(X_IRIS, Y_IRIS)
+    warm.set_params(lr=0.5, weight_decay=0.1, hidden_layers=(np.int64(8), Dropout(0.1)))
+    warm.fit(X_IRIS, Y_IRIS)
+    assert (warm.optimizer_.lr, warm.optimizer_.weight_decay) == (0.5, 0.1)
+    assert warm.set_params(lr=0.1).partial_fit(X_IRIS, Y_IRIS).optimizer_.lr == 0.1
+    for name, value in {
+        "optimizer": "sgd",
+        "hidden_layers": (5,),
+        "activation": "tanh",
+        "network": two_branches,
+    }.items():
+        old = warm.get_params()[name]
+        with pytest.raises(ValueError, match=f"another {name} than .*; fit without warm_start"):
+            warm.set_params(**{name: value}).fit(X_IRIS, Y_IRIS)
+        warm.set_params(**{name: old})
+    own = quick(warm_start=True, optimizer=functools.partial(SGD, momentum=0.9))
+    own.fit(X_IRIS, Y_IRIS).set_params(optimizer=functools.partial(SGD, momentum=0.9))
+    own.fit(X_IRIS, Y_IRIS)
+    with pytest.raises(ValueError, match="another weight_decay"):
+        own.set_params(weight_decay=0.1).fit(X_IRIS, Y_IRIS)
+    regressor = NetworkRegressor((4,), max_epochs=2, tol=None, warm_start=True, random_state=0)
+    regressor.fit(X_DIABETES, Y_DIABETES).set_params(loss=HuberLoss()).fit(X_DIABETES, Y_DIABETES)
+    assert isinstance(regressor._loss, HuberLoss)
+
+
+def test_a_class_that_counts_nothing_is_balanced_with_0() -> None:
+    weight = (Y_IRIS > 0).astype(float)
+    balanced = quick(class_weight="balanced").fit(X_IRIS, Y_IRIS, weight)
+    plain = quick().fit(X_IRIS, Y_IRIS, weight)  # the two that count are as many
+    assert np.allclose(balanced.predict_proba(X_IRIS), plain.predict_proba(X_IRIS))
+
+
+def test_early_stopping_takes_few_rows_and_many_classes() -> None:
+    y = np.arange(60) % 12
+    assert len(quick(early_stopping=True).fit(X_IRIS[:60], y).classes_) == 12
+    for n in (4, 5):
+        assert quick(early_stopping=True).fit(X_IRIS[:n], np.arange(n) % 2).n_iter_ > 0
+
+
+def test_a_part_without_weight_is_named() -> None:
+    for part, count in (("validation", 1), ("training", 0)):
+        found = []
+        for seed in range(20):
+            weight = np.zeros(10)
+            weight[3] = 1
+            fraction = 0.1 if count else 0.9
+            estimator = quick(early_stopping=True, random_state=seed, validation_fraction=fraction)
+            try:
+                estimator.fit(X_IRIS[46:56], Y_IRIS[46:56], weight)
+            except ValueError as error:
+                found.append(str(error))
+        assert any(f"rows of the {part} part to count" in text for text in found)
+    with pytest.raises(ValueError, match="fit cannot take sample_weight_val"):
+        quick().fit(X_IRIS, Y_IRIS, X_val=X_IRIS, y_val=Y_IRIS, sample_weight_val=0 * Y_IRIS)
+    with pytest.raises(ValueError, match="of the 150 rows to count"):
+        quick(class_weight={0: 0, 1: 0, 2: 0}).fit(X_IRIS, Y_IRIS)
+
+
+def test_after_an_error_it_is_what_it_was() -> None:
+    x = X_IRIS.copy()
+    bad = {"optimizer": "sgd", "lr": 1e200, "batch_size": 20}
+    new = quick(**bad)
+    with pytest.raises(minifw.NonFiniteError):
+        new.fit(x * 1e100, Y_IRIS)
+    with pytest.raises(NotFittedError):
+        new.predict(x)
+    with pytest.raises(minifw.NonFiniteError):
+        new.partial_fit(x * 1e100, Y_IRIS, classes=[0, 1, 2])
+    with pytest.raises(NotFittedError):
+        new.predict(x)
+    layers = [8, Dropout(0.3), BatchNorm(8)]
+    fitted, twin = (quick(hidden_layers=layers).fit(x, Y_IRIS) for _ in range(2))
+    old, before, history = fitted.get_params(), weights(fitted), fitted.history_
+    with pytest.raises(ValueError, match="scale the data"):  # by BatchNorm
+        fitted.set_params(**bad).fit(x[:, :3] * 1e100, Y_IRIS)
+    assert weights(fitted) == before
+    assert fitted.n_features_in_ == 4
+    fitted.set_params(**old)
+
+    class Fail(minifw.Callback):
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            del trainer
+            raise OSError("no space left")
+
+    for warm in (True, False):
+        fitted.set_params(callbacks=[Fail()], warm_start=warm, lr=0.5)
+        with pytest.raises(OSError, match="no space"):
+            fitted.fit(x, Y_IRIS) if warm else fitted.partial_fit(x, Y_IRIS)
+        assert weights(fitted) == before
+        assert fitted.history_ is history
+    fitted.set_params(**old).partial_fit(x, Y_IRIS)
+    assert weights(fitted) == weights(twin.partial_fit(x, Y_IRIS))  # the noise goes on alike
+
+
+def test_weights_that_overflow_are_refused() -> None:
+    huge = np.full(150, 1e308)
+    with pytest.raises(ValueError, match="fit expects the sum of sample_weight to be finite"):
+        quick().fit(X_IRIS, Y_IRIS, huge)
+    with pytest.raises(ValueError, match="sample_weight times class_weight"):
+        quick(class_weight={0: 1e10, 1: 1, 2: 1}).fit(X_IRIS, Y_IRIS, huge / 1e4)
+    model = Dense(4, 1, rng=0)
+    trainer = Trainer(model, minifw.MSELoss(), SGD(model.parameters(), lr=1e-3), rng=0)
+    with pytest.raises(minifw.NonFiniteError, match="scale sample_weight"):
+        target = 1e4 * np.ones((150, 1))
+        trainer.fit(X_IRIS, target, epochs=1, sample_weight=huge / 1e3)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"callbacks": [minifw.EarlyStopping()]}, ValueError, "give fit X_val and y_val"),
+        ({"random_state": np.random.default_rng(0)}, TypeError, r"pass int\(rng\.integers"),
+        ({"random_state": -1}, ValueError, "random_state=-1"),
+        ({"random_state": "a"}, TypeError, "random_state to be an int, a RandomState or None"),
+        (
+            {"network": lambda a, b: Dense(a, b + 0)},
+            TypeError,
+            r"calls network\(in_features",
+        ),
+        ({"optimizer": lambda p: SGD(p, 0.1)}, TypeError, r"optimizer\(parameters, lr=\.\.\.\)"),
+        (
+            {"optimizer": lambda p, lr: SGD(p, lr + 0), "weight_decay": 0.1},
+            TypeError,
+            r"lr=\.\.\., weight_decay=\.\.\., no_decay=\.\.\.\), but <lambda>\(p, lr\) does not",
+        ),
+        ({"callbacks": [lambda: None]}, TypeError, r"calls callbacks\[0\]\(trainer\)"),
+        ({"class_weight": {0: -1, 1: 1, 2: 1}}, ValueError, "every class_weight to be finite"),
+        ({"class_weight": {0: np.nan, 1: 1, 2: 1}}, ValueError, "every class_weight to be"),
+    ],
+)
+def test_what_else_is_refused(
+    options: dict[str, Any], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        quick(**options).fit(X_IRIS, Y_IRIS)
+
+
+def test_targets_and_weights_of_several_columns() -> None:
+    with pytest.raises(ValueError, match=r"multiclass-multioutput.*MultiOutputClassifier"):
+        quick().fit(X_IRIS, np.c_[Y_IRIS, Y_IRIS])
+    labels = np.c_[Y_IRIS > 0, Y_IRIS > 1].astype(int)
+    listed = quick(class_weight=[{0: 1, 1: 3}, {0: 2, 1: 1}]).fit(X_IRIS, labels)
+    rows = np.where(labels[:, 0], 3.0, 1.0) * np.where(labels[:, 1], 1.0, 2.0)
+    assert weights(listed) == weights(quick().fit(X_IRIS, labels, rows))

@@ -24,7 +24,7 @@ class Monitor:
         if self.column not in trainer.columns:
             fix = ""
             if self.column.startswith("val_") and "val_loss" not in trainer.columns:
-                fix = "; give fit validation=(x, y)"
+                fix = f"; {trainer._validation_fix}"
             raise ValueError(
                 f"{self._owner} monitors {self.column!r}, but the history will have "
                 f"{', '.join(trainer.columns)}{fix}"

@@ -72,7 +72,7 @@ class Scheduled(Callback):
         if isinstance(self.schedule, ReduceOnPlateau) and self.monitor not in trainer.columns:
             raise ValueError(
                 f"Scheduled monitors {self.monitor!r}, but the history will have "
-                f"{', '.join(trainer.columns)}; give fit validation=(x, y), or choose another"
+                f"{', '.join(trainer.columns)}; {trainer._validation_fix}, or choose another"
             )
         if isinstance(self.schedule, Schedule):
             self.schedule.load_state_dict(self._start)

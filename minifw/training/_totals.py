@@ -1,6 +1,7 @@
 """The values of an epoch, added up batch by batch."""
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from minifw import metrics as known
 from minifw._core.checks import describe
+from minifw._core.errors import NonFiniteError
 from minifw._core.typing import Array, Target
 from minifw.metrics import Metric, MetricFunction
 
@@ -96,6 +98,11 @@ class Totals:
         if not self.weight:
             raise ValueError(
                 "no example counts: all of sample_weight, or of their classes', are 0"
+            )
+        if not (math.isfinite(self.loss) and math.isfinite(self.weight)):
+            raise NonFiniteError(
+                "the sum of the losses of an epoch, each times its weight, is not finite, though "
+                "each loss is; scale sample_weight, or the loss, down"
             )
         found = {"loss": self.loss / self.weight}
         whole = self._whole() if self._keeps else None

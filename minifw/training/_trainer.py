@@ -88,6 +88,9 @@ class Trainer:
     (['loss', 'accuracy'], 40, True)
     """
 
+    # What a callback that asks for validation says; another door has other words for it.
+    _validation_fix = "give fit validation=(x, y)"
+
     def __init__(
         self,
         model: Layer,

@@ -15,7 +15,7 @@ from minifw._core.typing import DType, Generator, Shape
 from minifw.layers import Dense, Sequential
 from minifw.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, biases_and_norms
 
-__all__ = ["anew", "build_chain", "build_optimizer", "build_with"]
+__all__ = ["anew", "build_chain", "build_optimizer", "build_with", "call", "same", "snapshot"]
 
 ACTIVATIONS: dict[str, str | None] = {
     "relu": "ReLU",
@@ -44,7 +44,7 @@ def build_with(owner: str, network: Any, sizes: tuple[int, int], rng: Generator)
     if isinstance(network, Layer):
         model = anew(network, rng)
     elif callable(network):
-        model = network(*sizes, rng)
+        model = call(owner, "network(in_features, out_features, rng)", network, *sizes, rng)
         if not isinstance(model, Layer):
             raise TypeError(
                 f"{owner} expects network(in_features, out_features, rng) to return a layer, it "
@@ -142,7 +142,8 @@ def build_optimizer(
     decay: dict[str, Any] = {}
     if weight_decay:
         decay = {"weight_decay": weight_decay, "no_decay": biases_and_norms(model)}
-    return _checked(owner, optimizer(model.parameters(), lr=lr, **decay))
+    said = f"optimizer(parameters, lr=...{''.join(f', {name}=...' for name in decay)})"
+    return _checked(owner, call(owner, said, optimizer, model.parameters(), lr=lr, **decay))
 
 
 def _checked(owner: str, optimizer: Any) -> Optimizer:
@@ -152,6 +153,37 @@ def _checked(owner: str, optimizer: Any) -> Optimizer:
         f"{owner} expects optimizer(parameters, lr=...) to return an optimizer, it returned "
         f"{describe(optimizer)}"
     )
+
+
+def call(owner: str, said: str, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call what the user gave, or raise if it does not take these arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of something written in C
+        return function(*args, **kwargs)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        name = getattr(function, "__name__", repr(function))
+        raise TypeError(
+            f"{owner} calls {said}, but {name}{signature} does not take that: {error}"
+        ) from None
+    return function(*args, **kwargs)
+
+
+def snapshot(value: Any) -> Any:
+    """Return a parameter such that `same` sees if its list was changed in place."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(snapshot(item) for item in value)
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def same(old: Any, new: Any) -> bool:
+    """Return whether two snapshots build the same."""
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        return len(old) == len(new) and all(map(same, old, new))
+    # The repr of a layer and of a partial shows its arguments, that of a function who it is.
+    return old is new or repr(old) == repr(new)
 
 
 def anew(layer: Layer, rng: Generator) -> Layer:

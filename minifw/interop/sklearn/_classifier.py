@@ -21,7 +21,6 @@ __all__ = ["NetworkClassifier"]
 
 HALF = 0.5  # the probability above which it is a yes
 MIN_CLASSES = 2  # fewer leave nothing to learn
-TINY = np.finfo(np.float64).tiny  # no division by 0 for a class of which no row counts
 
 
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc] # no types
@@ -54,9 +53,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     max_epochs : int, default 200
     shuffle : bool, default True
         Whether the rows are put in a new order for each epoch.
-    class_weight : dict, "balanced" or None, default None
+    class_weight : dict, "balanced", list of dict, or None, default None
         What the examples of each class count, times their own weights; "balanced" makes the
-        weights of all classes add up to the same.
+        weights of all classes add up to the same. With several labels, a list of such dicts,
+        one for each label, whose factors are multiplied: ``[{0: 1, 1: 5}, {0: 1, 1: 2}]``.
     tol : float or None, default 1e-4
         `fit` ends when the training loss has not been `tol` below the lowest so far for
         `n_iter_no_change` epochs; None trains for `max_epochs`.
@@ -68,9 +68,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         The share of the rows that early stopping sets aside, if `fit` gets no ``X_val``.
     callbacks : sequence of Callback, or of functions (trainer) -> Callback, default ()
         Copies are called in each `fit`. A schedule needs the optimizer, so it comes as a function:
-        ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``.
+        ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``. Like any lambda it cannot be
+        pickled, and so neither can the estimator; a function of a module can.
     warm_start : bool, default False
-        Whether `fit` goes on from the weights and the optimizer that it finds.
+        Whether `fit` goes on from the weights and the optimizer that it finds. A new `lr` or
+        `weight_decay` takes effect; another network or optimizer is an error.
     verbose : bool, default False
         Whether `Progress` is shown.
     random_state : int, RandomState or None, default None
@@ -308,6 +310,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             check_classification_targets(
                 y
             )  # which asks for the kind again, and says what is wrong
+            raise ValueError(
+                f"{type(self).__name__} does not take y of the kind {kind}; columns of more than "
+                "two classes need a classifier each; use sklearn.multioutput.MultiOutputClassifier"
+            )
         self._multilabel = kind == "multilabel-indicator"
         self._metric = "binary_accuracy" if self._multilabel else "accuracy"
         if self._multilabel:
@@ -368,20 +374,35 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             return weight
         if self._multilabel:
             each: Array = compute_sample_weight(self.class_weight, y)
+            self._check_factors(each)
         elif self.class_weight == "balanced":
             # A row of weight 2 counts as two rows in the balance, too.
             totals = np.bincount(y, weight, minlength=len(self.classes_))
-            each = (totals.sum() / (len(totals) * np.maximum(totals, TINY)))[y]
+            factors = np.zeros_like(totals, dtype=np.float64)  # of a class that counts nothing
+            with np.errstate(over="ignore"):  # what overflows is refused with the sum
+                np.divide(totals.sum() / len(totals), totals, out=factors, where=totals > 0)
+            each = factors[y]
         else:
             factors = compute_class_weight(
                 self.class_weight, classes=self.classes_, y=self.classes_
             )
+            self._check_factors(factors)
             each = factors[y]
-        return each if weight is None else each * weight
+        with np.errstate(over="ignore"):
+            return each if weight is None else each * weight
+
+    def _check_factors(self, factors: Any) -> None:
+        if not (np.isfinite(factors) & (factors >= 0)).all():
+            raise ValueError(
+                f"{type(self).__name__} expects every class_weight to be finite and at least 0, "
+                f"got {self.class_weight!r}"
+            )
 
     def _strata(self, y: Any) -> Any:
         """Return the labels, unless there are several for each row, or one of a class alone."""
-        return None if self._multilabel or np.bincount(y).min() < MIN_CLASSES else y
+        if self._multilabel:
+            return None
+        return None if np.unique(y, return_counts=True)[1].min() < MIN_CLASSES else y
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

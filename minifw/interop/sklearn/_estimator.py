@@ -23,8 +23,17 @@ from minifw._core.checks import (
 from minifw._core.layer import PREDICTION_ROWS, Layer
 from minifw._core.typing import Array, Target
 from minifw.callbacks import EarlyStopping, Progress
-from minifw.interop.sklearn._building import build_chain, build_optimizer, build_with
+from minifw.interop.sklearn._building import (
+    build_chain,
+    build_optimizer,
+    build_with,
+    call,
+    same,
+    snapshot,
+)
 from minifw.interop.sklearn._stopping import Plateau
+from minifw.interop.sklearn._undoing import undone_by_errors
+from minifw.layers import BatchNorm
 from minifw.losses import Loss
 from minifw.training import History, Trainer
 from minifw.training._hooks import check_callbacks
@@ -123,23 +132,43 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, held: tuple[Any, Any, Any] | None) -> Self:
         owner = f"{type(self).__name__}.fit"
+        with undone_by_errors(self):
+            trainer = self._trained(owner, X, y, sample_weight, held)
+        history = self.history_
+        self._warn_if_interrupted(trainer)
+        if history.stopped is None and not self.early_stopping and self.tol is not None:
+            warnings.warn(
+                f"{owner}: the loss still fell by tol={self.tol:g} after all {trainer.epochs} "
+                "epochs; raise max_epochs or lr, or train for so many with tol=None",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return self
+
+    def _trained(
+        self, owner: str, X: Any, y: Any, sample_weight: Any, held: tuple[Any, Any, Any] | None
+    ) -> Trainer:
+        """Do what `fit` is, and return the trainer."""
         epochs, patience = self._check_parameters(owner)
         again = check_flag(owner, "warm_start", self.warm_start) and hasattr(self, "model_")
         X, y = self._read(X, y, reset=not again)
         if not again:
             self._learn_target(y)
         target = self._check_target(owner, y)
-        weight = self._read_weight(sample_weight, X)
+        weight = self._read_weight(owner, "sample_weight", sample_weight, X)
         early = check_flag(owner, "early_stopping", self.early_stopping)
-        random = check_random_state(self.random_state)
-        if not again:
+        random = _random_state(owner, self.random_state)
+        if again:
+            self._go_on(owner)
+        else:
             self._build(owner, X, random)
         validation: Rows | None = None
         if held is not None:
             validation = self._read_held(owner, *held)
         elif early:
             X, target, weight, validation = self._split(owner, X, target, weight, random)
-        rows = self._rows(X, target, weight)
+        which = "training part" if held is None and early else "rows"
+        rows = self._rows(owner, which, X, target, weight)
         stopping: EarlyStopping | None = None
         callbacks: list[Any] = []
         if early:
@@ -151,36 +180,39 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self.history_ = self._run(trainer, rows, epochs, validation)
         self.n_iter_ = len(self.history_)
         self.best_epoch_ = self.n_iter_ if stopping is None else stopping.best_epoch
-        if self.history_.stopped is None and not early and self.tol is not None:
-            warnings.warn(
-                f"{owner}: the loss still fell by tol={self.tol:g} after all {epochs} epochs; "
-                "raise max_epochs or lr, or train for so many with tol=None",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        return self
+        return trainer
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, learn: Callable[[Any], None]
     ) -> Self:
         owner = f"{type(self).__name__}.partial_fit"
-        self._check_parameters(owner)
-        first = not hasattr(self, "model_")
-        X, y = self._read(X, y, reset=first)
-        learn(y)
-        target = self._check_target(owner, y)
-        weight = self._read_weight(sample_weight, X)
-        if first:
-            self._build(owner, X, check_random_state(self.random_state))
-            self.history_ = History()
-        trainer = self._trainer(owner, [], measured=False)
-        history = self._run(trainer, self._rows(X, target, weight), 1, None)
+        with undone_by_errors(self):
+            self._check_parameters(owner)
+            first = not hasattr(self, "model_")
+            X, y = self._read(X, y, reset=first)
+            learn(y)
+            target = self._check_target(owner, y)
+            weight = self._read_weight(owner, "sample_weight", sample_weight, X)
+            if first:
+                self._build(owner, X, _random_state(owner, self.random_state))
+                self.history_ = History()
+            else:
+                self._go_on(owner)
+            trainer = self._trainer(owner, [], measured=False)
+            rows = self._rows(owner, "rows", X, target, weight)
+            history = self._run(trainer, rows, 1, None)
         if len(history):  # else Ctrl-C ended it
             if self.history_.columns not in ([], history.columns):  # of a fit with validation
                 self.history_ = History()
             self.history_.append(history.last)
         self.n_iter_ = self.best_epoch_ = len(self.history_)
+        self._warn_if_interrupted(trainer)
         return self
+
+    def _warn_if_interrupted(self, trainer: Trainer) -> None:
+        if trainer._interrupted is not None:
+            message = f"{type(self).__name__}: {trainer.history.stopped}"
+            warnings.warn(message, UserWarning, stacklevel=4)
 
     def _check_parameters(self, owner: str) -> tuple[int, int]:
         """Return max_epochs and n_iter_no_change, or raise if a number is none that serves."""
@@ -199,14 +231,22 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         )
         return read
 
-    def _read_weight(self, sample_weight: Any, X: Any) -> Array | None:
-        if sample_weight is None:
+    def _read_weight(self, owner: str, name: str, given: Any, X: Any) -> Array | None:
+        if given is None:
             return None
-        weight: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+        try:
+            weight: Array = _check_sample_weight(given, X, dtype=X.dtype)
+        except ValueError as error:
+            raise ValueError(f"{owner} cannot take {name}: {error}") from error
         if not ((weight >= 0).all() and weight.any()):
             raise ValueError(
-                f"{type(self).__name__} expects every sample_weight to be at least 0, and one "
-                f"above 0, got {weight.min():g} to {weight.max():g}"
+                f"{owner} expects every {name} to be at least 0, and one above 0, got "
+                f"{weight.min():g} to {weight.max():g}"
+            )
+        if not np.isfinite(_total(weight)):
+            raise ValueError(
+                f"{owner} expects the sum of {name} to be finite, it overflows; divide them by "
+                "their largest"
             )
         return weight
 
@@ -214,10 +254,24 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         if X is None or y is None:
             raise ValueError(f"{owner} expects both X_val and y_val, got one of them")
         X, y = self._read(X, y, reset=False)
-        return self._rows(X, self._check_target(owner, y), self._read_weight(weight, X))
+        weight = self._read_weight(owner, "sample_weight_val", weight, X)
+        return self._rows(owner, "validation part", X, self._check_target(owner, y), weight)
 
-    def _rows(self, X: Array, target: Any, weight: Array | None) -> Rows:
-        return Rows(self._input(X), self._for_loss(target), self._weights(target, weight))
+    def _rows(self, owner: str, which: str, X: Array, target: Any, weight: Array | None) -> Rows:
+        rows = Rows(self._input(X), self._for_loss(target), self._weights(target, weight))
+        total = 1.0 if rows.weight is None else _total(rows.weight)
+        fix = "" if which == "rows" else "; leave out what counts nothing, or pass X_val and y_val"
+        if not total:
+            raise ValueError(
+                f"{owner} expects one of the {len(X)} {_named(which)} to count, but the weights "
+                f"of all of them are 0, by sample_weight or class_weight{fix}"
+            )
+        if not np.isfinite(total):
+            raise ValueError(
+                f"{owner} expects the sum of sample_weight times class_weight to be finite, of "
+                f"the {_named(which)} it overflows; scale them down"
+            )
+        return rows
 
     def _split(
         self, owner: str, X: Array, target: Any, weight: Array | None, random: Any
@@ -228,20 +282,20 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             raise ValueError(
                 f"{owner} expects validation_fraction to be between 0 and 1, got {share}"
             )
+        strata = self._strata(target)
         try:
-            train, val = train_test_split(
-                np.arange(len(X)),
-                test_size=share,
-                random_state=random,
-                stratify=self._strata(target),
-            )
+            try:
+                train, val = _parts(len(X), share, random, strata)
+            except ValueError:  # a part would have fewer rows than there are classes
+                train, val = _parts(len(X), share, random, None)
         except ValueError as error:
             raise ValueError(
                 f"{owner} cannot take the share validation_fraction={share} of {len(X)} rows: "
                 f"{error}"
             ) from error
-        held = self._rows(X[val], target[val], None if weight is None else weight[val])
-        return X[train], target[train], None if weight is None else weight[train], held
+        of_val, of_train = (None if weight is None else weight[part] for part in (val, train))
+        held = self._rows(owner, "validation part", X[val], target[val], of_val)
+        return X[train], target[train], of_train, held
 
     def _build(self, owner: str, X: Array, random: Any) -> None:
         """Make network, loss and optimizer."""
@@ -263,16 +317,53 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
                 f"{owner} expects the network to give a row of numbers for each example, it gives "
                 f"the shape {shape}; end it in Flatten() or Dense(..., {sizes[1]})"
             )
+        self._outputs_wide = shape[0]
         self._loss = self._loss_of(model, shape[0])
         self.optimizer_ = build_optimizer(owner, self.optimizer, model, self.lr, self.weight_decay)
         self.model_ = model
+        self._made_with = self._made_of()
+
+    def _made_of(self) -> dict[str, Any]:
+        """Return the parameters of the network and the optimizer, as `same` compares them."""
+        names = ["optimizer", "lr", "weight_decay", "network"]
+        if self.network is None:
+            names += ["hidden_layers", "activation"]
+        return {name: snapshot(getattr(self, name)) for name in names}
+
+    def _go_on(self, owner: str) -> None:
+        """Let changed parameters take effect on what is kept, or raise if they cannot."""
+        old, new = self._made_with, self._made_of()
+        rates = ("lr", "weight_decay")
+        changed = [n for n in (*old, *new) if n not in rates and not same(old.get(n), new.get(n))]
+        if old["weight_decay"] != new["weight_decay"]:
+            # A class that was not given a decay does not know whose parameters are left out.
+            named = isinstance(self.optimizer, str)
+            if named or (old["weight_decay"] and hasattr(self.optimizer_, "weight_decay")):
+                self.optimizer_.weight_decay = new["weight_decay"]  # type: ignore[attr-defined]
+            else:
+                changed.append("weight_decay")
+        if changed:
+            raise ValueError(
+                f"{owner} cannot go on with another {changed[0]} than that of the network "
+                "it has trained; fit without warm_start"
+            )
+        if old["lr"] != new["lr"]:
+            self.optimizer_.lr = new["lr"]
+        self._loss = self._loss_of(self.model_, self._outputs_wide)
+        self._made_with = new
 
     def _trainer(self, owner: str, callbacks: list[Any], *, measured: bool) -> Trainer:
         metrics = [self._metric] if measured else []
         trainer = Trainer(self.model_, self._loss, self.optimizer_, metrics=metrics, rng=self._rng)
+        trainer._validation_fix = "give fit X_val and y_val, or set early_stopping=True"
         if isinstance(self.callbacks, str) or not hasattr(self.callbacks, "__iter__"):
             raise TypeError(f"{owner} expects a list of callbacks, got {describe(self.callbacks)}")
-        own = [item(trainer) if callable(item) else copy.deepcopy(item) for item in self.callbacks]
+        own = [
+            call(owner, f"callbacks[{index}](trainer)", item, trainer)
+            if callable(item)
+            else copy.deepcopy(item)
+            for index, item in enumerate(self.callbacks)
+        ]
         if check_flag(owner, "verbose", self.verbose):
             own.append(Progress())
         # Last in turn are those that put back the best weights, or stop.
@@ -292,7 +383,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             size = AUTO_BATCH
         n = len(rows.x)
         size = n if size is None else min(check_size(owner, "batch_size", size), n)
-        history = trainer.fit(
+        if any(isinstance(layer, BatchNorm) for _, layer in self.model_._all_layers()):
+            size = _without_single(size, n)
+        return trainer.fit(
             rows.x,
             rows.target,
             epochs=epochs,
@@ -302,9 +395,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             sample_weight=rows.weight,
             validation=validation,
         )
-        if trainer._interrupted is not None:
-            warnings.warn(f"{owner}: {history.stopped}", UserWarning, stacklevel=4)
-        return history
 
     # -- prediction --------------------------------------------------------------
 
@@ -348,3 +438,43 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
+
+
+def _without_single(size: int, n: int) -> int:
+    """Return the size next to `size`, smaller if it can be, that leaves no batch of one of n rows.
+
+    One row has no variance, which `BatchNorm` divides by.
+    """
+    if size == 1 or n % size != 1:
+        return size
+    sizes = (*range(size, 1, -1), *range(size, n + 1))
+    return next(int(other) for other in sizes if n % other != 1)
+
+
+def _named(which: str) -> str:
+    return which if which == "rows" else f"rows of the {which}"
+
+
+def _total(weight: Array) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sum(weight, dtype=np.float64))
+
+
+def _parts(n: int, share: float, random: Any, strata: Any) -> tuple[Array, Array]:
+    train, val = train_test_split(
+        np.arange(n), test_size=share, random_state=random, stratify=strata
+    )
+    return train, val
+
+
+def _random_state(owner: str, given: Any) -> Any:
+    try:
+        return check_random_state(given)
+    except ValueError as error:
+        if hasattr(given, "__index__"):
+            raise ValueError(f"{owner} cannot take random_state={given!r}: {error}") from None
+        fix = "; pass int(rng.integers(2**32))" if isinstance(given, np.random.Generator) else ""
+        raise TypeError(
+            f"{owner} expects random_state to be an int, a RandomState or None, got "
+            f"{describe(given)}{fix}"
+        ) from None

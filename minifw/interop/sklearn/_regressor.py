@@ -59,9 +59,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         The share of the rows that early stopping sets aside, if `fit` gets no ``X_val``.
     callbacks : sequence of Callback, or of functions (trainer) -> Callback, default ()
         Copies are called in each `fit`. A schedule needs the optimizer, so it comes as a function:
-        ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``.
+        ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``. Like any lambda it cannot be
+        pickled, and so neither can the estimator; a function of a module can.
     warm_start : bool, default False
-        Whether `fit` goes on from the weights and the optimizer that it finds.
+        Whether `fit` goes on from the weights and the optimizer that it finds. A new `lr` or
+        `weight_decay` takes effect; another network or optimizer is an error.
     verbose : bool, default False
         Whether `Progress` is shown.
     random_state : int, RandomState or None, default None
