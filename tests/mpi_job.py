@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +252,143 @@ def refuse(folder: Path) -> None:  # noqa: C901 - one start of processes for all
     assert abs(cost - objective.forward(whole, targets)) < 1e-12
 
 
+def raised(kind: type[BaseException], text: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except kind as error:
+        assert text in str(error), error  # noqa: PT017 - not pytest
+    else:
+        raise AssertionError(text)
+
+
+def differ(folder: Path) -> None:
+    """Call with other data and arguments on one rank: no wrong rows, and nobody waits."""
+    del folder
+    x, y = planar_flower()
+    x, y = x[:20], y[:20]
+    model = network()
+    parallel = DataParallel(SGD(model.parameters(), lr=1.0))
+    trainer = Trainer(model, BCELoss(), parallel, rng=0)
+    last = parallel.rank == 2
+    same: dict[str, Any] = {"x": x, "y": y, "epochs": 2, "batch_size": 4}
+    for text, other in (
+        ("rows=20 on ranks 0, 1; rows=19 on rank 2", {"x": x[:19], "y": y[:19]}),
+        ("batch_size=4 on ranks 0, 1; batch_size=5", {"batch_size": 5}),
+        ("epochs=2 on ranks 0, 1; epochs=3", {"epochs": 3}),
+        ("shuffle=True on ranks 0, 1; shuffle=False", {"shuffle": False}),
+        ("sample_weight=None on ranks 0, 1; sample_weight=float64", {"sample_weight": y[:, 0]}),
+        ("val_loss", {"validation": (x, y)}),
+        ("x=float64 (examples, 2) on ranks 0, 1; x=float32", {"x": x.astype("f")}),
+        ("an iterable of 5 batches", {"x": [(x[:4], y[:4])] * 5, "y": None}),
+    ):
+        raised(ValueError, text, partial(trainer.fit, **{**same, **(other if last else {})}))
+    batches = [(x[:4], y[:4]), (x[:7], y[:7]) if last else (x[:6], y[:6])]
+    raised(ValueError, "6 rows on ranks 0, 1; 7 rows", lambda: trainer.fit(batches, epochs=1))
+    kind = TypeError if last else RuntimeError  # of an argument that is no number
+    raised(kind, "expects epochs", lambda: trainer.fit(x, y, epochs="2" if last else 2))  # type: ignore[arg-type]
+    for dtype in ("float64", "float32"):
+        network_of = Sequential(Dense(2, 1, rng=0, dtype=dtype), Sigmoid())
+        objective = Objective(network_of, BCELoss())
+        team = DataParallel(SGD(network_of.parameters(), lr=1.0))
+        rows = 10_000 + parallel.rank  # the mean is that of rank 1, and a square is 1e8
+        big, targets = np.zeros((rows, 2), dtype), np.zeros((rows, 1), dtype)
+        raised(ValueError, "10001 rows on rank 1", lambda: team.gradient(objective, big, targets))  # noqa: B023
+        weights = np.ones(20, dtype) if last else None
+        data = x.astype(dtype), y.astype(dtype)
+        raised(
+            ValueError,
+            "20 rows with weights on rank 2",
+            lambda: team.gradient(objective, *data, weights),  # noqa: B023
+        )
+        raised(
+            ValueError,
+            "rows of its own on rank 2",
+            lambda: team.gradient(objective, *data, local=last),  # noqa: B023
+        )
+        team.gradient(objective, *data)
+    sys.stdout.write("done\n")
+
+
+def hook(event: str) -> Any:  # a method; mypy takes it for what the class itself is called with
+    def fail(self: Any, trainer: Trainer) -> None:
+        here = event != "batch_end" or trainer.step == 2
+        if self.rank == 1 and event in self.events and here:
+            raise OSError(event)
+
+    return fail
+
+
+class Boom(Callback):
+    """Raises on rank 1 in some of its hooks."""
+
+    def __init__(self, rank: int, *events: str) -> None:
+        self.rank, self.events = rank, events
+
+    on_fit_begin = hook("fit_begin")
+    on_epoch_begin = hook("epoch_begin")
+    on_backward_end = hook("backward_end")
+    on_batch_end = hook("batch_end")
+    on_epoch_end = hook("epoch_end")
+    on_fit_end = hook("fit_end")
+
+
+def callbacks(folder: Path) -> None:
+    """Catch, outside `fit`, what a callback raises on one rank."""
+    x, y = planar_flower()
+    model = network(BatchNorm(4))
+    parallel = DataParallel(SGD(model.parameters(), lr=0.1))
+    one = parallel.rank == 1
+
+    def fit(*events: str, metric: Callable[..., float] | None = None) -> None:
+        trainer = Trainer(
+            model,
+            BCELoss(),
+            parallel,
+            metrics={} if metric is None else {"m": metric},
+            callbacks=[Boom(parallel.rank, *events)],
+            rng=0,
+        )
+        data = x[:150], y[:150]
+        try:
+            trainer.fit(*data, epochs=2, batch_size=50, validation=(x, y))
+        finally:
+            if "batch_end" in events:  # the others are in a step
+                kind = RuntimeError
+                raised(kind, "middle", lambda: trainer.save_checkpoint(folder / "no.npz"))
+
+    calls: list[int] = []
+
+    def fails(prediction: Any, target: Any) -> float:
+        calls.append(len(prediction) - len(target))
+        if one and len(calls) == 2:  # after the epoch comes its validation
+            raise OSError("validation")
+        return 0.0
+
+    kind = OSError if one else RuntimeError
+    text = "" if one else "rank 1 failed: OSError: "
+    for event in ("fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end"):
+        raised(kind, text + event, partial(fit, event))
+    raised(kind, text + "validation", partial(fit, metric=fails))
+    raised(kind, text + "fit_end", partial(fit, "epoch_end", "fit_end"))  # the latter of two
+    try:
+        fit("batch_end")
+    except (OSError, RuntimeError):  # again, while the first is handled
+        raised(kind, text + "epoch_end", partial(fit, "epoch_end"))
+        raised(kind, text + "told", partial(told, parallel))
+    fit()
+    sys.stdout.write("done\n")
+
+
+def told(parallel: DataParallel) -> None:
+    """Raise on rank 1 between the steps of a loop of one's own."""
+    if parallel.rank == 1:
+        error = OSError("told")
+        parallel.tell(error)
+        parallel.tell(error)  # which nobody waits for any more
+        raise error
+    parallel.together(lambda: None)
+
+
 def die(folder: Path) -> None:
     """Fail on one rank outside of what the others would notice."""
     del folder
@@ -263,4 +402,5 @@ def die(folder: Path) -> None:
 
 if __name__ == "__main__":
     work = {"same": same, "resume": resume, "elsewhere": elsewhere, "refuse": refuse}
+    work |= {"differ": differ, "callbacks": callbacks}
     {**work, "die": die, "leave": leave}[sys.argv[1]](Path(sys.argv[2]))

@@ -64,6 +64,15 @@ def test_an_error_of_one_rank_is_raised_on_all(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize("name", ["differ", "callbacks"])
+def test_what_one_rank_has_or_raises_alone_ends_the_training_of_all(
+    name: str, tmp_path: Path
+) -> None:
+    result = job(3, name, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("done") == 3
+
+
 def test_an_error_that_nobody_catches_ends_the_job(tmp_path: Path) -> None:
     result = job(2, "die", tmp_path)
     assert result.returncode != 0

@@ -60,6 +60,7 @@ class Rows:
             raise ValueError(
                 f"{owner} expects {name} to hold at least one example, got {_what(array)}"
             )
+        self.dtype = np.dtype(array.dtype)  # as given
         self.in_memory = not (self._foreign or _is_mapped(data))
         if self.in_memory:
             array = cast(array, dtype, whole=whole)

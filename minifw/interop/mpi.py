@@ -1,6 +1,7 @@
 """More than one machine: data-parallel training on MPI, through mpi4py."""
 
 import copy
+import math
 import sys
 import time
 import weakref
@@ -17,6 +18,7 @@ from minifw._core.typing import Array, Target
 from minifw.objective import Objective
 from minifw.optimizers import Optimizer
 from minifw.training._generators import find_generators
+from minifw.training._team import by_rank
 
 __all__ = ["DataParallel"]
 
@@ -24,9 +26,11 @@ _T = TypeVar("_T")
 
 # What stands before the gradient in the one buffer that is added up over the ranks: the weight of
 # the rank's rows; its loss times that; whether it failed; whether it was asked to stop; whether it
-# is in a step (and not between steps, in `together`).
-_WEIGHT, _LOSS, _FAILED, _ASKED, _STEP = range(5)
-_HEAD = 5
+# is in a step (and not between steps, in `together`). Then what tells batches of different lengths
+# apart: two digits of the length, and the square of each. (Numbers are equal if and only if the
+# square of their sum is their count times the sum of their squares.)
+_WEIGHT, _LOSS, _FAILED, _ASKED, _STEP, _DIGITS = range(6)
+_HEAD = _DIGITS + 4
 
 # So long a rank waits for the one that failed first to end the job with its own message.
 _GRACE_SECONDS = 5.0
@@ -58,6 +62,9 @@ class DataParallel(Optimizer):
         Whether this is rank 0: the one that should print and write.
     asked : bool
         Whether any rank had been asked to stop when the latest step was made.
+    torn : bool
+        Whether an error, such as a second Ctrl-C, came while the ranks exchanged numbers: they
+        cannot meet again.
 
     Raises
     ------
@@ -65,6 +72,8 @@ class DataParallel(Optimizer):
         If mpi4py or an MPI library is not installed.
     RuntimeError
         On all ranks, when one of them raises in `gradient` or `together`, or is elsewhere.
+    ValueError
+        On all ranks, when they give `gradient` batches of different lengths.
     NonFiniteError
         On all ranks, when a loss or a gradient of one is not finite.
 
@@ -113,13 +122,17 @@ class DataParallel(Optimizer):
         self.comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
         self.main = self.rank == 0
-        self.asked = False
+        self.asked = self.torn = False
+        self._latest = object()  # stands for the latest time that all ranks met
         self._sum = mpi.SUM
         self._in_place = mpi.IN_PLACE
         self._averaged = False
         self._weight = 1.0  # of the rows that `shard` gave out
         self._prepared: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._buffer: Array = np.zeros(0, self._vector.values.dtype)
+        # The base of a length's digits: sums of squares are exact in the dtype of the buffer.
+        exact = 2 ** (np.finfo(self._buffer.dtype).nmant + 1)
+        self._base = max(2, math.isqrt(exact // self.size))
         if self.size > 1:
             if comm.Get_size() == mpi.COMM_WORLD.Get_size():
                 _end_the_job_at_an_error(comm)
@@ -242,8 +255,8 @@ class DataParallel(Optimizer):
         ----------
         objective : Objective
         x, target : array of shape (batch, ...)
-            The whole batch, the same on all ranks. Where there are fewer rows than ranks,
-            some ranks have none, and wait.
+            The whole batch, the same on all ranks; ranks that give other numbers of rows get an
+            error. Where there are fewer rows than ranks, some ranks have none, and wait.
         sample_weight : array of shape (batch,), optional
         local : bool, default False
             Whether the rows are this rank's own, which no other has; there may be none.
@@ -258,12 +271,14 @@ class DataParallel(Optimizer):
             The mean loss of the whole batch.
         """
         self.prepare(objective.model)
+        batch = None if local else (len(x), sample_weight is not None)
         if self.size > 1 and not local:
             mine = self.rows(len(x))
             x, target = x[mine], target[mine]
             sample_weight = None if sample_weight is None else sample_weight[mine]
         buffers = [b for _, b in objective.model.named_buffers() if b.dtype.kind == "f"]
         before = [b.copy() for b in buffers] if self.size > 1 else []
+        self._latest = object()
         loss = weight = 0.0
         try:
             if len(x):
@@ -274,12 +289,11 @@ class DataParallel(Optimizer):
                     measure(objective.prediction, target, sample_weight)
                 objective.backward()
         except BaseException as error:
-            if self.size > 1:
-                self._fail(error, step=True)
+            self.tell(error)
             raise
         self.asked = asked
         if self.size > 1:
-            loss = self._reduce(loss, weight, buffers, before, asked)
+            loss = self._reduce(loss, weight, buffers, before, asked, batch=batch)
         self._averaged = True
         return loss
 
@@ -290,6 +304,8 @@ class DataParallel(Optimizer):
         buffers: list[Array],
         before: list[Array],
         asked: bool = False,
+        *,
+        batch: tuple[int, bool] | None = None,
     ) -> float:
         """Do the one all-reduce of a step, and put the means in their places."""
         vector = self._vector
@@ -299,6 +315,10 @@ class DataParallel(Optimizer):
         size = vector.grads.size
         total = self._empty(size)
         total[_WEIGHT], total[_ASKED], total[_STEP] = weight, asked, 1
+        if batch is not None:  # else digits of 0, which no whole batch has
+            code = (2 * batch[0] + batch[1] + 1) % self._base**2
+            for at, digit in enumerate(divmod(code, self._base), _DIGITS):
+                total[at], total[at + 2] = digit, digit**2
         if weight:  # else the gradients are those of an earlier step
             total[_LOSS] = weight * loss
             with np.errstate(over="ignore"):  # the optimizer says it, on all ranks
@@ -306,12 +326,34 @@ class DataParallel(Optimizer):
         self._meet(total)
         everything = float(total[_WEIGHT])
         self.asked = bool(total[_ASKED])
+        self._check_lengths([int(v) for v in total[_DIGITS:_HEAD]], batch)
+        self.torn = bool(extra)  # there is more to exchange
         if not everything:
-            raise ValueError("DataParallel: no row of any rank counts; all weights are 0")
+            raise self._of_all(
+                ValueError("DataParallel: no row of any rank counts; all weights are 0")
+            )
         np.divide(total[_HEAD:], everything, out=vector.grads)
         if extra:
             self._average_buffers(buffers, before, weight / everything)
+        self.torn = False
         return float(total[_LOSS]) / everything
+
+    def _check_lengths(self, sums: list[int], batch: tuple[int, bool] | None) -> None:
+        """Raise on all ranks if they were given batches that differ in length, or in weights."""
+        high, low, high2, low2 = sums
+        if self.size * high2 == high**2 and self.size * low2 == low**2:
+            return
+        texts = []
+        for one in self.comm.allgather(batch):
+            weighted = " with weights" if one and one[1] else ""
+            texts.append(f"{one[0]} rows{weighted}" if one else "rows of its own")
+        raise self._of_all(
+            ValueError(
+                "DataParallel.gradient expects the whole batch, the same on every rank, got "
+                f"{by_rank(texts)}; give it to all of them, or local=True on all for rows that "
+                "only one rank has"
+            )
+        )
 
     def _average_buffers(self, buffers: list[Array], before: list[Array], share: float) -> None:
         """Add the mean of the changes, so that what does not change keeps its bits."""
@@ -366,14 +408,43 @@ class DataParallel(Optimizer):
         """
         if self.size == 1:
             return [work()]
+        self._latest = object()  # what was raised before, all ranks have left behind
         try:
             result = work()
         except BaseException as error:
-            self._fail(error, step=False)
+            self.tell(error)
             raise
         self._meet(self._empty(self._vector.grads.size))
         found: list[_T] = self.comm.allgather(result)
+        self.torn = False
         return found
+
+    def tell(self, error: BaseException) -> None:
+        """Let the other ranks raise a RuntimeError where they next wait for this one.
+
+        For an error that is caught on this rank alone, outside `gradient` and `together`, which
+        do it themselves, as `Trainer.fit` does. An error that all ranks know is not told again.
+
+        Examples
+        --------
+        >>> from minifw import SGD, Parameter
+        >>> from minifw.interop.mpi import DataParallel
+        >>> parallel = DataParallel(SGD([Parameter([0.0])], lr=1.0))
+        >>> try:
+        ...     raise OSError("disk full")
+        ... except OSError as error:
+        ...     parallel.tell(error)  # of one rank: there is nobody to tell
+        """
+        if self.size == 1 or self.torn or self._known(error):
+            return
+        total = self._empty(self._vector.grads.size)
+        total[_FAILED] = 1
+        self.torn, self._latest = True, object()
+        self.comm.Allreduce(self._in_place, total, op=self._sum)
+        self.comm.allgather(
+            (isinstance(error, NonFiniteError), f"{type(error).__name__}: {error}")
+        )
+        self._of_all(error)
 
     def _empty(self, size: int) -> Array:
         """Return the buffer, of zeros."""
@@ -384,27 +455,41 @@ class DataParallel(Optimizer):
 
     def _meet(self, total: Array) -> None:
         """Add up the buffers of all ranks, which is where they wait for each other."""
+        if self.torn:
+            raise RuntimeError(
+                "DataParallel cannot go on after an error that came while the ranks exchanged "
+                "numbers, such as a second Ctrl-C; start the job anew"
+            )
         own_step = bool(total[_STEP])
+        self.torn, self._latest = True, object()  # until all is exchanged
         self.comm.Allreduce(self._in_place, total, op=self._sum)
         if total[_FAILED]:
             self._raise(self.comm.allgather(None))
         stepping = round(float(total[_STEP]))
         if stepping not in (0, self.size):
             here = "in a step" if own_step else "not"
-            raise RuntimeError(
-                f"DataParallel: {stepping} of {self.size} ranks are in a step, rank {self.rank} "
-                f"is {here}; every rank needs the same number of batches, and callbacks that stop "
-                "training must do so on all ranks"
+            raise self._of_all(
+                RuntimeError(
+                    f"DataParallel: {stepping} of {self.size} ranks are in a step, rank "
+                    f"{self.rank} is {here}; every rank needs the same number of batches, and "
+                    "callbacks that stop training must do so on all ranks"
+                )
             )
 
-    def _fail(self, error: BaseException, *, step: bool) -> None:
-        """Tell the other ranks, which wait, of an error."""
-        total = self._empty(self._vector.grads.size)
-        total[_FAILED], total[_STEP] = 1, step
-        self.comm.Allreduce(self._in_place, total, op=self._sum)
-        self.comm.allgather(
-            (isinstance(error, NonFiniteError), f"{type(error).__name__}: {error}")
-        )
+    def _of_all(self, error: BaseException) -> BaseException:
+        """Note that all ranks raise an error now, this one or another."""
+        vars(error)["known_since"] = self._latest
+        self.torn = False
+        return error
+
+    def _known(self, error: BaseException) -> bool:
+        """Return whether all ranks have raised since they last met: this, or what it came from."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if vars(cause).get("known_since") is self._latest:
+                return True
+            cause = cause.__context__
+        return False
 
     def _raise(self, errors: list[tuple[bool, str] | None]) -> None:
         """Raise what the ranks that failed have said."""
@@ -413,7 +498,7 @@ class DataParallel(Optimizer):
         numerical = all(said[0] for said in told.values())
         error = NonFiniteError(text) if numerical else RuntimeError(text)
         vars(error)["of_another_rank"] = True
-        raise error
+        raise self._of_all(error)
 
 
 def _end_the_job_at_an_error(comm: Any) -> None:

@@ -54,6 +54,12 @@ class Table:
         self._columns = columns
         self.rows = len(self.x)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what has to be equal on all ranks of a job."""
+        named = zip(("x", "y", "sample_weight"), self._columns, strict=False)
+        shapes = {name: f"{column.dtype} {shape_text(column.shape)}" for name, column in named}
+        return {"x": None, "y": None, "sample_weight": None, **shapes}
+
     def count(self, batch_size: int) -> int | None:
         """Return how many batches an epoch has."""
         return -(-self.rows // batch_size)
@@ -98,6 +104,10 @@ class Stream:
     def __init__(self, owner: str, batches: Iterable[Any], casting: Casting) -> None:
         self._owner, self._batches, self._casting = owner, batches, casting
         self.one_shot = iter(batches) is batches
+
+    def facts(self) -> dict[str, Any]:
+        """Return what has to be equal on all ranks of a job: how many batches, if it is known."""
+        return {"x": f"an iterable of {self.count(1) or 'some'} batches"}
 
     def count(self, batch_size: int) -> int | None:
         """Return how many batches an epoch has, if the iterable says so."""

@@ -8,9 +8,11 @@ from minifw._core.typing import Array, Target
 from minifw.objective import Objective
 from minifw.training._totals import Totals
 
-__all__ = ["Team", "gather", "joined", "own_part"]
+__all__ = ["Team", "agreed", "by_rank", "gather", "joined", "own_part"]
 
 _T = TypeVar("_T")
+
+SHOWN = 5  # ranks, or values, that a message names
 
 
 @runtime_checkable
@@ -21,10 +23,12 @@ class Team(Protocol):
     size: int
     main: bool
     asked: bool
+    torn: bool
 
     def prepare(self, model: Layer) -> None: ...
     def scatter(self, model: Layer) -> None: ...
     def together(self, work: Callable[[], _T]) -> list[_T]: ...
+    def tell(self, error: BaseException) -> None: ...
     def gradient(
         self,
         objective: Objective,
@@ -35,6 +39,34 @@ class Team(Protocol):
         measure: Callable[[Array, Target, Array | None], None] | None = None,
         asked: bool = False,
     ) -> float: ...
+
+
+def agreed(owner: str, team: Team, facts: Mapping[str, Any]) -> None:
+    """Raise, on all ranks, unless the facts are the same on each."""
+    every = team.together(lambda: dict(facts))
+    names = list(dict.fromkeys(name for one in every for name in one))
+    missing = object()
+    other = [n for n in names if any(o.get(n, missing) != every[0].get(n, missing) for o in every)]
+    if other:
+        raise ValueError(
+            f"{owner} expects the same data and arguments on every rank, got "
+            f"{by_rank([', '.join(f'{n}={one.get(n)}' for n in other) for one in every])}; give "
+            "every rank all rows, of which it works on its part, or call "
+            "DataParallel.gradient(..., local=True) for rows that only one rank has"
+        )
+
+
+def by_rank(texts: Sequence[str]) -> str:
+    """Return "a on rank 0; b on ranks 1, 2", of a text for each rank."""
+    ranks: dict[str, list[str]] = {}
+    for rank, text in enumerate(texts):
+        ranks.setdefault(text, []).append(str(rank))
+    parts = []
+    for text, these in ranks.items():
+        more = ", ..." if len(these) > SHOWN else ""
+        ranked = f"rank{'s' * (len(these) > 1)} {', '.join(these[:SHOWN])}{more}"
+        parts.append(f"{text} on {ranked}")
+    return "; ".join(parts[:SHOWN]) + ("; ..." if len(parts) > SHOWN else "")
 
 
 def gather(team: Team, totals: Totals, *, loss: bool = False) -> None:

@@ -22,7 +22,7 @@ from minifw.training._history import History
 from minifw.training._hooks import HasHooks, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt
 from minifw.training._reasons import Place, explain
-from minifw.training._team import Team, gather, joined, own_part
+from minifw.training._team import Team, agreed, gather, joined, own_part
 from minifw.training._totals import AnyMetric, Totals, named_metrics
 
 __all__ = ["Trainer"]
@@ -177,6 +177,9 @@ class Trainer:
         TypeError, ValueError
             If the data do not fit each other, the model or the loss; or a generator, which
             can be run through once, is to serve for several epochs.
+            If ranks that train together (`minifw.interop.mpi`) have other data or arguments.
+        RuntimeError
+            If another rank raised an error, in a callback too: this one then ends as well.
         NonFiniteError
             At the first loss or gradient that is not finite: where it arose, in which epoch
             and batch, and which rows are to blame, where single ones are.
@@ -188,6 +191,39 @@ class Trainer:
         A first Ctrl-C ends training after the batch under way, and ``history.stopped`` says
         so; the epoch under way is not in the history. A second one is raised.
         """
+        arguments = x, y, epochs, batch_size, validation, shuffle, sample_weight
+        if self._team is None:
+            train, held, plan = self._checked(*arguments)
+        else:
+            team = self._team
+            found: list[tuple[Source, Source | None, dict[str, Any]]] = []
+            team.together(lambda: found.append(self._checked(*arguments)))
+            train, held, plan = found[0]
+            agreed("Trainer.fit", team, self._facts(train, held, plan, epochs))
+        columns = self._columns(held)
+        resuming = self._resuming
+        if not resuming:
+            self._start()
+        self._hooks = Hooks(self.callbacks)
+        self._resuming, self._interrupted, self._torn = False, None, False
+        self._plan, self.columns = plan, columns
+        self.epochs, self.batches = int(epochs), train.count(plan["batch_size"])
+        with self.model._keeping_modes(), Interrupt() as interrupt:
+            self.model.train()
+            self._run(train, held, interrupt, resuming=resuming)
+        return self.history
+
+    def _checked(  # noqa: PLR0917 - those of `fit`
+        self,
+        x: Any,
+        y: Any,
+        epochs: int,
+        batch_size: int | None,
+        validation: Any,
+        shuffle: bool,
+        sample_weight: Any,
+    ) -> tuple[Source, Source | None, dict[str, Any]]:
+        """Return the data, those of the validation, and the plan; or raise, and change nothing."""
         owner = "Trainer.fit"
         epochs = check_size(owner, "epochs", epochs)
         shuffle = check_flag(owner, "shuffle", shuffle)
@@ -204,27 +240,32 @@ class Trainer:
             size = check_size(owner, "batch_size", batch_size)
         held = held_out(owner, validation, casting, train, epochs)
         plan = {"rows": train.rows, "batch_size": size, "shuffle": shuffle}
-        columns = ["loss", *self.metrics]
-        if held is not None:
-            columns += [f"val_{name}" for name in columns]
-        resuming = self._resuming
-        if resuming and epochs < self.epoch:
+        if self._resuming and epochs < self.epoch:
             raise ValueError(
                 f"{owner} expects epochs to be all of the run that was loaded, which is in epoch "
                 f"{self.epoch}, got {epochs}"
             )
-        if resuming:
-            check_plan(owner, self, plan, columns)
-        else:
-            self._start()
-        self._hooks = Hooks(self.callbacks)
-        self._resuming, self._interrupted, self._torn = False, None, False
-        self._plan, self.columns = plan, columns
-        self.epochs, self.batches = epochs, train.count(size)
-        with self.model._keeping_modes(), Interrupt() as interrupt:
-            self.model.train()
-            self._run(train, held, interrupt, resuming=resuming)
-        return self.history
+        if self._resuming:
+            check_plan(owner, self, plan, self._columns(held))
+        return train, held, plan
+
+    def _columns(self, held: Source | None) -> list[str]:
+        columns = ["loss", *self.metrics]
+        return columns if held is None else [*columns, *(f"val_{name}" for name in columns)]
+
+    def _facts(
+        self, train: Source, held: Source | None, plan: Mapping[str, Any], epochs: int
+    ) -> dict[str, Any]:
+        """Return what has to be the same on all ranks, or they train on other rows, or wait."""
+        validation = {} if held is None else held.facts()
+        return {
+            **plan,
+            **train.facts(),
+            "epochs": int(epochs),
+            "columns": self._columns(held),
+            **{f"validation {name}": fact for name, fact in validation.items()},
+            "resumed": (self.epoch, self.batch) if self._resuming else None,
+        }
 
     def _run(
         self, train: Source, held: Source | None, interrupt: Interrupt, *, resuming: bool
@@ -244,17 +285,27 @@ class Trainer:
             why = self._stop
             if interrupt.asked and not why:
                 why = self._interruption("interrupted")
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            self._tell(error)
             self._torn |= interrupt.asked  # the second one may have come anywhere
             why = self._interruption("interrupted")
             if self._torn:
                 raise
         except BaseException as error:
+            self._tell(error)
             why = self._interruption(f"ended by {type(error).__name__}")
             raise
         finally:
             self.history.stopped = why
-            self._hooks.call("fit_end", self)
+            if self._team is None or self._team.torn:
+                self._hooks.call("fit_end", self)
+            else:  # all ranks come here, for they were told of errors
+                self._team.together(lambda: self._hooks.call("fit_end", self))
+
+    def _tell(self, error: BaseException) -> None:
+        """Let the ranks that go on, and would wait for this one, raise an error too."""
+        if self._team is not None:
+            self._team.tell(error)
 
     def _run_epoch(self, train: Source, held: Source | None, interrupt: Interrupt) -> None:
         order = self._order(train)
@@ -437,19 +488,27 @@ class Trainer:
             By a callback in ``on_backward_end``; or after an error in the middle of a step, or
             a second Ctrl-C.
         """
+        if self._team is None:
+            write(path, self._tree())
+            return
+        self._team.together(self._check_whole)  # an error of one rank leaves others in a step
+        tree = self._tree()
+        parts = self._team.together(lambda: own_part(tree))
+        tree = {**tree, "totals": joined(self._no_totals(), tree["totals"], parts), "ranks": parts}
+        self._team.together(lambda: write(path, tree) if self.main else None)
+
+    def _check_whole(self) -> None:
         if self._torn:
             raise RuntimeError(
                 "Trainer.save_checkpoint cannot save the middle of a step: a callback calls it in "
                 "on_batch_end; after an error in a step, or a second Ctrl-C, go on from an "
                 "earlier checkpoint"
             )
-        tree = capture(self) if self._interrupted is None else self._interrupted
-        if self._team is None:
-            write(path, tree)
-            return
-        parts = self._team.together(lambda: own_part(tree))
-        tree = {**tree, "totals": joined(self._no_totals(), tree["totals"], parts), "ranks": parts}
-        self._team.together(lambda: write(path, tree) if self.main else None)
+
+    def _tree(self) -> dict[str, Any]:
+        """Return all that training goes on from."""
+        self._check_whole()
+        return capture(self) if self._interrupted is None else self._interrupted
 
     def load_checkpoint(self, path: str | PathLike[str]) -> None:
         """Take over what `save_checkpoint` wrote; the next `fit` goes on with that run.
