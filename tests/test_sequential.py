@@ -1,5 +1,6 @@
 """The chain of layers: composition, slices, nesting, and where an error came from."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,12 @@ from minifw import Array, Constant, Dense, Layer, Parameter, Sequential, Sigmoid
 
 def four_layers() -> Sequential:
     return Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4), Sigmoid())
+
+
+@pytest.mark.parametrize("path", ["model.npz", Path("model.npz")])
+def test_a_model_is_not_written_by_its_own_save(path: Any) -> None:
+    with pytest.raises(TypeError, match=r"it got a path; .* use minifw\.save\(model, path\)"):
+        Sequential(Tanh()).save(path)
 
 
 def test_it_has_a_length_iterates_and_slices_like_a_tuple() -> None:

@@ -121,6 +121,21 @@ Tanh(), gives (4,)
             self._add_place(error, layer)
             raise
 
+    def save(self, *arrays: Array) -> None:
+        """Keep arrays for ``backward``, as a subclass may; `minifw.save` writes a file.
+
+        Raises
+        ------
+        TypeError
+            If it is given a path, which nothing would be written to.
+        """
+        if arrays and (isinstance(arrays[0], str) or hasattr(arrays[0], "__fspath__")):
+            raise TypeError(
+                f"{type(self).__name__}.save keeps arrays for backward, it got a path; to write a "
+                "file, use minifw.save(model, path)"
+            )
+        super().save(*arrays)
+
     def _refuse_mixture(self) -> NoReturn:
         raise RuntimeError(
             "Sequential.backward needs a whole forward before it: the latest one failed, and its "
