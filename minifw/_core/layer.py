@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from minifw._core.checks import check_size, describe
 from minifw._core.parameter import Parameter
-from minifw._core.rows import Rows
+from minifw._core.rows import Rows, in_blocks
 from minifw._core.summary import Summary, summary
 from minifw._core.traits import RemembersArguments, SavesForBackward
 from minifw._core.typing import Array, DType, Formulas, Shape
@@ -279,15 +279,8 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         step = check_size(name, "batch_size", batch_size)
         rows = Rows(name, "x", x, self._dtype(), whole=self._whole_numbers())
         with self.evaluating():
-            y = self(rows.take(slice(0, step)))  # (batch_size, ...)
-            if len(y) == len(rows):
-                return y if y.flags.writeable else y.copy()  # of a layer that returns x itself
-            result = np.empty((len(rows), *y.shape[1:]), y.dtype)  # (examples, ...)
-            result[:step] = y
-            for start in range(step, len(rows), step):
-                batch = slice(start, start + step)
-                result[batch] = self(rows.take(batch))
-        return result
+            y = in_blocks(rows, step, self)  # (examples, ...)
+        return y if y.flags.writeable else y.copy()  # of a layer that returns x itself
 
     def _dtype(self) -> DType | None:
         """Return the dtype of the first parameter, or None without any: what data are cast to."""

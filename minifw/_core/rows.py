@@ -1,6 +1,7 @@
 """Data row by row: arrays in memory, memory-mapped ones, and what else can be indexed."""
 
 import mmap
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from minifw._core.checks import DTYPES, describe
 from minifw._core.typing import DType
 
-__all__ = ["Rows", "Selection", "cast"]
+__all__ = ["Rows", "Selection", "cast", "in_blocks"]
 
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
 AnyArray: TypeAlias = np.ndarray[Any, Any]
@@ -88,6 +89,19 @@ class Rows:
         else:
             found = np.asarray(self._array[rows])
         return cast(found, self._dtype, whole=self._whole)
+
+
+def in_blocks(rows: Rows, size: int, run: Callable[[AnyArray], AnyArray]) -> AnyArray:
+    """Return what `run` gives for all rows, `size` at a time; of one block the very array."""
+    first = run(rows.take(slice(0, size)))  # (size, ...)
+    if len(first) == len(rows):
+        return first
+    result = np.empty((len(rows), *first.shape[1:]), first.dtype)  # (rows, ...)
+    result[:size] = first
+    for start in range(size, len(rows), size):
+        block = slice(start, start + size)
+        result[block] = run(rows.take(block))
+    return result
 
 
 def _as_array(owner: str, name: str, data: Any) -> AnyArray:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minifw._core.checks import describe
 from minifw._core.layer import PREDICTION_ROWS, Layer
-from minifw._core.rows import Rows
+from minifw._core.rows import Rows, in_blocks
 from minifw._core.typing import Array
 from minifw._planning.plan import leaves
 from minifw._planning.stages import IN_EVAL, Call, Product
@@ -96,18 +96,9 @@ class Predictor:
                     return plan.run(x).copy()
         rows = Rows("Predictor", "x", x, self._dtype, whole=self._whole)
         with self._lock:
-            return self._by_blocks(rows)
-
-    def _by_blocks(self, rows: Rows) -> Array:
-        first = self._run(rows.take(slice(0, PREDICTION_ROWS)))
-        if len(first) == len(rows):
-            return first.copy()  # of a plan, or of a layer that returns x itself
-        result = np.empty((len(rows), *first.shape[1:]), first.dtype)
-        result[:PREDICTION_ROWS] = first
-        for start in range(PREDICTION_ROWS, len(rows), PREDICTION_ROWS):
-            block = slice(start, start + PREDICTION_ROWS)
-            result[block] = self._run(rows.take(block))
-        return result
+            y = in_blocks(rows, PREDICTION_ROWS, self._run)
+            # One block is in the array of a plan, or is what a layer got and returned.
+            return y.copy() if len(rows) <= PREDICTION_ROWS else y
 
     def _run(self, x: Array) -> Array:
         """Return the outputs for a block of rows, in an array that the next call may reuse."""
@@ -151,4 +142,4 @@ class _Plan:
 
 def _known(layer: Layer) -> bool:
     along_rows = not isinstance(layer, Softmax) or layer.axis == -1
-    return type(layer) in IN_EVAL and along_rows and not {"forward"} & vars(layer).keys()
+    return type(layer) in IN_EVAL and along_rows and "forward" not in vars(layer)
