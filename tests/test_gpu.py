@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cases import CASES, Case
 
-from minifw import Layer
+from minifw import AvgPool2D, Layer, MaxPool2D
 
 THROUGH = frozenset(
     [
@@ -17,6 +17,7 @@ THROUGH = frozenset(
         "ELU",
         "Flatten",
         "GELU",
+        "GlobalAvgPool2D",
         "HardTanh",
         "LayerNorm",
         "LeakyReLU",
@@ -141,6 +142,8 @@ def goes_through(layer: Layer) -> bool:
         return all(goes_through(inner) for _, inner in layer.named_layers())
     if kind == "Dense":
         return len(layer.parameters()) == 1
+    if isinstance(layer, MaxPool2D | AvgPool2D):
+        return layer.padding == (0, 0)
     return kind in THROUGH
 
 

@@ -17,7 +17,7 @@ from minifw._core.parameter import Parameter
 from minifw._core.typing import RNG, Array, Formulas, Init, Shape
 from minifw.initializers import GlorotUniform
 from minifw.layers._drawing import drawn
-from minifw.layers._windows import Pair, Windows, pair, taps
+from minifw.layers._windows import Pair, Windows, examples_last, pair, taps
 
 __all__ = ["Conv2D"]
 
@@ -98,11 +98,12 @@ class Conv2D(Layer):
     floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
 
     Memory: besides y and dx, the layer allocates the padded x, which it keeps
-    for ``backward`` (x itself if there is no padding), a padded dx, and X. X is
+    for ``backward`` (x itself if there is no padding and its examples lie last in
+    memory, as in what this layer and a pooling return), a padded dx, and X. X is
     as large as kh kw images, so it is never there as a whole: it is made, used
-    and forgotten in blocks of some rows of one example, or of several examples, of
-    at most 2**19 numbers (one output row, if that is more); backward makes it
-    again, which is quicker than to fetch it from memory, and writes dX over it.
+    and forgotten in blocks of some rows of all examples, or of one row of some, of
+    at most 2**19 numbers (one row of one example, if that is more); backward makes
+    it again, which is quicker than to fetch it from memory, and writes dX over it.
 
     References
     ----------
@@ -200,12 +201,13 @@ class Conv2D(Layer):
         """Return Y = W X + b, block by block."""
         check_images(self, x, self.in_channels, self.weight.dtype)
         size = self._windows.output_size(self, x.shape)
-        image = self._windows.padded(x)  # (batch, in, padded height, padded width)
+        image = examples_last(self._windows.padded(x))  # (batch, in, padded height, padded width)
         self.save(image)
         weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
-        y = np.empty((len(x), self.out_channels, *size), x.dtype)
+        memory = np.empty((self.out_channels, *size, len(x)), x.dtype)
+        y = memory.transpose(3, 0, 1, 2)  # (batch, out, rows, columns)
         for place, columns in self._blocks(image):
-            block = y[place].swapaxes(0, 1)  # (out, examples, rows, columns)
+            block = y[place].transpose(1, 2, 3, 0)  # (out, rows, columns, examples)
             product = (weight @ columns).reshape(block.shape)
             if self.bias is None:
                 block[...] = product
@@ -216,7 +218,7 @@ class Conv2D(Layer):
     def backward(self, dy: Array) -> Array:
         """Return dx, the sums of dX = W' dY, and set the gradients of weight and bias."""
         (image,) = self.saved()
-        dimage = np.zeros(image.shape, image.dtype)  # (batch, in, padded height, padded width)
+        dimage = np.zeros_like(image)  # (batch, in, padded height, padded width)
         self._backward(dy, dimage)
         return self._windows.cropped(dimage)
 
@@ -230,16 +232,16 @@ class Conv2D(Layer):
         (image,) = self.saved()
         shape = (len(image), self.out_channels, *self._windows.over(image).shape[4:])
         check_cotangent(self, dy, shape, image.dtype)
-        transposed = self._by_group(self.weight.value).swapaxes(
-            1, 2
-        )  # (groups, depth, out / groups)
+        dy = examples_last(dy)
+        weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
         dweight = self._by_group(self.weight.grad)  # (groups, out / groups, depth)
         dweight[...] = 0
         for place, columns in self._blocks(image):
-            dblock = self._by_group(dy[place].swapaxes(0, 1))  # (groups, out / groups, pixels)
+            dpixels = dy[place].transpose(1, 2, 3, 0)  # (out, rows, columns, examples)
+            dblock = self._by_group(dpixels)  # (groups, out / groups, pixels)
             dweight += dblock @ columns.swapaxes(1, 2)
             if dimage is not None:
-                dcolumns = np.matmul(transposed, dblock, out=columns)  # X is no longer needed
+                dcolumns = np.matmul(weight.swapaxes(1, 2), dblock, out=columns)  # X is used up
                 self._add(dcolumns, dimage, place)
         if self.bias is not None:
             np.sum(dy, axis=(0, 2, 3), out=self.bias.grad)
@@ -256,13 +258,13 @@ class Conv2D(Layer):
         windows = self._windows.over(image)  # (batch, in, kh, kw, rows, columns)
         batch, height = len(windows), windows.shape[4]
         row = windows[0, ..., 0, :].size  # the numbers that one output row needs
-        rows = min(height, max(1, BLOCK // row))
-        examples = min(batch, max(1, BLOCK // (row * height)))
+        examples = min(batch, max(1, BLOCK // row))
+        rows = min(height, max(1, BLOCK // (row * examples)))
         memory = np.empty(examples * rows * row, image.dtype)
         for n in range(0, batch, examples):
             for r in range(0, height, rows):
                 place = (slice(n, n + examples), slice(None), slice(r, r + rows))
-                part = windows[place[0], ..., place[2], :].transpose(1, 2, 3, 0, 4, 5)
+                part = windows[place[0], ..., place[2], :].transpose(1, 2, 3, 4, 5, 0)
                 block = memory[: part.size].reshape(part.shape)
                 block[...] = part
                 yield place, block.reshape(self.groups, -1, part[0, 0, 0].size)
@@ -271,8 +273,8 @@ class Conv2D(Layer):
         """Add the elements of dX to the pixels that they are copies of."""
         dwindows = self._windows.over(dimage)[place[0], ..., place[2], :]
         batch, channels, kh, kw, rows, columns = dwindows.shape
-        parts = dcolumns.reshape(channels, kh, kw, batch, rows, columns).transpose(
-            3, 0, 1, 2, 4, 5
+        parts = dcolumns.reshape(channels, kh, kw, rows, columns, batch).transpose(
+            5, 0, 1, 2, 3, 4
         )
         for tap, part in zip(taps(dwindows), taps(parts), strict=True):
             np.add(tap, part, out=tap)

@@ -1,5 +1,6 @@
 """Pooling: every window of an image is reduced to one number, channel by channel."""
 
+import functools
 import math
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ import numpy as np
 from minifw._core.checks import check_cotangent, check_images
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Formulas, Shape
-from minifw.layers._windows import Pair, Windows, pair, taps
+from minifw.layers._windows import Pair, Windows, pair
 
 __all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D"]
 
@@ -41,6 +42,11 @@ class _Pool2D(Layer):
             )
         return (input_shape[0], *self._windows.output_size(self, input_shape))
 
+    def _reduced(self, two_to_one: np.ufunc, image: Array, axis: int) -> Array:
+        """Return what the kernel sees along one axis, made one number; a new array."""
+        first, *rest = self._windows.along(image, axis)
+        return functools.reduce(two_to_one, rest, first) if rest else first.copy()
+
 
 class MaxPool2D(_Pool2D):
     """y is the largest x of each window.
@@ -72,9 +78,10 @@ class MaxPool2D(_Pool2D):
     those of PyTorch's ``MaxPool2d``. Of n pixels along an axis it makes
     floor((n + 2 padding - kernel_size) / stride) + 1.
 
-    For ``backward`` the layer keeps x (padded, a copy) and y, and looks for the
-    largest only then, so that a forward alone is one maximum for each of the
-    kh kw positions in a window.
+    The largest of a window is the largest of its rows' largest, and the first row that has
+    it, with the first column there, is where it stands. So a window costs kh + kw steps
+    each way and not kh kw. For ``backward`` the layer keeps x (padded, a copy), each row's
+    largest, and y.
 
     References
     ----------
@@ -106,26 +113,30 @@ class MaxPool2D(_Pool2D):
         check_images(self, x)
         self._windows.output_size(self, x.shape)
         image = self._windows.padded(x, -np.inf)  # (batch, channels, padded height, padded width)
-        first, *rest = taps(self._windows.over(image))
-        y = first.copy()  # (batch, channels, down, across)
-        for tap in rest:
-            np.maximum(y, tap, out=y)
-        self.save(image, y)
+        rows = self._reduced(np.maximum, image, axis=3)  # (batch, channels, padded height, across)
+        y = self._reduced(np.maximum, rows, axis=2)  # (batch, channels, down, across)
+        self.save(image, rows, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx: dy where x was the first that is y, added up over the windows."""
-        image, y = self.saved()
+        image, rows, y = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        dimage = np.zeros(image.shape, image.dtype)
-        open_windows = np.ones(y.shape, bool)  # those whose largest has not come yet
-        over = self._windows.over
-        for tap, dtap in zip(taps(over(image)), taps(over(dimage)), strict=True):
-            largest = tap == y  # (batch, channels, down, across)
-            largest &= open_windows
-            open_windows ^= largest
-            np.add(dtap, dy, out=dtap, where=largest)
+        drows = self._to_largest(dy, rows, y, axis=2)  # (batch, channels, padded height, across)
+        dimage = self._to_largest(drows, image, rows, axis=3)  # the shape of image
         return self._windows.cropped(dimage)
+
+    def _to_largest(self, dy: Array, image: Array, y: Array, axis: int) -> Array:
+        """Return dy at the first pixel along the axis that is y, else 0."""
+        dimage = np.zeros_like(image)
+        waiting = np.ones_like(y, bool)  # the windows whose largest has not come yet
+        along = self._windows.along
+        for tap, dtap in zip(along(image, axis), along(dimage, axis), strict=True):
+            largest = tap == y  # the shape of y
+            largest &= waiting
+            waiting ^= largest
+            np.add(dtap, dy * largest, out=dtap)
+        return dimage
 
 
 class AvgPool2D(_Pool2D):
@@ -180,11 +191,10 @@ class AvgPool2D(_Pool2D):
     def forward(self, x: Array) -> Array:
         """Return the mean of each window."""
         check_images(self, x)
-        size = self._windows.output_size(self, x.shape)
+        self._windows.output_size(self, x.shape)
         share = self._windows.padded(x * self._share)  # (batch, channels, padded h, padded w)
-        y = np.zeros((*x.shape[:2], *size), x.dtype)  # (batch, channels, down, across)
-        for tap in taps(self._windows.over(share)):
-            y += tap
+        rows = self._reduced(np.add, share, axis=3)  # (batch, channels, padded h, across)
+        y = self._reduced(np.add, rows, axis=2)  # (batch, channels, down, across)
         self.save(x)  # for its shape and dtype
         return y
 
@@ -192,12 +202,19 @@ class AvgPool2D(_Pool2D):
         """Return dx: dy / (kh kw), added up over the windows."""
         (x,) = self.saved()
         check_cotangent(self, dy, (len(x), *self.output_shape(x.shape[1:])), x.dtype)
+        height, width = self._windows.padded_size(*x.shape[2:])
         share = dy * self._share  # (batch, channels, down, across)
-        size = self._windows.padded_size(*x.shape[2:])
-        dimage = np.zeros((*x.shape[:2], *size), x.dtype)
-        for dtap in taps(self._windows.over(dimage)):
-            np.add(dtap, share, out=dtap)
+        drows = self._to_all(share, height, axis=2)  # (batch, channels, padded h, across)
+        dimage = self._to_all(drows, width, axis=3)  # (batch, channels, padded h, padded w)
         return self._windows.cropped(dimage)
+
+    def _to_all(self, dy: Array, size: int, axis: int) -> Array:
+        """Return dy at every one of `size` pixels along the axis, added up over the windows."""
+        shape = (*dy.shape[:axis], size, *dy.shape[axis + 1 :])
+        dimage = np.zeros_like(dy, shape=shape)
+        for dtap in self._windows.along(dimage, axis):
+            np.add(dtap, dy, out=dtap)
+        return dimage
 
     @property
     def _share(self) -> float:
@@ -264,6 +281,6 @@ class GlobalAvgPool2D(Layer):
         (x,) = self.saved()
         check_cotangent(self, dy, x.shape[:2], x.dtype)
         share = dy * (1 / math.prod(x.shape[2:]))  # (batch, channels)
-        dx = np.empty(x.shape, x.dtype)
+        dx = np.empty_like(x)
         dx[...] = share[:, :, np.newaxis, np.newaxis]
         return dx

@@ -118,9 +118,9 @@ class Flatten(Reshape):
 
 
 def _reshaped(array: Array, shape: Shape) -> Array:
-    # Copied before, not after: NumPy's reshape copies by itself where the numbers do not lie
-    # in order, and so they would be copied twice.
-    return array.copy().reshape(shape)
+    # Copied in the order of memory, in which the examples stay last where a convolution before
+    # and a Dense behind have them so.
+    return array.copy(order="K").reshape(shape)
 
 
 def _target(owner: str, shape: int | Sequence[int]) -> Shape:

@@ -1,6 +1,9 @@
 """The windows that a kernel visits on a batch of images, as one strided view.
 
-Convolution and pooling read through it, and their backward adds through it.
+Convolution and pooling read through it, and their backward adds through it. What they make
+lies in memory with the examples last, (channels, height, width, batch), as a batch of `Dense`
+lies by columns: the same pixel of all examples is one run, and a row of a small image with all
+examples a long one, where the row alone would be copied a few numbers at a time.
 """
 
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minifw._core.checks import check_size
 from minifw._core.typing import Array, Shape
 
-__all__ = ["Pair", "Windows", "pair", "taps"]
+__all__ = ["Pair", "Windows", "examples_last", "pair", "taps"]
 
 Pair: TypeAlias = tuple[int, int]
 """Of rows and columns, in this order: a height and a width."""
@@ -77,8 +80,9 @@ class Windows:
         """Return x with `fill` around it; x itself if there is no padding."""
         if self.padding == ((0, 0), (0, 0)):
             return x
-        shape = (*x.shape[:2], *self.padded_size(*x.shape[2:]))
-        image = np.full(shape, fill, x.dtype)  # (batch, channels, padded height, padded width)
+        batch, channels, *size = x.shape
+        memory = np.full((channels, *self.padded_size(*size), batch), fill, x.dtype)
+        image = memory.transpose(3, 0, 1, 2)  # (batch, channels, padded height, padded width)
         self.cropped(image)[...] = x
         return image
 
@@ -98,6 +102,26 @@ class Windows:
         every = sliding_window_view(image, self.extent, axis=(2, 3), writeable=True)
         chosen: Array = every[:, :, ::sh, ::sw, ::dh, ::dw]
         return chosen.transpose(0, 1, 4, 5, 2, 3)
+
+    def along(self, image: Array, axis: int) -> Iterator[Array]:
+        """Yield what each row (axis 2) or each column (axis 3) of the kernel sees, as views.
+
+        What may be done row by row and then column by column needs kh + kw steps in place
+        of kh kw, and the numbers of a step lie closer together.
+        """
+        kernel, stride, dilation, extent = (
+            both[axis - 2] for both in (self.kernel, self.stride, self.dilation, self.extent)
+        )
+        last = image.shape[axis] - extent
+        for start in range(0, kernel * dilation, dilation):
+            places = [slice(None)] * image.ndim
+            places[axis] = slice(start, start + last + 1, stride)
+            yield image[tuple(places)]
+
+
+def examples_last(image: Array) -> Array:
+    """Return the image with the examples last in memory; itself if they are."""
+    return np.ascontiguousarray(image.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
 
 
 def taps(windows: Array) -> Iterator[Array]:
