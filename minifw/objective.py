@@ -90,11 +90,12 @@ class Objective:
         self._body: Layer = model if joined is None else body or _Input()
         self._head: Loss = loss if joined is None else joined
         self._activation = None if joined is None else last
-        self._last = self._body.split_last()[1]
+        layers = [layer for _, layer in self._body._all_layers()]
+        self._savers: list[Layer | Loss] = [*layers, self._head]
         self._gradients: Gradients | None = None
         self._plans = Plans(self._body, self._head)
-        # the batch, the output of the body, what its last layer saved, and the plan, if any
-        self._latest: tuple[Batch, Array, object, Plan | None] | None = None
+        # the batch, the output of the body, what layers and loss saved, and the plan, if any
+        self._latest: tuple[Batch, Array, list[object], Plan | None] | None = None
 
     def forward(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
         """Return the loss of the model's prediction for `x`.
@@ -136,7 +137,7 @@ class Objective:
             if where is None and output is not None and not np.isfinite(output).all():
                 cause = None  # it is about this output, though it does not come up again
             self._refuse("the loss", where, cause)
-        self._latest = (x, target, sample_weight), output, self._last._saved, plan
+        self._latest = (x, target, sample_weight), output, [one._saved for one in self._savers], plan
         return value
 
     def backward(self) -> None:
@@ -152,11 +153,12 @@ class Objective:
         if self._latest is None:
             raise RuntimeError("Objective.backward needs a forward before it; call forward first")
         _, output, saved, plan = self._latest
-        if self._last._saved is not saved:
-            raise RuntimeError(
-                "Objective.backward differentiates Objective.forward, but the model ran another "
-                "forward since; do that after backward"
-            )
+        for index, one in enumerate(self._savers):
+            if one._saved is not saved[index]:
+                raise RuntimeError(
+                    "Objective.backward differentiates Objective.forward, but "
+                    f"{self._named(index)} ran another forward since; do that after backward"
+                )
         cause = None
         try:
             if plan is not None and self._gradients is not None:
@@ -195,10 +197,14 @@ class Objective:
             raise RuntimeError(
                 "Objective.prediction needs a forward before it; call forward first"
             )
-        _, output, _, plan = self._latest
+        _, output, _, _ = self._latest
         if self._activation is not None:
             return self._activation.forward(output)
-        return output if plan is None else output.copy("K")  # the next step writes over it
+        return output.copy("K")  # the layer needs its own for backward, a plan for the next step
+
+    def _named(self, index: int) -> str:
+        inside = 0 < index < len(self._savers) - 1
+        return f"{self._savers[index]!r}{', which is in the model,' if inside else ''}"
 
     def _check_derivative(self, dy: Array, output: Array) -> None:
         if not isinstance(dy, np.ndarray) or dy.shape != output.shape:

@@ -2,8 +2,11 @@
 
 import copy
 import pickle
+import time
 from collections import deque
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +20,10 @@ from minifw import (
     Dense,
     HeNormal,
     Layer,
+    MSELoss,
     Objective,
     Parameter,
+    Residual,
     Sequential,
     Sigmoid,
     Tanh,
@@ -352,3 +357,57 @@ def test_buffers_are_state_and_no_parameters() -> None:
     assert dict(model.named_buffers())["1.0.count"] == [4.0]
     with pytest.raises(ValueError, match=r"1\.0\.count has shape \(2,\), not \(1,\)"):
         other.load_state_dict({**state, "1.0.count": np.zeros(2)})
+
+
+PAUSE = 0.1  # seconds; far longer than a thread takes to start
+
+
+class Slow(Layer):
+    """y = 2 x in train mode, and x in eval mode, after a while in which others may run."""
+
+    def forward(self, x: Array) -> Array:
+        factor = 2.0 if self.training else 1.0
+        time.sleep(PAUSE)
+        assert factor == (2.0 if self.training else 1.0)
+        return x * factor
+
+    def backward(self, dy: Array) -> Array:
+        return 2 * dy
+
+
+def test_threads_may_predict_at_once() -> None:
+    layer = Slow()
+    x = np.ones((3, 1))
+
+    def later(delay: float) -> Array:
+        time.sleep(delay)
+        return layer.predict(x)
+
+    with ThreadPoolExecutor(2) as pool:  # the second begins while the first is inside
+        found = list(pool.map(later, (0.0, PAUSE / 2)))
+    assert all(np.array_equal(y, x) for y in found)
+    assert layer.training
+
+
+def test_threads_may_predict_while_one_evaluates() -> None:
+    layer = Slow()
+    with layer.evaluating(), ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(layer.predict, [np.ones((1, 1))] * 4))
+    assert all(np.array_equal(y, [[1.0]]) for y in found)
+
+
+@pytest.mark.parametrize("value", [np.ones((1, 2)), [[1.0, 2.0]], 3.0])
+def test_an_array_in_the_place_of_a_parameter_is_refused(value: Any) -> None:
+    layer = Dense(2, 1)
+    with pytest.raises(TypeError, match=r"Dense.weight is a Parameter, .* layer.weight.value = "):
+        layer.weight = value
+    layer.weight = Parameter(np.ones((1, 2)))
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+
+
+@pytest.mark.parametrize("layer", [Dense(1, 1), Sequential(Tanh()), Residual(Tanh()), MSELoss()])
+@pytest.mark.parametrize("path", ["model.npz", Path("model.npz")])
+def test_save_with_a_path_is_refused(layer: Any, path: Any) -> None:
+    with pytest.raises(TypeError, match=r"use minifw.save\(model, path\)"):
+        layer.save(path)

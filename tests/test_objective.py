@@ -17,6 +17,7 @@ from minifw import (
     Dense,
     Layer,
     Loss,
+    MSELoss,
     NonFiniteError,
     Objective,
     Parameter,
@@ -535,6 +536,47 @@ def test_another_forward_before_backward_is_refused() -> None:
     objective.forward(x, y)
     assert objective.prediction.shape == y.shape
     objective.backward()
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_backward_after_a_forward_of_a_part_is_refused(planned: bool) -> None:
+    model = Sequential(Dense(3, 2, rng=0), Tanh(), Dense(2, 1, rng=1))
+    loss = MSELoss()
+    objective = Objective(model, loss)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    x, y = np.ones((6, 3)), np.zeros((6, 1))
+    for _ in range(3 if planned else 0):
+        objective.forward(x, y)
+        objective.backward()
+        optimizer.step()
+    for part, name in (
+        (lambda: model[0](2 * x), r"Dense\(3, 2, rng=0\), which is in the model,"),
+        (lambda: loss(y + 1, y), r"MSELoss\(\)"),
+        (lambda: model(2 * x), r"Dense\(3, 2, rng=0\), which is in the model,"),
+    ):
+        objective.forward(x, y)
+        part()
+        with pytest.raises(RuntimeError, match=f"but {name} ran another forward since"):
+            objective.backward()
+        objective.forward(x, y)
+        model.predict(2 * x)  # leaves no trace
+        objective.backward()
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_the_prediction_may_be_written_to(planned: bool) -> None:
+    model = Sequential(Dense(3, 2, rng=0), Tanh())
+    objective = Objective(model, MSELoss())
+    SGD(model.parameters(), lr=0.1)
+    x, y = np.ones((6, 3)), np.zeros((6, 2))
+    for _ in range(3 if planned else 1):
+        objective.forward(x, y)
+        objective.backward()
+    expected = model[0].weight.grad.copy()
+    objective.forward(x, y)
+    objective.prediction[...] = 7.0
+    objective.backward()
+    np.testing.assert_array_equal(model[0].weight.grad, expected)
 
 
 @pytest.mark.parametrize("value", [None, np.ones((6, 1)), "a"])

@@ -330,3 +330,20 @@ def test_after_a_forward_that_failed_the_layers_run_again() -> None:
     with pytest.raises(ValueError, match="expects"):
         model.forward(x[:, :2])
     same_as_the_layers(objective)
+
+
+def test_batches_out_of_a_pickle_share_a_plan() -> None:
+    """Each has a dtype object of its own."""
+    model = Sequential(Dense(3, 4, rng=0), Tanh(), Dense(4, 1, rng=1))
+    objective = Objective(model, MSELoss())
+    optimizer = SGD(model.parameters(), lr=0.1)
+    for _ in range(6):
+        x, y = pickle.loads(pickle.dumps((np.ones((5, 3)), np.ones((5, 1)))))
+        objective.forward(x, y)
+        objective.backward()
+        optimizer.step()
+    (plan,) = objective._plans._plans
+    assert plan.shape == (5, 3)
+    before = plan
+    objective.forward(x, y)
+    assert objective._plans._plans == [before]

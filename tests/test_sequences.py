@@ -14,6 +14,7 @@ from minifw import (
     GRU,
     LSTM,
     SGD,
+    Adam,
     Array,
     BCELoss,
     Dense,
@@ -349,16 +350,16 @@ def test_it_learns_to_remember_the_first_bit_of_ten(kind: Any) -> None:
     """Of 1024 sequences it sees 150; of 300 others it must get every one right."""
     bits = np.random.default_rng(0).integers(0, 2, (450, 10)) * 1.0
     x, first = (2 * bits - 1)[:, :, np.newaxis], bits[:, :1]
-    model = Sequential(kind(1, 8, return_sequences=False, rng=3), Dense(8, 1, rng=3), Sigmoid())
+    model = Sequential(kind(1, 8, return_sequences=False, rng=6), Dense(8, 1, rng=7), Sigmoid())
     model[0].bias_ih_l0.value[FORGET] = 2.0  # f, of a GRU z: remember, until told otherwise
     objective = Objective(model, BCELoss())
+    optimizer = Adam(model.parameters(), lr=0.02)  # from all of 12 starts; plain descent is not
     before = objective.forward(x[150:], first[150:])
-    for step in range(300):
+    for step in range(200):
         batch = slice(30 * (step % 5), 30 * (step % 5) + 30)
         objective.forward(x[batch], first[batch])
         objective.backward()
-        for parameter in model.parameters():
-            parameter.value -= 1.0 * parameter.grad
+        optimizer.step()
     assert before > 0.6
     assert objective.forward(x[150:], first[150:]) < 0.02
     np.testing.assert_array_equal(model.forward(x[150:]) > 0.5, first[150:] > 0.5)
@@ -523,3 +524,9 @@ def test_gradients_are_written_where_the_optimizer_looks() -> None:
     layer.backward(np.ones((2, 2)))
     optimizer.step()
     np.testing.assert_array_equal(layer.weight.value, before - [[0], [0], [2]])
+
+
+@both
+def test_the_last_state_alone_does_not_keep_the_others(kind: Any) -> None:
+    y = kind(2, 3, return_sequences=False).forward(np.ones((4, 50, 2)))
+    assert y.base is None or y.base.nbytes == y.nbytes

@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import RLock
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ __all__ = ["Layer"]
 PREDICTION_ROWS = 256  # enough that a call costs little, few enough to stay in the cache
 
 _NOT_MEMBERS = frozenset({"_arguments", "_saved"})  # what RemembersArguments and so on keep
+# Modes and saved arrays of a layer are there once: were another thread to predict meanwhile, it
+# would take eval mode for the mode to give back.
+_PREDICTING = RLock()
 # Most attributes are of these types and hold no layer; asking each what it is takes three times
 # as long, and `predict` of one row is mostly this.
 _PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
@@ -39,6 +43,8 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     Parameters and nested layers are found in attributes, and in lists, tuples
     and dicts there. They are made in the constructor, or in the first forward. A
     layer saves one forward at a time, so it is used once in each forward.
+    Attributes whose names begin with ``_saved`` belong to that forward, and copies
+    are made without them.
 
     Attributes
     ----------
@@ -83,6 +89,17 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
     buffers: ClassVar[tuple[str, ...]] = ()
     takes_whole_numbers: ClassVar[bool] = False
     formulas: ClassVar[Formulas] = MappingProxyType({})
+
+    if not TYPE_CHECKING:  # to mypy, a class that has it would take any attribute
+
+        def __setattr__(self, name: str, value: object) -> None:
+            held = vars(self).get(name)
+            if isinstance(held, Parameter) and not (value is None or isinstance(value, Parameter)):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a Parameter, got {describe(value)} in its "
+                    f"place; assign to its value: layer.{name}.value = ..."
+                )
+            super().__setattr__(name, value)
 
     @abstractmethod
     def forward(self, x: Array) -> Array:
@@ -218,14 +235,8 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         >>> layer.training
         True
         """
-        with self._keeping_modes() as layers:
-            saved = [layer._all_saved() for layer in layers]
-            self.eval()
-            try:
-                yield
-            finally:
-                for layer, before in zip(layers, saved, strict=True):
-                    layer._put_back(before)
+        with _evaluating([layer for _, layer in self._all_layers()]):
+            yield
 
     @contextmanager
     def _keeping_modes(self) -> Iterator[list["Layer"]]:
@@ -262,7 +273,8 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
         Notes
         -----
-        The layer is left as it was: its mode, and what it saved for ``backward``.
+        The layer is left as it was: its mode, and what it saved for ``backward``. Threads
+        that predict take turns, and none may train meanwhile; a `Predictor` is quicker.
 
         Examples
         --------
@@ -277,8 +289,12 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         """
         name = f"{type(self).__name__}.predict"
         step = check_size(name, "batch_size", batch_size)
-        rows = Rows(name, "x", x, self._dtype(), whole=self._whole_numbers())
-        with self.evaluating():
+        found = [self, *(member for _, member in self._walk())]  # once: it takes longer than a row
+        layers = [member for member in found if isinstance(member, Layer)]
+        dtype = next((member.dtype for member in found if isinstance(member, Parameter)), None)
+        whole = any(layer.takes_whole_numbers for layer in layers)
+        rows = Rows(name, "x", x, dtype, whole=whole)
+        with _PREDICTING, _evaluating(layers):
             y = in_blocks(rows, step, self)  # (examples, ...)
         return y if y.flags.writeable else y.copy()  # of a layer that returns x itself
 
@@ -340,6 +356,20 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         """Return the arrays themselves."""
         parameters = {name: parameter.value for name, parameter in self.named_parameters()}
         return {**parameters, **dict(self.named_buffers())}
+
+
+@contextmanager
+def _evaluating(layers: list[Layer]) -> Iterator[None]:
+    """Put these layers into eval mode; afterwards give back modes, and what they had saved."""
+    before = [(layer.training, layer._all_saved()) for layer in layers]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer, (mode, saved) in zip(layers, before, strict=True):
+            layer.training = mode
+            layer._put_back(saved)
 
 
 def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:

@@ -80,18 +80,34 @@ def _show(value: object) -> str:
     return repr(value)
 
 
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) or hasattr(value, "__fspath__")
+
+
 class SavesForBackward:
     """Hands arrays from ``forward`` to ``backward``: what the notes call the cache.
 
-    ``backward`` always differentiates the latest ``forward``. Copies and
-    pickles leave the saved arrays behind.
+    ``backward`` always differentiates the latest ``forward``. What is saved, and
+    every attribute whose name begins with ``_saved``, belongs to that forward:
+    copies and pickles leave it behind.
     """
 
     _saved: tuple[np.ndarray[Any, Any], ...] | None = None
 
     def save(self, *arrays: np.ndarray[Any, Any]) -> None:
-        """Keep what ``backward`` will need of this ``forward``; masks and indices, too."""
-        self._saved = arrays
+        """Keep what ``backward`` will need of this ``forward``; masks and indices, too.
+
+        Raises
+        ------
+        TypeError
+            If it is given a path: `minifw.save` writes a file.
+        """
+        if arrays and type(arrays[0]) is not np.ndarray and _is_path(arrays[0]):
+            raise TypeError(
+                f"{type(self).__name__}.save keeps arrays for backward, it got a path; to write a "
+                "file, use minifw.save(model, path)"
+            )
+        vars(self)["_saved"] = arrays  # past __setattr__, for it is done in every forward
 
     def saved(self) -> tuple[Array, ...]:
         """Return what the latest ``forward`` saved.

@@ -79,9 +79,9 @@ class Plan:
             call()
         for call in head.forward_calls:
             call()
-        self._first.layer._saved = (x,)
+        vars(self._first.layer)["_saved"] = (x,)
         for layer, saved in self._caches:
-            layer._saved = saved
+            vars(layer)["_saved"] = saved
         return head.value()
 
     def backward(self) -> None:
@@ -127,8 +127,8 @@ class Plans:
             if (
                 x.shape == plan.shape
                 and target.shape == plan.target_shape
-                and x.dtype is plan.dtype
-                and target.dtype is plan.target_dtype
+                and x.dtype == plan.dtype  # not "is": an array out of a pickle has its own
+                and target.dtype == plan.target_dtype
             ):
                 if plan.holds():
                     return plan

@@ -89,7 +89,7 @@ class Predictor:
         TypeError, ValueError
             If `x` holds no real numbers, or no rows, or not of the model's shape.
         """
-        if type(x) is np.ndarray and x.dtype is self._dtype:
+        if type(x) is np.ndarray and x.dtype == self._dtype:
             plan = self._plans.get(x.shape)
             if plan is not None:
                 with self._lock:

@@ -93,8 +93,11 @@ class _Recurrent(Layer):
         return steps, a.reshape(time, batch, self._gates, self.hidden_size)
 
     def _output(self, h: Array) -> Array:
-        """Return y from the states h before and after each step, (time + 1, batch, hidden)."""
-        return h[1:].swapaxes(0, 1) if self.return_sequences else h[-1]
+        """Return y from the states h before and after each step, (time + 1, batch, hidden).
+
+        The last state alone is copied: a view would keep all the others in memory.
+        """
+        return h[1:].swapaxes(0, 1) if self.return_sequences else h[-1].copy()
 
     def _dy_of_steps(self, dy: Array, h: Array) -> Array:
         """Return dy as (time, batch, hidden): 0 where a state was not handed out."""

@@ -69,7 +69,11 @@ Tanh(), gives (4,)
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of one output example, given the shape of one input example."""
         for layer in self._layers:
-            input_shape = layer.output_shape(input_shape)
+            try:
+                input_shape = layer.output_shape(input_shape)
+            except Exception as error:
+                self._add_place(error, layer)
+                raise
         return input_shape
 
     def forward(self, x: Array) -> Array:
@@ -120,21 +124,6 @@ Tanh(), gives (4,)
         except Exception as error:
             self._add_place(error, layer)
             raise
-
-    def save(self, *arrays: Array) -> None:
-        """Keep arrays for ``backward``, as a subclass may; `minifw.save` writes a file.
-
-        Raises
-        ------
-        TypeError
-            If it is given a path, which nothing would be written to.
-        """
-        if arrays and (isinstance(arrays[0], str) or hasattr(arrays[0], "__fspath__")):
-            raise TypeError(
-                f"{type(self).__name__}.save keeps arrays for backward, it got a path; to write a "
-                "file, use minifw.save(model, path)"
-            )
-        super().save(*arrays)
 
     def _refuse_mixture(self) -> NoReturn:
         raise RuntimeError(
