@@ -165,10 +165,7 @@ def cross_validate(build: Build, x: Array, y: Array, *, epochs: int, splits: int
 def draw(outcomes: dict[str, Outcome], x: Array, y: Array, path: str) -> None:
     """Write a picture of mistakes and of first layers, if matplotlib is there."""
     try:
-        import matplotlib as mpl  # noqa: PLC0415 - optional
-
-        mpl.use("Agg")  # a file, no window
-        import matplotlib.pyplot as plt  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
     except ImportError:
         print(
             f"For the picture, {path}, install the extra minifw[examples]; "
@@ -176,7 +173,7 @@ def draw(outcomes: dict[str, Outcome], x: Array, y: Array, path: str) -> None:
         )
         return
     outcome = outcomes["convolutional network"]
-    figure: Any = plt.figure(figsize=(12, 4.6), layout="constrained")
+    figure: Any = Figure(figsize=(12, 4.6), layout="constrained")
     left, right = figure.subfigures(1, 2, wspace=0.04)
     draw_mistakes(left, outcome, x, y)
     draw_filters(right, outcome.model, x[y == 0][:1])  # a 0 has edges in all directions
@@ -184,8 +181,6 @@ def draw(outcomes: dict[str, Outcome], x: Array, y: Array, path: str) -> None:
         figure.savefig(path, dpi=150, format=Path(path).suffix[1:] or "png")
     except (OSError, ValueError) as error:  # no such folder, no such format
         sys.exit(f"The picture could not be written: {error}")
-    finally:
-        plt.close(figure)
     print(f"Picture: {path}")
 
 

@@ -35,8 +35,12 @@ def run(figure: Any) -> None:
     """Train, print how it goes, and draw the frames."""
     x, y = moons(400, noise=0.15, rng=0)  # (400, 2) and (400, 1)
     model = Sequential(
-        *(Dense(2, 16, rng=1), Tanh(), Dense(16, 16, rng=2), Tanh()),
-        *(Dense(16, 1, rng=3), Sigmoid()),
+        Dense(2, 16, rng=1),
+        Tanh(),
+        Dense(16, 16, rng=2),
+        Tanh(),
+        Dense(16, 1, rng=3),
+        Sigmoid(),
     )
     objective = Objective(model, BCELoss())
     optimizer = Adam(model.parameters(), lr=LR)

@@ -220,19 +220,15 @@ def train_all(starts: int, evaluations: int) -> dict[str, Outcome]:
 def draw(outcomes: dict[str, Outcome], evaluations: int, path: str) -> None:
     """Write a picture of cost against evaluations, if matplotlib is there."""
     try:
-        import matplotlib as mpl  # noqa: PLC0415 - optional
-
-        mpl.use("Agg")  # a file, no window
-        import matplotlib.pyplot as plt  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
     except ImportError:
         print(f"For the picture, {path}, install the extra minifw[plot].")
         return
     at = np.unique(np.geomspace(1, evaluations, 300).round())
     columns = 3
     rows = -(-len(outcomes) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(11, 2.7 * rows), sharex=True, sharey=True, layout="constrained"
-    )
+    figure = Figure(figsize=(11, 2.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True)
     for index, (panel, (name, outcome)) in enumerate(
         zip(axes.flat, outcomes.items(), strict=False)
     ):
@@ -254,8 +250,6 @@ def draw(outcomes: dict[str, Outcome], evaluations: int, path: str) -> None:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:  # no such folder, no such format
         sys.exit(f"The picture could not be written: {error}")
-    finally:
-        plt.close(figure)
     print(f"Picture: {path}")
 
 

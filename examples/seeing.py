@@ -74,8 +74,12 @@ def train(model: Sequential, x: Array, y: Array) -> dict[str, list[float]]:
 def record_wide(x: Array, y: Array) -> plots.ParameterHistory:
     """Train a wider network, and record how its weights and gradients are spread."""
     model = Sequential(
-        *(Dense(2, 32, rng=1), Tanh(), Dense(32, 32, rng=2), Tanh()),
-        *(Dense(32, 1, rng=3), Sigmoid()),
+        Dense(2, 32, rng=1),
+        Tanh(),
+        Dense(32, 32, rng=2),
+        Tanh(),
+        Dense(32, 1, rng=3),
+        Sigmoid(),
     )
     objective = Objective(model, BCELoss())
     optimizer = Adam(model.parameters(), lr=WIDE_LR)

@@ -15,39 +15,25 @@ from pathlib import Path
 
 import numpy as np
 
-from minifw import (
-    SGD,
-    Array,
-    BCELoss,
-    Dense,
-    NonFiniteError,
-    Objective,
-    Sequential,
-    Sigmoid,
-    Tanh,
-)
+from minifw import SGD, Array, BCELoss, Dense, Objective, Sequential, Sigmoid, Tanh, plots
 from minifw.datasets import planar_flower
 
-HIDDEN = 4  # what the notes choose
-ITERATIONS = 10_000
-PICTURE = "two_layer_network.png"
-PRINT_EVERY = 1000  # iterations, as the notes print
+DEFAULTS = {"hidden": 4, "iterations": 10_000, "picture": "two_layer_network.png"}
 TABLE_SIZES = (1, 2, 3, 4, 5, 20, 50)  # the hidden sizes that the notes compare
 TABLE_ITERATIONS = 5000  # and for how long they train each
-WEIGHT_SCALE = 0.01  # of the notes' initial weights
 
 
 def initialize(n_x: int, n_h: int, n_y: int, seed: int) -> Sequential:
     """Build the network with the notes' initial parameters: small random W, zero b."""
     hidden, output = Dense(n_x, n_h), Dense(n_h, n_y)
     rng = np.random.RandomState(seed)  # the notes' generator; W1 is drawn before W2
-    hidden.weight.value = rng.standard_normal((n_h, n_x)) * WEIGHT_SCALE  # W1
-    output.weight.value = rng.standard_normal((n_y, n_h)) * WEIGHT_SCALE  # W2
+    hidden.weight.value = rng.standard_normal((n_h, n_x)) * 0.01  # W1
+    output.weight.value = rng.standard_normal((n_y, n_h)) * 0.01  # W2
     return Sequential(hidden, Tanh(), output, Sigmoid())
 
 
 def train(
-    model: Sequential, x: Array, y: Array, *, lr: float, iterations: int, quiet: bool = False
+    model: Sequential, x: Array, y: Array, lr: float, iterations: int, *, quiet: bool = False
 ) -> list[float]:
     """Train by full-batch gradient descent; return the cost of every iteration."""
     objective = Objective(model, BCELoss())
@@ -58,78 +44,60 @@ def train(
         objective.backward()  # backward propagation: dZ2, dW2, db2, dZ1, dW1, db1
         optimizer.step()  # update: theta <- theta - lr dtheta
         costs.append(cost)
-        if iteration % PRINT_EVERY == 0 and not quiet:
+        if iteration % 1000 == 0 and not quiet:
             print(f"Cost after iteration {iteration:d}: {cost:f}")
     return costs
 
 
 def accuracy(model: Sequential, x: Array, y: Array) -> float:
     """Return the share of examples, in percent, on whose side of 1/2 the prediction is."""
-    return float(np.mean((model.forward(x) > 0.5) == (y > 0.5))) * 100
+    return float(np.mean((model.predict(x) > 0.5) == y)) * 100
 
 
-def print_table(x: Array, y: Array, *, lr: float, seed: int) -> None:
+def print_table(x: Array, y: Array, lr: float, seed: int) -> None:
     """Print the accuracy for each of the notes' hidden sizes."""
     for n_h in TABLE_SIZES:
         model = initialize(x.shape[1], n_h, y.shape[1], seed)
-        train(model, x, y, lr=lr, iterations=TABLE_ITERATIONS, quiet=True)
+        train(model, x, y, lr, TABLE_ITERATIONS, quiet=True)
         print(f"Accuracy for {n_h:2d} hidden units: {accuracy(model, x, y):.2f} %")
 
 
 def draw(model: Sequential, x: Array, y: Array, costs: list[float], path: str) -> None:
     """Write a picture of the decision boundary and the cost, if matplotlib is there."""
     try:
-        import matplotlib as mpl  # noqa: PLC0415 - optional
-
-        mpl.use("Agg")  # a file, no window
-        import matplotlib.pyplot as plt  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415 - optional
     except ImportError:
         print(
             f"For the picture, {path}, install the extra minifw[plot]; "
             "in the folder of the clone: python -m pip install --editable '.[plot]'"
         )
         return
-    low, high = x.min(axis=0) - 0.5, x.max(axis=0) + 0.5  # a margin around the data
-    across, up = np.meshgrid(np.linspace(low[0], high[0], 301), np.linspace(low[1], high[1], 301))
-    grid = np.stack([across.ravel(), up.ravel()], axis=1)  # (301 * 301, 2)
-    probability = model.forward(grid).reshape(across.shape)
-
-    figure, (plane, curve) = plt.subplots(
-        1, 2, figsize=(11, 4.8), layout="constrained", gridspec_kw={"wspace": 0.1}
-    )
-    shades = plane.contourf(
-        across, up, probability, levels=np.linspace(0, 1, 21), cmap="RdBu_r", alpha=0.75
-    )
-    plane.contour(across, up, probability, levels=[0.5], colors="black", linewidths=1)
-    plane.scatter(x[:, 0], x[:, 1], c=y[:, 0], cmap="RdBu_r", s=16, edgecolors="white", lw=0.4)
-    plane.set(title="Decision boundary (black: p = 1/2)", aspect="equal")
-    plane.set(xlabel="$x_1$", ylabel="$x_2$")
-    figure.colorbar(shades, ax=plane, label="predicted probability of class 1", ticks=[0, 0.5, 1])
-    curve.plot(costs, color="tab:blue")
-    curve.set(title="Learning", xlabel="iteration", ylabel="cost $J$ (nats)")
-    curve.set_xlim(0, len(costs))
-    curve.grid(alpha=0.3)
+    figure = Figure(figsize=(11, 4.8))
+    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)  # inches
+    plane, curve = figure.subplots(1, 2)
+    plots.decision_boundary(model, x, y, ax=plane)
+    plots.learning_curves(costs, ax=curve)
+    plane.set_title("Boundary: p = 1/2", loc="left")
+    curve.set_title("Learning", loc="left")
+    curve.set_ylabel("cost $J$ (nats)")
     try:
         figure.savefig(path, dpi=150, format=Path(path).suffix[1:] or "png")
     except (OSError, ValueError) as error:  # no such folder, no such format
         sys.exit(f"The picture could not be written: {error}")
-    finally:
-        plt.close(figure)
     print(f"Picture: {path}")
 
 
 def read_options() -> argparse.Namespace:
     """Return the options of the command line; those that are wrong end the program."""
     parser = argparse.ArgumentParser(description="The notes' two-layer network.")
-    parser.add_argument("--hidden", type=int, help=f"hidden units (default {HIDDEN})")
+    parser.add_argument("--hidden", type=int, help=f"hidden units (default {DEFAULTS['hidden']})")
     parser.add_argument("--lr", type=float, default=1.2, help="learning rate (default 1.2)")
-    parser.add_argument("--iterations", type=int, help=f"default {ITERATIONS}")
+    parser.add_argument("--iterations", type=int, help=f"default {DEFAULTS['iterations']}")
     parser.add_argument("--seed", type=int, default=3, help="of the weights (default 3)")
-    parser.add_argument("--picture", metavar="PATH", help=f"default {PICTURE}")
+    parser.add_argument("--picture", metavar="PATH", help=f"default {DEFAULTS['picture']}")
     parser.add_argument("--table", action="store_true", help="accuracies for many hidden sizes")
     options = parser.parse_args()
-    defaults = {"hidden": HIDDEN, "iterations": ITERATIONS, "picture": PICTURE}
-    for name, default in defaults.items():
+    for name, default in DEFAULTS.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
         elif options.table:
@@ -146,26 +114,21 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train, and show what came out."""
-    x, y = planar_flower()  # (400, 2) and (400, 1)
-    if options.table:
-        print_table(x, y, lr=options.lr, seed=options.seed)
-        return
-    model = initialize(x.shape[1], options.hidden, y.shape[1], options.seed)
-    costs = train(model, x, y, lr=options.lr, iterations=options.iterations)
-    print(f"Accuracy: {accuracy(model, x, y):.1f} %")
-    draw(model, x, y, costs, options.picture)
-
-
 def main() -> None:
-    """Read the options and run; a training that diverges ends in one sentence."""
+    """Train, and show what came out; a training that diverges ends in one sentence."""
     options = read_options()
+    x, y = planar_flower()  # (400, 2) and (400, 1)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # minifw itself says where it arose
-            run(options)
-    except NonFiniteError as error:
+            if options.table:
+                print_table(x, y, options.lr, options.seed)
+                return
+            model = initialize(x.shape[1], options.hidden, y.shape[1], options.seed)
+            costs = train(model, x, y, options.lr, options.iterations)
+    except FloatingPointError as error:  # a NonFiniteError
         sys.exit(f"Training diverged, try an --lr smaller than {options.lr:g}: {error}")
+    print(f"Accuracy: {accuracy(model, x, y):.1f} %")
+    draw(model, x, y, costs, options.picture)
 
 
 if __name__ == "__main__":

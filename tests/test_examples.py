@@ -137,6 +137,11 @@ def test_the_perceptron_answers_to_options(tmp_path: Path) -> None:
     assert line.endswith("unrecognized arguments: --fast")
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_pictures_are_drawn_without_pyplot(path: Path) -> None:
+    assert "pyplot" not in path.read_text(encoding="utf-8")  # as minifw.plots draws them
+
+
 def test_the_blocks_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
     text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -34,6 +34,11 @@ def test_every_line_of_the_notes_stands_where_the_table_says(
         assert f"def {method}(" in text
 
 
+@pytest.mark.parametrize("path", sorted((DOCS / "learn").glob("*.md")), ids=lambda p: p.stem)
+def test_a_cell_that_is_run_twice_does_not_stack_classes(path: Path) -> None:
+    assert not re.search(r"class (\w+)\(\1\)", path.read_text(encoding="utf-8"))
+
+
 def test_a_table_was_found() -> None:
     assert len(rows_of_lines()) > 10
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,15 @@ def test_shapes_and_dtypes_that_differ_are_refused(
         loss.forward(ones, ones.astype(np.float32))
     with pytest.raises(TypeError, match="int64"):
         loss.forward(ones, ones.astype(int))
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 49, 1000])
+def test_the_mean_of_float32_squares_loses_no_digits(n: int) -> None:
+    ones, zeros = np.ones((n, 1), np.float32), np.zeros((n, 1), np.float32)
+    assert MSELoss()(ones, zeros) == pytest.approx(1.0, rel=1e-15)
+    errors = np.random.default_rng(n).standard_normal((n, 1)).astype(np.float32)
+    exact = sum(Fraction(e) ** 2 for e in errors.ravel().tolist()) / n
+    assert MSELoss()(errors, zeros) == pytest.approx(float(exact), rel=1e-14)
 
 
 def test_huber_is_between_the_two_others() -> None:

@@ -104,6 +104,18 @@ def test_the_reference_leads_to_each_of_its_pages() -> None:
     assert set(CONTRACTS) <= pages
 
 
+def test_headings_and_paragraphs_stand_alone() -> None:
+    # A table would take in the heading below it, and a paragraph the next one.
+    begins = re.compile(r"#+ |\*\*[^*]+\.\*\*")
+    glued = []
+    for path in [*DOCS.glob("*.md"), *DOCS.glob("[!_g]*/*.md"), *ROOT.glob("*.md")]:
+        text = re.sub(r"(?ms)^```.*?^```$", "", path.read_text(encoding="utf-8"))
+        for before, line in itertools.pairwise(text.splitlines()):
+            if begins.match(line) and before.strip() and not before.startswith("<"):
+                glued.append(f"{path.relative_to(ROOT)}: {line}")
+    assert glued == []
+
+
 def test_the_first_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     text = (DOCS / "index.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

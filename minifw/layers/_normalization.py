@@ -82,8 +82,10 @@ class BatchNorm(Layer):
 
     Notes
     -----
-    One class for PyTorch's ``BatchNorm1d`` and ``BatchNorm2d``; state dicts of both load after
-    ``num_batches_tracked`` is dropped. In eval mode a batch may be of one example.
+    One class for PyTorch's ``BatchNorm2d``, and for its ``BatchNorm1d`` of (N, C); state dicts of
+    both load after ``num_batches_tracked`` is dropped. A batch of (N, C, L), which
+    ``BatchNorm1d`` takes as well, is refused; as (N, C, 1, L), that is ``x[:, :, np.newaxis]``, it
+    gives the same numbers. In eval mode a batch may be of one example.
 
     References
     ----------

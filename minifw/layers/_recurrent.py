@@ -316,8 +316,8 @@ class GRU(_Recurrent):
 
     Notes
     -----
-    The paper multiplies r with h before W_hh, and lets 1 - z be what z is here;
-    this is PyTorch's form, in which one product with h serves all three gates.
+    The paper multiplies r with h before W_hh; this is PyTorch's form, in which one
+    product with h serves all three gates.
     For sequences, starts and shapes see `LSTM`.
 
     References

@@ -33,8 +33,9 @@ class MSELoss(Loss):
 
     Notes
     -----
-    The squares are added up in float64, so that those of float32 errors neither
-    overflow nor lose digits. As ``MSELoss`` of PyTorch: there is no factor 1/2.
+    The mean of the squares is taken in float64, so that those of float32 errors
+    neither overflow nor lose digits. (Weights count in the dtype of the prediction.)
+    As ``MSELoss`` of PyTorch: there is no factor 1/2.
 
     Examples
     --------
@@ -62,7 +63,8 @@ class MSELoss(Loss):
         with np.errstate(over="ignore", invalid="ignore"):  # `finite` will say it
             error = prediction - target  # the shape of prediction
             squares = np.square(error, dtype=np.float64)
-            value = self.finite(float(np.sum(squares * share)))
+            each = 1 / error.size if sample_weight is None else share  # 1/n in float64, too
+            value = self.finite(float(np.sum(squares * each)))
         self.save(error, share)
         return value
 

@@ -58,7 +58,7 @@ class Adam(Optimizer):
 
     Notes
     -----
-    What is computed is the formula with the decay_rate expanded by r = sqrt(1 - beta2^t),
+    What is computed is the formula with its fraction expanded by r = sqrt(1 - beta2^t),
     which saves two passes: lr r / (1 - beta1^t) * m / (sqrt(v) + eps r). Long vectors are
     updated in blocks that stay in the cache; nothing is allocated in a step.
 

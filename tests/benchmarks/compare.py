@@ -8,9 +8,9 @@
 The peers are optional: ``pip install -r tests/benchmarks/requirements.txt``. Those that are
 missing are left out, and named. All start from the same weights, and their losses (or
 predictions) are compared before any clock starts. Then they take turns in one run; what
-counts is the ratio of the medians. With --write, the results go into docs/benchmarks.json,
-and from there into docs/benchmarks.md and docs/images/benchmarks.png; those of workloads that
-were not run stay.
+counts is the median of the ratios turn by turn. With --write, the results go into
+docs/benchmarks.json, and from there into docs/benchmarks.md and docs/images/benchmarks.png;
+those of workloads that were not run stay.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--workload", default="all", help="W1 to W7, with commas; W5 stands for all W5-..."
     )
-    parser.add_argument("--turns", type=int, help="of each contender; by default 21, 9 or 5")
+    parser.add_argument("--turns", type=int, help="of each contender; by default 21, or 9")
     parser.add_argument("--only", default="", help="contenders besides minifw, with commas")
     parser.add_argument("--threads", type=int, default=1, help="of BLAS and of every peer")
     parser.add_argument(

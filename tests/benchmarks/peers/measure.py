@@ -29,8 +29,10 @@ CLOCKS: dict[str, Callable[[], float]] = {
 class Row:
     """What a contender took, in seconds a step (or a prediction, or a process).
 
-    `ratio` is its median by that of minifw, so that above 1 minifw is faster;
-    `ratio_low` and `ratio_high` are the quartiles of the ratios turn by turn.
+    `ratio` is the median of its times by those of minifw turn by turn, so that above 1 minifw
+    is faster; `ratio_low` and `ratio_high` are the quartiles of the same ratios. (The ratio of
+    the medians may lie outside them: the two medians can be of different turns.) `floor` is
+    the median of the ratios to the floor.
     """
 
     name: str
@@ -83,11 +85,11 @@ def compare(
 def rows_of(times: dict[str, list[float]], classes: dict[str, type[Contender]]) -> list[Row]:
     """Return the statistics of the times, which were taken turn by turn."""
     ours = times["minifw"]
-    floor = statistics.median(times["floor"]) if "floor" in times else None
+    floor = times.get("floor")
     rows = []
     for name, own in times.items():
         low, middle, high = _quartiles(own)
-        ratio_low, _, ratio_high = _quartiles([a / b for a, b in zip(own, ours, strict=True)])
+        ratio_low, ratio, ratio_high = _quartiles(_ratios(own, ours))
         rows.append(
             Row(
                 name,
@@ -95,14 +97,19 @@ def rows_of(times: dict[str, list[float]], classes: dict[str, type[Contender]]) 
                 middle,
                 low,
                 high,
-                middle / statistics.median(ours),
+                ratio,
                 ratio_low,
                 ratio_high,
-                middle / floor if floor else None,
+                statistics.median(_ratios(own, floor)) if floor else None,
                 classes[name].exact,
             )
         )
     return rows
+
+
+def _ratios(own: list[float], others: list[float]) -> list[float]:
+    """Return the ratios turn by turn: what slows the machine down for a while slows both."""
+    return [a / b for a, b in zip(own, others, strict=True)]
 
 
 def _quartiles(values: list[float]) -> tuple[float, float, float]:

@@ -180,8 +180,9 @@ def markdown(results: Mapping[str, Result]) -> str:
     """Return the marked section of the page."""
     parts = ["![Times of all contenders, minifw as 1](images/benchmarks.png)\n"]
     parts.append(
-        "*Written by `tests/benchmarks/compare.py --write`. Times minifw: ratio of the medians; "
-        "above 1, minifw is faster. In brackets are the quartiles of the ratios turn by turn.*\n"
+        "*Written by `tests/benchmarks/compare.py --write`. Times minifw: the median of the "
+        "ratios turn by turn, and in brackets their quartiles; above 1, minifw is faster. Times "
+        "the floor: the median in the same way.*\n"
     )
     common = _setting(results[ordered(results)[0]])
     parts.append(f"Unless said otherwise: {common}\n")
