@@ -137,7 +137,8 @@ class Objective:
             if where is None and output is not None and not np.isfinite(output).all():
                 cause = None  # it is about this output, though it does not come up again
             self._refuse("the loss", where, cause)
-        self._latest = (x, target, sample_weight), output, [one._saved for one in self._savers], plan
+        saved = [one._saved for one in self._savers]
+        self._latest = (x, target, sample_weight), output, saved, plan
         return value
 
     def backward(self) -> None:
