@@ -23,6 +23,7 @@ def test_it_has_a_length_iterates_and_slices_like_a_tuple() -> None:
     model = four_layers()
     layers = list(model)
     assert len(model) == 4
+    assert model.layers == tuple(model)
     assert model[0] is layers[0]
     assert model[-1] is layers[3]
     part = model[1:3]

@@ -35,7 +35,7 @@ class Sequential(Layer):
     Notes
     -----
     ``model[0]`` is a layer, ``model[1:3]`` a Sequential of the same layers;
-    ``len`` and iteration work as for a tuple. An exception inside a layer
+    ``len`` and iteration work as for a tuple, which ``model.layers`` is. An exception inside a layer
     carries a note with the layer's index.
 
     Examples
@@ -60,6 +60,11 @@ Tanh(), gives (4,)
         check_dtypes("Sequential", layers)
         self._input_shape = _check_shapes(layers)
         self._failed = False  # whether the latest forward stopped halfway
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in order."""
+        return self._layers
 
     @property
     def input_shape(self) -> Shape | None:
