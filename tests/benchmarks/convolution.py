@@ -21,7 +21,7 @@ import numpy as np
 
 from minifw import Array, Conv2D, __version__
 from minifw.layers._convolution import BLOCK
-from minifw.layers._windows import Windows, taps
+from minifw.layers._windows import Windows, examples_last, taps
 
 TURNS = 25  # enough that the median of the ratio is stable to a few per cent
 BATCH, CHANNELS, SIZE, FILTERS, KERNEL = 32, 16, 32, 32, 3
@@ -33,6 +33,11 @@ Layout = Callable[[Array, Array, Array, Array], tuple[Array, ...]]
 """From x, weight, bias and dy to y, dx, dweight and dbias."""
 
 
+def padded(x: Array) -> Array:
+    """Return x with a margin of zeros, in the order of x, as the other layouts have it."""
+    return np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+
+
 def scattered(dimage: Array, parts: Array) -> Array:
     """Add up the copies of each pixel, in the layout (batch, channels, kh, kw, rows, columns)."""
     for tap, part in zip(taps(WINDOWS.over(dimage)), taps(parts), strict=True):
@@ -42,7 +47,7 @@ def scattered(dimage: Array, parts: Array) -> Array:
 
 def pixels_by_weights(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
     """X as (N OH OW, C k k), a pixel a row."""
-    image = WINDOWS.padded(x)
+    image = padded(x)
     windows = WINDOWS.over(image)
     n, c, k, _, h, width = windows.shape
     rows = windows.transpose(0, 4, 5, 1, 2, 3).reshape(n * h * width, -1)
@@ -54,8 +59,8 @@ def pixels_by_weights(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, .
 
 
 def weights_by_pixels(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
-    """X as (C k k, N OH OW), a pixel a column: Conv2D in one block."""
-    image = WINDOWS.padded(x)
+    """X as (C k k, N OH OW), a pixel a column."""
+    image = padded(x)
     windows = WINDOWS.over(image)
     n, c, k, _, h, width = windows.shape
     columns = windows.transpose(1, 2, 3, 0, 4, 5).reshape(c * k * k, -1)
@@ -69,7 +74,7 @@ def weights_by_pixels(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, .
 
 def example_by_example(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
     """X as (N, C k k, OH OW): a product for each example, in one call."""
-    image = WINDOWS.padded(x)
+    image = padded(x)
     windows = WINDOWS.over(image)
     n, c, k, _, h, width = windows.shape
     columns = windows.reshape(n, c * k * k, -1)
@@ -83,7 +88,7 @@ def example_by_example(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, 
 
 def shifted_images(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
     """No X: k k products of shifted images, channels last, added up."""
-    image = np.ascontiguousarray(WINDOWS.padded(x).transpose(0, 2, 3, 1))
+    image = np.ascontiguousarray(padded(x).transpose(0, 2, 3, 1))
     n, c, h, width = x.shape
     y = np.empty((n, h, width, len(w)), x.dtype)
     y[...] = b
@@ -101,7 +106,7 @@ def shifted_images(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]
 
 def loops(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
     """Every number by itself: what the formula says, in Python."""
-    image = WINDOWS.padded(x)
+    image = padded(x)
     y = np.empty_like(dy)
     dimage, dw, db = np.zeros_like(image), np.zeros_like(w), np.zeros_like(b)
     for n, o, r, c in np.ndindex(dy.shape):
@@ -134,7 +139,8 @@ class Contenders:
         for parameter, value in zip(self.layer.parameters(), (w, b), strict=True):
             parameter.value = value
         self.x, self.dy = x, dy
-        windows = WINDOWS.over(WINDOWS.padded(x))
+        self.x_last, self.dy_last = examples_last(x), examples_last(dy)
+        windows = WINDOWS.over(padded(x))
         self.flat = w.reshape(filters, -1)
         self.columns = windows.transpose(1, 2, 3, 0, 4, 5).reshape(self.flat.shape[1], -1)
         self.cotangent = dy.swapaxes(0, 1).reshape(filters, -1)
@@ -142,6 +148,10 @@ class Contenders:
     def conv2d(self) -> tuple[Array, ...]:
         y, dx = self.layer.forward(self.x), self.layer.backward(self.dy)
         return y, dx, *(parameter.grad for parameter in self.layer.parameters())
+
+    def in_its_order(self) -> None:
+        self.layer.forward(self.x_last)
+        self.layer.backward(self.dy_last)
 
     def products(self) -> None:
         for a, b in (
@@ -199,7 +209,7 @@ def agree(one: tuple[Array, ...], other: tuple[Array, ...]) -> None:
 
 def rest(contenders: Contenders) -> dict[str, Callable[[], object]]:
     """Return what Conv2D does beside its products, each alone and in its blocks."""
-    layer, x, dy = contenders.layer, contenders.x, contenders.dy
+    layer, x, dy = contenders.layer, contenders.x, contenders.dy_last
     image = WINDOWS.padded(x)
     dimage = np.zeros_like(image)
     blocks = [(place, columns.copy()) for place, columns in layer._blocks(image)]
@@ -209,14 +219,14 @@ def rest(contenders: Contenders) -> dict[str, Callable[[], object]]:
 
     def products() -> None:
         for place, columns in blocks:
-            d = layer._by_group(dy[place].swapaxes(0, 1))
+            d = layer._by_group(dy[place].transpose(1, 2, 3, 0))
             np.matmul(weight, columns)
             np.matmul(d, columns.swapaxes(1, 2))
             np.matmul(transposed, d)
 
     def biases() -> None:
         for place, columns in blocks:
-            block = output[place].swapaxes(0, 1)
+            block = output[place].transpose(1, 2, 3, 0)
             value = columns[0, : len(block)].reshape(block.shape)
             np.add(value, layer.bias.value[:, None, None, None], out=block)  # type: ignore[union-attr]
         dy.sum(axis=(0, 2, 3))
@@ -229,7 +239,8 @@ def rest(contenders: Contenders) -> dict[str, Callable[[], object]]:
         "the products, block by block": products,
         "making X, twice": lambda: [None for _ in range(2) for _ in layer._blocks(image)],
         "adding up dX": adding,
-        "padding x, and zeros for dx": lambda: (WINDOWS.padded(x), np.zeros(image.shape, x.dtype)),
+        "padding x, and zeros for dx": lambda: (WINDOWS.padded(x), np.zeros_like(image)),
+        "dy in its order": lambda: examples_last(contenders.dy),
         "writing y with b, and db": biases,
     }
 
@@ -252,6 +263,7 @@ def main() -> None:
         jobs: dict[str, Callable[[], object]] = {
             "its three matrix products": big.products,
             "Conv2D, forward and backward": big.conv2d,
+            "  of x and dy with the examples last": big.in_its_order,
             "  forward": big.forward,
             "  backward_parameters": big.backward_parameters,
         }
