@@ -1,5 +1,6 @@
 """Newton's and quasi-Newton methods: SciPy's minimisers on the flat vector of parameters."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ Callback = Callable[[int, float], object]
 _FIRST_ORDER = ("L-BFGS-B", "BFGS", "CG", "TNC", "SLSQP")
 _PRODUCTS = ("Newton-CG", "trust-ncg", "trust-krylov", "trust-constr")  # with H p
 _MATRIX = ("trust-exact", "dogleg")  # with H itself
+ROUNDING = 100  # times eps: how far two costs may differ where threads cut a product otherwise
 METHODS = (*_FIRST_ORDER, *_PRODUCTS, *_MATRIX)
 
 
@@ -86,8 +88,8 @@ def minimize(
     ----------
     objective : Objective
     x, target : array
-        All examples: the cost must be a function of the parameters alone. A model that
-        draws random numbers in train mode has to be in eval mode.
+        All examples: the cost must be a function of the parameters alone. A model with
+        `Dropout` or `BatchNorm` has to be in eval mode.
     method : str, default "L-BFGS-B"
         One of L-BFGS-B, BFGS, CG, TNC, SLSQP (gradients); Newton-CG, trust-ncg,
         trust-krylov, trust-constr (with products H p); trust-exact, dogleg (with H, from
@@ -96,7 +98,7 @@ def minimize(
         The method's options in ``scipy.optimize.minimize``, such as ``{"maxiter": 200}``.
     callback : callable, optional
         Called after every iteration as ``callback(iteration, cost)``, with the lowest cost
-        so far. It stops the method by returning True.
+        so far. It stops the method by returning True, of Python or of NumPy.
 
     Returns
     -------
@@ -107,7 +109,8 @@ def minimize(
     ImportError
         If SciPy is not installed.
     ValueError
-        If the method is unknown.
+        If the method is unknown; or if two forwards on the same batch give two costs, or
+        move what a layer keeps, such as running means.
     NonFiniteError
         If a cost or a gradient is not finite.
 
@@ -198,6 +201,7 @@ class _Search:
         self, objective: Objective, x: Array, target: Array, callback: Callback | None
     ) -> None:
         self.objective, self.x, self.target, self.callback = objective, x, target, callback
+        _check_steady(objective, x, target)
         objective.forward(x, target)  # a layer may make its parameters in its first forward
         self.vector = ParameterVector("minimize", objective.model.parameters())
         self.start: Array = self.vector.values.astype(np.float64)
@@ -239,8 +243,10 @@ class _Search:
     def report(self, *_: object) -> None:
         """Count an iteration; SciPy's methods call it with different things."""
         self.iterations += 1
-        if self.callback is not None and self.callback(self.iterations, self.best_cost) is True:
-            raise _StopError
+        if self.callback is not None:
+            answer = self.callback(self.iterations, self.best_cost)
+            if isinstance(answer, bool | np.bool_) and answer:  # and not whatever is not empty
+                raise _StopError
 
     def settle(self) -> None:
         """Put the model at the best point."""
@@ -263,6 +269,28 @@ class _Search:
             why = why_not_finite(self.vector.parameters)
             raise NonFiniteError(f"minimize: {why}")
         return self.vector.grads.astype(np.float64)  # a copy: SciPy keeps it
+
+
+def _check_steady(objective: Objective, x: Array, target: Array) -> None:
+    """Raise if a forward draws random numbers or moves buffers; a copy of the objective runs."""
+    twin = copy.deepcopy(objective)
+    first = twin.forward(x, target)
+    before = {name: buffer.copy() for name, buffer in twin.model.named_buffers()}
+    second = twin.forward(x, target)
+    moved = [
+        name
+        for name, buffer in twin.model.named_buffers()
+        if not np.array_equal(before[name], buffer, equal_nan=True)
+    ]
+    eps = max((np.finfo(p.dtype).eps for p in twin.model.parameters()), default=0.0)
+    if abs(second - first) <= ROUNDING * eps * abs(first) and not moved:
+        return
+    what = f"moves {moved[0]}" if moved else f"gives {first:.6g} once and {second:.6g} then"
+    training = any(layer.training for _, layer in twin.model._all_layers())
+    raise ValueError(
+        "minimize expects a cost that depends on the parameters alone, but a forward on the same "
+        f"batch {what}{'; put the model into eval mode: model.eval()' if training else ''}"
+    )
 
 
 def _scipy_minimize() -> Callable[..., Any]:

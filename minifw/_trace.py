@@ -11,6 +11,7 @@ from minifw._core.checks import describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
+from minifw._core.summary import inside
 from minifw._core.tables import Table, counted
 from minifw._core.typing import Shape, Target
 from minifw.losses import Loss
@@ -263,7 +264,7 @@ class _Recorder:
         self._parameters: set[int] = set()
         self._states = [_State(name, layer) for name, layer in model._all_layers()]
         for state in self._states:
-            state.parents = [other for other in self._states if _inside(state.path, other.path)]
+            state.parents = [other for other in self._states if inside(state.path, other.path)]
             self._find_parameters(state)
             for method in ("forward", "backward", "backward_parameters"):
                 self._watch(state, method)
@@ -438,16 +439,14 @@ def _formula(owner: Layer | Loss, key: str, names: _Names) -> str | None:
         if getattr(own, method) is not getattr(declaring, method):
             return None
     forms = owner.formulas.get(key, ())
+    if isinstance(owner, Layer) and not owner.training:
+        forms = owner.formulas.get(f"{key} in eval mode", forms)
     for form in (forms,) if isinstance(forms, str) else forms:
         try:
             return form.format_map(names)
         except KeyError:
             continue
     return None
-
-
-def _inside(path: str, outer: str) -> bool:
-    return path != outer and (not outer or path.startswith(f"{outer}."))
 
 
 def _name(thing: object) -> str:

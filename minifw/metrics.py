@@ -1,8 +1,10 @@
 """Metrics: how good predictions are, in numbers that people understand.
 
-Each is a function of predictions and targets::
+Each is a function of the **prediction first and then the target**, as the losses are and
+the reverse of scikit-learn's ``(y_true, y_pred)``::
 
-    accuracy(model.predict(x), y)
+    accuracy(model.predict(x), y)        # of probabilities, or of one number for each class
+    accuracy.at(0)(model.predict(x), y)  # of a model that ends in one logit, without Sigmoid()
 
 and can be given to `Trainer` by itself or by its name. There it is added up batch by
 batch; the value is that of all examples at once, however they were cut into batches.
@@ -21,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._core.checks import describe, finite_number
+from minifw._core.rows import as_array
 from minifw._core.typing import Array, Target
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "accuracy",
     "binary_accuracy",
     "f1",
+    "mae",
     "mse",
     "precision",
     "r2",
@@ -38,6 +42,7 @@ __all__ = [
 MetricFunction: TypeAlias = Callable[[Any, Any], float]
 
 HALF = 0.5  # above it a target is a yes: of 0 and 1, and of -1 and 1
+ROUNDING = 1e-6  # by which a mean of float32 probabilities may come out beyond 0 or 1
 
 
 class Metric(ABC):
@@ -53,7 +58,8 @@ class Metric(ABC):
     higher_is_better : bool
     threshold : float or None
         The prediction above which a yes-or-no metric takes it for a yes. With None it
-        is the loss's `midpoint` in a `Trainer`, and 0.5 elsewhere.
+        is the loss's `midpoint` in a `Trainer`, and 0.5 elsewhere, where predictions
+        outside [0, 1] are refused.
 
     Examples
     --------
@@ -99,7 +105,7 @@ class Metric(ABC):
         weight: Array | None = None,
         midpoint: float = HALF,
     ) -> Array:
-        """Return ``measure`` of what was checked: shapes that fit, weights in float64."""
+        """Return ``measure`` of what was checked: lengths that fit, weights in float64."""
         if len(prediction) != len(target):
             raise ValueError(
                 f"{self.name} expects as many targets as predictions, got {len(target)} and "
@@ -112,6 +118,12 @@ class Metric(ABC):
                 f"{self.name} expects one sample_weight for each example, of shape "
                 f"({len(prediction)},), got {weight.shape}"
             )
+        elif not (weight.min() >= 0 and math.isfinite(weight.max())):
+            bad = int(np.argmin(np.isfinite(weight) & (weight >= 0)))
+            raise ValueError(
+                f"{self.name} expects every sample_weight to be finite and at least 0, got "
+                f"{weight.item(bad)} at index {bad}"
+            )
         threshold = midpoint if self.threshold is None else self.threshold
         return self.measure(prediction, target, weight.astype(np.float64, copy=False), threshold)
 
@@ -122,15 +134,29 @@ class Metric(ABC):
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
         """Return the metric of all examples."""
-        weight = None if sample_weight is None else np.asarray(sample_weight)
-        arrays: list[Any] = [np.asarray(prediction), np.asarray(target)]
-        for name, array in zip(("prediction", "target"), arrays, strict=True):
+        given: dict[str, Any] = {"prediction": prediction, "target": target}
+        if sample_weight is not None:
+            given["sample_weight"] = sample_weight
+        arrays: list[Any] = [as_array(self.name, name, data) for name, data in given.items()]
+        for name, array in zip(given, arrays, strict=True):
             if not array.ndim or not array.size or array.dtype.kind not in "fiub":
                 raise ValueError(
                     f"{self.name} expects {name} to hold real numbers, one row for each example, "
                     f"got {describe(array)}"
                 )
-        return self.value(self.checked(arrays[0], arrays[1], weight))
+        sums = self.checked(*arrays)
+        if sample_weight is not None and not arrays[2].any():
+            raise ValueError(
+                f"{self.name} expects a sample_weight above 0, got 0 for every example"
+            )
+        if self.threshold is None and self._by_threshold(arrays[0], arrays[1]):
+            _check_probabilities(self, arrays[0])
+        return self.value(sums)
+
+    def _by_threshold(self, prediction: Array, target: Target) -> bool:
+        """Return whether the predictions are held to the threshold, each a yes or a no."""
+        del prediction, target
+        return False
 
     def __repr__(self) -> str:
         return self.name if self.threshold is None else f"{self.name}.at({self.threshold})"
@@ -155,6 +181,17 @@ class _Mean(Metric):
         return _ratio(sums[0], sums[1])
 
 
+class _Right(_Mean):
+    """The part that is right; `several` says whether a row of columns may be one choice."""
+
+    def __init__(self, name: str, values: Callable[..., Array], *, several: bool) -> None:
+        super().__init__(name, values)
+        self._several = several
+
+    def _by_threshold(self, prediction: Array, target: Target) -> bool:
+        return not (self._several and (_labels(prediction, target) or _classes(prediction)))
+
+
 class _Counts(Metric):
     """A ratio of counts: of hits, of false alarms and of misses."""
 
@@ -168,6 +205,10 @@ class _Counts(Metric):
         kinds = (said & true, said & ~true, ~said & true)
         return np.array([weight.dot(kind.reshape(len(kind), -1).sum(axis=1)) for kind in kinds])
 
+    def _by_threshold(self, prediction: Array, target: Target) -> bool:
+        del prediction, target
+        return True
+
     def value(self, sums: Array) -> float:
         return self._of(float(sums[0]), float(sums[1]), float(sums[2]))
 
@@ -178,6 +219,7 @@ class _Explained(Metric):
     def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
         del threshold
         _same_shape(self, prediction, target)
+        _check_finite(self, "target", target)
         t = target.reshape(len(target), -1).astype(np.float64)  # (batch, columns)
         error = prediction.reshape(t.shape) - t
         total = weight.sum()
@@ -247,18 +289,70 @@ def _ratio(a: float, b: float) -> float:
     return float(a / b) if b else 0.0
 
 
+def _check_finite(metric: Metric, name: str, array: Array, also: float = 0.0) -> None:
+    """Raise if a number is NaN or infinite, but for `also`."""
+    finite = np.isfinite(array)
+    if finite.all():
+        return
+    finite |= array == also
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(
+            f"{metric.name} expects every {name} to be finite, got {array[index]} at index {index}"
+        )
+
+
+def _check_probabilities(metric: Metric, prediction: Array) -> None:
+    """Raise if predictions that are to be held to 1/2 are no probabilities, and no labels."""
+    low, high = prediction.min(), prediction.max()
+    if (low >= -ROUNDING and high <= 1 + ROUNDING) or (np.abs(prediction) == 1).all():
+        return
+    raise ValueError(
+        f"{metric.name} expects predictions in [0, 1], which it holds to 0.5, got one of "
+        f"{(low if low < -ROUNDING else high):.6g}; of logits use {metric.name}.at(0), of other "
+        f"scores {metric.name}.at(threshold)"
+    )
+
+
+_ONE_AGAINST_ALL = (
+    "; it is a metric of a yes or a no; of several classes, ask for a class k: "
+    "{0}({1}, target == k)"
+)
+# What to do where there are labels of several classes, by the name of the metric.
+_OF_CLASSES = {
+    "binary_accuracy": "; of several classes, use accuracy",
+    "roc_auc": _ONE_AGAINST_ALL.format("roc_auc", "prediction[..., k]"),
+    **{
+        name: _ONE_AGAINST_ALL.format(name, "prediction.argmax(axis=-1) == k")
+        for name in ("precision", "recall", "f1")
+    },
+}
+
+
 def _same_shape(metric: Metric, prediction: Array, target: Target) -> None:
+    """Raise unless the two have one shape and the predictions are finite."""
     if prediction.shape == target.shape:
+        _check_finite(metric, "prediction", prediction)
         return
     fix = ""
     if target.size == prediction.size:
         fix = f"; use target.reshape({prediction.shape})"
-    elif target.shape == prediction.shape[:-1] and metric.name == "binary_accuracy":
-        fix = "; of several classes, use accuracy"
+    elif target.shape == prediction.shape[:-1]:
+        fix = _OF_CLASSES.get(metric.name, "")
     raise ValueError(
         f"{metric.name} expects target in the shape of prediction, {prediction.shape}, got "
         f"{target.shape}{fix}"
     )
+
+
+def _labels(prediction: Array, target: Target) -> bool:
+    """Return whether both are whole numbers, that is labels."""
+    return prediction.dtype.kind in "iu" and target.dtype.kind in "iu"
+
+
+def _classes(prediction: Array) -> bool:
+    """Return whether a row has a number for each of several classes."""
+    return prediction.ndim >= 2 and prediction.shape[-1] != 1
 
 
 def _said_right(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
@@ -269,10 +363,10 @@ def _said_right(metric: Metric, prediction: Array, target: Target, threshold: fl
 
 def _class_right(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
     """Compare the largest of the last axis with the label; or a single column by threshold."""
-    if prediction.dtype.kind in "iu" and target.dtype.kind in "iu":  # labels on both sides
+    if _labels(prediction, target):
         _same_shape(metric, prediction, target)
         return np.asarray(prediction == target)
-    if prediction.ndim < 2 or prediction.shape[-1] == 1:
+    if not _classes(prediction):
         return _said_right(metric, prediction, target, threshold)
     if target.shape == prediction.shape:
         if not np.allclose(target.sum(axis=-1), 1):
@@ -286,17 +380,29 @@ def _class_right(metric: Metric, prediction: Array, target: Target, threshold: f
             f"{metric.name} expects target to hold labels of shape {prediction.shape[:-1]}, or "
             f"probabilities of shape {prediction.shape}, got shape {target.shape}"
         )
+    _check_finite(metric, "prediction", prediction, -math.inf)  # a logit that rules a class out
+    _check_finite(metric, "target", target)
     right: Array = prediction.argmax(axis=-1) == target
     return right
 
 
 def _square(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
     del threshold
+    return _error(metric, prediction, target) ** 2
+
+
+def _distance(metric: Metric, prediction: Array, target: Target, threshold: float) -> Array:
+    del threshold
+    return np.abs(_error(metric, prediction, target))
+
+
+def _error(metric: Metric, prediction: Array, target: Target) -> Array:
     _same_shape(metric, prediction, target)
-    return np.subtract(prediction, target, dtype=np.float64) ** 2
+    _check_finite(metric, "target", target)
+    return np.subtract(prediction, target, dtype=np.float64)
 
 
-accuracy: Metric = _Mean("accuracy", _class_right)
+accuracy: Metric = _Right("accuracy", _class_right, several=True)
 """The part that is right: the largest of several classes, or one number held to a threshold.
 
 A prediction of shape (..., classes) is compared with labels of shape (...) or with
@@ -312,7 +418,7 @@ Examples
 0.5
 """
 
-binary_accuracy: Metric = _Mean("binary_accuracy", _said_right)
+binary_accuracy: Metric = _Right("binary_accuracy", _said_right, several=False)
 """The part of all elements that lie on the right side of the threshold.
 
 Examples
@@ -372,6 +478,18 @@ Examples
 >>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
 >>> metrics.roc_auc(probability, target)  # three pairs of four
 0.75
+"""
+
+mae: Metric = _Mean("mae", _distance, higher_is_better=False)
+"""The mean absolute error.
+
+Examples
+--------
+>>> import numpy as np
+>>> from minifw import metrics
+>>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
+>>> round(metrics.mae(prediction, target), 3)
+0.333
 """
 
 mse: Metric = _Mean("mse", _square, higher_is_better=False)

@@ -510,7 +510,7 @@ def test_an_objective_passes_the_weights_on_also_to_a_joint_form() -> None:
 @pytest.mark.parametrize(
     ("target", "error", "message"),
     [
-        (np.array([[0], [1]]), ValueError, r"use target\.reshape\(\(2,\)\)"),
+        (np.array([[0], [1]]), ValueError, r"use target\.ravel\(\)$"),
         (np.array([0]), ValueError, r"whole numbers of shape \(2,\)"),
         (np.array([0, 1, 2]), ValueError, r"array of shape \(3,\)"),
         (np.array([[1, 0, 0], [0, 1, 0]]), ValueError, r"use target\.argmax\(axis=-1\)"),

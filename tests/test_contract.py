@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import LAYER_CASES, LOSS_CASES
 
 from minifw import (
     SGD,
@@ -357,6 +358,83 @@ def test_buffers_are_state_and_no_parameters() -> None:
     assert dict(model.named_buffers())["1.0.count"] == [4.0]
     with pytest.raises(ValueError, match=r"1\.0\.count has shape \(2,\), not \(1,\)"):
         other.load_state_dict({**state, "1.0.count": np.zeros(2)})
+
+
+# -- arrays of other classes -----------------------------------------------------------------
+
+
+class Plain(np.ndarray[Any, Any]):
+    """A subclass that computes as an array does, as a memory map."""
+
+
+MATRIX: Any = np.matrix
+
+
+def masked(x: Any) -> Any:
+    return np.ma.array(x, mask=np.arange(x.size).reshape(x.shape) % 2)
+
+
+def matrix(x: Any) -> Any:
+    return x.view(MATRIX) if x.ndim == 2 else masked(x)
+
+
+class Sparse:
+    """What SciPy's sparse arrays have in common."""
+
+    nnz = 1
+
+    def __init__(self, x: Any) -> None:
+        self.x, self.shape, self.dtype, self.ndim, self.size = x, x.shape, x.dtype, x.ndim, x.size
+
+    def toarray(self) -> Any:
+        return self.x
+
+
+each_other_class = pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (masked, r"{0} without a mask, got a masked array; use {0}.filled\("),
+        (matrix, r"{0} (to be an array, got a matrix; use np.asarray\({0}\)|without a mask)"),
+        (Sparse, r"{0} with all its zeros, got a Sparse; use {0}.toarray\(\)"),
+    ],
+)
+
+
+@each_other_class
+@pytest.mark.parametrize("name", LAYER_CASES)
+def test_a_layer_refuses_what_computes_in_another_way(name: str, other: Any, message: str) -> None:
+    layer, x = LAYER_CASES[name]
+    layer = copy.deepcopy(layer)
+    with pytest.raises(TypeError, match=message.format("x")):
+        layer(other(x))
+    y = layer(x.view(Plain))
+    if other is not Sparse:
+        with pytest.raises(TypeError, match=message.format("dy")):
+            layer.backward(other(np.ones_like(y)))
+    layer.backward(np.ones_like(y).view(Plain))
+
+
+@each_other_class
+@pytest.mark.parametrize("name", LOSS_CASES)
+def test_a_loss_refuses_what_computes_in_another_way(name: str, other: Any, message: str) -> None:
+    loss, prediction, target = LOSS_CASES[name]
+    loss = copy.deepcopy(loss)
+    weight = np.ones(len(target))
+    arguments: dict[str, Any] = {"prediction": prediction, "target": target}
+    arguments["sample_weight"] = weight
+    for argument, array in arguments.items():
+        with pytest.raises(TypeError, match=message.format(argument)):
+            loss(**{**arguments, argument: other(array)})
+    value = loss(prediction, target)
+    found = loss(prediction.view(Plain), target.view(Plain), weight.view(Plain))
+    assert found == pytest.approx(value)
+
+
+def test_numpy_itself_gives_another_mean_of_a_masked_array() -> None:
+    """Why they are refused: it divides a sum of what is left by the number of all."""
+    x = np.ma.array([[1.0], [1e9]], mask=[[False], [True]])
+    assert np.mean(x) == 1.0
+    assert np.sum(x * (1 / x.size)) == 0.5
 
 
 PAUSE = 0.1  # seconds; far longer than a thread takes to start

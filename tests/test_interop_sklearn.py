@@ -347,6 +347,24 @@ def test_log_probabilities_do_not_round_to_minus_infinity() -> None:
         assert logs.min() < -750  # whose exponential is 0
 
 
+@pytest.mark.parametrize("last", [None, Sigmoid(), Softmax(), LogSoftmax()])
+def test_log_probabilities_are_exact_whatever_the_network_ends_in(last: Layer | None) -> None:
+    """Of two logits whose difference is 800: log p is -800 - log(1 + exp(-800)), so -800."""
+    outputs = 1 if isinstance(last, Sigmoid) else 2
+    layers = [Dense(30, outputs, rng=0), *([] if last is None else [last])]
+    for training in (False, True):
+        fitted = quick(network=Sequential(*layers)).fit(X_CANCER, Y_CANCER)
+        fitted.model_[0].weight.value = np.zeros((outputs, 30))
+        fitted.model_[0].bias.value = [-800.0] if outputs == 1 else [0.0, -800.0]
+        fitted.model_.train(training)
+        assert fitted.predict_log_proba(X_CANCER[:1]).tolist() == [[0.0, -800.0]]
+        fitted.model_[0].bias.value = [800.0] if outputs == 1 else [0.0, 800.0]
+        assert fitted.predict_log_proba(X_CANCER[:1]).tolist() == [[-800.0, 0.0]]
+        assert fitted.predict_proba(X_CANCER[:1]).tolist() == [[0.0, 1.0]]
+    with pytest.raises(NotFittedError):
+        quick(network=Sequential(*layers)).predict_log_proba(X_CANCER)
+
+
 def test_layers_among_the_hidden_ones() -> None:
     images = X_IRIS[:, [0, 1, 2, 3]]
     layers = [
@@ -517,6 +535,17 @@ def test_wrong_data() -> None:
         NetworkRegressor(network=Dense(4, 2)).fit(X_IRIS, Y_IRIS)
     with pytest.raises(TypeError, match=r"loss to be a loss, .*write HuberLoss\(\)"):
         NetworkRegressor(loss=HuberLoss).fit(X_IRIS, Y_IRIS)
+    for name, fix in (
+        ("squared_error", "MSELoss"),
+        ("huber", "HuberLoss"),
+        ("mse", "such as MSE"),
+    ):
+        with pytest.raises(TypeError, match=f"got '{name}'; write .*{fix}"):
+            NetworkRegressor(loss=name).fit(X_IRIS, Y_IRIS)
+    with pytest.raises(TypeError, match='got a NoneType; for none at all write "identity"'):
+        quick(activation=None).fit(X_IRIS, Y_IRIS)
+    with pytest.raises(TypeError, match=r"calls activation\(\), but Dense.*'in_features'"):
+        quick(activation=Dense).fit(X_IRIS, Y_IRIS)
     with pytest.raises(minifw.NonFiniteError, match="not finite"):
         NetworkRegressor((4,), optimizer="sgd", lr=1e9).fit(X_IRIS, Y_IRIS)
 

@@ -10,13 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from minifw import SGD, BCEWithLogitsLoss, CrossEntropyLoss, Dense, HingeLoss, Sequential, Trainer
+from minifw import (
+    SGD,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Dense,
+    HingeLoss,
+    MSELoss,
+    Sequential,
+    Trainer,
+)
 from minifw import metrics as minifw_metrics
 from minifw.metrics import (
     Metric,
     accuracy,
     binary_accuracy,
     f1,
+    mae,
     mse,
     precision,
     r2,
@@ -24,7 +34,8 @@ from minifw.metrics import (
     roc_auc,
 )
 
-ALL = [accuracy, binary_accuracy, f1, mse, precision, r2, recall, roc_auc]
+MASKED = np.ma.array([1.0, 2.0], mask=np.array([False, True]))
+ALL = [accuracy, binary_accuracy, f1, mae, mse, precision, r2, recall, roc_auc]
 
 
 def truth(metric: Metric, score: Any, target: Any, weight: Any) -> float:
@@ -32,6 +43,8 @@ def truth(metric: Metric, score: Any, target: Any, weight: Any) -> float:
     said, options = score > 0.5, {"sample_weight": weight}
     if metric is mse:
         return float(sk.mean_squared_error(target, score, **options))
+    if metric is mae:
+        return float(sk.mean_absolute_error(target, score, **options))
     if metric is r2:
         return float(sk.r2_score(target, score, **options))
     if metric is roc_auc:
@@ -49,7 +62,8 @@ def tables(draw: Any) -> tuple[Any, Any, Any, list[int]]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     target = (rng.random(rows) < draw(st.floats(0.1, 0.9))).astype(float)
     target[:2] = 0, 1
-    score = rng.integers(0, draw(st.integers(2, 20)), rows) / 10
+    steps = draw(st.integers(1, 19))
+    score = rng.integers(0, steps + 1, rows) / steps
     weight = rng.integers(1, 4, rows).astype(float) if draw(st.booleans()) else rng.random(rows)
     cuts = draw(st.lists(st.integers(1, rows - 1), max_size=5))
     return score[:, np.newaxis], target[:, np.newaxis], weight, sorted(set(cuts))
@@ -78,7 +92,7 @@ def test_every_metric_is_that_of_scikit_learn_in_any_batches(
 
 def test_the_catalogue_is_complete() -> None:
     assert {metric.name for metric in ALL} == set(minifw_metrics.__all__) - {"Metric"}
-    assert [metric.name for metric in ALL if not metric.higher_is_better] == ["mse"]
+    assert [metric.name for metric in ALL if not metric.higher_is_better] == ["mae", "mse"]
 
 
 def test_classes() -> None:
@@ -99,12 +113,13 @@ def test_several_columns() -> None:
     target[:, 1] = 2.0  # a constant one
     assert r2(prediction, target) == pytest.approx(sk.r2_score(target, prediction))
     assert mse(prediction, target) == pytest.approx(sk.mean_squared_error(target, prediction))
+    assert mae(prediction, target) == pytest.approx(sk.mean_absolute_error(target, prediction))
     target[:, 2] = prediction[:, 2] = 3.0
     assert r2(prediction, target) == pytest.approx(sk.r2_score(target, prediction))
     yes = (rng.random((40, 3)) > 0.5).astype(float)
     said = prediction > 0.5
-    assert binary_accuracy(prediction, yes) == pytest.approx(np.mean(said == yes))
-    assert f1(prediction, yes) == pytest.approx(sk.f1_score(yes, said, average="micro"))
+    assert binary_accuracy.at(0.5)(prediction, yes) == pytest.approx(np.mean(said == yes))
+    assert f1.at(0.5)(prediction, yes) == pytest.approx(sk.f1_score(yes, said, average="micro"))
 
 
 def test_r2_does_not_cancel_far_from_zero() -> None:
@@ -123,7 +138,7 @@ def test_what_has_no_answer() -> None:
 
 def test_thresholds() -> None:
     logits, target = np.array([[0.2], [-0.2]]), np.array([[1.0], [0.0]])
-    assert accuracy(logits, target) == 0.5
+    assert accuracy.at(0.5)(logits, target) == 0.5
     assert accuracy.at(0.0)(logits, target) == 1.0
     assert repr(accuracy.at(0.0)) == "accuracy.at(0.0)"
     for loss, sign in ((BCEWithLogitsLoss(), 0.0), (HingeLoss(), -1.0)):
@@ -174,16 +189,21 @@ def test_a_label_that_is_no_class() -> None:
 @pytest.mark.parametrize(
     ("metric", "prediction", "target", "message"),
     [
+        (mse, MASKED, np.ones(2), "prediction without a mask"),
+        (mse, np.ones(2), MASKED, "target without a mask"),
         (accuracy, np.zeros((3, 2)), np.zeros((3, 1)), "labels of shape (3,), or probabilities"),
         (mse, np.zeros((3, 1)), np.zeros(3), "use target.reshape((3, 1))"),
         (roc_auc, np.zeros((3, 2)), np.zeros((3, 2)), "one score for each example"),
         (f1, np.zeros((3, 1)), np.zeros((2, 1)), "as many targets as predictions, got 2 and 3"),
         (r2, np.array(["a"]), np.zeros(1), "expects prediction to hold real numbers"),
         (mse, np.zeros((0, 1)), np.zeros((0, 1)), "one row for each example"),
+        (f1, np.zeros((3, 4)), np.zeros(3), "f1(prediction.argmax(axis=-1) == k, target == k)"),
+        (roc_auc, np.zeros((3, 4)), np.zeros(3), "roc_auc(prediction[..., k], target == k)"),
+        (binary_accuracy, np.zeros((3, 4)), np.zeros(3), "of several classes, use accuracy"),
     ],
 )
 def test_wrong_arguments(metric: Metric, prediction: Any, target: Any, message: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises((TypeError, ValueError)) as caught:
         metric(prediction, target)
     assert message in str(caught.value)
 
@@ -237,3 +257,87 @@ def test_several_answers_each_are_no_single_class() -> None:
     with pytest.raises(ValueError, match=r"add up to 1 in each row.*use binary_accuracy"):
         accuracy(said, true)
     assert binary_accuracy(said, true) == 1.0
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_prediction_that_is_not_finite_is_refused(metric: Metric, bad: float) -> None:
+    score, target = np.array([0.2, bad, 0.4]), np.array([0.0, 1.0, 1.0])
+    with pytest.raises(ValueError):  # as scikit-learn has it
+        truth(roc_auc, score, target, None)
+    message = rf"expects every prediction to be finite, got {bad} at index \(1,\)"
+    for each in (metric, metric.at(0.0)):
+        with pytest.raises(ValueError, match=message):
+            each(score, target)
+        with pytest.raises(ValueError, match=message):  # a batch of a Trainer
+            each.checked(score, target)
+
+
+def test_classes_that_are_not_finite() -> None:
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"prediction to be finite, got {bad} at index .0, 1"):
+            accuracy([[0.1, bad], [0.1, 0.2]], [0, 1])
+    assert accuracy([[0.1, -np.inf], [-np.inf, 0.2]], [0, 1]) == 1.0  # classes ruled out
+    with pytest.raises(ValueError, match="target to be finite, got nan at index"):
+        accuracy([[0.1, 0.3], [0.1, 0.2]], [0.0, np.nan])
+
+
+@pytest.mark.parametrize("metric", [mae, mse, r2])
+def test_a_number_to_be_met_that_is_not_finite_is_refused(metric: Metric) -> None:
+    with pytest.raises(ValueError, match=r"every target to be finite, got nan at index \(1, 0\)"):
+        metric([[1.0], [2.0]], [[1.0], [np.nan]])
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_weights_that_are_none(metric: Metric, bad: float) -> None:
+    score, target = np.array([0.2, 0.9, 0.4]), np.array([0.0, 1.0, 1.0])
+    message = f"expects every sample_weight to be finite and at least 0, got {bad} at index 1"
+    with pytest.raises(ValueError, match=message):
+        metric(score, target, [1.0, bad, 2.0])
+    with pytest.raises(ValueError, match="a sample_weight above 0, got 0 for every example"):
+        metric(score, target, [0.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match="sample_weight to hold real numbers"):
+        metric(score, target, ["a", "b", "c"])
+
+
+YES_OR_NO = [accuracy, binary_accuracy, precision, recall, f1]
+
+
+@pytest.mark.parametrize("metric", YES_OR_NO)
+def test_logits_without_a_threshold_are_refused(metric: Metric) -> None:
+    for score in ([2.0, 0.3, 0.2], [0.9, -0.3, 0.2]):
+        with pytest.raises(ValueError, match=rf"of logits use {metric.name}\.at\(0\)"):
+            metric(score, [1, 1, 0])
+        said = np.array(score) > 0
+        assert metric.at(0)(score, [1, 1, 0]) == metric(said, [1, 1, 0])
+    # labels of both kinds, and what rounding makes of probabilities
+    assert metric([-1.0, 1.0], [-1.0, 1.0]) == metric([-1, 1], [-1, 1]) == 1.0
+    assert metric([0.0 - 1e-9, 1.0 + 1e-9], [0, 1]) == 1.0
+
+
+def test_what_stands_beside_a_loss_or_has_classes_takes_any_scores() -> None:
+    assert accuracy([[-3.0, 4.0], [7.0, 4.0]], [1, 0]) == 1.0
+    assert accuracy([3, 7], [3, 5]) == 0.5
+    assert roc_auc([-3.0, 4.0], [0, 1]) == 1.0
+    model = Sequential(Dense(1, 1, rng=0))
+    model.parameters()[0].value = [[1.0]]
+    for loss, no in ((BCEWithLogitsLoss(), 0.0), (HingeLoss(), -1.0), (MSELoss(), 0.0)):
+        optimizer = SGD(model.parameters(), lr=0.1)
+        trainer = Trainer(model, loss, optimizer, metrics=YES_OR_NO)
+        found = trainer.evaluate([[3.0], [-2.0]], [[1.0], [no]])
+        assert [found[metric.name] for metric in YES_OR_NO] == [1.0] * len(YES_OR_NO)
+
+
+def test_a_function_of_the_reverse_order_is_refused() -> None:
+    def own(y_true: Any, y_pred: Any) -> float:
+        return float(np.mean(y_true - y_pred))
+
+    model = Dense(1, 1)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    for function, name in ((sk.r2_score, "r2_score"), (own, "own")):
+        fix = f"lambda prediction, target: {name}\\(target, prediction\\)"
+        with pytest.raises(TypeError, match=fix):
+            Trainer(model, MSELoss(), optimizer, metrics=[function])
+    right = {"r2_score": lambda prediction, target: sk.r2_score(target, prediction), "max": np.dot}
+    Trainer(model, MSELoss(), optimizer, metrics=right)

@@ -10,8 +10,10 @@ import pytest
 from minifw import (
     SGD,
     Array,
+    BatchNorm,
     BCELoss,
     Dense,
+    Dropout,
     Layer,
     Loss,
     NonFiniteError,
@@ -113,7 +115,7 @@ def test_the_notes_network_gets_better_and_is_left_at_the_best_point(method: str
     assert result.iterations == len(seen) >= 1
     costs = [cost for _, cost in seen]
     assert costs == sorted(costs, reverse=True)
-    assert result.evaluations == count[0] - 2  # the first forward, and the one above
+    assert result.evaluations == count[0] - 4  # two of a copy, the first, and the one above
     assert (result.products > 0) == (method not in METHODS[:5])
     assert objective.prediction.shape == y.shape
 
@@ -158,6 +160,39 @@ def test_a_callback_stops_it_at_the_best_point(method: str) -> None:
     assert result.iterations == 1
     assert objective.forward(x, target) == result.cost
     assert result.cost < before or method in FROM_THE_START
+
+
+def test_a_callback_stops_it_by_a_bool_of_numpy_and_by_nothing_else() -> None:
+    objective, x, target = regression()
+    costs: list[float] = []
+
+    def below(_iteration: int, cost: float) -> object:
+        costs.append(cost)
+        return cost < np.array([1e9, 1e9]).mean()  # always, and an np.bool
+
+    result = minimize(objective, x, target, "BFGS", callback=below)
+    assert (result.message, result.iterations) == ("the callback asked to stop", 1)
+    for other in (1, "a text", [1], np.True_.astype(int)):
+        objective, x, target = regression()
+        assert minimize(objective, x, target, "BFGS", callback=lambda *_, o=other: o).success
+
+
+@pytest.mark.parametrize("layer", [Dropout(0.5, rng=0), BatchNorm(4)])
+def test_a_cost_that_is_no_function_of_the_parameters_is_refused(layer: Layer) -> None:
+    x, y = planar_flower()
+    model = Sequential(Dense(2, 4, rng=0), layer, Tanh(), Dense(4, 1, rng=1), Sigmoid())
+    objective = Objective(model, BCELoss())
+    state = model.state_dict()
+    what = "moves 1.running_mean" if isinstance(layer, BatchNorm) else r"gives 0\.\d+ once and 0"
+    with pytest.raises(ValueError, match=rf"{what}.*put the model into eval mode: model.eval\(\)"):
+        minimize(objective, x, y)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, state[name])
+    model.eval()
+    result = minimize(objective, x, y, options={"maxiter": 20})
+    prediction = model.predict(x)
+    cost = -np.mean(y * np.log(prediction) + (1 - y) * np.log(1 - prediction))
+    assert result.cost == pytest.approx(cost)
 
 
 def test_it_says_why_it_stopped() -> None:

@@ -323,6 +323,23 @@ def test_classes_have_regions(target: str) -> None:
     assert_tidy(figure)
 
 
+@pytest.mark.parametrize("dtype", [str, object])
+def test_classes_may_have_names(dtype: type) -> None:
+    """In the order of NumPy, which is that of the classes of scikit-learn's estimators."""
+    names, codes = np.unique(np.array(["cat", "ape", "dog"])[[0, 1, 2, 1]], return_inverse=True)
+    x = np.array([[0.0, 3.0], [-3.0, -2.0], [3.0, -2.0], [-3.0, -3.0]])
+    for model in (linear(), Dense(2, 3, rng=0)):
+        figure = plots.decision_boundary(model, x, names[codes].astype(dtype), resolution=9)
+        legend = figure.axes[0].get_legend()
+        assert [text.get_text() for text in legend.get_texts()] == ["ape", "cat", "dog"]
+        numbers = plots.decision_boundary(model, x, codes, resolution=9)
+        for drawn, wanted in zip(
+            figure.axes[0].collections, numbers.axes[0].collections, strict=True
+        ):
+            assert np.array_equal(drawn.get_facecolor(), wanted.get_facecolor())
+        assert_tidy(figure)
+
+
 def test_the_model_is_left_alone() -> None:
     rng = np.random.default_rng(0)
     model = Sequential(Dense(2, 3, rng=rng), BatchNorm(3), Dropout(0.5, rng=rng), Dense(3, 1))
@@ -351,6 +368,7 @@ def test_a_model_that_is_constant_or_not_finite() -> None:
         ({"x": np.ones((4, 3))}, ValueError, r"x of shape \(examples, 2\), got \(4, 3\)$"),
         ({"y": np.ones(3)}, ValueError, r"one class for each of 400 rows, got \(3,\)$"),
         ({"y": np.arange(400)}, ValueError, "up to 10 classes, got 400 in y$"),
+        ({"y": np.array([None] * 400)}, TypeError, "y to hold numbers or names, got an object"),
         ({"model": 3}, TypeError, "a layer or a function, got an int$"),
         ({"model": Dense(2, 11)}, ValueError, "up to 10 classes, got 11$"),
         ({"model": lambda _: np.ones((2, 2, 2))}, ValueError, "one output for each point"),

@@ -556,6 +556,36 @@ def test_a_printed_formula_gives_the_value_beside_it(case: Case) -> None:
     assert checked >= 4 or type(layer).__name__ in IN_WORDS
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_formulas_of_eval_mode(affine: bool) -> None:
+    rng = np.random.default_rng(0)
+    norm = BatchNorm(3, affine=affine)
+    model = Sequential(Dense(2, 3, rng=0), norm, Tanh(), Dropout(0.5, rng=0), Dense(3, 1, rng=1))
+    x = rng.standard_normal((7, 2))
+    model.forward(x)  # the running statistics move away from 0 and 1
+    objective = Objective(model, MSELoss())
+    training = {row.symbol: row.formula for row in trace(objective, x, x[:, :1]).rows}
+    model.eval()
+    values = trace(objective, x, x[:, :1])
+    names: dict[str, Any] = {row.symbol: row.value for row in values.rows}
+    names |= {"running_mean": norm.running_mean, "running_var": norm.running_var, "eps": 1e-5}
+    checked = 0
+    for row in values.rows:
+        formula = row.formula.partition(" = ")[2]
+        if row.layer in {"1 BatchNorm", "3 Dropout"} and formula and "sums of" not in formula:
+            found = worth(formula, names)
+            np.testing.assert_allclose(row.value, found, 1e-12, err_msg=row.formula)
+            assert row.formula != training[row.symbol]
+            checked += 1
+    assert checked == 4  # y and dx of both
+    before, after = ("A2", "A2b") if affine else ("A1b", "A1c")
+    assert [row.formula for row in values.rows if row.layer == "3 Dropout"] == [
+        f"{after} = {before}",
+        f"d{before} = d{after}",
+    ]
+    assert training[after] == f"{after} = {before} * mask"
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     widths=st.lists(st.integers(1, 5), min_size=2, max_size=5),
@@ -780,7 +810,7 @@ def test_a_layer_that_returns_what_it_got_has_its_own_symbol() -> None:
     model = Sequential(Dense(2, 3, rng=0), Tanh(), Dropout(0.5), Dropout(0.2), Dense(3, 1)).eval()
     values = trace(Objective(model, MSELoss()), np.ones((2, 2)), np.ones((2, 1)))
     formulas = {row.symbol: row.formula.partition(" = ")[2] for row in values.rows}
-    assert formulas["A1c"] == "A1b * mask"
+    assert formulas["A1c"] == "A1b"
     assert formulas["Z2"] == "A1c W2' + b2"
     assert formulas["dZ1"] == "dA1 * (1 - A1^2)"
     assert np.array_equal(values["A1c"], values["A1"])

@@ -1,5 +1,6 @@
 """The trainer: what it computes, data of every kind, and the history."""
 
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,24 +8,35 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_array, csr_array, csr_matrix
 
 from minifw import (
+    GRU,
     SGD,
     Adam,
     Array,
     BatchNorm,
+    BCELoss,
     BCEWithLogitsLoss,
+    CategoricalCrossEntropyLoss,
     CrossEntropyLoss,
     Dense,
     Dropout,
     Embedding,
     Flatten,
+    HingeLoss,
     History,
     Layer,
+    LogSoftmax,
     Loss,
     MSELoss,
+    NLLLoss,
     Objective,
+    Predictor,
+    Reshape,
     Sequential,
+    Sigmoid,
+    Softmax,
     Trainer,
     metrics,
 )
@@ -306,7 +318,12 @@ def test_an_iterable_of_batches_trains_as_the_array_does() -> None:
         (lambda t: t.fit(X.astype(str), Y, epochs=1), "x to hold real numbers"),
         (lambda t: t.fit(X + 1j, Y, epochs=1), "x to hold real numbers"),
         (lambda t: t.fit([[1.0], [1.0, 2.0]], Y, epochs=1), "expects x to be an array"),
-        (lambda t: t.fit(np.ma.array(X, mask=X > 0), Y, epochs=1), "without a mask"),
+        (lambda t: t.fit(np.ma.array(X, mask=X > 0), Y, epochs=1), "x without a mask"),
+        (lambda t: t.fit([(X, np.ma.array(Y, mask=Y > 0))], epochs=1), "y without a mask"),
+        (lambda t: t.fit(csr_array(X), Y, epochs=1), r"zeros, got a csr_array; use x.toarray\(\)"),
+        (lambda t: t.fit(X, coo_array(Y), epochs=1), r"got a coo_array; use y.toarray\(\)"),
+        (lambda t: t.fit([(csr_matrix(X), Y)], epochs=1), r"a csr_matrix; use x.toarray\(\)"),
+        (lambda t: t.model.predict(csr_array(X)), r"Dense.predict .*; use x.toarray\(\)"),
         (lambda t: t.fit(X, Y, epochs=1, sample_weight=Y), r"use sample_weight.ravel\(\)"),
         (lambda t: t.fit(X, Y, epochs=0), "epochs"),
         (lambda t: t.fit(X, Y, epochs=1, batch_size=0), "batch_size"),
@@ -328,6 +345,77 @@ def test_wrong_data(call: Callable[[Trainer], object], message: str) -> None:
         call(linear())
 
 
+def classifier(last: Layer | None, loss: Loss, outputs: int) -> Trainer:
+    layers = [Dense(3, outputs, rng=0), *([] if last is None else [last])]
+    model = Sequential(*layers)
+    return Trainer(model, loss, SGD(model.parameters(), lr=0.1), rng=1)
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (None, CrossEntropyLoss()),
+        (Softmax(), CategoricalCrossEntropyLoss()),
+        (LogSoftmax(), NLLLoss()),
+    ],
+)
+def test_a_column_of_labels_has_a_fix_that_works(last: Layer | None, loss: Loss) -> None:
+    y = Y.astype(int)
+    calls: list[Callable[[Trainer, Any], object]] = [
+        lambda t, y: t.fit(X, y, epochs=1),
+        lambda t, y: t.fit([(X, y)], epochs=1),
+        lambda t, y: t.evaluate(X, y),
+    ]
+    for call in calls:
+        trainer = classifier(last, loss, 2)
+        with pytest.raises(
+            ValueError, match=r"\(examples,\), got \(examples, 1\); use y.ravel\(\)"
+        ):
+            call(trainer, y)
+        call(trainer, y.ravel())
+    trainer = Trainer(
+        model := Sequential(Reshape((3, 1)), Dropout(0.0), GRU(1, 2, rng=0)),
+        CrossEntropyLoss(),
+        SGD(model.parameters(), lr=0.1),
+    )
+    steps = np.ones((50, 3, 1), int)
+    with pytest.raises(ValueError, match=r"\(examples, 3\), got .* 3, 1\); use y\[..., 0\]"):
+        trainer.fit(X, steps, epochs=1)
+    trainer.fit(X, steps[..., 0], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "outputs"),
+    [
+        (Sigmoid(), BCELoss(), 1),
+        (None, BCEWithLogitsLoss(), 1),
+        (None, MSELoss(), 1),
+        (None, HingeLoss(), 1),
+        (None, CrossEntropyLoss(), 2),
+        (Softmax(), CategoricalCrossEntropyLoss(), 2),
+    ],
+)
+def test_the_row_of_a_target_that_is_not_finite_is_named(
+    last: Layer | None, loss: Loss, outputs: int
+) -> None:
+    y = np.hstack([Y, 1 - Y])[:, :outputs]
+    if isinstance(loss, HingeLoss):
+        y = 2 * y - 1
+    bad = y.copy()
+    bad[37] = np.nan
+    trainer = classifier(last, loss, outputs)
+    with pytest.raises(ValueError, match=r"in epoch 1, batch \d of 5; row 37 of y holds NaN"):
+        trainer.fit(X, bad, epochs=1, batch_size=10)
+    with pytest.raises(ValueError, match="row 37 of y holds NaN"):
+        trainer.evaluate(X, bad)
+    with pytest.raises(ValueError, match="row 37 of y, counted in the batch, holds NaN"):
+        trainer.evaluate([(X, bad)])
+    weight = np.ones(50)
+    weight[[3, 41]] = np.inf
+    with pytest.raises(ValueError, match="rows 3 and 41 of sample_weight hold NaN or infinity"):
+        trainer.evaluate(X, y, sample_weight=weight)
+
+
 def test_a_trainer_of_other_parts() -> None:
     model, other = Dense(3, 1), Dense(3, 1)
     with pytest.raises(TypeError, match=r"write SGD\(model.parameters\(\), lr=...\)"):
@@ -337,6 +425,50 @@ def test_a_trainer_of_other_parts() -> None:
 
 
 # -- predict and evaluate ------------------------------------------------------------------------
+
+
+class Rowless(Layer):
+    """A layer whose output has other rows than its input, as `how` makes them."""
+
+    def __init__(self, how: Callable[[Array], Array]) -> None:
+        self.how = how
+
+    def forward(self, x: Array) -> Array:
+        return self.how(x)
+
+    def backward(self, dy: Array) -> Array:
+        return dy
+
+
+def first_block_wide(x: Array) -> Array:
+    return x if x[0, 0] == X[0, 0] else x[:, :1]
+
+
+@pytest.mark.parametrize(
+    ("how", "size", "message"),
+    [
+        (
+            lambda x: x.mean(0, keepdims=True),
+            50,
+            "(50, 3), the layer gave (1, 3) for 50 rows",
+        ),
+        (lambda x: x.mean(0, keepdims=True), 4, "(4, 3), the layer gave (1, 3) for 4 rows"),
+        (lambda x: np.concatenate([x, x]), 50, "(50, 3), the layer gave (100, 3) for 50 rows"),
+        (lambda x: np.concatenate([x, x]), 25, "(25, 3), the layer gave (50, 3) for 25 rows"),
+        (lambda x: x[:7], 30, "(30, 3), the layer gave (7, 3) for 30 rows"),
+        (lambda x: np.array(x.sum()), 50, "(50,), the layer gave () for 50 rows"),
+        (first_block_wide, 40, "(10, 3), the layer gave (10, 1) for 10 rows"),
+    ],
+)
+def test_predict_invents_no_rows(how: Any, size: int, message: str) -> None:
+    """A broadcast would spread a mean over the rows, and one column over three."""
+    model = Rowless(how)
+    sentence = f"expects one row of output for each row of x, of shape {message}"
+    with pytest.raises(ValueError, match=re.escape(f"Rowless.predict {sentence}")):
+        model.predict(X, batch_size=size)
+    if size == len(X):
+        with pytest.raises(ValueError, match=re.escape(f"Predictor {sentence}")):
+            Predictor(model)(X)
 
 
 def test_predict_restores_modes_and_keeps_no_caches() -> None:

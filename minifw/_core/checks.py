@@ -20,6 +20,7 @@ __all__ = [
     "check_flag",
     "check_images",
     "check_numbers",
+    "check_plain",
     "check_rng",
     "check_rows",
     "check_sequences",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multiplies
+PLAIN = np.ndarray  # what nearly all are: the one class that is not looked at closer
 
 
 def describe(value: object) -> str:
@@ -49,13 +51,36 @@ def _with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiouAEIO' else 'a'} {noun}"
 
 
+def check_plain(owner: object, name: str, x: object) -> None:
+    """Raise if `x` is of a class that computes in another way than an array does.
+
+    The means of a masked array leave numbers out, ``*`` of a matrix is a product, and what is
+    sparse is no array at all. Other subclasses of an array are one, as are memory maps.
+    """
+    if type(x) is PLAIN:
+        return
+    what = ""
+    if isinstance(x, np.ma.MaskedArray):
+        what = f"without a mask, got a masked array; use {name}.filled(...), or leave rows out"
+    elif isinstance(x, np.matrix):
+        what = f"to be an array, got a matrix; use np.asarray({name})"
+    elif hasattr(x, "toarray") and hasattr(x, "nnz"):  # one of SciPy's sparse ones
+        what = f"with all its zeros, got {describe(x)}; use {name}.toarray()"
+    if what:
+        who = owner if isinstance(owner, str) else repr(owner)
+        raise TypeError(f"{who} expects {name} {what}")
+
+
 def check_array(owner: object, name: str, x: Array) -> None:
     """Raise unless `x` is a non-empty array of float32 or float64."""
     try:
         if x.dtype in DTYPES and x.size and x.ndim:
+            if type(x) is not PLAIN:
+                check_plain(owner, name, x)
             return
     except AttributeError:
         pass
+    check_plain(owner, name, x)
     if not isinstance(x, np.ndarray):
         raise TypeError(
             f"{owner!r} expects {name} to be a NumPy array, got {describe(x)}; "
@@ -75,6 +100,8 @@ def check_rows(owner: object, x: Array, features: int, dtype: DType) -> int:
     try:
         batch, width = x.shape
         if width == features and x.dtype == dtype and batch:
+            if type(x) is not PLAIN:
+                check_plain(owner, "x", x)
             return batch
     except (AttributeError, ValueError):
         pass
@@ -103,6 +130,8 @@ def check_sequences(owner: object, x: Array, features: int, dtype: DType) -> tup
     try:
         batch, time, width = x.shape
         if width == features and x.dtype == dtype and batch and time:
+            if type(x) is not PLAIN:
+                check_plain(owner, "x", x)
             return batch, time
     except (AttributeError, ValueError):
         pass
@@ -144,6 +173,8 @@ def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> Non
     """Raise unless `dy` has the shape and dtype of the output that it is the gradient of."""
     try:
         if dy.shape == shape and dy.dtype == dtype:
+            if type(dy) is not PLAIN:
+                check_plain(owner, "dy", dy)
             return
     except AttributeError:
         pass

@@ -62,7 +62,8 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         each parameter by its name. In braces stand x, y and dy, which become Z1
         or dA1, the names of parameters, and attributes that are numbers:
         ``formulas = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}``. Of a tuple
-        the first counts of which all names are there. A subclass with another
+        the first counts of which all names are there. Where eval mode has another
+        form, it goes by "y in eval mode" and so on. A subclass with another
         ``forward`` or ``backward`` does not inherit it.
 
     Examples

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import DTYPES, describe
+from minifw._core.checks import DTYPES, check_plain, describe
 from minifw._core.typing import DType
 
-__all__ = ["Rows", "Selection", "cast", "in_blocks"]
+__all__ = ["Rows", "Selection", "as_array", "cast", "in_blocks"]
 
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
 AnyArray: TypeAlias = np.ndarray[Any, Any]
@@ -48,13 +48,10 @@ class Rows:
     def __init__(
         self, owner: str, name: str, data: Any, dtype: DType | None, *, whole: bool = False
     ) -> None:
+        self.owner, self.name = owner, name
         self._dtype, self._whole = dtype, whole
         self._foreign = not isinstance(data, np.ndarray) and _indexable(data)
-        if isinstance(data, np.ma.MaskedArray):
-            raise TypeError(
-                f"{owner} expects {name} without a mask, got a masked array; use {name}.filled()"
-            )
-        array: Any = data if self._foreign else _as_array(owner, name, data)
+        array: Any = data if self._foreign else as_array(owner, name, data)
         if np.dtype(array.dtype).kind not in "fiub":
             raise TypeError(f"{owner} expects {name} to hold real numbers, got {_what(array)}")
         if not array.shape or not array.shape[0]:
@@ -92,19 +89,41 @@ class Rows:
 
 
 def in_blocks(rows: Rows, size: int, run: Callable[[AnyArray], AnyArray]) -> AnyArray:
-    """Return what `run` gives for all rows, `size` at a time; of one block the very array."""
+    """Return what `run` gives for all rows, `size` at a time; of one block the very array.
+
+    Raise unless a row of output comes of every row, all of one shape.
+    """
     first = run(rows.take(slice(0, size)))  # (size, ...)
+    shape = first.shape[1:]
+    _check_rows_kept(rows, min(size, len(rows)), first, shape)
     if len(first) == len(rows):
         return first
-    result = np.empty((len(rows), *first.shape[1:]), first.dtype)  # (rows, ...)
+    result = np.empty((len(rows), *shape), first.dtype)  # (rows, ...)
     result[:size] = first
     for start in range(size, len(rows), size):
-        block = slice(start, start + size)
-        result[block] = run(rows.take(block))
+        block = rows.take(slice(start, start + size))
+        part = run(block)
+        _check_rows_kept(rows, len(block), part, shape)
+        result[start : start + size] = part
     return result
 
 
-def _as_array(owner: str, name: str, data: Any) -> AnyArray:
+def _check_rows_kept(rows: Rows, length: int, output: AnyArray, shape: tuple[int, ...]) -> None:
+    if output.shape != (length, *shape):
+        raise ValueError(
+            f"{rows.owner} expects one row of output for each row of {rows.name}, of shape "
+            f"{(length, *shape)}, the layer gave {output.shape} for {length} rows; keep the first "
+            "axis, the batch, in every forward"
+        )
+
+
+def as_array(owner: str, name: str, data: Any) -> AnyArray:
+    """Return `data` as an array, or raise if that would lose a mask, or cannot be.
+
+    A matrix becomes an array.
+    """
+    if not isinstance(data, np.matrix):
+        check_plain(owner, name, data)
     try:
         return np.asarray(data)
     except ValueError as error:  # rows of different lengths
@@ -114,9 +133,12 @@ def _as_array(owner: str, name: str, data: Any) -> AnyArray:
 def _indexable(data: Any) -> bool:
     """Return whether it can be indexed by rows as an array can: of h5py, zarr and their like.
 
-    A table of pandas is none of them: it is indexed by columns.
+    A table of pandas is none of them: it is indexed by columns. Nor is a sparse matrix, of which
+    NumPy can make no array.
     """
-    if hasattr(data, "iloc") or not all(hasattr(data, n) for n in ("shape", "dtype", "ndim")):
+    if hasattr(data, "iloc") or hasattr(data, "toarray"):
+        return False
+    if not all(hasattr(data, name) for name in ("shape", "dtype", "ndim")):
         return False
     try:
         np.dtype(data.dtype)

@@ -103,7 +103,7 @@ class Summary:
         for path, layer, shape, parameters, nbytes in self.layers:
             depth = sum(path.startswith(f"{outer}.") for outer in paths)
             cells = "  " * depth + path, layer, "-" if shape is None else _shown(shape)
-            if parameters or not any(_inside(inner, path) for inner in paths):
+            if parameters or not any(inside(inner, path) for inner in paths):
                 table.add(*cells, f"{parameters:,}", f"{nbytes:,}")
             else:
                 table.add(*cells, "", "")
@@ -182,7 +182,7 @@ def summary(model: Model, input_shape: Shape) -> Summary:
         own[_owner(name, own)].append(parameter.value)
     buffers = {id(array): array for _, array in twin.named_buffers()}.values()
     values = [value for found in own.values() for value in found]
-    holders = {path for path in own if any(_inside(name, path) for name in own)}
+    holders = {path for path in own if any(inside(name, path) for name in own)}
     rows = [
         LayerSummary(
             name,
@@ -272,13 +272,14 @@ def _checked(input_shape: object) -> Shape:
     return shape
 
 
-def _inside(name: str, path: str) -> bool:
+def inside(name: str, path: str) -> bool:
+    """Return whether the layer or parameter of that name is in the layer at `path`."""
     return name != path and (not path or name.startswith(f"{path}."))
 
 
 def _owner(parameter: str, layers: dict[str, list[Array]]) -> str:
     """Return the innermost layer whose name begins the parameter's."""
-    return max((name for name in layers if _inside(parameter, name)), key=len)
+    return max((name for name in layers if inside(parameter, name)), key=len)
 
 
 def _shown(shape: Shape) -> str:

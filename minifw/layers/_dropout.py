@@ -68,7 +68,12 @@ class Dropout(Layer):
     array([[1., 2., 3., 4.]])
     """
 
-    formulas: ClassVar[Formulas] = {"y": "{x} * mask", "dx": "{dy} * mask"}
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} * mask",
+        "dx": "{dy} * mask",
+        "y in eval mode": "{x}",
+        "dx in eval mode": "{dy}",
+    }
 
     def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:
         self.p = fraction("Dropout", "p", p)

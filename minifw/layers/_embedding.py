@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import check_cotangent, check_dtype, check_size, describe
+from minifw._core.checks import check_cotangent, check_dtype, check_plain, check_size, describe
 from minifw._core.layer import Layer
 from minifw._core.parameter import Parameter
 from minifw._core.typing import RNG, Array, Formulas, Init, Shape
@@ -153,6 +153,7 @@ index (0, 1)
 
     def _checked(self, x: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         """Return a copy of x as NumPy's own type of index, or raise unless it names rows."""
+        check_plain(self, "x", x)
         if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu":
             raise TypeError(
                 f"{self!r} expects x to hold whole numbers of an integer dtype, got "

@@ -115,6 +115,14 @@ shape (1, 2); take a larger batch, or call eval()
             "{weight} * z + {bias}, z = ({x} - mean) / sqrt(var + eps)",
             "({x} - mean) / sqrt(var + eps)",
         ),
+        "y in eval mode": (
+            "{weight} * z + {bias}, z = ({x} - running_mean) / sqrt(running_var + eps)",
+            "({x} - running_mean) / sqrt(running_var + eps)",
+        ),
+        "dx in eval mode": (
+            "{dy} * {weight} / sqrt(running_var + eps)",
+            "{dy} / sqrt(running_var + eps)",
+        ),
         "weight": "sums of {dy} * z",
         "bias": "sums of {dy}",
     }

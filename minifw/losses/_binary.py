@@ -11,7 +11,7 @@ from minifw._core.errors import SaturationWarning
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Formulas
 from minifw.layers import Sigmoid
-from minifw.losses._loss import Joins, Loss
+from minifw.losses._loss import Joins, Loss, check_probabilities
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss"]
 
@@ -213,7 +213,8 @@ class BCELoss(Loss):
         """Return -mean(t log p + (1 - t) log(1 - p)), in nats."""
         self.check(prediction, target)
         _check_target(self, target)
-        _check_probability(self, prediction)
+        fix = "end the model in Sigmoid(), or use BCEWithLogitsLoss"
+        check_probabilities(self, "prediction", prediction, fix)
         share = self.shares(prediction, sample_weight)
         limits = np.finfo(prediction.dtype)
         p = np.maximum(prediction, limits.tiny)  # all have the shape of prediction
@@ -266,13 +267,4 @@ def _check_target(loss: Loss, target: Array) -> None:
         worst = np.abs(target - 0.5).argmax()  # of a NaN, if there is one
         raise ValueError(
             f"{loss!r} expects every target to be in [0, 1], got {target.item(worst)}"
-        )
-
-
-def _check_probability(loss: Loss, p: Array) -> None:
-    if not (p.min() >= 0 and p.max() <= 1):
-        worst = np.abs(p - 0.5).argmax()
-        raise ValueError(
-            f"{loss!r} expects every prediction to be a probability in [0, 1], got "
-            f"{p.item(worst)}; end the model in Sigmoid(), or use BCEWithLogitsLoss"
         )

@@ -13,12 +13,12 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import check_array, describe, finite_number
+from minifw._core.checks import check_array, check_plain, describe, finite_number
 from minifw._core.errors import SaturationWarning
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Formulas, Labels, Target
 from minifw.layers import LogSoftmax, Softmax
-from minifw.losses._loss import Joins, Loss
+from minifw.losses._loss import Joins, Loss, check_probabilities
 
 __all__ = ["CategoricalCrossEntropyLoss", "CrossEntropyLoss", "NLLLoss"]
 
@@ -321,7 +321,8 @@ class CategoricalCrossEntropyLoss(Loss):
             weight=self.weight,
             smoothing=self.label_smoothing,
         )  # (rows, classes)
-        _check_probability(self, prediction)
+        fix = "end the model in Softmax(), or use CrossEntropyLoss"
+        check_probabilities(self, "prediction", prediction, fix)
         tiny = np.finfo(prediction.dtype).tiny
         p = np.maximum(prediction, tiny).reshape(q.shape)
         hot = q != 0
@@ -422,6 +423,7 @@ def _check_prediction(loss: Loss, prediction: Array) -> None:
 
 def _checked_labels(loss: Loss, prediction: Array, target: Target, *, soft: bool) -> Labels | None:
     """Return the labels of all rows as a vector, or None where the target is probabilities."""
+    check_plain(loss, "target", target)
     kind = target.dtype.kind if isinstance(target, np.ndarray) else None
     shape = prediction.shape[:-1]
     if kind in ("i", "u") and target.shape == shape:
@@ -436,7 +438,7 @@ def _checked_labels(loss: Loss, prediction: Array, target: Target, *, soft: bool
     fix = ""
     if kind in ("i", "u", "f"):
         if target.shape == (*shape, 1):
-            fix = f"; use target.reshape({shape})"
+            fix = "; use target.ravel()" if len(shape) == 1 else "; use target[..., 0]"
         elif target.shape == prediction.shape:  # one-hot
             fix = "; use target.argmax(axis=-1)"
         elif target.shape == shape:
@@ -462,27 +464,13 @@ def _check_range(loss: Loss, labels: Labels, shape: tuple[int, ...], classes: in
 
 
 def _check_distribution(loss: Loss, target: Array) -> None:
-    if not (target.min() >= 0 and target.max() <= 1):
-        worst = np.abs(target - 0.5).argmax()  # of a NaN, if there is one
-        raise ValueError(
-            f"{loss!r} expects every target to be a probability in [0, 1], got "
-            f"{target.item(worst)}"
-        )
+    check_probabilities(loss, "target", target)
     sums = target.sum(axis=-1)
     worst = np.abs(sums - 1).argmax()
     if abs(sums.item(worst) - 1) > SUM_ROUNDING:
         raise ValueError(
             f"{loss!r} expects the targets of an example to add up to 1, got "
             f"{sums.item(worst):.6g}; where several classes can be true, use BCEWithLogitsLoss"
-        )
-
-
-def _check_probability(loss: Loss, p: Array) -> None:
-    if not (p.min() >= 0 and p.max() <= 1):
-        worst = np.abs(p - 0.5).argmax()
-        raise ValueError(
-            f"{loss!r} expects every prediction to be a probability in [0, 1], got "
-            f"{p.item(worst)}; end the model in Softmax(), or use CrossEntropyLoss"
         )
 
 

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minifw._core.checks import DTYPES, check_array, describe
+from minifw._core.checks import DTYPES, PLAIN, check_array, check_plain, describe
 from minifw._core.errors import NonFiniteError
 from minifw._core.layer import Layer
 from minifw._core.traits import RemembersArguments, SavesForBackward
 from minifw._core.typing import Array, Formulas, Target
 
-__all__ = ["Joins", "Loss"]
+__all__ = ["Joins", "Loss", "check_probabilities"]
 
 Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss | None"]]
 
@@ -132,10 +132,14 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         try:
             same = prediction.shape == target.shape and prediction.dtype == target.dtype
             if same and prediction.dtype in DTYPES and prediction.size and prediction.ndim:
+                if type(prediction) is not PLAIN or type(target) is not PLAIN:
+                    check_plain(self, "prediction", prediction)
+                    check_plain(self, "target", target)
                 return
         except AttributeError:  # not an array
             pass
         check_array(self, "prediction", prediction)
+        check_plain(self, "target", target)
         if not isinstance(target, np.ndarray) or target.dtype != prediction.dtype:
             raise TypeError(
                 f"{self!r} expects target in the dtype of prediction, {prediction.dtype}, got "
@@ -197,6 +201,7 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
 
     def _check_weights(self, prediction: Array, sample_weight: Array) -> None:
+        check_plain(self, "sample_weight", sample_weight)
         dtype, shape = prediction.dtype, prediction.shape[:1]
         if not isinstance(sample_weight, np.ndarray) or sample_weight.dtype != dtype:
             raise TypeError(
@@ -223,3 +228,13 @@ class Loss(RemembersArguments, SavesForBackward, ABC):
         if math.isfinite(value):
             return value
         raise NonFiniteError(f"{self!r}: the loss is {value}")
+
+
+def check_probabilities(loss: Loss, name: str, p: Array, fix: str = "") -> None:
+    """Raise unless every number of `p` is in [0, 1]; a NaN is not."""
+    if not (p.min() >= 0 and p.max() <= 1):
+        worst = np.abs(p - 0.5).argmax()  # of a NaN, if there is one
+        raise ValueError(
+            f"{loss!r} expects every {name} to be a probability in [0, 1], got {p.item(worst)}"
+            f"{fix and '; '}{fix}"
+        )

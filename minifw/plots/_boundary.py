@@ -53,7 +53,7 @@ def decision_boundary(
         mode, in its dtype, and is left as it is.
     x : array of shape (examples, 2)
     y : array
-        The classes: (examples,) or (examples, 1), of two or more numbers; or
+        The classes: (examples,) or (examples, 1), of two or more numbers or names; or
         (examples, classes), of which the largest counts.
     path : str or path, optional
         The file to write.
@@ -178,7 +178,7 @@ def _scatter(plane: "Axes", x: Array, classes: AnyArray, kinds: int) -> None:
     for index, name in enumerate(names):
         color: Any = colormaps[DIVERGING](0.04 + 0.92 * index / max(1, len(names) - 1))
         if kinds:
-            known = float(name).is_integer() and 0 <= name < kinds
+            known = not isinstance(name, str) and float(name).is_integer() and 0 <= name < kinds
             color = CLASS_COLORS[int(name) if known else index]
         points = x[classes == name]
         plane.scatter(
@@ -188,7 +188,7 @@ def _scatter(plane: "Axes", x: Array, classes: AnyArray, kinds: int) -> None:
             s=22,
             edgecolors="white",
             linewidths=0.6,
-            label=f"class {name:g}",
+            label=name if isinstance(name, str) else f"class {name:g}",
             zorder=3,
         )
     plane.legend(
@@ -230,10 +230,14 @@ def _threshold(model: Any) -> float:
 
 
 def _checked(owner: str, x: Any, y: Any) -> tuple[Array, AnyArray]:
-    """Return x, and the class of each row as a number."""
+    """Return x, and the class of each row as a number or a name."""
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 2 or x.shape[1] != 2 or not len(x):
         raise ValueError(f"{owner} expects x of shape (examples, 2), got {x.shape}")
+    if y.dtype.kind == "O" and all(isinstance(name, str) for name in y.flat):
+        y = y.astype(str)
+    if y.dtype.kind not in "fiubU":
+        raise TypeError(f"{owner} expects y to hold numbers or names, got {describe(y)}")
     if y.ndim == 2:
         y = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
     if y.shape != (len(x),):

@@ -33,7 +33,7 @@ def confusion_matrix(
     ----------
     target, predicted : array of shape (examples,) or (examples, 1)
         The class of each example, from 0; or (examples, classes), of which the
-        largest counts.
+        largest counts. The target comes first, as in scikit-learn.
     labels : sequence of str, optional
         The names of the classes.
     path : str or path, optional

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._core.checks import describe
-from minifw._core.rows import Rows, cast
+from minifw._core.rows import Rows, as_array, cast
 from minifw._core.typing import Array, DType, Shape, Target
 
 __all__ = ["Batch", "Casting", "Source", "Stream", "Table", "held_out", "shape_text", "source"]
@@ -136,8 +136,10 @@ class Stream:
                 f"weight), got {_contents(batch)} as batch {index + 1}"
             )
         dtype, whole_x, labels = self._casting
-        x, y = np.asarray(batch[0]), np.asarray(batch[1])
-        weight = None if len(batch) == 2 or batch[2] is None else np.asarray(batch[2])
+        x, y = as_array(self._owner, "x", batch[0]), as_array(self._owner, "y", batch[1])
+        weight = None
+        if len(batch) == 3 and batch[2] is not None:
+            weight = as_array(self._owner, "weight", batch[2])
         for name, array in (("x", x), ("y", y), ("weight", weight)):
             if array is not None and (not array.ndim or array.dtype.kind not in "fiub"):
                 raise TypeError(

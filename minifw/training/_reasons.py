@@ -31,7 +31,10 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
         fix = _wrong_target(place.owner, model, batch)
         if fix is not None:
             raise ValueError(fix) from error
-        if place.where:
+        bad = _bad_data({"y": batch[1], "sample_weight": batch[2]}, place.rows)
+        if bad and len(error.args) == 1:  # the loss names the number, and not the row
+            error.args = (f"{error}{place.where}{bad}",)
+        elif place.where:
             error.add_note(place.where.removeprefix("; "))
         raise error
     error.rows = place.rows
@@ -42,15 +45,12 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
 def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> str:
     """Return which rows of the data are not finite, or give an output that is not; or all."""
     x, y, weight = batch
+    found = _bad_data({"x": x, "y": y, "sample_weight": weight}, rows)
+    if found:
+        return found
     whose = "" if rows is not None else ", counted in the batch,"
     if rows is None:
         rows = np.arange(len(x))
-    for name, array in (("x", x), ("y", y), ("sample_weight", weight)):
-        if array is not None:
-            bad = _not_finite(array)
-            if bad.any():
-                verb = "holds" if bad.sum() == 1 else "hold"
-                return f"; {_listed(rows[bad])} of {name}{whose} {verb} NaN or infinity"
     try:
         twin = copy.deepcopy(model)
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -63,24 +63,48 @@ def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> 
     return f"; the batch has {_listed(rows)}" if not whose else ""
 
 
+def _bad_data(data: dict[str, Array | None], rows: npt.NDArray[np.intp] | None) -> str:
+    """Return which rows of the first array that is not finite hold such numbers, or nothing."""
+    whose = "" if rows is not None else ", counted in the batch,"
+    for name, array in data.items():
+        if array is not None and (bad := _not_finite(array)).any():
+            numbers = np.arange(len(array)) if rows is None else rows
+            verb = "holds" if bad.sum() == 1 else "hold"
+            return f"; {_listed(numbers[bad])} of {name}{whose} {verb} NaN or infinity"
+    return ""
+
+
 def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
-    """Return a message if y differs from the model's output by an axis of length 1; or None."""
+    """Return a message if y differs by an axis of length 1 from what it should be; or None.
+
+    That is the model's output, or of whole numbers, which only losses of labels are given, the
+    output without its classes.
+    """
     x, y, _ = batch
     try:
         shape = copy.deepcopy(model).predict(x[:1]).shape
     except Exception:  # noqa: BLE001 - the first error says it
         return None
+    if y.dtype.kind in "iu" and shape[-1] > 1 and y.shape[1:] == (*shape[1:-1], 1):
+        return (
+            f"{owner} expects y to hold labels of shape {shape_text(shape[:-1])}, got "
+            f"{shape_text(y.shape)}; use {_without_last(y)}"
+        )
     fix = ""
     if y.dtype.kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
         fix = "y[:, np.newaxis]" if y.ndim == 1 else "y[..., np.newaxis]"
     if y.dtype.kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
-        fix = "y.ravel()" if y.ndim == 2 else "y[..., 0]"
+        fix = _without_last(y)
     if not fix:
         return None
     return (
         f"{owner} expects y in the shape of the model's output, {shape_text(shape)}, got "
         f"{shape_text(y.shape)}; use {fix}"
     )
+
+
+def _without_last(y: Array) -> str:
+    return "y.ravel()" if y.ndim == 2 else "y[..., 0]"
 
 
 def _not_finite(array: Any) -> npt.NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """The values of an epoch, added up batch by batch."""
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
@@ -14,6 +15,8 @@ from minifw._core.typing import Array, Target
 from minifw.metrics import Metric, MetricFunction
 
 __all__ = ["AnyMetric", "Totals", "named_metrics"]
+
+TARGET_FIRST = "y_true"  # the first parameter of scikit-learn's metrics, and of Keras'
 
 AnyMetric: TypeAlias = str | Metric | MetricFunction
 
@@ -57,7 +60,23 @@ def _metric(owner: str, metric: Any) -> Metric | MetricFunction:
             f"(prediction, target) -> float, got {describe(metric)}"
         )
     function: Metric | MetricFunction = metric
+    _check_order(owner, function)
     return function
+
+
+def _check_order(owner: str, function: Any) -> None:
+    """Raise if a function names its first parameter as those do that take the target first."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # of something written in C
+        return
+    if names[:1] == [TARGET_FIRST]:
+        name = getattr(function, "__name__", "metric")
+        raise TypeError(
+            f"{owner} calls every metric with (prediction, target), but {name} takes the target "
+            f'first, as {TARGET_FIRST}; write metrics={{"{name}": lambda prediction, target: '
+            f"{name}(target, prediction)}}"
+        )
 
 
 def _name(owner: str, metric: Metric | MetricFunction) -> str:

@@ -223,12 +223,13 @@ def _activation(owner: str, activation: Any, rng: Generator) -> list[Layer]:
             )
         name = ACTIVATIONS[activation]
         return [] if name is None else [getattr(known, name)()]
-    layer = activation() if callable(activation) else None
+    layer = call(owner, "activation()", activation) if callable(activation) else None
     if isinstance(layer, Layer):
         return [layer]
+    fix = '; for none at all write "identity"' if activation is None else ""
     raise TypeError(
         f"{owner} expects activation to be a name, a layer or a class of layers, got "
-        f"{describe(activation)}"
+        f"{describe(activation)}{fix}"
     )
 
 

@@ -9,7 +9,7 @@ from sklearn.utils.multiclass import (
     check_classification_targets,
     type_of_target,
 )
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Target
@@ -292,11 +292,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         -------
         array of shape (examples, classes)
         """
-        output = self._outputs(X)
-        logs = self._head.log_probabilities(output)
+        check_is_fitted(self)
+        logits = self._outputs(X, self._head.logits_of(self.model_))
+        logs = self._head.log_probabilities(logits)
         if self._multilabel or not self._head.yes_or_no:
             return logs
-        return np.hstack([self._head.log_complements(output), logs])
+        return np.hstack([self._head.log_complements(logits), logs])
 
     def _probabilities(self, X: Any) -> Array:
         output = self._outputs(X)

@@ -398,12 +398,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     # -- prediction --------------------------------------------------------------
 
-    def _outputs(self, X: Any) -> Array:
-        """Return what the network gives for the rows of `X`."""
+    def _outputs(self, X: Any, part: Layer | None = None) -> Array:
+        """Return what the network, or this first part of it, gives for the rows of `X`."""
         check_is_fitted(self)
         X = self._input(validate_data(self, X, reset=False, dtype=DTYPES))
-        model = self.model_
-        if model.training:  # somebody called model_.train()
+        model = self.model_ if part is None else part
+        if self.model_.training:  # somebody called model_.train()
             return model.predict(X)
         # As `Layer.predict`, without going through all layers to ask for their modes: between
         # two trainings the model is in eval mode.

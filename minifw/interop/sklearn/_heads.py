@@ -20,36 +20,35 @@ __all__ = ["Head", "head_of"]
 
 
 class Head(NamedTuple):
-    """A loss, and whether there is a yes or no in each column, or one choice among all."""
+    """A loss, and whether there is a yes or no in each column, or one choice among all.
+
+    `ends_in` is the activation in which the network ends, or None if it ends in logits.
+    """
 
     loss: Loss
     yes_or_no: bool
+    ends_in: type[Layer] | None
 
     def probabilities(self, output: Array) -> Array:
         """Return the probabilities of the columns, (rows, columns)."""
-        if isinstance(self.loss, BCEWithLogitsLoss):
-            return Sigmoid().forward(output)
-        if isinstance(self.loss, CrossEntropyLoss):
-            return Softmax().forward(output)
-        return np.exp(output) if isinstance(self.loss, NLLLoss) else output
+        if self.ends_in is None:
+            return (Sigmoid() if self.yes_or_no else Softmax()).forward(output)
+        return np.exp(output) if self.ends_in is LogSoftmax else output
 
-    def log_probabilities(self, output: Array) -> Array:
+    def logits_of(self, model: Layer) -> Layer:
+        """Return the part of the network that gives the logits."""
+        before = model.split_last()[0]  # None only of a lone activation, which learns nothing
+        return model if self.ends_in is None or before is None else before
+
+    def log_probabilities(self, logits: Array) -> Array:
         """Return their logarithms, exact where the probabilities round to 0."""
-        if isinstance(self.loss, BCEWithLogitsLoss):
-            return -np.logaddexp(0, -output)
-        if isinstance(self.loss, CrossEntropyLoss):
-            return LogSoftmax().forward(output)
-        if isinstance(self.loss, NLLLoss):
-            return output
-        with np.errstate(divide="ignore"):
-            return np.log(output)
+        if self.yes_or_no:
+            return -np.logaddexp(0, -logits)
+        return LogSoftmax().forward(logits)
 
-    def log_complements(self, output: Array) -> Array:
+    def log_complements(self, logits: Array) -> Array:
         """Return the logarithms of what the probabilities lack of 1, of columns of yes or no."""
-        if isinstance(self.loss, BCEWithLogitsLoss):
-            return -np.logaddexp(0, output)
-        with np.errstate(divide="ignore"):
-            return np.log1p(-output)
+        return -np.logaddexp(0, logits)
 
 
 def head_of(owner: str, model: Layer, outputs: int, classes: int, *, multilabel: bool) -> Head:
@@ -70,9 +69,11 @@ def head_of(owner: str, model: Layer, outputs: int, classes: int, *, multilabel:
             f"{'labels' if multilabel else 'classes'} cannot end in {last!r}; end it in {fix}, or "
             "leave that out"
         )
-    losses: dict[type[Layer], Loss]
-    if yes_or_no:
-        losses = {Sigmoid: BCELoss()}
-        return Head(losses.get(kind, BCEWithLogitsLoss()), yes_or_no)
-    losses = {Softmax: CategoricalCrossEntropyLoss(), LogSoftmax: NLLLoss()}
-    return Head(losses.get(kind, CrossEntropyLoss()), yes_or_no)
+    losses: dict[type[Layer], Loss] = {
+        Sigmoid: BCELoss(),
+        Softmax: CategoricalCrossEntropyLoss(),
+        LogSoftmax: NLLLoss(),
+    }
+    if kind in losses:
+        return Head(losses[kind], yes_or_no, kind)
+    return Head(BCEWithLogitsLoss() if yes_or_no else CrossEntropyLoss(), yes_or_no, None)

@@ -16,6 +16,14 @@ from minifw.losses import Loss, MSELoss
 __all__ = ["NetworkRegressor"]
 
 
+# What stands for the names of losses that scikit-learn's regressors have.
+LOSSES = {
+    "squared_error": "MSELoss()",
+    "absolute_error": "L1Loss()",
+    "huber": "HuberLoss()",
+}
+
+
 class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] # no types
     """A network that predicts a number for each example, or several.
 
@@ -271,7 +279,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         loss = MSELoss() if self.loss is None else copy.deepcopy(self.loss)
         if not isinstance(loss, Loss):
             hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
-            raise TypeError(f"{owner} expects loss to be a loss, got {describe(loss)}{hint}")
+            if isinstance(loss, str):
+                hint = f"; write {LOSSES.get(loss, 'an object such as MSELoss()')}"
+            got = repr(loss) if isinstance(loss, str) else describe(loss)
+            raise TypeError(f"{owner} expects loss to be a loss, got {got}{hint}")
         return loss
 
     def _for_loss(self, y: Any) -> Target:
