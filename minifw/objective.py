@@ -137,7 +137,7 @@ class Objective:
             if where is None and output is not None and not np.isfinite(output).all():
                 cause = None  # it is about this output, though it does not come up again
             self._refuse("the loss", where, cause)
-        saved = [one._saved for one in self._savers]
+        saved: list[object] = [one._saved for one in self._savers]
         self._latest = (x, target, sample_weight), output, saved, plan
         return value
 
