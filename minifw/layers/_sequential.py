@@ -35,8 +35,8 @@ class Sequential(Layer):
     Notes
     -----
     ``model[0]`` is a layer, ``model[1:3]`` a Sequential of the same layers;
-    ``len`` and iteration work as for a tuple, which ``model.layers`` is. An exception inside a layer
-    carries a note with the layer's index.
+    ``len`` and iteration work as for a tuple, which ``model.layers`` is. An
+    exception inside a layer carries a note with the layer's index.
 
     Examples
     --------
