@@ -17,8 +17,9 @@ nothing that a rate of 0 would not.
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -26,7 +27,9 @@ from minifw._core.checks import (
     check_size,
     describe,
     finite_number,
+    fraction,
     non_negative_number,
+    normal_number,
     positive_number,
 )
 from minifw.optimizers import Optimizer
@@ -42,8 +45,40 @@ __all__ = [
 ]
 
 
+_T = TypeVar("_T")
+_Check: TypeAlias = Callable[[str, str, Any], Any]
+
+_count = partial(check_size, least=0)
+
+
+def _below_1(owner: str, name: str, value: float) -> float:
+    number = positive_number(owner, name, value)
+    if number >= 1:
+        raise ValueError(f"{owner} expects {name} to be below 1, got {value!r}")
+    return number
+
+
+def _one_of(*choices: str) -> _Check:
+    def check(owner: str, name: str, value: str) -> str:
+        if value not in choices:
+            texts = " or ".join(map(repr, choices))
+            raise ValueError(f"{owner} expects {name} to be {texts}, got {value!r}")
+        return value
+
+    return check
+
+
+def _best(owner: str, name: str, value: float) -> float:
+    """Return the best value so far, which is infinite before the first."""
+    infinite = isinstance(value, float) and math.isinf(value)
+    return value if infinite else finite_number(owner, name, value)
+
+
 class _Scheduler:
     """What all schedules share: an optimizer whose lr they set, and a state."""
+
+    # What the public attributes have to be, when they are given and when they are loaded.
+    _checks: ClassVar[Mapping[str, _Check]] = {"steps": _count}
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -58,9 +93,17 @@ class _Scheduler:
         """The optimizer whose lr is set."""
         return self._optimizer
 
+    def _checked(self, name: str, value: _T) -> _T:
+        """Return the value of an attribute as it is to be kept, or raise."""
+        for kind in type(self).__mro__:
+            check = vars(kind).get("_checks", {}).get(name)
+            if check is not None:
+                value = check(type(self).__name__, name, value)
+                break
+        return value
+
     def _set(self, lr: float) -> None:
-        smallest = float(np.finfo(self._optimizer.parameters[0].dtype).tiny)
-        self._optimizer.lr = max(lr, smallest)
+        self._optimizer.lr = max(lr, _smallest(self._optimizer))
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all public attributes, and of the optimizer's lr."""
@@ -76,27 +119,35 @@ class _Scheduler:
             If a name is missing or unexpected, or a value is not of its kind; nothing
             is changed.
         """
-        self._check(state)
-        self._take(state)
+        self._take(self._found(state))
 
-    def _check(self, state: Mapping[str, Any]) -> None:
+    def _found(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the state as it is to be kept, or raise if it is not one of this schedule."""
         name = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state, Mapping):
             raise TypeError(f"{name} expects a dict, got {describe(state)}")
         own = self.state_dict()
         faults = [f"{key} is missing" for key in own if key not in state]
         faults += [f"{key} is unexpected" for key in state if key not in own]
+        found = {}
         for key in own.keys() & state.keys():
             if isinstance(own[key], int | float) != isinstance(state[key], int | float):
                 faults.append(f"{key} is {state[key]!r}, not like {own[key]!r}")
+                continue
+            try:
+                found[key] = self._checked(key, copy.deepcopy(state[key]))
+            except (TypeError, ValueError) as error:
+                faults.append(str(error).removeprefix(f"{type(self).__name__} "))
         if faults:
             raise ValueError(f"{name}: {'; '.join(sorted(faults))}")
-        positive_number(name, "lr", state["lr"])
+        lr = positive_number(name, "lr", state["lr"])
+        normal_number(name, "lr", lr, self._optimizer.parameters[0].dtype)
+        return found
 
-    def _take(self, state: Mapping[str, Any]) -> None:
-        self._optimizer.lr = state["lr"]
-        for key in state.keys() - {"lr"}:
-            setattr(self, key, copy.deepcopy(state[key]))
+    def _take(self, found: Mapping[str, Any]) -> None:
+        self._optimizer.lr = found["lr"]
+        for key in found.keys() - {"lr"}:
+            setattr(self, key, found[key])
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -109,7 +160,7 @@ class Schedule(_Scheduler, ABC):
     Parameters
     ----------
     optimizer : Optimizer
-        Its lr at this moment is `base_lr`.
+        Its lr at this moment is `base_lr`; it has to be above what stands for 0.
 
     Attributes
     ----------
@@ -144,8 +195,17 @@ class Schedule(_Scheduler, ABC):
     0.4
     """
 
+    _checks: ClassVar = {"base_lr": positive_number}
+    _replaces = False  # whether it has rates of its own, whatever the optimizer's
+
     def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
+        if not self._replaces and optimizer.lr <= _smallest(optimizer):
+            raise ValueError(
+                f"{type(self).__name__} expects an optimizer whose lr it can begin with, got "
+                f"lr={optimizer.lr:.3g}, to which an earlier schedule has come; assign "
+                "optimizer.lr first"
+            )
         self.base_lr = optimizer.lr
 
     @abstractmethod
@@ -185,10 +245,12 @@ class StepLR(Schedule):
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
+    _checks: ClassVar = {"step_size": check_size, "gamma": positive_number}
+
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
-        self.step_size = check_size("StepLR", "step_size", step_size)
-        self.gamma = positive_number("StepLR", "gamma", gamma)
+        self.step_size = self._checked("step_size", step_size)
+        self.gamma = self._checked("gamma", gamma)
         self.start()
 
     def rate(self, steps: int) -> float:
@@ -215,9 +277,11 @@ class ExponentialLR(Schedule):
     [1.0, 0.5, 0.25, 0.125]
     """
 
+    _checks: ClassVar = {"gamma": positive_number}
+
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
         super().__init__(optimizer)
-        self.gamma = positive_number("ExponentialLR", "gamma", gamma)
+        self.gamma = self._checked("gamma", gamma)
         self.start()
 
     def rate(self, steps: int) -> float:
@@ -259,10 +323,12 @@ class CosineLR(Schedule):
     [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
     """
 
+    _checks: ClassVar = {"total_steps": check_size, "eta_min": non_negative_number}
+
     def __init__(self, optimizer: Optimizer, total_steps: int, eta_min: float = 0.0) -> None:
         super().__init__(optimizer)
-        self.total_steps = check_size("CosineLR", "total_steps", total_steps)
-        self.eta_min = non_negative_number("CosineLR", "eta_min", eta_min)
+        self.total_steps = self._checked("total_steps", total_steps)
+        self.eta_min = self._checked("eta_min", eta_min)
         self.start()
 
     def rate(self, steps: int) -> float:
@@ -299,6 +365,8 @@ class LinearWarmup(Schedule):
     [0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 0.0]
     """
 
+    _checks: ClassVar = {"total_steps": check_size, "start_factor": fraction}
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -308,12 +376,8 @@ class LinearWarmup(Schedule):
         then: Schedule | None = None,
     ) -> None:
         super().__init__(optimizer)
-        self.total_steps = check_size("LinearWarmup", "total_steps", total_steps)
-        self.start_factor = non_negative_number("LinearWarmup", "start_factor", start_factor)
-        if self.start_factor > 1:
-            raise ValueError(
-                f"LinearWarmup expects start_factor to be at most 1, got {start_factor!r}"
-            )
+        self.total_steps = self._checked("total_steps", total_steps)
+        self.start_factor = self._checked("start_factor", start_factor)
         if then is not None and not isinstance(then, Schedule):
             raise TypeError(
                 "LinearWarmup expects then to be a schedule that depends on the steps alone, "
@@ -348,15 +412,14 @@ class LinearWarmup(Schedule):
         state = super().state_dict()
         return state if self._then is None else {**state, "then": self._then.state_dict()}
 
-    def _check(self, state: Mapping[str, Any]) -> None:
-        super()._check(state)
-        if self._then is not None:
-            self._then._check(state["then"])
+    def _found(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        found = super()._found(state)
+        return found if self._then is None else {**found, "then": self._then._found(state["then"])}
 
-    def _take(self, state: Mapping[str, Any]) -> None:
+    def _take(self, found: Mapping[str, Any]) -> None:
         if self._then is not None:
-            self._then._take(state["then"])
-        super()._take({key: value for key, value in state.items() if key != "then"})
+            self._then._take(found["then"])
+        super()._take({key: value for key, value in found.items() if key != "then"})
 
 
 class OneCycleLR(Schedule):
@@ -403,6 +466,15 @@ class OneCycleLR(Schedule):
     [0.04, 0.52, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05, 0.0]
     """
 
+    _checks: ClassVar = {
+        "max_lr": positive_number,
+        "total_steps": check_size,
+        "pct_start": fraction,
+        "div_factor": positive_number,
+        "final_div_factor": positive_number,
+    }
+    _replaces = True
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -414,14 +486,11 @@ class OneCycleLR(Schedule):
         final_div_factor: float = 1e4,
     ) -> None:
         super().__init__(optimizer)
-        name = "OneCycleLR"
-        self.max_lr = positive_number(name, "max_lr", max_lr)
-        self.total_steps = check_size(name, "total_steps", total_steps)
-        self.pct_start = non_negative_number(name, "pct_start", pct_start)
-        if self.pct_start > 1:
-            raise ValueError(f"{name} expects pct_start to be at most 1, got {pct_start!r}")
-        self.div_factor = positive_number(name, "div_factor", div_factor)
-        self.final_div_factor = positive_number(name, "final_div_factor", final_div_factor)
+        self.max_lr = self._checked("max_lr", max_lr)
+        self.total_steps = self._checked("total_steps", total_steps)
+        self.pct_start = self._checked("pct_start", pct_start)
+        self.div_factor = self._checked("div_factor", div_factor)
+        self.final_div_factor = self._checked("final_div_factor", final_div_factor)
         self.start()
 
     def rate(self, steps: int) -> float:
@@ -494,6 +563,20 @@ class ReduceOnPlateau(_Scheduler):
     0.5
     """
 
+    _checks: ClassVar = {
+        "mode": _one_of("min", "max"),
+        "factor": _below_1,
+        "patience": _count,
+        "threshold": non_negative_number,
+        "threshold_mode": _one_of("rel", "abs"),
+        "cooldown": _count,
+        "min_lr": non_negative_number,
+        "eps": non_negative_number,
+        "best": _best,
+        "bad_steps": _count,
+        "cooling": _count,
+    }
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -508,17 +591,14 @@ class ReduceOnPlateau(_Scheduler):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(optimizer)
-        name = "ReduceOnPlateau"
-        self.mode = _one_of(name, "mode", mode, ("min", "max"))
-        self.factor = positive_number(name, "factor", factor)
-        if self.factor >= 1:
-            raise ValueError(f"{name} expects factor to be below 1, got {factor!r}")
-        self.patience = _count(name, "patience", patience)
-        self.threshold = non_negative_number(name, "threshold", threshold)
-        self.threshold_mode = _one_of(name, "threshold_mode", threshold_mode, ("rel", "abs"))
-        self.cooldown = _count(name, "cooldown", cooldown)
-        self.min_lr = non_negative_number(name, "min_lr", min_lr)
-        self.eps = non_negative_number(name, "eps", eps)
+        self.mode = self._checked("mode", mode)
+        self.factor = self._checked("factor", factor)
+        self.patience = self._checked("patience", patience)
+        self.threshold = self._checked("threshold", threshold)
+        self.threshold_mode = self._checked("threshold_mode", threshold_mode)
+        self.cooldown = self._checked("cooldown", cooldown)
+        self.min_lr = self._checked("min_lr", min_lr)
+        self.eps = self._checked("eps", eps)
         self.best = math.inf if mode == "min" else -math.inf
         self.bad_steps = 0
         self.cooling = 0
@@ -565,18 +645,6 @@ def _power(base: float, exponent: int) -> float:
         return math.inf
 
 
-def _one_of(owner: str, name: str, value: str, choices: tuple[str, str]) -> str:
-    if value not in choices:
-        first, second = choices
-        raise ValueError(f"{owner} expects {name} to be {first!r} or {second!r}, got {value!r}")
-    return value
-
-
-def _count(owner: str, name: str, value: int) -> int:
-    """Return `value` as an int, or raise unless it is a whole number of at least 0."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{owner} expects {name} to be a whole number, got {value!r}")
-    number = value.__index__()
-    if number < 0:
-        raise ValueError(f"{owner} expects {name} to be at least 0, got {value!r}")
-    return number
+def _smallest(optimizer: Optimizer) -> float:
+    """Return what stands for a rate of 0."""
+    return float(np.finfo(optimizer.parameters[0].dtype).tiny)

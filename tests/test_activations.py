@@ -607,6 +607,11 @@ def test_softmax_refuses_the_axis_of_the_batch(kind: Any) -> None:
         (GELU, {"approximate": "exact"}, ValueError, 'approximate to be "none" or "tanh"'),
         (GELU, {"approximate": True}, ValueError, 'approximate to be "none" or "tanh"'),
         (Softplus, {"beta": 0}, ValueError, "beta to be finite and above 0"),
+        # Infinite in float32, where 0 times it would be NaN.
+        (Softplus, {"beta": 1e300}, ValueError, r"beta to be finite in float32, got 1e\+300"),
+        (LeakyReLU, {"negative_slope": -1e39}, ValueError, "_slope to be finite in float32"),
+        (ELU, {"alpha": 1e39}, ValueError, "alpha to be finite in float32"),
+        (PReLU, {"init": 1e39, "dtype": np.float32}, ValueError, "init to be finite in float32"),
         (Softmax, {"axis": 1.5}, TypeError, "axis to be a whole number"),
         (LogSoftmax, {"axis": "1"}, TypeError, "axis to be a whole number"),
     ],

@@ -31,11 +31,15 @@ from minifw import (
     EarlyStopping,
     Flatten,
     Layer,
+    LinearWarmup,
     MSELoss,
     NonFiniteError,
+    OneCycleLR,
+    Optimizer,
     Progress,
     ReduceOnPlateau,
     ReLU,
+    Schedule,
     Scheduled,
     Sequential,
     Sigmoid,
@@ -197,6 +201,7 @@ def test_what_callbacks_look_like() -> None:
         (lambda _: EarlyStopping(patience=0), "EarlyStopping expects patience"),
         (lambda _: Checkpoint("run.npz", every=0), "Checkpoint expects every"),
         (lambda _: Checkpoint("run.npz", best="yes"), "Checkpoint expects best"),  # type: ignore[arg-type]
+        (lambda _: Checkpoint("run.npz", every=3, best=True), "every=3 or best=True, got both"),
         (lambda _: ClipGradNorm(0.0), "ClipGradNorm expects max_norm"),
         (Scheduled, "expects a schedule, got a SGD"),
         (
@@ -332,6 +337,26 @@ def test_checkpoints_every_so_many_epochs_and_of_the_best(tmp_path: Path) -> Non
         assert other.epoch == int(name[-1])
 
 
+def test_a_path_is_filled_in_with_the_epoch_and_its_values(tmp_path: Path) -> None:
+    saving = Checkpoint(tmp_path / "run-{epoch:03d}-{val_loss:.3f}-{{x}}.npz")
+    history = linear(saving).fit(X, Y, epochs=2, validation=(X, Y))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"run-{epoch:03d}-{history['val_loss'][epoch - 1]:.3f}-{{x}}.npz" for epoch in (1, 2)
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["{val_loss}", "{epoch:.3q}", "{loss:03d}", "{epoch", "{}", "{0}", "{epoch.x}"]
+)
+def test_a_path_that_cannot_be_filled_in_is_told_before_the_first_epoch(
+    name: str, tmp_path: Path
+) -> None:
+    trainer = linear(Checkpoint(tmp_path / f"{name}.npz"))
+    with pytest.raises(ValueError, match="expects a path of the fields epoch, loss, as in"):
+        trainer.fit(X, Y, epochs=1)
+    assert trainer.epoch == 0
+
+
 # -- stopping --------------------------------------------------------------------------------
 
 
@@ -404,6 +429,54 @@ def test_early_stopping_knows_what_is_better_of_a_known_metric() -> None:
         linear(EarlyStopping()).fit(X, Y, epochs=1)
 
 
+def test_a_run_that_does_not_begin_leaves_the_weights_as_they_are() -> None:
+    """Those of the best epoch of an earlier run are not put back."""
+
+    class Refuse(Callback):
+        refuses = False
+
+        def on_fit_begin(self, trainer: Trainer) -> None:
+            del trainer
+            if self.refuses:
+                raise OSError("no space left")
+
+    refuse = Refuse()
+    trainer = linear(refuse, EarlyStopping())
+    trainer.fit(X, Y, epochs=2, validation=(X, Y))
+    weight = trainer.model.parameters()[0]
+    weight.value = [[1.0, 2.0, 3.0]]
+    with pytest.raises(ValueError, match="EarlyStopping monitors 'val_loss'"):
+        trainer.fit(X, Y, epochs=2)
+    np.testing.assert_array_equal(weight.value, [[1.0, 2.0, 3.0]])
+    trainer.fit(X, Y, epochs=2, validation=(X, Y))
+    weight.value = [[1.0, 2.0, 3.0]]
+    refuse.refuses = True
+    with pytest.raises(OSError, match="no space left"):
+        trainer.fit(X, Y, epochs=2, validation=(X, Y))
+    np.testing.assert_array_equal(weight.value, [[1.0, 2.0, 3.0]])
+
+
+def test_the_end_is_told_to_those_that_have_begun() -> None:
+    heard: list[str] = []
+
+    class Hear(Callback):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_fit_end(self, trainer: Trainer) -> None:
+            del trainer
+            heard.append(self.name)
+
+    class Fail(Hear):
+        def on_fit_begin(self, trainer: Trainer) -> None:
+            del trainer
+            raise OSError
+
+    with pytest.raises(OSError):
+        linear(Hear("before"), Fail("fails"), Hear("after")).fit(X, Y, epochs=1)
+    assert heard == ["before"]
+
+
 # -- steps -----------------------------------------------------------------------------------
 
 
@@ -450,6 +523,21 @@ def test_a_rate_falls_on_a_plateau_of_the_monitored_value() -> None:
     trainer = Trainer(model, MSELoss(), optimizer, metrics=metrics, callbacks=callbacks)
     trainer.fit(X, Y, epochs=4, validation=(X, Y))
     assert rates == [0.1, 0.05, 0.05, 0.025]
+
+
+def test_a_new_run_has_a_plateau_of_its_own() -> None:
+    """The losses of the second run all lie above the best of the first, and yet they fall."""
+    trainer = linear()
+    plateau = ReduceOnPlateau(trainer.optimizer, patience=0, factor=0.5)
+    trainer.callbacks.append(Scheduled(plateau, monitor="loss"))
+    first = trainer.fit(X, Y, epochs=3)
+    assert trainer.optimizer.lr == 0.1
+    trainer.optimizer.lr = 1e-3
+    second = trainer.fit(X, Y + 100, epochs=3)
+    assert min(second["loss"]) > max(first["loss"])
+    assert second["loss"] == sorted(second["loss"], reverse=True)
+    assert trainer.optimizer.lr == 1e-3
+    assert plateau.best == second["loss"][-1]
 
 
 # -- Ctrl-C ----------------------------------------------------------------------------------
@@ -604,6 +692,21 @@ def test_a_loss_that_stands_still_is_told() -> None:
     )
 
 
+def test_signs_are_told_in_every_run_under_pythons_own_filter() -> None:
+    """It shows the same words of the same line once a process."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            model = Sequential(Dense(3, 4, rng=0), ReLU(), Dense(4, 1, rng=1))
+            dict(model.named_parameters())["0.bias"].value = [-99.0] * 4
+            optimizer = SGD(model.parameters(), lr=0.01)
+            Trainer(model, MSELoss(), optimizer, callbacks=[Watch()], rng=0).fit(X, Y, epochs=2)
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == 3
+    assert all(message.startswith("after epoch 1: 4 of 4 units") for message in messages)
+    assert {Path(warning.filename).name for warning in caught} == {"_watch.py"}
+
+
 # -- not finite ------------------------------------------------------------------------------
 
 
@@ -687,6 +790,43 @@ def test_a_schedule_that_ends_too_soon_warns() -> None:
         trainer.fit(X, Y, epochs=2, batch_size=25)
 
 
+@pytest.mark.parametrize(
+    ("make", "epochs", "message"),
+    [
+        (
+            lambda o: LinearWarmup(o, 2, then=CosineLR(o, 3)),
+            6,
+            "ends after 5 steps of the 6 of this run, .*; pass 6 as the sum of the total_steps",
+        ),
+        (
+            lambda o: OneCycleLR(o, 0.5, total_steps=12),
+            6,  # of two batches
+            "has 12 steps, and this run comes to 6 of them; pass per='batch' if .* total_steps=6",
+        ),
+    ],
+)
+def test_a_schedule_of_another_length_than_the_run_warns(
+    make: Callable[[Optimizer], Schedule], epochs: int, message: str
+) -> None:
+    trainer = linear()
+    trainer.callbacks.append(Scheduled(make(trainer.optimizer)))
+    with pytest.warns(TrainingWarning, match=message):
+        trainer.fit(X, Y, epochs=epochs, batch_size=25)
+
+
+def test_a_schedule_that_fits_the_run_does_not_warn() -> None:
+    for make in (
+        lambda o: CosineLR(o, 6),
+        lambda o: CosineLR(o, 9),  # cut on purpose
+        lambda o: LinearWarmup(o, 2, then=CosineLR(o, 4)),
+        lambda o: LinearWarmup(o, 100),
+        lambda o: StepLR(o, 1),
+    ):
+        trainer = linear()
+        trainer.callbacks.append(Scheduled(make(trainer.optimizer)))
+        trainer.fit(X, Y, epochs=6)  # a warning would be an error here
+
+
 def test_what_is_no_callback_is_refused_with_the_way_out() -> None:
     optimizer = linear().optimizer
     with pytest.raises(TypeError, match=r"got a CosineLR; write Scheduled\(schedule\)"):
@@ -695,6 +835,10 @@ def test_what_is_no_callback_is_refused_with_the_way_out() -> None:
     class Typo(Callback):
         def on_epoch_ends(self, trainer: Trainer) -> None: ...
 
+    class Setting(Callback):
+        on_disk = True
+
+    linear(Setting()).fit(X, Y, epochs=1)
     with pytest.raises(TypeError, match=r"Typo\.on_epoch_ends is no hook; there are on_fit_begin"):
         linear(Typo())
 

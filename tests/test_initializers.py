@@ -396,6 +396,17 @@ def test_an_init_may_return_float32_or_whole_numbers(returned: type, dtype: type
     np.testing.assert_array_equal(layer.weight.value, values.astype(dtype), strict=True)
 
 
+def test_an_init_has_to_be_finite_in_the_dtype_of_the_layer() -> None:
+    def huge(shape: Shape, rng: np.random.Generator) -> Array:
+        return 1e300 * rng.standard_normal(shape)
+
+    assert np.isfinite(Dense(2, 2, init=huge, rng=0).weight.value).all()
+    with pytest.raises(ValueError, match=r"Dense expects .*huge.* finite numbers of float32$"):
+        Dense(2, 2, init=huge, dtype=np.float32, rng=0)
+    with pytest.raises(ValueError, match=r"to return numbers, got a complex128 array"):
+        Dense(2, 2, init=lambda shape, _rng: np.zeros(shape, complex), rng=0)
+
+
 def test_an_init_with_a_truth_value_of_false_is_used() -> None:
     class Empty(Ones):
         def __len__(self) -> int:

@@ -279,6 +279,27 @@ def test_a_warm_start_goes_on() -> None:
     assert weights(warm) == weights(whole)
 
 
+def test_a_warm_start_begins_its_schedule_at_the_learning_rate() -> None:
+    """The second of two fits with a cosine is as if it began with the weights of the first."""
+
+    def falling(trainer: Trainer) -> minifw.Callback:
+        return Scheduled(CosineLR(trainer.optimizer, total_steps=4))
+
+    warm = quick(optimizer="sgd", max_epochs=4, warm_start=True, callbacks=[falling])
+    warm.fit(X_IRIS, Y_IRIS)
+    before = weights(warm)
+    assert warm.optimizer_.lr < 1e-300
+    rates: list[float] = []
+
+    class Rates(minifw.Callback):
+        def on_epoch_begin(self, trainer: Trainer) -> None:
+            rates.append(trainer.optimizer.lr)
+
+    warm.set_params(callbacks=[falling, Rates()]).fit(X_IRIS, Y_IRIS)
+    assert weights(warm) != before
+    np.testing.assert_allclose(rates, 0.02 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2)
+
+
 def test_callbacks_and_optimizers_of_ones_own() -> None:
     rates: list[float] = []
 

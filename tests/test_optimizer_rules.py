@@ -332,6 +332,112 @@ def test_a_bad_option_is_refused_and_moves_nothing(
     assert p.value is held
 
 
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        (lambda p: SGD(p, 0.1), "momentum", 1.5),
+        (lambda p: SGD(p, 0.1), "nesterov", 1),
+        (lambda p: SGD(p, 0.1), "weight_decay", -3),
+        (Adam, "betas", (2.0, 2.0)),
+        (Adam, "betas", "ab"),
+        (Adam, "betas", None),
+        (Adam, "eps", math.nan),
+        (AdamW, "weight_decay", math.nan),
+        (RMSprop, "alpha", 1.0),
+        (RMSprop, "eps", 0.0),
+        (RMSprop, "weight_decay", math.inf),
+        (RMSprop, "momentum", -0.1),
+        (RMSprop, "centered", None),
+        (Adagrad, "lr_decay", "0"),
+        (Adagrad, "weight_decay", -1.0),
+        (Adagrad, "eps", -1.0),
+    ],
+)
+def test_what_the_constructor_refuses_is_refused_later_and_changes_nothing(
+    make: Make, name: str, value: Any
+) -> None:
+    optimizer = make([Parameter(np.ones(2))])
+    before, kind = optimizer.state_dict(), type(optimizer).__name__
+    with pytest.raises((TypeError, ValueError), match=f"{kind} expects {name}"):
+        setattr(optimizer, name, value)
+    assert getattr(optimizer, name) == before[name]
+    state = {**before, name: value, "lr": 0.7, "steps": 3}
+    with pytest.raises(ValueError, match=rf"load_state_dict: expects {name}"):
+        optimizer.load_state_dict(state)
+    assert getattr(optimizer, name) == before[name]
+    assert (optimizer.lr, optimizer.steps) == (before["lr"], 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "message"),
+    [
+        (Adam, {"m": None}, "m is None, not a float64 array"),
+        (Adam, {"m": np.array([0, math.nan])}, "m holds NaN"),
+        (Adam, {"m": np.array([0, "a"])}, "m is "),
+        (Adam, {"v": np.array([-1.0, 0])}, "v holds numbers below 0"),
+        (RMSprop, {"v": np.array([math.inf, 0])}, "v holds NaN or infinity"),
+        (RMSprop, {"velocity": np.ones(3)}, r"velocity has shape \(3,\)"),
+        (Adagrad, {"v": np.ones(3)}, r"v has shape \(3,\)"),
+        (lambda p: SGD(p, 0.1), {"velocity": np.ones((2, 1))}, "velocity has shape"),
+        (Adam, {"steps": -1}, "steps to be at least 0, got -1"),
+        (Adam, {"steps": 1.5}, "steps to be a whole number, got 1.5"),
+        (Adam, {"steps": -1, "eps": 0.0, "lr": "1"}, "eps .*; expects lr .*; expects steps"),
+    ],
+)
+def test_a_state_that_no_run_can_have_is_refused_and_changes_nothing(
+    make: Make, change: dict[str, Any], message: str
+) -> None:
+    p = Parameter(np.ones(2))
+    optimizer = make([p])
+    p.grad = [1.0, 2.0]
+    optimizer.step()
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict({**before, "lr": 0.7, **change})
+    after = optimizer.state_dict()
+    assert all(np.array_equal(after[key], before[key]) for key in before)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: Adam(p, eps=1e-46),
+        lambda p: Adagrad(p, eps=1e-60),
+        lambda p: RMSprop(p, eps=1e-60),
+        lambda p: SGD(p, 0.1, weight_decay=1e39),
+        lambda p: Adagrad(p, initial_accumulator_value=1e39),
+    ],
+)
+def test_a_number_has_to_be_one_in_the_dtype_of_the_parameters(make: Make) -> None:
+    """A gradient of 0 moves nothing: not 0 / 0, nor 0 times infinity."""
+    with pytest.raises(ValueError, match="a normal number of float32, got 1e"):
+        make([Parameter(np.zeros(2, np.float32))])
+    p = Parameter(np.zeros(2))
+    make([p]).step()
+    np.testing.assert_array_equal(p.value, 0)
+
+
+def test_a_momentum_may_be_assigned_later() -> None:
+    """Until then its vectors are 0: the walk is that of the published rule from there on."""
+    walks = []
+    for late in (False, True):
+        p = Parameter(np.ones(2))
+        optimizer = RMSprop([p], momentum=0.0 if late else 0.9, centered=not late)
+        if late:
+            optimizer.momentum, optimizer.centered = 0.9, True
+        for grad in ([1.0, -2.0], [3.0, 0.5], [-1.0, 1.0]):
+            p.grad = grad
+            optimizer.step()
+        walks.append(p.value.tobytes())
+    assert walks[0] == walks[1]
+    before = p.value.copy()
+    optimizer.momentum, optimizer.centered = 0.0, False
+    v = optimizer.v * 0.99 + 0.01
+    p.grad = np.ones(2)
+    optimizer.step()
+    np.testing.assert_allclose(p.value, before - 0.01 / (np.sqrt(v) + 1e-8), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", OPTIMIZER_CASES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_resumed_walk_is_bit_identical_under_a_changing_rate(name: str, dtype: type) -> None:

@@ -241,6 +241,61 @@ def test_a_run_is_continued_beyond_its_first_end(tmp_path: Path) -> None:
     assert other.fit(X, Y, epochs=5) == whole.fit(X, Y, epochs=5)
 
 
+class StopAt(Callback):
+    """Stops after a number of batches."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        if trainer.step == self.step:
+            trainer.stop(f"at {self.step}")
+
+
+@pytest.mark.parametrize("step", [3, 4])  # in the second epoch, and at its end
+def test_a_run_that_a_callback_stopped_goes_on_with_more_epochs(step: int, tmp_path: Path) -> None:
+    one, other, whole = linear(callbacks=[StopAt(step)]), linear(9), linear()
+    one.fit(X, Y, epochs=3)
+    assert (one.step, one.history.stopped) == (step, f"at {step}")
+    one.save_checkpoint(tmp_path / "run.npz")
+    other.load_checkpoint(tmp_path / "run.npz")
+    other.save_checkpoint(tmp_path / "run.npz")  # which changes nothing
+    other.load_checkpoint(tmp_path / "run.npz")
+    found = other.fit(X, Y, epochs=5)
+    assert found.stopped is None
+    assert found == whole.fit(X, Y, epochs=5)
+    assert np.array_equal(other.model.parameters()[0].value, whole.model.parameters()[0].value)
+
+
+def test_a_run_that_was_stopped_stays_so_with_the_epochs_that_it_was_given(tmp_path: Path) -> None:
+    one, other = linear(callbacks=[StopAt(4)]), linear(9)
+    one.fit(X, Y, epochs=3)
+    one.save_checkpoint(tmp_path / "run.npz")
+    other.load_checkpoint(tmp_path / "run.npz")
+    with pytest.warns(UserWarning, match=r"no step, .* is over \(at 4\); .* more epochs than 3$"):
+        assert other.fit(X, Y, epochs=3) == one.history
+    assert other.step == 4
+    assert other.history.stopped == "at 4"
+
+
+def test_early_stopping_has_all_its_patience_in_a_run_that_goes_on(tmp_path: Path) -> None:
+    worse = iter(range(100))
+
+    def stopping(seed: int) -> Trainer:
+        early = minifw.EarlyStopping("rising", patience=2, mode="min")
+        return linear(seed, callbacks=[early], metrics={"rising": lambda _p, _t: next(worse)})
+
+    one, other = stopping(0), stopping(9)
+    assert len(one.fit(X, Y, epochs=50)) == 3  # the best, and two more
+    best = one.model.parameters()[0].value.copy()
+    one.save_checkpoint(tmp_path / "run.npz")
+    other.load_checkpoint(tmp_path / "run.npz")
+    assert len(other.fit(X, Y, epochs=60)) == 5  # two more
+    assert other.history.stopped is not None
+    assert "did not fall for 2 epochs; the weights are those of epoch 1" in other.history.stopped
+    assert np.array_equal(other.model.parameters()[0].value, best)
+
+
 def test_what_does_not_fit_the_checkpoint_changes_nothing(tmp_path: Path) -> None:
     one = linear(callbacks=[Break(3)])
     one.fit(X, Y, epochs=2)

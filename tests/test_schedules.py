@@ -166,6 +166,7 @@ def test_what_comes_to_zero_moves_nothing() -> None:
         p.grad = np.ones(2)
         chosen.step()
         np.testing.assert_array_equal(p.value, 1)
+        chosen.lr = 0.1
         decaying = ExponentialLR(chosen, 1e-300)
         for _ in range(5):
             decaying.step()  # underflows
@@ -293,6 +294,20 @@ def test_the_plateau_refuses_what_is_no_number(value: Any) -> None:
     assert schedule.steps == 0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_schedule_begins_where_another_has_come_to_0(dtype: type) -> None:
+    chosen = optimizer(dtype=dtype)
+    first = CosineLR(chosen, 2)
+    for _ in range(2):
+        first.step()
+    with pytest.raises(ValueError, match=r"got lr=\S+e-\d+, .*; assign optimizer\.lr"):
+        CosineLR(chosen, 10)
+    OneCycleLR(chosen, 0.5, 10)  # it has a rate of its own
+    np.testing.assert_allclose(chosen.lr, 0.5 / 25, rtol=1e-12)
+    chosen.lr = BASE
+    assert CosineLR(chosen, 10).base_lr == BASE
+
+
 # -- refusals -----------------------------------------------------------------------------------
 
 
@@ -305,7 +320,7 @@ def test_the_plateau_refuses_what_is_no_number(value: Any) -> None:
         (lambda o: ExponentialLR(o, -1.0), ValueError, "ExponentialLR expects gamma"),
         (lambda o: CosineLR(o, 0), ValueError, "CosineLR expects total_steps"),
         (lambda o: CosineLR(o, 3, -1.0), ValueError, "eta_min"),
-        (lambda o: LinearWarmup(o, 3, 1.5), ValueError, "start_factor to be at most 1"),
+        (lambda o: LinearWarmup(o, 3, 1.5), ValueError, "start_factor to be between 0 and 1"),
         (lambda o: LinearWarmup(o, 3, -0.5), ValueError, "start_factor"),
         (lambda o: LinearWarmup(o, 3, then=ReduceOnPlateau(o)), TypeError, "got a ReduceOnPl"),  # type: ignore[arg-type]
         (lambda o: LinearWarmup(o, 3, then=StepLR(optimizer(), 3)), ValueError, "same optimizer"),
@@ -327,6 +342,33 @@ def test_a_bad_option_is_refused_and_the_rate_stays(
     with pytest.raises(error, match=message):
         make(chosen)
     assert chosen.lr == BASE
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "message"),
+    [
+        (ReduceOnPlateau, {"mode": "banana"}, "mode to be 'min' or 'max'"),
+        (ReduceOnPlateau, {"factor": 1.0}, "factor to be below 1"),
+        (ReduceOnPlateau, {"best": math.nan}, "best to be finite"),
+        (ReduceOnPlateau, {"bad_steps": -1}, "bad_steps to be at least 0"),
+        (lambda o: CosineLR(o, 3), {"total_steps": 0}, "total_steps to be at least 1"),
+        (lambda o: CosineLR(o, 3), {"steps": 1.5}, "steps to be a whole number"),
+        (lambda o: CosineLR(o, 3), {"base_lr": math.nan}, "base_lr to be finite"),
+        (lambda o: CosineLR(o, 3), {"lr": 1e-320}, "lr to be a normal number of float64"),
+        (lambda o: StepLR(o, 3), {"step_size": 0, "gamma": 0.0}, "gamma .*; expects step_size"),
+        (lambda o: OneCycleLR(o, 1.0, 9), {"pct_start": 2.0}, "pct_start to be between 0 and 1"),
+        (lambda o: OneCycleLR(o, 1.0, 9), {"div_factor": 0.0}, "div_factor to be finite and"),
+    ],
+)
+def test_a_state_that_the_constructor_refuses_changes_nothing(
+    make: Callable[[Any], Any], change: dict[str, Any], message: str
+) -> None:
+    chosen = optimizer()
+    schedule = make(chosen)
+    before = schedule.state_dict()
+    with pytest.raises(ValueError, match=rf"load_state_dict.* expects {message}"):
+        schedule.load_state_dict({**before, "lr": 0.7, **change})
+    assert schedule.state_dict() == before
 
 
 @pytest.mark.parametrize(

@@ -536,6 +536,8 @@ def test_a_history_is_a_table_and_arrays() -> None:
     assert list(arrays) == list(history) == ["epoch", "loss", "r2", "val_loss", "val_r2"]
     assert arrays["epoch"].tolist() == list(range(1, 31))
     assert arrays["val_loss"].tolist() == history["val_loss"]
+    assert dict(history) == {name: history[name] for name in arrays}
+    assert history.keys() == list(arrays)
     assert "val_r2" in history
     assert repr(history).startswith("History(30 epochs; the last: loss=")
     with pytest.raises(KeyError, match="no column 'acc'; it has epoch, loss, r2"):
@@ -569,3 +571,14 @@ def test_a_history_draws_some_of_its_columns_and_knows_each_epoch() -> None:
     for epoch in (0, 4):
         with pytest.raises(ValueError, match=f"has the epochs 1 to 3, got {epoch}"):
             history.at(epoch)
+
+
+def test_an_evaluation_takes_the_place_of_a_forward_and_a_prediction_does_not() -> None:
+    trainer = linear()
+    trainer.objective.forward(X, Y)
+    trainer.model.predict(X)
+    trainer.objective.backward()
+    trainer.objective.forward(X, Y)
+    trainer.evaluate(X, Y)
+    with pytest.raises(RuntimeError, match="needs a forward before it"):
+        trainer.objective.backward()

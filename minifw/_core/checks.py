@@ -28,14 +28,17 @@ __all__ = [
     "decay_rate",
     "describe",
     "feature_axis",
+    "finite_in",
     "finite_number",
     "fraction",
     "non_negative_number",
+    "normal_number",
     "positive_number",
 ]
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multiplies
 PLAIN = np.ndarray  # what nearly all are: the one class that is not looked at closer
+SMALLEST_DTYPE = DTYPES[1]  # a layer without parameters meets both, and so do its constants
 
 
 def describe(value: object) -> str:
@@ -251,6 +254,23 @@ def non_negative_number(owner: str, name: str, value: float) -> float:
     number = _number(owner, name, value)
     if not 0.0 <= number < math.inf:
         raise ValueError(f"{owner} expects {name} to be finite and at least 0, got {value!r}")
+    return number
+
+
+def finite_in(owner: str, name: str, number: float, dtype: DType) -> float:
+    """Return `number`, or raise if it is infinite in `dtype`."""
+    if abs(number) > float(np.finfo(dtype).max):
+        raise ValueError(f"{owner} expects {name} to be finite in {dtype}, got {number!r}")
+    return number
+
+
+def normal_number(owner: str, name: str, number: float, dtype: DType) -> float:
+    """Return `number`, or raise if in `dtype` it would be infinite, or 0 or nearly so."""
+    limits = np.finfo(dtype)
+    if number and not float(limits.tiny) <= abs(number) <= float(limits.max):
+        raise ValueError(
+            f"{owner} expects {name} to be a normal number of {dtype}, got {number!r}"
+        )
     return number
 
 

@@ -1,5 +1,7 @@
 """The contract of a callback."""
 
+import sys
+import warnings
 from typing import Any
 
 from minifw.training import Trainer
@@ -18,6 +20,22 @@ class TrainingWarning(UserWarning):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("error", TrainingWarning)  # a training in here ends at once
     """
+
+
+def warn(message: str) -> None:
+    """Give a `TrainingWarning` from the line that calls this, in every run.
+
+    By default Python shows the same words of the same line once a process.
+    """
+    frame = sys._getframe(1)
+    warnings.warn_explicit(
+        message,
+        TrainingWarning,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=frame.f_globals["__name__"],
+        registry=None,  # which is where Python would note that it was shown
+    )
 
 
 class Callback:
@@ -71,7 +89,10 @@ class Callback:
 
     @nothing
     def on_fit_end(self, trainer: Trainer) -> None:
-        """At the end, be it by an error, too; ``trainer.history.stopped`` says why."""
+        """At the end, be it by an error, too; ``trainer.history.stopped`` says why.
+
+        It is not called if ``on_fit_begin`` of this callback, or of one before it, raised.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint has to hold; nothing, by default."""

@@ -1,6 +1,8 @@
 """What is written to files during training."""
 
 import csv
+import string
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -21,16 +23,22 @@ class Checkpoint(Callback):
     Parameters
     ----------
     path : str or path-like
-        The file, which is replaced each time; "{epoch}" in it becomes the number of the
-        epoch.
+        The file, which is replaced each time. It is formatted as by `str.format` with the number
+        of the epoch and its values in the history: "run-{epoch:03d}-{val_loss:.3f}.npz". A brace
+        of the name itself is doubled.
     every : int, default 1
         After how many epochs.
     best : bool, default False
-        Whether to write only if `monitor` is better than ever before.
+        Whether to write only if `monitor` is better than ever before; then not with `every`.
     monitor : str, default "val_loss"
         A column of the history; looked at with ``best=True`` alone.
     mode : {"min", "max"} or None, default None
         As in `EarlyStopping`.
+
+    Raises
+    ------
+    ValueError
+        At the start of training, if the path names a value that the history will not have.
 
     Examples
     --------
@@ -59,10 +67,16 @@ class Checkpoint(Callback):
         self.every = check_size("Checkpoint", "every", every)
         self._monitor = None
         if check_flag("Checkpoint", "best", best):
+            if self.every != 1:
+                raise ValueError(
+                    f"Checkpoint expects every={every} or best=True, got both; make two, with "
+                    "a path each"
+                )
             self._monitor = Monitor("Checkpoint", monitor, mode)
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget an earlier run; raise if there is no such folder."""
+        """Forget an earlier run; raise if there is no such folder, or value in its path."""
+        self._check_path(trainer)
         if trainer.main:
             _check_folder(self, self.path)
         if self._monitor is not None:
@@ -75,7 +89,19 @@ class Checkpoint(Callback):
         else:
             due = trainer.epoch % self.every == 0
         if due:
-            trainer.save_checkpoint(self.path.replace("{epoch}", str(trainer.epoch)))
+            values = {"epoch": trainer.epoch, **trainer.history.last}
+            trainer.save_checkpoint(_filled(self.path, values))
+
+    def _check_path(self, trainer: Trainer) -> None:
+        """Raise now, not after the first epoch."""
+        values = {"epoch": 1, **dict.fromkeys(trainer.columns, 0.0)}
+        try:
+            _filled(self.path, values)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{self!r} expects a path of the fields {', '.join(values)}, as in "
+                f"'run-{{epoch:03d}}.npz', with other braces doubled; got {self.path!r}"
+            ) from error
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value and its epoch, if they are watched."""
@@ -146,5 +172,17 @@ class CSVLog(Callback):
 def _check_folder(owner: Callback, path: str | Path) -> None:
     """Raise now, not after the first epoch."""
     folder = Path(path).parent
-    if "{epoch}" not in str(folder) and not folder.is_dir():
+    if isinstance(path, str):  # to be filled in
+        if _has_fields(str(folder)):
+            return
+        folder = Path(_filled(str(folder), {}))
+    if not folder.is_dir():
         raise FileNotFoundError(f"{owner!r} expects the folder {str(folder)!r} to be there")
+
+
+def _filled(path: str, values: Mapping[str, float]) -> str:
+    return string.Formatter().vformat(path, (), values)
+
+
+def _has_fields(path: str) -> bool:
+    return any(field is not None for _, field, _, _ in string.Formatter().parse(path))

@@ -1,15 +1,19 @@
 """What belongs to the step: the learning rate, and the size of the gradients."""
 
-import warnings
 from typing import Any
 
 from minifw._core.checks import describe, positive_number
-from minifw.callbacks._callback import Callback, TrainingWarning
+from minifw.callbacks._callback import Callback, warn
 from minifw.optimizers import clip_grad_norm
-from minifw.schedules import CosineLR, OneCycleLR, ReduceOnPlateau, Schedule
+from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
 from minifw.training import Trainer
 
 __all__ = ["ClipGradNorm", "Scheduled"]
+
+# A run that comes to this part of its schedule, or less, has likely steps of another kind: where
+# per="batch" is forgotten, and an epoch has two batches, it is a half.
+CUT = 0.5
+SEEN = ("steps", "best", "bad_steps", "cooling")  # what a `ReduceOnPlateau` knows of a run
 
 
 class Scheduled(Callback):
@@ -27,12 +31,13 @@ class Scheduled(Callback):
     Notes
     -----
     A new run begins the schedule anew, where it stood when it was given here;
-    `ReduceOnPlateau` keeps the rate that it has come to.
+    `ReduceOnPlateau` forgets the values that it has seen, and keeps the rate that it has come to.
 
     Warns
     -----
     TrainingWarning
-        If the schedule ends before the run does: the rest has the last rate, which may be 0.
+        If the schedule ends before the run does: the rest has the last rate, which may be 0. If
+        the run ends before the first half of the schedule does: likely its steps are batches.
 
     Examples
     --------
@@ -76,21 +81,28 @@ class Scheduled(Callback):
             )
         if isinstance(self.schedule, Schedule):
             self.schedule.load_state_dict(self._start)
-            self._warn_if_short(trainer)
+            self._warn_of_length(trainer)
+        else:  # the best value of other data, or of other weights, is none to compare with
+            seen = {name: self._start[name] for name in SEEN}
+            self.schedule.load_state_dict({**self.schedule.state_dict(), **seen})
 
-    def _warn_if_short(self, trainer: Trainer) -> None:
-        if not isinstance(self.schedule, CosineLR | OneCycleLR):
-            return  # it goes on for ever, or has but warmed up
-        total = self.schedule.total_steps
-        steps: int | None = trainer.epochs
+    def _warn_of_length(self, trainer: Trainer) -> None:
+        """Warn if schedule and run are of lengths that nobody would choose."""
+        total, steps = _length(self.schedule), trainer.epochs
         if self.per == "batch":
-            steps = None if trainer.batches is None else trainer.epochs * trainer.batches
-        if steps is not None and total < steps:
-            warnings.warn(
+            steps *= trainer.batches or 0  # which may be unknown
+        if not (total and steps):
+            return
+        if total < steps:
+            warn(
                 f"{self!r} ends after {total} steps of the {steps} of this run, and the rest has "
-                f"its last learning rate; pass total_steps={steps}",
-                TrainingWarning,
-                stacklevel=2,
+                f"its last learning rate; {_fix(self.schedule, steps)}"
+            )
+        elif steps <= CUT * total:
+            hint = "per='batch' if its steps are batches, or " if self.per == "epoch" else ""
+            warn(
+                f"{self!r} has {total} steps, and this run comes to {steps} of them; pass "
+                f"{hint}{_fix(self.schedule, steps).removeprefix('pass ')}"
             )
 
     def on_batch_end(self, trainer: Trainer) -> None:
@@ -154,3 +166,19 @@ class ClipGradNorm(Callback):
 
     def __repr__(self) -> str:
         return f"ClipGradNorm({self.max_norm})"
+
+
+def _length(schedule: Schedule | ReduceOnPlateau | None) -> int:
+    """Return after how many steps a schedule has come to its end; 0 if it goes on for ever."""
+    if isinstance(schedule, CosineLR | OneCycleLR):
+        return schedule.total_steps
+    if isinstance(schedule, LinearWarmup) and _length(schedule.then):
+        return schedule.total_steps + _length(schedule.then)
+    return 0
+
+
+def _fix(schedule: Schedule | ReduceOnPlateau | None, steps: int) -> str:
+    """Return how a schedule is made as long as the run."""
+    if not isinstance(schedule, LinearWarmup):
+        return f"pass total_steps={steps}"
+    return f"pass {steps} as the sum of the total_steps of both"

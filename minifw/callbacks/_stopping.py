@@ -82,14 +82,16 @@ class EarlyStopping(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run."""
+        self._waited, self._weights = 0, None  # before anything that may raise
         self._monitor.begin(trainer)
-        self._waited, self._weights = 0, None
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Keep the weights if they are the best, or count."""
         if self._monitor.improved(trainer):
             self._waited, self._weights = 0, trainer.model.state_dict()
             return
+        if self._waited >= self.patience:
+            self._waited = 0  # it has stopped a run, which goes on with more epochs
         self._waited += 1
         if self._waited >= self.patience:
             monitor = self._monitor

@@ -1,7 +1,6 @@
 """Looks for what makes a network learn nothing, and warns."""
 
 import copy
-import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from minifw._core.checks import check_size
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
-from minifw.callbacks._callback import Callback, TrainingWarning
+from minifw.callbacks._callback import Callback, warn
 from minifw.layers import ReLU, Sequential, Sigmoid, Softmax, Tanh
 from minifw.training import Trainer
 
@@ -122,7 +121,7 @@ comes through; try a lower lr, another init, or LeakyReLU
     def _warn(self, what: str, message: str) -> None:
         if what not in self._said:
             self._said.append(what)
-            warnings.warn(message, TrainingWarning, stacklevel=2)
+            warn(message)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was said."""

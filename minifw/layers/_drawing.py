@@ -27,6 +27,10 @@ def drawn(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array
         raise ValueError(
             f"{owner} expects {init!r} to return the shape {shape}, got {weight.shape}"
         )
-    if weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():
-        raise ValueError(f"{owner} expects {init!r} to return finite numbers")
-    return weight.astype(dtype)
+    if weight.dtype.kind not in "fiu":
+        raise ValueError(f"{owner} expects {init!r} to return numbers, got {describe(weight)}")
+    with np.errstate(over="ignore"):  # what overflows is found below
+        cast = weight.astype(dtype)
+    if not np.isfinite(cast).all():
+        raise ValueError(f"{owner} expects {init!r} to return finite numbers of {dtype}")
+    return cast

@@ -22,6 +22,7 @@ from minifw._core.checks import (
     check_numbers,
     check_size,
     fraction,
+    normal_number,
     positive_number,
 )
 from minifw._core.layer import Layer
@@ -544,13 +545,7 @@ def _flat(parameter: Parameter | None) -> Array | None:
 def _epsilon(owner: str, eps: float, dtype: DType) -> Array:
     """Return `eps` in the layer's dtype, without axes, or raise unless it is above 0 there."""
     number = positive_number(owner, "eps", eps)
-    smallest, largest = (float(limit) for limit in (np.finfo(dtype).tiny, np.finfo(dtype).max))
-    if not smallest <= number <= largest:
-        raise ValueError(
-            f"{owner} expects eps to be between {smallest:.1e} and {largest:.1e}, the limits of "
-            f"{dtype}, got {eps!r}"
-        )
-    return np.array(number, dtype)
+    return np.array(normal_number(owner, "eps", number, dtype), dtype)
 
 
 def _sizes(owner: str, shape: int | Sequence[int]) -> Shape:

@@ -10,13 +10,15 @@ import numpy as np
 from minifw._core.arrays import ZERO
 from minifw._core.building import claim
 from minifw._core.checks import (
+    SMALLEST_DTYPE,
     check_array,
     check_cotangent,
     check_dtype,
     check_feature_axis,
+    check_numbers,
     check_size,
-    describe,
     feature_axis,
+    finite_in,
     finite_number,
     non_negative_number,
 )
@@ -95,7 +97,8 @@ class LeakyReLU(_Elementwise):
     }
 
     def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = finite_number("LeakyReLU", "negative_slope", negative_slope)
+        slope = finite_number("LeakyReLU", "negative_slope", negative_slope)
+        self.negative_slope = finite_in("LeakyReLU", "negative_slope", slope, SMALLEST_DTYPE)
 
     def forward(self, x: Array) -> Array:
         """Return x where x > 0, and a x elsewhere."""
@@ -184,7 +187,9 @@ class PReLU(Layer):
         start = finite_number("PReLU", "init", init)
         self.axis = feature_axis("PReLU", axis)
         claim("PReLU", (self.num_parameters,))
-        self.weight = Parameter(np.full(self.num_parameters, start, check_dtype("PReLU", dtype)))
+        kind = check_dtype("PReLU", dtype)
+        finite_in("PReLU", "init", start, kind)
+        self.weight = Parameter(np.full(self.num_parameters, start, kind))
 
     def forward(self, x: Array) -> Array:
         """Return x where x > 0, and a x elsewhere."""
@@ -211,12 +216,7 @@ class PReLU(Layer):
 
     def _check(self, x: Array) -> None:
         """Raise unless x is in the dtype of the slopes and has one feature for each."""
-        check_array(self, "x", x)
-        dtype = self.weight.dtype
-        if x.dtype != dtype:
-            raise TypeError(
-                f"{self!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
-            )
+        check_numbers(self, x, self.weight.dtype)
         check_feature_axis(self, x, self.axis)
         if self.num_parameters not in (1, x.shape[self.axis]):
             raise ValueError(
@@ -274,7 +274,8 @@ class ELU(_Elementwise):
     }
 
     def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = non_negative_number("ELU", "alpha", alpha)
+        alpha = non_negative_number("ELU", "alpha", alpha)
+        self.alpha = finite_in("ELU", "alpha", alpha, SMALLEST_DTYPE)
 
     def forward(self, x: Array) -> Array:
         """Return x where x > 0, and a (exp(x) - 1) elsewhere."""

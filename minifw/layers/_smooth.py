@@ -5,7 +5,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from minifw._core.checks import check_array, check_cotangent, positive_number
+from minifw._core.checks import (
+    SMALLEST_DTYPE,
+    check_array,
+    check_cotangent,
+    finite_in,
+    positive_number,
+)
 from minifw._core.special import normal, sigmoids
 from minifw._core.typing import Array, Formulas
 from minifw.layers._activations import _Elementwise
@@ -182,7 +188,8 @@ class Softplus(_Elementwise):
     }
 
     def __init__(self, beta: float = 1.0) -> None:
-        self.beta = positive_number("Softplus", "beta", beta)
+        beta = positive_number("Softplus", "beta", beta)
+        self.beta = finite_in("Softplus", "beta", beta, SMALLEST_DTYPE)
 
     def forward(self, x: Array) -> Array:
         """Return max(x, 0) + log(1 + e) / b."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import check_array, check_plain, describe, finite_number
+from minifw._core.checks import check_array, check_plain, describe, fraction
 from minifw._core.errors import SaturationWarning
 from minifw._core.layer import Layer
 from minifw._core.typing import Array, Formulas, Labels, Target
@@ -103,7 +103,7 @@ class CrossEntropyLoss(Loss):
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
         self.weight = _class_weight("CrossEntropyLoss", weight)
-        self.label_smoothing = _fraction("CrossEntropyLoss", label_smoothing)
+        self.label_smoothing = fraction("CrossEntropyLoss", "label_smoothing", label_smoothing)
 
     def forward(
         self, prediction: Array, target: Target, sample_weight: Array | None = None
@@ -307,7 +307,9 @@ class CategoricalCrossEntropyLoss(Loss):
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
         self.weight = _class_weight("CategoricalCrossEntropyLoss", weight)
-        self.label_smoothing = _fraction("CategoricalCrossEntropyLoss", label_smoothing)
+        self.label_smoothing = fraction(
+            "CategoricalCrossEntropyLoss", "label_smoothing", label_smoothing
+        )
 
     def forward(
         self, prediction: Array, target: Target, sample_weight: Array | None = None
@@ -503,10 +505,3 @@ def _class_weight(owner: str, weight: npt.ArrayLike | None) -> Array | None:
             f"{array.tolist()}"
         )
     return array
-
-
-def _fraction(owner: str, value: float) -> float:
-    number = finite_number(owner, "label_smoothing", value)
-    if not 0.0 <= number <= 1.0:
-        raise ValueError(f"{owner} expects label_smoothing to be in [0, 1], got {value!r}")
-    return number

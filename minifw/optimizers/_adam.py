@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,8 +13,17 @@ from minifw._core.typing import Array
 from minifw.optimizers._blocks import BLOCK, blocks
 from minifw.optimizers._decay import add_decay, decay_mask
 from minifw.optimizers._optimizer import Optimizer
+from minifw.optimizers._state import Setting, Vector
 
 __all__ = ["Adam", "AdamW"]
+
+
+def _pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, float]:
+    """Return `value` as two floats, or raise unless both are at least 0 and below 1."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{owner} expects {name} to be a pair of numbers, got {value!r}")
+    first, second = (decay_rate(owner, f"{name}[{i}]", value[i]) for i in (0, 1))
+    return first, second
 
 
 class Adam(Optimizer):
@@ -81,6 +91,13 @@ class Adam(Optimizer):
     array([0.9, 1.1, 1. ])
     """
 
+    betas = Setting(_pair)
+    eps = Setting(positive_number)
+    weight_decay = Setting(non_negative_number)
+    _betas: tuple[float, float]  # what is kept of each
+    _eps: float
+    _weight_decay: float
+    _vectors: ClassVar = {"m": Vector(), "v": Vector(squares=True)}
     _accepts = staticmethod(finite_squares)
     _decoupled = False
 
@@ -94,35 +111,29 @@ class Adam(Optimizer):
         *,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        name = type(self).__name__
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"{name} expects betas to be a pair of numbers, got {betas!r}")
-        betas = decay_rate(name, "betas[0]", betas[0]), decay_rate(name, "betas[1]", betas[1])
-        eps = positive_number(name, "eps", eps)
-        weight_decay = non_negative_number(name, "weight_decay", weight_decay)
-        super().__init__(parameters, lr)
-        self.betas = betas
+        self.betas = betas  # checked, as the next two, before any parameter is moved
         self.eps = eps
         self.weight_decay = weight_decay
+        super().__init__(parameters, lr)
         self.m = self.zeros()
         self.v = self.zeros()
-        self._mask = decay_mask(name, self.parameters, no_decay)
+        self._mask = decay_mask(type(self).__name__, self.parameters, no_decay)
         self._scratch: tuple[Array, ...] = (np.empty(min(self.m.size, BLOCK), self.m.dtype),)
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""
-        beta1, beta2 = self.betas
+        beta1, beta2 = self._betas
         t = self.steps + 1
         root = math.sqrt(1 - beta2**t)
-        rate, eps = self.lr * root / (1 - beta1**t), self.eps * root
-        decay = self.weight_decay
+        rate, eps = self._lr * root / (1 - beta1**t), self._eps * root
+        decay = self._weight_decay
         # A coupled decay needs a second scratch array; it is made when there is such a decay.
         if decay and not self._decoupled and len(self._scratch) == 1:
             self._scratch = (*self._scratch, np.empty_like(self._scratch[0]))
         scratch = self._scratch[0], self._scratch[-1]
         for s, d, p, g, m, v, mask in blocks(scratch, values, grads, self.m, self.v, self._mask):
             if decay and self._decoupled:  # theta <- theta - lr weight_decay theta
-                np.multiply(p, self.lr * decay, out=s)
+                np.multiply(p, self._lr * decay, out=s)
                 if mask is not None:
                     s *= mask
                 p -= s

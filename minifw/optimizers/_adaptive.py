@@ -1,16 +1,24 @@
 """RMSprop and Adagrad: a learning rate for each element, by the size of its gradients."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import numpy as np
 
 from minifw._core.arrays import finite_squares
-from minifw._core.checks import check_flag, decay_rate, non_negative_number, positive_number
+from minifw._core.checks import (
+    check_flag,
+    decay_rate,
+    non_negative_number,
+    normal_number,
+    positive_number,
+)
 from minifw._core.parameter import Parameter
 from minifw._core.typing import Array
 from minifw.optimizers._blocks import BLOCK, blocks
 from minifw.optimizers._decay import add_decay, decay_mask
 from minifw.optimizers._optimizer import Optimizer
+from minifw.optimizers._state import Setting, Vector
 
 __all__ = ["Adagrad", "RMSprop"]
 
@@ -49,10 +57,10 @@ class RMSprop(Optimizer):
     Attributes
     ----------
     alpha, eps, weight_decay, momentum, centered
-        As given.
+        As given; they may be assigned later.
     v : array of shape (number of elements,)
     mean, velocity : array of shape (number of elements,) or None
-        a and b, where they are used.
+        a and b; each is made at the first step that uses it.
 
     Raises
     ------
@@ -85,6 +93,21 @@ class RMSprop(Optimizer):
     array([0.9, 1.1])
     """
 
+    alpha = Setting(decay_rate)
+    eps = Setting(positive_number)
+    weight_decay = Setting(non_negative_number)
+    momentum = Setting(decay_rate)
+    centered = Setting(check_flag)
+    _alpha: float  # what is kept of each
+    _eps: float
+    _weight_decay: float
+    _momentum: float
+    _centered: bool
+    _vectors: ClassVar = {
+        "v": Vector(squares=True),
+        "mean": Vector(late=True),
+        "velocity": Vector(late=True),
+    }
     _accepts = staticmethod(finite_squares)
 
     def __init__(
@@ -99,38 +122,38 @@ class RMSprop(Optimizer):
         centered: bool = False,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        name = type(self).__name__
-        alpha = decay_rate(name, "alpha", alpha)
-        eps = positive_number(name, "eps", eps)
-        weight_decay = non_negative_number(name, "weight_decay", weight_decay)
-        momentum = decay_rate(name, "momentum", momentum)
-        centered = check_flag(name, "centered", centered)
-        super().__init__(parameters, lr)
-        self.alpha = alpha
+        self.alpha = alpha  # checked, as the next ones, before any parameter is moved
         self.eps = eps
         self.weight_decay = weight_decay
         self.momentum = momentum
         self.centered = centered
+        super().__init__(parameters, lr)
         self.v = self.zeros()
-        self.mean = self.zeros() if centered else None
-        self.velocity = self.zeros() if momentum else None
-        self._mask = decay_mask(name, self.parameters, no_decay)
+        self.mean: Array | None = None
+        self.velocity: Array | None = None
+        self._mask = decay_mask(type(self).__name__, self.parameters, no_decay)
         length = min(self.v.size, BLOCK)
         self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""
-        vectors = values, grads, self.v, self.mean, self.velocity, self._mask
+        if self._centered and self.mean is None:
+            self.mean = self.zeros()
+        if self._momentum and self.velocity is None:
+            self.velocity = self.zeros()
+        mean = self.mean if self._centered else None
+        velocity = self.velocity if self._momentum else None
+        vectors = values, grads, self.v, mean, velocity, self._mask
         for s, d, p, g, v, a, b, mask in blocks(self._scratch, *vectors):
-            if self.weight_decay:
-                g = add_decay(g, p, self.weight_decay, mask, d)
+            if self._weight_decay:
+                g = add_decay(g, p, self._weight_decay, mask, d)
             np.multiply(g, g, out=s)
-            s *= 1 - self.alpha
-            v *= self.alpha
+            s *= 1 - self._alpha
+            v *= self._alpha
             v += s
             if a is not None:
-                np.multiply(g, 1 - self.alpha, out=s)
-                a *= self.alpha
+                np.multiply(g, 1 - self._alpha, out=s)
+                a *= self._alpha
                 a += s
                 np.multiply(a, a, out=s)
                 np.subtract(v, s, out=s)
@@ -138,10 +161,10 @@ class RMSprop(Optimizer):
                 np.sqrt(s, out=s)
             else:
                 np.sqrt(v, out=s)
-            s += self.eps
+            s += self._eps
             np.divide(g, s, out=s)
             if b is not None:
-                b *= self.momentum
+                b *= self._momentum
                 b += s
                 np.multiply(b, self._rate, out=s)
             else:
@@ -178,7 +201,7 @@ class Adagrad(Optimizer):
     Attributes
     ----------
     lr_decay, weight_decay, eps
-        As given.
+        As given; they may be assigned later.
     v : array of shape (number of elements,)
 
     Raises
@@ -209,6 +232,13 @@ class Adagrad(Optimizer):
     [2.2845]
     """
 
+    lr_decay = Setting(non_negative_number)
+    weight_decay = Setting(non_negative_number)
+    eps = Setting(positive_number)
+    _lr_decay: float  # what is kept of each
+    _weight_decay: float
+    _eps: float
+    _vectors: ClassVar = {"v": Vector(squares=True)}
     _accepts = staticmethod(finite_squares)
 
     def __init__(
@@ -223,30 +253,27 @@ class Adagrad(Optimizer):
         no_decay: Iterable[Parameter] = (),
     ) -> None:
         name = type(self).__name__
-        lr_decay = non_negative_number(name, "lr_decay", lr_decay)
-        weight_decay = non_negative_number(name, "weight_decay", weight_decay)
-        initial = non_negative_number(name, "initial_accumulator_value", initial_accumulator_value)
-        eps = positive_number(name, "eps", eps)
-        super().__init__(parameters, lr)
-        self.lr_decay = lr_decay
+        self.lr_decay = lr_decay  # checked, as the next ones, before any parameter is moved
         self.weight_decay = weight_decay
         self.eps = eps
+        initial = non_negative_number(name, "initial_accumulator_value", initial_accumulator_value)
+        super().__init__(parameters, lr)
         self.v = self.zeros()
-        self.v += initial
+        self.v += normal_number(name, "initial_accumulator_value", initial, self.v.dtype)
         self._mask = decay_mask(name, self.parameters, no_decay)
         length = min(self.v.size, BLOCK)
         self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""
-        rate = self.lr / (1 + self.steps * self.lr_decay)
+        rate = self._lr / (1 + self.steps * self._lr_decay)
         for s, d, p, g, v, mask in blocks(self._scratch, values, grads, self.v, self._mask):
-            if self.weight_decay:
-                g = add_decay(g, p, self.weight_decay, mask, d)
+            if self._weight_decay:
+                g = add_decay(g, p, self._weight_decay, mask, d)
             np.multiply(g, g, out=s)
             v += s
             np.sqrt(v, out=s)
-            s += self.eps
+            s += self._eps
             np.divide(g, s, out=s)
             s *= rate
             p -= s

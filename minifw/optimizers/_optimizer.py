@@ -3,15 +3,16 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minifw._core.arrays import finite_vector
-from minifw._core.checks import describe, positive_number
+from minifw._core.checks import check_size, describe, normal_number, positive_number
 from minifw._core.errors import NonFiniteError
 from minifw._core.parameter import Author, Parameter, ParameterVector, why_not_finite
 from minifw._core.typing import Array
+from minifw.optimizers._state import Vector, check_kind, settings_of
 
 __all__ = ["Optimizer"]
 
@@ -72,6 +73,8 @@ class Optimizer(ABC):
 
     # Whether `update` can work with a vector of gradients; one that squares them asks for more.
     _accepts = staticmethod(finite_vector)
+    # The vectors of the state, of which `load_state_dict` knows what they may be.
+    _vectors: ClassVar[Mapping[str, Vector]] = {}
 
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
         name = type(self).__name__
@@ -79,6 +82,8 @@ class Optimizer(ABC):
         self.steps = 0
         self._vector = ParameterVector(name, parameters)
         self.lr = lr
+        for setting in settings_of(type(self)):
+            setattr(self, setting, getattr(self, setting))  # again, for now the dtype is known
 
     @abstractmethod
     def update(self, values: Array, grads: Array) -> None:
@@ -107,13 +112,13 @@ class Optimizer(ABC):
 
     @lr.setter
     def lr(self, value: float) -> None:
-        name, dtype = type(self).__name__, self._vector.values.dtype
+        self._lr = self._checked_lr(value)
+        self._rate = np.array(self._lr, self._vector.values.dtype)
+
+    def _checked_lr(self, value: float) -> float:
+        name = type(self).__name__
         lr = positive_number(name, "lr", value)
-        limits = np.finfo(dtype)
-        if not float(limits.tiny) <= lr <= float(limits.max):
-            raise ValueError(f"{name} expects lr to be a normal number of {dtype}, got {value!r}")
-        self._lr = lr
-        self._rate = np.array(lr, dtype)
+        return normal_number(name, "lr", lr, self._vector.values.dtype)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -127,7 +132,8 @@ class Optimizer(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of lr, steps and the other public attributes."""
         state = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return {"lr": self._lr, **copy.deepcopy(state)}
+        settings = {name: getattr(self, name) for name in settings_of(type(self))}
+        return {"lr": self._lr, **settings, **copy.deepcopy(state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned.
@@ -136,7 +142,8 @@ class Optimizer(ABC):
         ------
         ValueError, TypeError
             If a name is missing or unexpected, or a value is of another shape
-            or kind; all faults are named, and nothing is changed.
+            or kind, or none that the constructor takes; all faults are named,
+            and nothing is changed.
         """
         name = type(self).__name__
         if not isinstance(state, Mapping):
@@ -144,16 +151,33 @@ class Optimizer(ABC):
         own = self.state_dict()
         faults = [f"{key} is missing" for key in own if key not in state]
         faults += [f"{key} is unexpected" for key in state if key not in own]
+        taken = {}
         for key in own.keys() & state.keys():
-            faults += _difference(key, own[key], state[key])
+            try:
+                taken[key] = self._taken(key, own[key], state[key])
+            except (TypeError, ValueError) as error:
+                faults.append(str(error).removeprefix(f"{name} "))
         if faults:
             raise ValueError(f"{name}.load_state_dict: {'; '.join(sorted(faults))}")
-        self.lr = state["lr"]  # raises before anything else is changed
-        for key in own.keys() - {"lr"}:
-            if isinstance(own[key], np.ndarray) and state[key] is not None:
-                getattr(self, key)[...] = state[key]
+        for key, value in taken.items():
+            if isinstance(own[key], np.ndarray) and value is not None:
+                getattr(self, key)[...] = value
             else:
-                setattr(self, key, copy.deepcopy(state[key]))
+                setattr(self, key, value)
+
+    def _taken(self, key: str, own: Any, new: Any) -> Any:
+        """Return a value of a state as it is to be kept, or raise if it does not fit."""
+        setting = settings_of(type(self)).get(key)
+        if setting is not None:
+            return setting.checked(self, new)
+        if key == "lr":
+            return self._checked_lr(new)
+        if key in self._vectors:
+            return self._vectors[key].checked(key, self._vector.values, new)
+        check_kind(key, own, new)
+        if key == "steps":
+            return check_size(type(self).__name__, "steps", new, least=0)
+        return copy.deepcopy(new)
 
     @property
     def _kind(self) -> str:
@@ -174,18 +198,3 @@ class Optimizer(ABC):
                 f"{self._vector.grads.dtype}{when}; scale the loss, or clip the gradients first"
             )
         raise NonFiniteError(f"{name}: {why}; nothing was changed")
-
-
-def _difference(key: str, own: object, new: object) -> list[str]:
-    """Say how a value of a state differs in kind from one's own."""
-    if own is None or new is None:  # made at the first update
-        return []
-    if isinstance(own, np.ndarray):
-        array = np.asarray(new)
-        if array.shape != own.shape:
-            return [f"{key} has shape {array.shape}, not {own.shape}"]
-        if not np.can_cast(array.dtype, own.dtype, "same_kind"):
-            return [f"{key} is {describe(array)}, not {describe(own)}"]
-    elif isinstance(own, int | float) != isinstance(new, int | float):
-        return [f"{key} is {new!r}, not like {own!r}"]
-    return []

@@ -1,6 +1,7 @@
 """Gradient descent, plain and with momentum."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from minifw._core.typing import Array
 from minifw.optimizers._blocks import BLOCK, blocks
 from minifw.optimizers._decay import add_decay, decay_mask
 from minifw.optimizers._optimizer import Optimizer
+from minifw.optimizers._state import Setting, Vector
 
 __all__ = ["SGD"]
 
@@ -83,6 +85,14 @@ class SGD(Optimizer):
     [0.425]
     """
 
+    momentum = Setting(decay_rate)
+    nesterov = Setting(check_flag)
+    weight_decay = Setting(non_negative_number)
+    _momentum: float  # what is kept of each
+    _nesterov: bool
+    _weight_decay: float
+    _vectors: ClassVar = {"velocity": Vector(late=True)}
+
     def __init__(
         self,
         parameters: Iterable[Parameter],
@@ -94,14 +104,12 @@ class SGD(Optimizer):
         no_decay: Iterable[Parameter] = (),
     ) -> None:
         name = type(self).__name__
-        momentum = decay_rate(name, "momentum", momentum)
-        weight_decay = non_negative_number(name, "weight_decay", weight_decay)
-        if check_flag(name, "nesterov", nesterov) and not momentum:
+        self.momentum = momentum  # checked, as the next two, before any parameter is moved
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+        if nesterov and not momentum:
             raise ValueError(f"{name} expects a momentum above 0 with nesterov, got {momentum!r}")
         super().__init__(parameters, lr)
-        self.momentum = momentum
-        self.nesterov = bool(nesterov)
-        self.weight_decay = weight_decay
         self.velocity: Array | None = None
         self._mask = decay_mask(name, self.parameters, no_decay)
         self._scratch: tuple[Array, ...] = ()
@@ -111,22 +119,22 @@ class SGD(Optimizer):
         if not self._scratch:
             length = min(values.size, BLOCK)
             self._scratch = np.empty(length, values.dtype), np.empty(length, values.dtype)
-        if values.size <= BLOCK and not (self.momentum or self.weight_decay):
+        if values.size <= BLOCK and not (self._momentum or self._weight_decay):
             step = self._scratch[0]  # without the loop, which costs as much as a small step
             np.multiply(grads, self._rate, step)
             values -= step
             return
-        if self.momentum and self.velocity is None:
+        if self._momentum and self.velocity is None:
             self.velocity = self.zeros()
-        velocity = self.velocity if self.momentum else None
+        velocity = self.velocity if self._momentum else None
         for s, d, p, g, v, mask in blocks(self._scratch, values, grads, velocity, self._mask):
-            if self.weight_decay:
-                g = add_decay(g, p, self.weight_decay, mask, d)
+            if self._weight_decay:
+                g = add_decay(g, p, self._weight_decay, mask, d)
             if v is not None:
-                v *= self.momentum
+                v *= self._momentum
                 v += g
-                if self.nesterov:
-                    np.multiply(v, self.momentum, out=s)
+                if self._nesterov:
+                    np.multiply(v, self._momentum, out=s)
                     s += g
                     g = s
                 else:

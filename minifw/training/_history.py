@@ -83,8 +83,15 @@ class History:
             raise ValueError(f"History has the epochs 1 to {self._length}, got {epoch!r}")
         return {name: values[epoch - 1] for name, values in self._columns.items()}
 
+    def keys(self) -> list[str]:
+        """Return "epoch" and the names of the values: all that has a column."""
+        return list(self)
+
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Return an array for each column, and "epoch", which counts from 1."""
+        """Return an array for each column, and "epoch", which counts from 1.
+
+        ``pandas.DataFrame(history.to_dict())`` is a table of it.
+        """
         epochs = {"epoch": np.arange(1, self._length + 1)}
         return epochs | {n: np.array(v, np.float64) for n, v in self._columns.items()}
 

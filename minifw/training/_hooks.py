@@ -55,7 +55,9 @@ def check_callbacks(owner: str, callbacks: Any) -> list[HasHooks]:
                 "minifw.Callback"
             )
         for name in dir(callback):
-            if name.startswith("on_") and name.removeprefix("on_") not in EVENTS:
+            if not name.startswith("on_") or name.removeprefix("on_") in EVENTS:
+                continue
+            if callable(getattr(callback, name)):  # no setting, such as on_disk=True
                 raise TypeError(
                     f"{owner}: {type(callback).__name__}.{name} is no hook; there are "
                     f"{', '.join(f'on_{event}' for event in EVENTS)}"
@@ -77,6 +79,9 @@ def keys_of(callbacks: Iterable[HasHooks]) -> list[str]:
 class Hooks:
     """The hooks of callbacks: calls those of an event, and knows which are still due.
 
+    ``on_fit_end`` is for the callbacks whose ``on_fit_begin`` returned: one that has begun nothing
+    in this run would end an earlier one.
+
     Attributes
     ----------
     heard : set of str
@@ -87,7 +92,7 @@ class Hooks:
 
     def __init__(self, callbacks: Iterable[HasHooks]) -> None:
         callbacks = list(callbacks)
-        keys = keys_of(callbacks)
+        self._keys = keys = keys_of(callbacks)
         self._of: dict[str, list[tuple[str, Hook]]] = {}
         for event in EVENTS:
             hooks = [getattr(callback, f"on_{event}") for callback in callbacks]
@@ -96,16 +101,23 @@ class Hooks:
         self.heard = {event for event, pairs in self._of.items() if pairs}
         self.event: str | None = None
         self._left: list[tuple[str, Hook]] = []
+        self._begun: set[str] = set()  # the callbacks that are to hear of the end
 
     def call(self, event: str, trainer: Any, only: Container[str] | None = None) -> None:
         """Call the hooks of an event in turn, those of all callbacks or of some."""
         pairs = self._of[event]
+        if event == "fit_end":
+            only = self._begun
         if only is not None:
             pairs = [pair for pair in pairs if pair[0] in only]
         self.event = event
-        for index, (_, hook) in enumerate(pairs, 1):
+        for index, (key, hook) in enumerate(pairs, 1):
             self._left = pairs[index:]
+            if event == "fit_begin":
+                self._begun.update(self._keys[: self._keys.index(key)])  # those before it
             hook(trainer)
+        if event == "fit_begin":
+            self._begun.update(self._keys)
         self.event = None
 
     def due(self) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Training for real work: batches, epochs, validation, callbacks and checkpoints."""
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
@@ -156,7 +157,9 @@ class Trainer:
             model takes them (`Embedding`), and as labels. An iterable yields pairs (x, y) or
             triples (x, y, weight), and is gone through once an epoch.
         epochs : int
-            How many times to go through the data; in a run that was loaded, all in all.
+            How many times to go through the data; in a run that was loaded, all in all. A run
+            that was stopped stays so with the number that it was given, and goes on with a
+            larger one.
         batch_size : int or None, default 32
             How many examples make a step; None for all of them. The last batch of an
             epoch has the rest.
@@ -204,14 +207,28 @@ class Trainer:
         resuming = self._resuming
         if not resuming:
             self._start()
+        elif self._stop:
+            self._go_on_or_warn(int(epochs))
         self._hooks = Hooks(self.callbacks)
         self._resuming, self._interrupted, self._torn = False, None, False
-        self._plan, self.columns = plan, columns
+        self._plan, self.columns = {**plan, "epochs": int(epochs)}, columns
         self.epochs, self.batches = int(epochs), train.count(plan["batch_size"])
         with self.model._keeping_modes(), Interrupt() as interrupt:
             self.model.train()
             self._run(train, held, interrupt, resuming=resuming)
         return self.history
+
+    def _go_on_or_warn(self, epochs: int) -> None:
+        """Forget what stopped the run that was loaded, unless it is to be that same run."""
+        if epochs != self._plan.get("epochs"):
+            self._stop = None
+        elif self._due == NOTHING_DUE:
+            warnings.warn(
+                f"Trainer.fit makes no step, for the run that was loaded is over ({self._stop}); "
+                f"it goes on with more epochs than {epochs}",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _checked(  # noqa: PLR0917 - those of `fit`
         self,
@@ -445,6 +462,9 @@ class Trainer:
     ) -> dict[str, float]:
         """Return the loss and the metrics of the data, in eval mode; nothing is changed.
 
+        A callback may call it in every hook. Between a forward and a backward of `objective` that
+        one makes oneself, `Layer.predict` may be called, and this not.
+
         Parameters
         ----------
         x, y : array of shape (examples, ...); or x alone, an iterable of batches
@@ -516,6 +536,9 @@ class Trainer:
         Called with the arguments of the first `fit`, it ends with the same bytes in
         parameters, optimizer and history as if there had been no interruption. An iterable of
         batches has to yield the same ones; those that are done are passed by.
+
+        A run that has ended, by itself or by a callback's `stop`, goes on where it is given more
+        epochs than before.
 
         Parameters
         ----------

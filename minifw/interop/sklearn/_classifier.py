@@ -71,8 +71,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``. Like any lambda it cannot be
         pickled, and so neither can the estimator; a function of a module can.
     warm_start : bool, default False
-        Whether `fit` goes on from the weights and the optimizer that it finds. A new `lr` or
-        `weight_decay` takes effect; another network or optimizer is an error.
+        Whether `fit` goes on from the weights and the optimizer that it finds, with the learning
+        rate of the start. A new `lr` or `weight_decay` takes effect; another network or optimizer
+        is an error.
     verbose : bool, default False
         Whether `Progress` is shown.
     random_state : int, RandomState or None, default None

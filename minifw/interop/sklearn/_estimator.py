@@ -160,6 +160,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         random = _random_state(owner, self.random_state)
         if again:
             self._go_on(owner)
+            self.optimizer_.lr = self._base_lr  # a schedule of the fit before may have left 0
         else:
             self._build(owner, X, random)
         validation: Rows | None = None
@@ -320,6 +321,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self._outputs_wide = shape[0]
         self._loss = self._loss_of(model, shape[0])
         self.optimizer_ = build_optimizer(owner, self.optimizer, model, self.lr, self.weight_decay)
+        self._base_lr = self.optimizer_.lr
         self.model_ = model
         self._made_with = self._made_of()
 
@@ -348,7 +350,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
                 "it has trained; fit without warm_start"
             )
         if old["lr"] != new["lr"]:
-            self.optimizer_.lr = new["lr"]
+            self.optimizer_.lr = self._base_lr = new["lr"]
         self._loss = self._loss_of(self.model_, self._outputs_wide)
         self._made_with = new
 
