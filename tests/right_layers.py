@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minifw import Array, HardTanh, Layer, Parameter, Tanh
+import minifw
+from minifw import Array, Conv2D, Dense, HardTanh, Layer, Parameter, Sequential, Tanh
 
 Shape = tuple[int, ...]
 Pair = tuple[Layer, Array]
@@ -443,7 +444,130 @@ class Fine(Layer):
         return dx
 
 
+class BatchMax(Layer):
+    """y = x - the largest of each column in training: few rows matter to the others."""
+
+    def forward(self, x: Array) -> Array:
+        largest = x == x.max(axis=0)
+        self.save((largest & self.training).astype(x.dtype))
+        y: Array = x - x.max(axis=0) * self.training
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (largest,) = self.saved()
+        dx: Array = dy - largest * dy.sum(axis=0)
+        return dx
+
+
+class Annealed(Layer):
+    """y = x / t with a t that falls at every training forward: a plain number."""
+
+    def __init__(self, t: float = 2.0, decay: float = 0.99) -> None:
+        self.t, self.decay = t, decay
+
+    def forward(self, x: Array) -> Array:
+        if self.training:
+            self.t = max(0.1, self.t * self.decay)
+        self.save(np.array(self.t))
+        return x / self.t
+
+    def backward(self, dy: Array) -> Array:
+        (t,) = self.saved()
+        return dy / float(t)
+
+
+class OldGenerators(Layer):
+    """Dropout that draws from a RandomState, and then from two generators in a list."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.old = np.random.RandomState(seed)
+        self.rngs = [np.random.default_rng(seed), np.random.default_rng(seed + 1)]
+
+    def forward(self, x: Array) -> Array:
+        keep = np.ones(x.shape, x.dtype)
+        if self.training:
+            keep *= 2 * (self.old.rand(*x.shape) < 0.5)
+            for rng in self.rngs:
+                keep *= rng.random(x.shape, x.dtype) < 0.9
+        self.save(keep)
+        return x * keep
+
+    def backward(self, dy: Array) -> Array:
+        (keep,) = self.saved()
+        dx: Array = dy * keep
+        return dx
+
+
+class Power(Layer):
+    """y = x^p: with most other p, a negative x is out of its domain. And a name for people."""
+
+    def __init__(self, p: float = 2.0, name: str | None = None) -> None:
+        self.p, self.name = p, name
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x**self.p
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        dx: Array = dy * self.p * x ** (self.p - 1)
+        return dx
+
+
+class NamedDType(Scale):
+    """A scale that casts to the dtype whose name its constructor was told."""
+
+    def __init__(self, features: int, dtype: str = "float64") -> None:
+        self.dtype = dtype
+        self.scale = Parameter(np.ones(features, dtype))
+
+    def forward(self, x: Array) -> Array:
+        return super().forward(x.astype(self.dtype))
+
+
+class UnitRows(Layer):
+    """y = x W' for rows of length 1: a domain that is no box."""
+
+    def __init__(self, features: int, outputs: int, rng: int | None = None) -> None:
+        self.w = Parameter(np.random.default_rng(rng).standard_normal((outputs, features)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], self.w.shape[0])
+
+    def forward(self, x: Array) -> Array:
+        if not np.allclose(np.linalg.norm(x, axis=-1), 1, atol=1e-4):
+            raise ValueError("rows of x must be of length 1")
+        self.save(x)
+        return x @ self.w.value.T
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.w.grad[...] = dy.T @ x
+        return dy @ self.w.value
+
+
+def unit_rows(x: Array) -> Array:
+    unit: Array = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return unit
+
+
 RIGHT: dict[str, Pair] = {
+    "a largest of the batch": (BatchMax(), batch(5, 3, seed=1)),
+    "annealed": (Annealed(), batch(5, 3)),
+    "old generators": (OldGenerators(), batch(5, 3)),
+    "a power": (Power(), batch(5, 3)),
+    "a power with a name": (Power(3.0, "cube"), batch(5, 3)),
+    "dtype by name": (NamedDType(3), batch(5, 3)),
+    "dtype by name, float32": (NamedDType(3, "float32"), batch(5, 3).astype(np.float32)),
+    "rows of length 1": (UnitRows(3, 2, rng=0), unit_rows(batch(5, 3))),
+    "a bias that batch norm takes away": (
+        Sequential(Dense(3, 3, rng=0), minifw.BatchNorm(3)),
+        batch(5, 3, seed=1),
+    ),
+    "a bias that batch norm takes away, images": (
+        Sequential(Conv2D(2, 3, 2, rng=0), minifw.BatchNorm(3)),
+        batch(2, 2, 4, 4),
+    ),
     "a running mean that is read": (Centred(3), batch(6, 3)),
     "the largest of a row": (RowMax(), batch(4, 3)),
     "knots that must rise": (Steps(), batch(4, 3)),

@@ -62,6 +62,12 @@ def test_a_right_layer_passes(name: str, seed: int) -> None:
     check_layer(*RIGHT[name], seed=seed)
 
 
+def test_a_gradient_that_is_exactly_0_is_no_kink() -> None:
+    """Its one-sided slopes are rounding alone, and differ by all they are."""
+    for seed in (7, 11, 13, 14):
+        check_layer(*RIGHT["a bias that batch norm takes away"], seed=seed)
+
+
 @pytest.mark.parametrize("wrong", WRONG, ids=[w.kind for w in WRONG])
 def test_a_wrong_layer_is_caught(wrong: Wrong) -> None:
     with pytest.raises(CheckError):
@@ -129,6 +135,106 @@ def test_all_failures_come_at_once_with_index_values_and_diagnosis() -> None:
     assert parameters.startswith("dweight[")
     assert "differences give" in parameters
     assert str(error.report) in str(error)
+
+
+def hint(layer: Layer, x: Array, name: str) -> str:
+    """Return what a verdict says that is left open."""
+    (verdict,) = (v for v in check_layer(layer, x).verdicts if v.name == name)
+    return verdict.message
+
+
+def test_a_buffer_that_is_made_late_gets_one_verdict() -> None:
+    class Late(Tanh):
+        buffers = ("mean",)
+
+        def __init__(self) -> None:
+            self.mean: Array | None = None
+
+    with pytest.raises(CheckError, match="the buffer mean is None before the first forward") as e:
+        check_layer(Late(), batch(4, 3))
+    assert len(e.value.report.verdicts) == 1
+
+
+def test_a_number_of_numpys_is_named_where_it_casts() -> None:
+    class Scaled(Layer):
+        def forward(self, x: Array) -> Array:
+            self.save()
+            y: Array = x / np.sqrt(x.shape[-1])
+            return y
+
+        def backward(self, dy: Array) -> Array:
+            self.saved()
+            dx: Array = dy / np.sqrt(dy.shape[-1])
+            return dx
+
+    with pytest.raises(CheckError, match=r"as np.sqrt\(4\) is: use float"):
+        check_layer(Scaled(), batch(4, 4))
+
+
+def test_a_mask_that_is_drawn_once_and_kept_is_no_buffer() -> None:
+    class DrawsOnce(Layer):
+        def __init__(self, rng: int = 0) -> None:
+            self.rng = np.random.default_rng(rng)
+            self.mask: Array | None = None
+
+        def forward(self, x: Array) -> Array:
+            if self.mask is None:
+                self.mask = 2.0 * (self.rng.random(x.shape[1]) < 0.5)
+            keep = self.mask if self.training else np.ones(x.shape[1])
+            self.save(keep.astype(x.dtype))
+            return x * keep.astype(x.dtype)
+
+        def backward(self, dy: Array) -> Array:
+            (keep,) = self.saved()
+            dx: Array = dy * keep
+            return dx
+
+    said = hint(DrawsOnce(), batch(4, 6), "state_dict after training")
+    assert "drawn anew in each forward" in said
+
+
+def test_statistics_of_the_batch_are_not_missing_in_eval_mode() -> None:
+    """Nothing should be computed from the batch there: that alone is said."""
+
+    class StillOfTheBatch(Layer):
+        """x - the mean of the batch in both modes, and a gradient that knows none in eval mode."""
+
+        def forward(self, x: Array) -> Array:
+            self.save()
+            y: Array = x - x.mean(axis=0)
+            return y
+
+        def backward(self, dy: Array) -> Array:
+            self.saved()
+            dx: Array = dy - dy.mean(axis=0) * self.training
+            return dx
+
+    with pytest.raises(CheckError) as caught:
+        check_layer(StillOfTheBatch(), batch(6, 3))
+    said = {v.name: v.message for v in caught.value.report.failures}
+    assert "rows apart in eval mode" in said
+    assert "are missing" not in said.get("dx, eval", "")
+
+
+def test_a_factor_that_any_batch_gives_is_no_batch_size() -> None:
+    class NoDivision(Layer):
+        """The mean of seven features, whose gradient is not divided by seven."""
+
+        def forward(self, x: Array) -> Array:
+            self.save()
+            y: Array = x.mean(axis=1, keepdims=True)
+            return y
+
+        def backward(self, dy: Array) -> Array:
+            self.saved()
+            dx: Array = np.repeat(dy, 7, axis=1)
+            return dx
+
+    with pytest.raises(CheckError) as caught:
+        check_layer(NoDivision(), batch(4, 7))
+    message = next(v.message for v in caught.value.report.failures if v.name == "dx, training")
+    assert "7 is the number of features" in message
+    assert "batch" not in message.partition("7 is")[2]
 
 
 def test_the_layer_that_is_checked_stays_as_it_was() -> None:

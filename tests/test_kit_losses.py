@@ -7,7 +7,7 @@ import pytest
 from cases import LOSS_CASES
 from wrong_losses import RIGHT, WRONG_LOSSES, Batch, Wrong
 
-from minifw import BCELoss, BCEWithLogitsLoss, Loss
+from minifw import Array, BCELoss, BCEWithLogitsLoss, Loss
 from minifw.testing import CheckError, check_loss
 
 SEEDS = 50  # of minifw's own losses
@@ -46,6 +46,35 @@ def test_the_diagnosis_is_right() -> None:
     share = 1 - len(missed) / len(WRONG_LOSSES)
     print(f"{len(WRONG_LOSSES)} wrong losses, {share:.0%} with the right diagnosis: not {missed}")
     assert share >= RIGHT_SHARE
+
+
+def test_what_a_right_loss_leaves_open_is_said() -> None:
+    messages = {}
+    for make, batch in RIGHT:
+        report = check_loss(make(), *batch())
+        messages[make.__name__] = {v.name: v.message for v in report.verdicts}
+    assert "is clipped" in messages["Clipped"]["the gradient at extremes"]
+    for name in ("Dice", "Pairs"):
+        assert "depends on batch_size" in messages[name]["the mean over the rows"]
+    assert not messages["Squared"]["the mean over the rows"]
+
+
+def test_a_loss_that_is_infinite_in_truth_is_told_what_to_do() -> None:
+    class Divergence(Loss):
+        """L = mean(t log(t / p))."""
+
+        def forward(self, prediction: Array, target: Array) -> float:
+            self.check(prediction, target)
+            self.save(prediction, target)
+            return self.finite(float(np.mean(target * np.log(target / prediction))))
+
+        def backward(self) -> Array:
+            p, t = self.saved()
+            return -t / p / p.size
+
+    p, t = np.random.default_rng(0).dirichlet(np.ones(3), (2, 5))
+    with pytest.raises(CheckError, match="clip the prediction, or refuse it with a ValueError"):
+        check_loss(Divergence(), p, t)
 
 
 def test_the_loss_that_is_checked_stays_as_it_was() -> None:

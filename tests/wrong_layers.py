@@ -936,6 +936,234 @@ class SkipsALayer(Sequential):
         return np.asarray(self[0].backward(self[2].backward(dy)))
 
 
+@wrong("eval", "in eval mode, a row of y depends on other rows")
+class CentredByTheBatch(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save()
+        y: Array = x - x.mean(axis=0)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        dx: Array = dy - dy.mean(axis=0)
+        return dx
+
+
+@wrong("eval", "in eval mode, a row of y depends on other rows", x=batch(6, 4))
+class SoftmaxOfColumns(Layer):
+    """Over the batch in place of the features, forward and backward."""
+
+    def forward(self, x: Array) -> Array:
+        e = np.exp(x - x.max(axis=0))
+        y: Array = e / e.sum(axis=0)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        dx: Array = y * (dy - (dy * y).sum(axis=0))
+        return dx
+
+
+@wrong("eval", "forward changes the buffer count")
+class CountsInEval(Tanh):
+    buffers = ("count",)
+
+    def __init__(self) -> None:
+        self.count = np.zeros(1)
+
+    def forward(self, x: Array) -> Array:
+        self.count += 1
+        return super().forward(x)
+
+
+@wrong("shared", "where all layers share it")
+class MaskOfTheClass(Layer):
+    mask = np.zeros(1, bool)
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        MaskOfTheClass.mask = x > 0
+        y: Array = x * MaskOfTheClass.mask
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        dx: Array = dy * MaskOfTheClass.mask
+        return dx
+
+
+@wrong("shared", "where all layers share it")
+class CacheOfADefault(Layer):
+    def forward(self, x: Array, cache: dict[str, Array] = {}) -> Array:  # noqa: B006 - the fault
+        self.save()
+        self._cache = cache
+        cache["y"] = np.tanh(x)
+        return cache["y"].copy()
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        dx: Array = dy * (1 - self._cache["y"] ** 2)
+        return dx
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "CacheOfADefault":
+        twin = CacheOfADefault()
+        twin.training = self.training
+        return twin
+
+
+@wrong("extremes", "with x 10,000 times as large, y is not finite")
+class UnshiftedSoftmax(Softmax):
+    def forward(self, x: Array) -> Array:
+        e = np.exp(x)
+        y: Array = e / e.sum(axis=-1, keepdims=True)
+        self.save(y)
+        return y
+
+
+@wrong("extremes", "times as large, y is not finite", 8.0)
+class NaiveSoftplus(Layer):
+    """log(1 + exp(b x)) / b, as it is written."""
+
+    def __init__(self, b: float) -> None:
+        self.b = b
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        y: Array = np.log(1 + np.exp(self.b * x)) / self.b
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        dx: Array = dy / (1 + np.exp(-self.b * x))
+        return dx
+
+
+@wrong("dtype", "the parameter scale is float32, and shift is float64", 3)
+class MixedDTypes(Layer):
+    def __init__(self, features: int) -> None:
+        self.scale = Parameter(np.ones(features, np.float32))
+        self.shift = Parameter(np.zeros(features))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x * self.scale.value + self.shift.value
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        self.scale.grad[...] = (dy * x).sum(axis=0)
+        self.shift.grad[...] = dy.sum(axis=0)
+        return dy * self.scale.value
+
+
+@wrong("container", "after eval(), inner is in train mode still")
+class KeepsItToItself(Layer):
+    def __init__(self) -> None:
+        self.inner = Tanh()
+
+    def train(self, mode: bool = True) -> "KeepsItToItself":
+        self.training = mode
+        return self
+
+    def forward(self, x: Array) -> Array:
+        return self.inner.forward(x)
+
+    def backward(self, dy: Array) -> Array:
+        return self.inner.backward(dy)
+
+
+# -- what is said, and what not ---------------------------------------------------------
+
+
+@wrong("said", "a second forward of the same x gives another y, after a change of h", 3)
+class CarriesItsState(Layer):
+    """y = tanh(w x + h), and h = y is kept from call to call."""
+
+    def __init__(self, features: int) -> None:
+        self.w = Parameter(np.ones(features))
+        self.h = np.zeros(features)
+
+    def forward(self, x: Array) -> Array:
+        y: Array = np.tanh(self.w.value * x + self.h)
+        self.h = y.mean(axis=0)
+        self.save(x, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        x, y = self.saved()
+        dz = dy * (1 - y**2)
+        self.w.grad[...] = (dz * x).sum(axis=0)
+        dx: Array = dz * self.w.value
+        return dx
+
+
+@wrong("said", "the Jacobian times dy: backward must multiply with its transpose")
+class NotTransposed(Layer):
+    """y = x M with a square M, and dx = dy M."""
+
+    buffers = ("matrix",)
+
+    def __init__(self) -> None:
+        self.matrix = np.random.default_rng(0).standard_normal((3, 3))
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        return x @ self.matrix
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy @ self.matrix
+
+
+@wrong("said", "wrong with others, such as alpha = -", x=batch(6, 4))
+class ClipsAtAlpha(Layer):
+    """y = clip(x, 0, alpha), with no thought of an alpha below 0 (PACT: Choi and others, 2018)."""
+
+    def __init__(self) -> None:
+        self.alpha = Parameter(np.ones(2))
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.clip(x, 0, np.repeat(self.alpha.value, 2))
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        alpha = np.repeat(self.alpha.value, 2)
+        self.alpha.grad[...] = (dy * (x >= alpha)).sum(axis=0).reshape(2, 2).sum(axis=1)
+        dx: Array = dy * ((x > 0) & (x < alpha))
+        return dx
+
+
+@wrong("said", "its numbers are right, but in other places", x=batch(4, 5))
+class TurnsOnwards(Layer):
+    """y = x, turned by two places, and dx turned by two more in place of back."""
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        return np.roll(x, 2, axis=1)
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return np.roll(dy, 2, axis=1)
+
+
+@wrong("said", "it is wrong at [3] of axis 1, and right elsewhere", x=batch(4, 5))
+class LeavesOneOut(Layer):
+    """y[j] = x[j] x[j + 1], with x[j + 1] taken for constant at one place."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x[:, :-1] * x[:, 1:]
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        dx = np.zeros_like(x)
+        dx[:, :-1] += dy * x[:, 1:]
+        dx[:, 1:] += dy * x[:, :-1]
+        dx[:, 3] -= dy[:, 2] * x[:, 2]
+        return dx
+
+
 def answer(wrong: Wrong) -> tuple[bool, bool]:
     """Return whether the kit catches a wrong layer, and whether it says what is wrong."""
     try:

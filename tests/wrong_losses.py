@@ -154,6 +154,92 @@ class Weighted(Loss):
         return 2 * w * error / error.size
 
 
+class Masked(Loss):
+    """L = mean of (p - t)^2 over the targets that are there: the others are NaN."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        there = ~np.isnan(target)
+        error = np.where(there, prediction - target, 0.0).astype(prediction.dtype)
+        self.save(error, there)
+        return self.finite(float(np.sum(error**2) / max(there.sum(), 1)))
+
+    def backward(self) -> Array:
+        error, there = self.saved()
+        return 2 * error / max(int(there.sum()), 1)
+
+
+class Clipped(Loss):
+    """Binary cross-entropy as in textbooks: the prediction is clipped."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        p = np.clip(prediction, 1e-12, 1 - 1e-12)
+        self.save(p, target)
+        return float(-np.mean(target * np.log(p) + (1 - target) * np.log(1 - p)))
+
+    def backward(self) -> Array:
+        p, target = self.saved()
+        return (p - target) / (p * (1 - p)) / p.size
+
+
+class Focal(Loss):
+    """L = mean(-(1 - q)^2 log q), q the probability of the label (Lin and others, 2017)."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        p = np.clip(prediction, 1e-7, 1 - 1e-7)
+        q = np.where(target == 1, p, 1 - p)
+        self.save(q, target)
+        return float(-np.mean((1 - q) ** 2 * np.log(q)))
+
+    def backward(self) -> Array:
+        q, target = self.saved()
+        slope = 2 * (1 - q) * np.log(q) - (1 - q) ** 2 / q
+        return np.where(target == 1, slope, -slope) / q.size
+
+
+class Dice(Loss):
+    """L = 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), over the whole batch."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        self.save(prediction, target)
+        both, all_ = float(np.sum(prediction * target)), float(np.sum(prediction + target))
+        return self.finite(1 - (2 * both + 1) / (all_ + 1))
+
+    def backward(self) -> Array:
+        p, t = self.saved()
+        both, all_ = float(np.sum(p * t)), float(np.sum(p + t))
+        gradient: Array = ((2 * both + 1) / (all_ + 1) - 2 * t) / (all_ + 1)
+        return gradient
+
+
+class Pairs(Loss):
+    """L = mean over all pairs of rows i < j of (p_i - p_j - t_i + t_j)^2."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        error = prediction - target
+        apart = error[:, np.newaxis] - error
+        count = max(len(error) * (len(error) - 1), 1)
+        self.save(apart)
+        return self.finite(float(np.sum(apart**2) / count))
+
+    def backward(self) -> Array:
+        (apart,) = self.saved()
+        count = max(len(apart) * (len(apart) - 1), 1)
+        gradient: Array = 4 * apart.sum(axis=1) / count
+        return gradient
+
+
+def with_gaps() -> Batch:
+    """Return a column with targets that are missing."""
+    prediction, target = column()
+    target[[0, 3]] = np.nan
+    return prediction, target
+
+
 RIGHT: list[tuple[Callable[[], Loss], Callable[[], Batch]]] = [
     (BCELoss, probabilities),
     (BCEWithLogitsLoss, logits),
@@ -164,6 +250,11 @@ RIGHT: list[tuple[Callable[[], Loss], Callable[[], Batch]]] = [
     (CrossEntropy, classes),
     (Poisson, regression),
     (Weighted, regression),
+    (Masked, with_gaps),
+    (Clipped, probabilities),
+    (Focal, probabilities),
+    (Dice, probabilities),
+    (Pairs, column),
 ]
 
 
@@ -499,6 +590,47 @@ class Jitters(Squared):
         return super().forward(prediction, target + noise.astype(target.dtype))
 
 
+class SumOfSquares(Squared):
+    """A sum, forward and backward."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        return super().forward(prediction, target) * prediction.size
+
+    def backward(self) -> Array:
+        return super().backward() * self.saved()[0].size
+
+
+class SumOfBinary(BCELoss):
+    """Summed over the rows, with the mean over a row's elements."""
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        return super().forward(prediction, target, sample_weight) * len(prediction)
+
+    def backward(self) -> Array:
+        gradient = super().backward()
+        return gradient * len(gradient)
+
+
+class WeightsNotShared(Squared):
+    """The mean of w times the losses: not divided by the sum of the weights."""
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        self.check(prediction, target)
+        error = prediction - target
+        w = np.ones((len(error), 1)) if sample_weight is None else sample_weight.reshape(-1, 1)
+        self.save(error, w.astype(error.dtype))
+        return self.finite(float(np.mean(w * error**2)))
+
+    def backward(self) -> Array:
+        error, w = self.saved()
+        gradient: Array = 2 * w * error / error.size
+        return gradient
+
+
 # -- arguments ---------------------------------------------------------------------------
 
 
@@ -643,6 +775,9 @@ WRONG_LOSSES = [
     Wrong("argument kept, not read", IgnoresDelta, "delta=0.5 is ignored", regression),
     Wrong("default in the gradient", BendOfTheDefault, "does not follow delta", regression),
     Wrong("argument dropped", IgnoresFactor, "factor=1.0 is ignored", regression),
+    Wrong("a sum, in both", SumOfSquares, "it is a sum over the batch", regression),
+    Wrong("a sum over rows, in both", SumOfBinary, "it is a sum over the batch", probabilities),
+    Wrong("weights not divided", WeightsNotShared, "divided by their sum", regression),
     Wrong("weights ignored", WeightsIgnored, "weights are missing", regression),
     Wrong("weights normalised", WeightsSquared, "weight of ones", regression),
     Wrong("weights added", WeightsOfOnesAdded, "whose weight is 0", regression),

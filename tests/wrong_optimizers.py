@@ -110,7 +110,47 @@ class Clipped(Optimizer):
         values -= self.lr * grads / max(1.0, float(np.linalg.norm(grads)))
 
 
+class NonNegative(SGD):
+    """A step, and back to what is allowed: a projection."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        super().update(values, grads)
+        np.maximum(values, 0, out=values)
+
+
+class Averaged(Optimizer):
+    """z <- z - lr g, x <- its mean so far, values between the two (Defazio and others, 2024)."""
+
+    def __init__(self, parameters: Parameters, lr: float, beta: float = 0.9) -> None:
+        super().__init__(parameters, lr)
+        self.beta = beta
+        self.z: Array | None = None
+        self.x: Array | None = None
+
+    def update(self, values: Array, grads: Array) -> None:
+        if self.z is None or self.x is None:
+            self.z, self.x = values.copy(), values.copy()
+        self.z -= self.lr * grads
+        self.x += (self.z - self.x) / (self.steps + 1)
+        values[...] = (1 - self.beta) * self.z + self.beta * self.x
+
+
+class Noisy(SGD):
+    """Noise on every gradient, that of 0 too, from a generator of its own."""
+
+    def __init__(self, parameters: Parameters, lr: float, rng: int = 0) -> None:
+        super().__init__(parameters, lr)
+        self.rng = np.random.RandomState(rng)
+
+    def update(self, values: Array, grads: Array) -> None:
+        noise = 1e-4 * self.rng.standard_normal(grads.size)
+        super().update(values, (grads + noise).astype(grads.dtype))
+
+
 RIGHT: dict[str, Make] = {
+    "not below 0": lambda p: NonNegative(p, lr=0.1),
+    "averaged": lambda p: Averaged(p, lr=0.1),
+    "gradient noise": lambda p: Noisy(p, lr=0.1),
     "SGD": lambda p: SGD(p, lr=0.1),
     "SGD, the notes' lr": lambda p: SGD(p, lr=1.2),
     "SGD, a tiny lr": lambda p: SGD(p, lr=1e-6),
@@ -446,7 +486,76 @@ class Float32Overflow(RMSprop):
         values -= self.lr * (grads * scale) / (np.sqrt(self.square) * scale + 1e-8)
 
 
+class NarrowVelocity(Momentum):
+    """A velocity in float32, whatever the parameters are in."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self.velocity = self.velocity.astype(np.float32)
+
+
+class SlowIsFast(SGD):
+    """Lookahead whose slow weights are the fast ones."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.slow: Array | None = None
+
+    def update(self, values: Array, grads: Array) -> None:
+        if self.slow is None:
+            self.slow = values
+        super().update(values, grads)
+        if self.steps % 2:
+            self.slow += 0.5 * (values - self.slow)
+            values[...] = self.slow
+
+
+class LastGradient(SGD):
+    """Extrapolates with the last gradient, which is this one."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.last = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * (1.5 * grads - 0.5 * self.last)
+        self.last = grads
+
+
+class DecayOfOne(SGD):
+    """The decay is added to the gradient, without the values."""
+
+    def __init__(self, parameters: Parameters, lr: float, weight_decay: float = 0.1) -> None:
+        super().__init__(parameters, lr)
+        self.weight_decay = weight_decay
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * (grads + self.weight_decay)
+
+
+class CountsFromZero(Optimizer):
+    """Adam's correction with t = 0 in the first step."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self.m, self.v = self.zeros(), self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        t = self.steps
+        self.m += 0.1 * (grads - self.m)
+        self.v += 0.01 * (grads**2 - self.v)
+        with np.errstate(all="ignore"):
+            m = self.m / np.float64(1 - 0.9**t)
+            v = self.v / np.float64(1 - 0.99**t)
+            values -= self.lr * m / (np.sqrt(v) + 1e-8)
+
+
 WRONG_OPTIMIZERS = [
+    Wrong("state in float32", NarrowVelocity, "velocity is float32 beside float64"),
+    Wrong("slow is fast", lambda p: SlowIsFast(p, lr=0.1), "slow is the array values itself"),
+    Wrong("last is this", lambda p: LastGradient(p, lr=0.1), "last is the array grads itself"),
+    Wrong("decay of one", lambda p: DecayOfOne(p, lr=0.1), "and some towards it"),
+    Wrong("t from 0", CountsFromZero, "t = self.steps + 1"),
     Wrong(
         "uphill",
         lambda p: Uphill(p, lr=0.1),

@@ -24,6 +24,7 @@ __all__ = [
     "LARGER",
     "VARIADIC",
     "Arguments",
+    "alike",
     "bound",
     "construct",
     "differing",
@@ -32,6 +33,7 @@ __all__ = [
 
 LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 SEEDS = (1, 2)  # for an argument named rng
+LABELS = ("name", "label", "description")  # of arguments whose None stands for a string
 DEPTH = 8  # of containers and objects that are compared; what lies deeper counts as different
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -170,7 +172,8 @@ class Arguments:
             if keepers & self._read_later():
                 return f"is read after the constructor, but {here}"
             # A label is kept for people, not to compute with.
-            return "is kept, but not computed with" if isinstance(value, str) else ""
+            label = isinstance(value, str) or (value is None and name in LABELS)
+            return "is kept, but not computed with" if label else ""
         if _loads(self.kind.__init__, name):  # type: ignore[misc]
             return f"is read in the constructor, but {here}"
         return ""

@@ -7,8 +7,10 @@ import numpy as np
 from minifw._core.checks import describe
 from minifw._core.layer import Layer
 from minifw._core.typing import Array
+from minifw.testing._layer_arguments import ARGUMENT_CHECKS, USE_CHECKS
 from minifw.testing._layer_calls import CALL_CHECKS
-from minifw.testing._layer_copies import COPY_CHECKS
+from minifw.testing._layer_copies import COPY_CHECKS, REFUSAL_CHECKS, STATE_CHECKS
+from minifw.testing._layer_extremes import EXTREME_CHECKS
 from minifw.testing._layer_gradients import GRADIENT_CHECKS
 from minifw.testing._layer_memory import MEMORY_CHECKS
 from minifw.testing._layer_subject import LayerCheck, LayerSubject
@@ -79,7 +81,12 @@ def layer_subject(layer: Layer, x: Array, seed: int = 0) -> LayerSubject:
 
 LAYER_CHECKS: tuple[LayerCheck, ...] = (
     *GRADIENT_CHECKS,
-    *CALL_CHECKS,
+    *STATE_CHECKS,  # these three before those that they have consequences in
     *MEMORY_CHECKS,
+    *EXTREME_CHECKS,
+    *USE_CHECKS,
+    *CALL_CHECKS,
     *COPY_CHECKS,
+    *ARGUMENT_CHECKS,
+    *REFUSAL_CHECKS,
 )

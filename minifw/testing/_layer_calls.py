@@ -64,6 +64,19 @@ def _latest_forward(s: LayerSubject) -> None:
             raise Failure(f"{fault}; backward must differentiate the latest forward") from None
 
 
+def _modes_reach_all(s: LayerSubject) -> None:
+    layer = copy.deepcopy(s.layer)
+    if not layer.named_layers():
+        raise NotApplicable("there is no layer inside")
+    layer.train().eval()
+    left = [name for name, one in layer.named_layers() if one.training]
+    if left:
+        raise Failure(
+            f"after eval(), {' and '.join(left)} is in train mode still: train must reach all "
+            "layers inside; call super().train(mode)"
+        )
+
+
 def _mode_of_the_forward(s: LayerSubject) -> None:
     """Change the mode between a forward and its backward."""
     for training, call in ((True, "eval()"), (False, "train()")):
@@ -163,22 +176,41 @@ def _rows_alone(s: LayerSubject) -> None:
             same(what, whole[name], total, margin)
 
 
+def _rows_apart_in_eval(s: LayerSubject) -> None:
+    """Find an output row that depends on other input rows in eval mode."""
+    situation = Situation.of(s, training=False)
+    once, again = (situation.layer().forward(situation.x.copy()) for _ in range(2))
+    if not np.array_equal(once, again, equal_nan=True):
+        raise NotApplicable("the same layer and x give another y each time")
+    if _mixes_rows(situation):
+        raise Failure(
+            "in eval mode, a row of y depends on other rows of x, so that predict would depend on "
+            "batch_size: use what training has gathered (a running mean), or the row alone"
+        )
+
+
 def _mixes_rows(situation: Situation) -> bool:
     """Whether an output row depends on another input row, as in batch normalisation."""
-    x = situation.x.copy()
-    before = situation.layer().forward(x.copy())
-    x[0] = situation.subject.input(1, draw=4)[0]
-    after = situation.layer().forward(x)
-    return not bool((np.abs(before[1:] - after[1:]) <= rounding(before)).all())
+    before = situation.layer().forward(situation.x.copy())
+    others = situation.subject.input(len(situation.x), draw=4)
+    for i in range(len(others)):  # of each alone: a maximum depends on few rows
+        x = others.copy()
+        x[i] = situation.x[i]
+        after = situation.layer().forward(x)
+        if not (np.abs(before[i] - after[i]) <= rounding(before, after)).all():
+            return True
+    return False
 
 
 CALL_CHECKS: tuple[LayerCheck, ...] = (
     ("gradients are overwritten", _overwrites),
     ("backward twice", _backward_twice),
     ("backward of the latest forward", _latest_forward),
+    ("modes reach all layers inside", _modes_reach_all),
     ("mode changed before backward", _mode_of_the_forward),
     ("eval between forward and backward", _eval_between),
     ("backward_parameters", _backward_parameters),
     ("backward before forward", _backward_first),
+    ("rows apart in eval mode", _rows_apart_in_eval),
     ("rows alone and in a batch", _rows_alone),
 )

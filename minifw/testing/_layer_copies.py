@@ -10,20 +10,20 @@ import numpy as np
 from minifw._core.layer import Layer
 from minifw._core.traits import Shown
 from minifw._core.typing import Array
-from minifw.testing._arguments import differing
-from minifw.testing._layer_arguments import ARGUMENT_CHECKS
+from minifw.testing._arguments import alike, differing
 from minifw.testing._layer_same import gradients, same, same_gradients
 from minifw.testing._layer_situation import Situation, analytic
 from minifw.testing._layer_subject import (
     LayerCheck,
     LayerSubject,
     every_layer,
+    generator_states,
     hidden_state,
     put_back,
 )
 from minifw.testing._report import Failure, NotApplicable
 
-__all__ = ["COPY_CHECKS"]
+__all__ = ["COPY_CHECKS", "REFUSAL_CHECKS", "STATE_CHECKS"]
 
 
 def _deterministic(s: LayerSubject) -> None:
@@ -65,6 +65,23 @@ def _copied(how: Callable[[Layer], Layer], what: str) -> Callable[[LayerSubject]
     return check
 
 
+def _state_of_its_own(s: LayerSubject) -> None:
+    """Let a copy go forward in between: what they share, it overwrites."""
+    situation = Situation.of(s, training=True)
+    layer = situation.layer()
+    twin = copy.deepcopy(layer)
+    layer.forward(situation.x)
+    twin.forward(s.input(draw=3))
+    found = gradients(layer, layer.backward(situation.dy))
+    try:
+        same_gradients("after a forward of a copy", analytic(situation), found)
+    except Failure as fault:
+        raise Failure(
+            f"{fault}; what forward keeps lies where all layers share it (the class, the module, "
+            "a default argument): keep it in self, with self.save(...)"
+        ) from None
+
+
 def _pickled(layer: Layer) -> Layer:
     for _, one in layer._all_layers():
         try:
@@ -98,10 +115,15 @@ def _state_dict(s: LayerSubject) -> None:
 def _state_after_training(s: LayerSubject) -> None:
     """Find what forward changes, and no buffer holds: a hint, for some of it may be left out."""
     layer, other, x = s.twin(), s.twin(draw=9), s.input()
+    if _keeps_its_draw(s):
+        raise NotApplicable(
+            "the first forward in train mode draws, and no later one, though y is another in eval "
+            "mode: a mask that is kept must be drawn anew in each forward"
+        )
     for draw in range(3):
         layer.forward(s.input(draw=draw))
     other.load_state_dict(layer.state_dict())
-    put_back(other, hidden_state(layer))
+    put_back(other, hidden_state(layer), numbers=False)  # they are in question
     for mode in ("train", "eval"):
         mine, its = (one.train(mode == "train").forward(x) for one in (layer, other))
         if not np.array_equal(mine, its, equal_nan=True):
@@ -111,6 +133,18 @@ def _state_after_training(s: LayerSubject) -> None:
                 f"state_dict loses what forward changes in training, and y in {mode} mode is "
                 f"another; to save {kept}, keep arrays and name them in `buffers`"
             )
+
+
+def _keeps_its_draw(s: LayerSubject) -> bool:
+    """Whether a generator stands still from the second training forward on."""
+    layer, x = s.twin(), s.input()
+    states = [generator_states(layer)]
+    for _ in range(2):
+        y = layer.forward(x).copy()
+        states.append(generator_states(layer))
+    start, first, second = states
+    drew_once = not alike(start, first) and alike(first, second)
+    return drew_once and not np.array_equal(y, layer.eval().forward(x), equal_nan=True)
 
 
 def _differing_numbers(layer: Layer, other: Layer) -> set[str]:
@@ -166,13 +200,19 @@ def _refuses(s: LayerSubject, x: Array, what: str, *, rank: bool = False) -> Non
         )
 
 
-COPY_CHECKS: tuple[LayerCheck, ...] = (
+STATE_CHECKS: tuple[LayerCheck, ...] = (
     ("deterministic", _deterministic),
+    ("keeps its state in itself", _state_of_its_own),
+)
+
+COPY_CHECKS: tuple[LayerCheck, ...] = (
     ("deepcopy", _copied(copy.deepcopy, "deepcopy")),
     ("pickle", _copied(_pickled, "pickle")),
     ("state_dict", _state_dict),
     ("state_dict after training", _state_after_training),
-    *ARGUMENT_CHECKS,
+)
+
+REFUSAL_CHECKS: tuple[LayerCheck, ...] = (
     ("refuses a wrong width", _wrong_width),
     ("refuses a wrong rank", _wrong_rank),
 )

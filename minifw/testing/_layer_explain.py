@@ -14,10 +14,15 @@ import numpy.typing as npt
 from minifw._core.typing import Array
 from minifw.testing._compare import constant_factor, factor_sentence, looks_like_float32
 from minifw.testing._layer_situation import INPUT, Situation, analytic, numeric
+from minifw.testing._layer_subject import hidden_state, put_back
 from minifw.testing._numeric import Slopes, mismatches
 
 __all__ = ["Fault", "explain"]
 
+FEW = 3  # different numbers, at least, whose order says something
+NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
+STEP = 1e-4  # along dy, for the Jacobian times dy
+MOST = 0.8  # of the elements at the places that are wrong; some may be right by chance
 DIGITS = 1e-4  # a gradient that is this near, relative to the largest, is right but imprecise
 
 
@@ -109,10 +114,25 @@ def _factor(f: Fault) -> str | None:
         sizes["the number of outputs"] = y.shape[-1]
     if len(y):
         sizes["the number of elements of a batch"] = y.size
+    if _same_for_another_batch(f, factor):
+        sizes = {name: size for name, size in sizes.items() if "batch" not in name}
     return factor_sentence(factor, sizes)
 
 
+def _same_for_another_batch(f: Fault, factor: float) -> bool:
+    """Whether a batch of another size gives the same factor, which then is no batch size."""
+    subject, batch = f.situation.subject, len(f.situation.x) + 2
+    try:
+        other = Situation.of(subject, training=f.situation.training, batch=batch, draw=1)
+        again = constant_factor(analytic(other)[f.name], numeric(other, f.name))
+    except Exception:  # noqa: BLE001 - it may take one batch size only
+        return False
+    return again is not None and abs(again / factor - 1) < DIGITS
+
+
 def _ignores_dy(f: Fault) -> str | None:
+    if len(f.situation.x) == 1:  # of few numbers, some are like others by chance
+        return None
     ones = np.ones_like(f.situation.dy)
     if f.fits_at(replace(f.situation, dy=ones)):
         return "dy is ignored: it is the gradient for a dy of ones"
@@ -180,6 +200,8 @@ def _constant_statistics(f: Fault) -> str | None:
         if _same_along(axis, right):
             first = int(np.argmax(np.abs(factor - right)))
             return f"{same}, but another: {factor.flat[first]:.6g}, not {right.flat[first]:.6g}"
+        if axis == 0 and not f.situation.training:
+            return same  # of the batch nothing should be computed: that is another verdict
         return (
             f"{same}: the derivatives through what is computed from {of} (a mean, a variance, "
             "a sum) are missing"
@@ -233,7 +255,7 @@ def _missing_path(f: Fault) -> str | None:
 def _where(f: Fault) -> str | None:
     """Fit a gradient that is right on one side of a value of x, or of |x|, and wrong beyond."""
     x, wrong = f.situation.x, f.wrong
-    if f.name != INPUT or x.shape != wrong.shape:
+    if f.name != INPUT or x.shape != wrong.shape or len(x) == 1:
         return None
     for name, t in (("x", x), ("|x|", np.abs(x))):
         good, bad = t[f.asked & ~wrong], t[wrong]
@@ -256,8 +278,65 @@ def _precision(f: Fault) -> str | None:
             return f"it has {digits:.0f} digits only: a lower precision, float32, is hidden inside"
         return (
             f"it has {digits:.0f} digits only: a lower precision is hidden inside, or an epsilon "
-            "or another constant differs between forward and backward"
+            "or another constant differs between forward and backward, or an iteration stops early"
         )
+    return None
+
+
+def _in_other_places(f: Fault) -> str | None:
+    """Fit the right numbers in another order."""
+    found, true = np.sort(f.found, axis=None), np.sort(f.true.value, axis=None)
+    if len(np.unique(true)) < FEW or not np.allclose(found, true, rtol=NEAR, atol=NEAR**2):
+        return None
+    return "its numbers are right, but in other places: a permutation has to be inverted"
+
+
+def _not_transposed(f: Fault) -> str | None:
+    """Fit the Jacobian times dy, by differences along dy."""
+    dy = f.situation.dy
+    if f.name != INPUT or f.found.shape != dy.shape or dy.shape[-1] == 1:
+        return None
+    layer, x = f.situation.layer(), f.situation.x
+    states = hidden_state(layer)
+
+    def at(steps: float) -> Array:
+        put_back(layer, states)
+        return layer.forward(x + steps * STEP * dy).copy()
+
+    product = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * STEP)
+    if not np.allclose(product, f.found, rtol=NEAR, atol=NEAR**2):
+        return None
+    return "it is the Jacobian times dy: backward must multiply with its transpose"
+
+
+def _along_an_axis(f: Fault) -> str | None:
+    """Fit a gradient that is right at some places of one axis, and wrong at the others."""
+    if not f.asked.all():
+        return None
+    for axis in range(1 if f.name == INPUT else 0, f.wrong.ndim):
+        lines = np.moveaxis(f.wrong, axis, 0).reshape(f.wrong.shape[axis], -1)
+        bad = lines.any(axis=1)
+        if lines.shape[1] > 1 and not bad.all() and lines[bad].mean() > MOST:
+            places = np.flatnonzero(bad).tolist()
+            return f"it is wrong at {places} of axis {axis}, and right elsewhere"
+    return None
+
+
+def _of_other_signs(f: Fault) -> str | None:
+    """Fit a gradient that is right as long as all parameters keep the signs that were given."""
+    subject = f.situation.subject
+    given = dict(subject.twin().named_parameters())
+    kept = replace(f.situation, subject=replace(subject, signs=False))
+    if mismatches(analytic(kept)[f.name], numeric(kept, f.name)).any():
+        return None
+    for name, parameter in kept.layer().named_parameters():
+        turned = given[name].value * parameter.value < 0
+        if turned.any():
+            value = given[name].value[turned][0]
+            return (
+                f"it is right with parameters of the signs given, and wrong with others, such as "
+                f"{name} = {value:.3g}: keep the sign in forward, or refuse the value"
+            )
     return None
 
 
@@ -276,4 +355,8 @@ EXPLANATIONS: tuple[Callable[[Fault], str | None], ...] = (
     _where,
     _constant_statistics,
     _precision,
+    _in_other_places,
+    _not_transposed,
+    _of_other_signs,
+    _along_an_axis,
 )

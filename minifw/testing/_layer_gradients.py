@@ -48,6 +48,12 @@ def _accepts_x(s: LayerSubject) -> None:
                 f"{name} belongs to the class, so that all its layers would share it, and none "
                 "would find it; make it in __init__: self.{name} = ...".format(name=name)
             )
+    for name, buffer in s.layer.named_buffers():
+        if not isinstance(buffer, np.ndarray):
+            raise Failure(
+                f"the buffer {name} is {buffer!r} before the first forward: make the array in the "
+                "constructor"
+            )
     layer = copy.deepcopy(s.layer)
     y = layer.forward(s.given())
     check_result("forward", y)
@@ -172,6 +178,16 @@ def _elsewhere(situation: Situation, name: str, found: Array) -> list[str]:
     return [message]
 
 
+def _not_repeated(situation: Situation) -> str:
+    """Say what a second forward of the same x finds changed, or "" if it gives the same y."""
+    layer, x = situation.layer(), situation.x
+    state = hidden_state(layer)
+    y = layer.forward(x.copy()).copy()
+    put_back(layer, state)
+    same = np.array_equal(y, layer.forward(x.copy()), equal_nan=True)
+    return "" if same else _why_noisy(situation)
+
+
 def _compare(situation: Situation, *, of_x: bool) -> None:
     s = situation.subject
     names = [name for name, _ in situation.layer().named_parameters()]
@@ -191,7 +207,8 @@ def _compare(situation: Situation, *, of_x: bool) -> None:
             messages.append(f"d{name} cannot be checked: {NOISY}{_why_noisy(situation)}")
         elif wrong.any():
             place = worst(f"d{name}", found[name], true, wrong)
-            why = explain(Fault(situation, name, found[name], true, earlier))
+            fault = Fault(situation, name, found[name], true, earlier)
+            why = _not_repeated(situation) or explain(fault)
             messages.append(f"{place}\n{why}" if why else place)
         elif np.isnan(true.value).any():
             messages += _elsewhere(situation, name, found[name])

@@ -70,6 +70,20 @@ def _leaves_parameters(s: LayerSubject) -> None:
                 )
 
 
+def _leaves_buffers_in_eval(s: LayerSubject) -> None:
+    situation = Situation.of(s, training=False)
+    layer = situation.layer()
+    before = {name: buffer.copy() for name, buffer in layer.named_buffers()}
+    if not before:
+        raise NotApplicable("there are no buffers")
+    layer.forward(situation.x)
+    layer.backward(situation.dy)
+    for name, buffer in layer.named_buffers():
+        if name in before:
+            what = f"in eval mode, forward changes the buffer {name}: only if self.training"
+            _unchanged(buffer, before[name], what)
+
+
 def _unchanged(now: Array, then: Array, otherwise: str) -> None:
     if not np.array_equal(now, then, equal_nan=True):
         raise Failure(otherwise)
@@ -98,7 +112,26 @@ def _check_dtype(s: LayerSubject, results: dict[str, Array], dtype: type) -> Non
     for name, array in results.items():
         if array.dtype != dtype and (name != INPUT or s.differentiable):
             what = "y" if name == "y" else f"d{name}"
-            raise Failure(f"{np.dtype(dtype)} in, {what} is {array.dtype}: a hidden cast")
+            cause = ": a hidden cast"
+            if dtype == np.float32:
+                cause += (
+                    " by a float64 array, or by a number of NumPy's, as np.sqrt(4) is: "
+                    "use float(...) or .astype(x.dtype)"
+                )
+            raise Failure(f"{np.dtype(dtype)} in, {what} is {array.dtype}{cause}")
+
+
+def _one_dtype(s: LayerSubject) -> None:
+    dtypes = {name: parameter.dtype for name, parameter in s.layer.named_parameters()}
+    if not dtypes:
+        raise NotApplicable("there are no parameters")
+    first, *others = dtypes
+    for other in others:
+        if dtypes[other] != dtypes[first]:
+            raise Failure(
+                f"the parameter {first} is {dtypes[first]}, and {other} is {dtypes[other]}: make "
+                "all in one dtype, as that of an argument dtype"
+            )
 
 
 def _has_a_dtype(s: LayerSubject) -> None:
@@ -123,6 +156,8 @@ MEMORY_CHECKS: tuple[LayerCheck, ...] = (
     ("memory layouts, read-only", _layouts),
     ("writes into nothing of others", _writes_nothing),
     ("leaves parameters alone", _leaves_parameters),
+    ("leaves buffers alone in eval mode", _leaves_buffers_in_eval),
+    ("parameters of one dtype", _one_dtype),
     ("float32 in, float32 out", _dtype),
     ("float64 throughout", _precision),
 )

@@ -19,12 +19,15 @@ __all__ = [
     "generator_states",
     "hidden_state",
     "put_back",
+    "random_sources",
 ]
 
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
 
+
+RandomSource: TypeAlias = np.random.Generator | np.random.RandomState
 
 LayerCheck: TypeAlias = tuple[str, Callable[["LayerSubject"], None]]
 """A verdict's name, and the function that puts the question."""
@@ -37,6 +40,7 @@ class LayerSubject:
     layer: Layer
     x: Array
     seed: int = 0
+    signs: bool = True  # whether the random parameters have other signs than those given
 
     @cached_property
     def batch(self) -> int:
@@ -82,7 +86,7 @@ class LayerSubject:
         rng, given = self.rng(draw), [p.value.copy() for p in layer.parameters()]
         near = [jittered(value, rng) for value in given]
         signed = [value * rng.choice([-1.0, 1.0], value.shape) for value in near]
-        for values in (signed, near):
+        for values in (signed, near) if self.signs else (near,):
             if self._takes(_recast(copy.deepcopy(layer), values, np.dtype(np.float64))):
                 return values
         return given
@@ -115,7 +119,18 @@ class LayerSubject:
             x[beyond] = bound * bound / x[beyond]  # mirrored: a clip would make ties
         elif low < high:
             x = x.clip(low, high)
+        if not self._accepts(x):  # a domain that is no box, such as rows of length 1
+            x = rows.astype(np.float64)
         return self._as(x, np.dtype(dtype))
+
+    def _accepts(self, x: Array) -> bool:
+        try:
+            copy.deepcopy(self.layer).forward(self._as(x, self.dtype))
+        except ValueError:
+            return False
+        except Exception:  # noqa: BLE001 - any other is a finding, and not hidden here
+            return True
+        return True
 
     @cached_property
     def any_sign(self) -> bool:
@@ -157,6 +172,8 @@ def _recast(layer: Layer, values: list[Array], dtype: DType) -> Layer:
                 setattr(one, name, held.astype(dtype))
             elif isinstance(held, np.dtype) and held.kind == "f":
                 setattr(one, name, dtype)
+            elif isinstance(held, str) and held in ("float64", "float32"):
+                setattr(one, name, dtype.name)
             elif isinstance(held, type) and issubclass(held, np.floating):
                 setattr(one, name, dtype.type)
     return layer
@@ -171,31 +188,63 @@ def every_layer(layer: Layer) -> list[Layer]:
     return [one for _, one in layer._all_layers()]
 
 
-def _generators(layer: Layer) -> Iterator[np.random.Generator]:
-    for one in every_layer(layer):
-        for value in vars(one).values():
-            if isinstance(value, np.random.Generator):
-                yield value
+def random_sources(thing: object) -> Iterator[RandomSource]:
+    """Yield the random generators among the attributes of a thing, and in lists of them."""
+    for value in vars(thing).values():
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(item, np.random.Generator | np.random.RandomState):
+                yield item
+
+
+def _sources(layer: Layer) -> list[RandomSource]:
+    return [source for one in every_layer(layer) for source in random_sources(one)]
 
 
 def generator_states(layer: Layer) -> list[Any]:
     """Return the state of every random generator inside the layer."""
-    return [copy.deepcopy(g.bit_generator.state) for g in _generators(layer)]
+    return [
+        copy.deepcopy(
+            source.bit_generator.state
+            if isinstance(source, np.random.Generator)
+            else source.get_state()
+        )
+        for source in _sources(layer)
+    ]
 
 
-HiddenState: TypeAlias = tuple[list[Any], list[Array]]
-"""The states of generators, and the values of buffers: what a forward may change."""
+def _numbers(layer: Layer) -> list[dict[str, Any]]:
+    """Return the plain numbers among the attributes, layer by layer; a flag is none."""
+    plain = int, float, np.number
+    return [
+        {k: v for k, v in vars(one).items() if isinstance(v, plain) and not isinstance(v, bool)}
+        for one in every_layer(layer)
+    ]
+
+
+@dataclass(frozen=True)
+class HiddenState:
+    """What a forward may change: generators, buffers, and numbers such as a temperature."""
+
+    generators: list[Any]
+    buffers: list[Array]
+    numbers: list[dict[str, Any]]
 
 
 def hidden_state(layer: Layer) -> HiddenState:
     """Return a copy of what a forward may change, but for what it saves."""
-    return generator_states(layer), [buffer.copy() for _, buffer in layer.named_buffers()]
+    buffers = [buffer.copy() for _, buffer in layer.named_buffers()]
+    return HiddenState(generator_states(layer), buffers, _numbers(layer))
 
 
-def put_back(layer: Layer, state: HiddenState) -> None:
+def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
     """Undo what forwards have changed."""
-    states, buffers = state
-    for generator, random in zip(_generators(layer), states, strict=True):
-        generator.bit_generator.state = random
-    for (_, buffer), value in zip(layer.named_buffers(), buffers, strict=True):
+    for source, random in zip(_sources(layer), state.generators, strict=True):
+        if isinstance(source, np.random.Generator):
+            source.bit_generator.state = random
+        else:
+            source.set_state(random)
+    for (_, buffer), value in zip(layer.named_buffers(), state.buffers, strict=True):
         buffer[...] = value
+    if numbers:
+        for one, kept in zip(every_layer(layer), state.numbers, strict=True):
+            vars(one).update(kept)

@@ -24,7 +24,8 @@ from minifw.testing._report import Failure, NotApplicable, Report, judge
 
 __all__ = ["LOSS_CHECKS", "check_loss", "loss_subject"]
 
-WEIGHT_NAMES = ("weight", "weights", "sample_weight")
+SHARED = "sample_weight"
+WEIGHT_NAMES = (SHARED, "weight", "weights")
 
 INSIDE = (1e-2, 1 - 1e-2)  # probabilities that have most of their digits in float32, too
 FLOAT32_ROUNDING = 1e-3  # what float32 may differ by from float64, where 1 - p cancels a little
@@ -178,6 +179,24 @@ def _points(s: LossSubject) -> list[Pair]:
 def _gradient(s: LossSubject) -> None:
     for pair in _points(s):
         _held_against_differences(s, pair)
+
+
+def _mean(s: LossSubject) -> None:
+    """Find a sum: of the same rows twice it is twice as large, and a mean the same."""
+    prediction, target = s.draw(draw=1)
+    once, _ = run(s.twin(), (prediction, target))
+    twice, _ = run(s.twin(), (np.concatenate([prediction] * 2), np.concatenate([target] * 2)))
+    if close(twice, once):
+        return
+    if close(twice, 2 * once):
+        raise Failure(
+            f"of the same rows twice the loss is {twice:.6g}, of once {once:.6g}: it is a sum "
+            "over the batch, and must be the mean: np.mean in place of np.sum, in backward, too"
+        )
+    raise NotApplicable(
+        f"of the same rows twice the loss is {twice:.6g}, of once {once:.6g}: no mean over the "
+        "rows, so that it depends on batch_size"
+    )
 
 
 def _batch_of_one(s: LossSubject) -> None:
@@ -347,6 +366,13 @@ def _weights(s: LossSubject) -> None:
     ones, same = run(s.twin(), pair, **{name: np.ones_like(weights)})
     if not (close(plain, ones) and near(same, slope)):
         raise Failure(f"with {name} of ones the loss is {ones}, without them {plain}")
+    if name == SHARED:  # minifw's own name, for which its contract asks for shares
+        once, half = (run(s.twin(), pair, **{name: w})[0] for w in (weights, weights / 2))
+        if close(half, once / 2) and not close(half, once):
+            raise Failure(
+                f"with {name} halved the loss is halved: the weights must be divided by their "
+                "sum, as self.shares(prediction, sample_weight) does"
+            )
     weights[0] = 0.0
     _, gradient = run(s.twin(), pair, **{name: weights})
     if gradient[0].any():
@@ -376,7 +402,7 @@ def _finite(s: LossSubject) -> None:
         if outcome.fault:
             raise Failure(f"with {name}, {outcome.fault}")
     if not met:
-        raise NotApplicable("every extreme is out of its domain")
+        raise NotApplicable(_no_extreme(s))
 
 
 def _exact_at_extremes(s: LossSubject) -> None:
@@ -387,18 +413,31 @@ def _exact_at_extremes(s: LossSubject) -> None:
         if fault.wrong.any():
             raise Failure(f"with {name}, {fault.sentence(clamps=True)}")
     if not met:
-        raise NotApplicable("every extreme is out of its domain")
+        raise NotApplicable(_no_extreme(s))
+
+
+def _no_extreme(s: LossSubject) -> str:
+    if not s.clips:
+        return "every extreme is out of its domain"
+    return (
+        "outside of [0, 1] the prediction is clipped, and the gradient need not be 0 there: "
+        "refuse what is outside with a ValueError, and the edges are checked, too"
+    )
 
 
 def _not_silent(s: LossSubject) -> None:
-    prediction, target = s.draw(draw=12)
-    prediction[0, ...] = np.nan
-    try:
-        value = s.twin().forward(prediction, target)
-    except (ValueError, FloatingPointError):
-        return
-    if math.isfinite(value):
-        raise Failure(f"a NaN among the predictions passes silently: the loss is {value}")
+    _, gradient = run(s.twin(), s.draw(draw=12))
+    heard = gradient.reshape(len(gradient), -1).any(axis=1)
+    for row in (0, int(np.argmax(heard))):  # the first may be one that the loss leaves out
+        prediction, target = s.draw(draw=12)
+        prediction[row, ...] = np.nan
+        try:
+            value = s.twin().forward(prediction, target)
+        except (ValueError, FloatingPointError):
+            return
+        if not math.isfinite(value):
+            return
+    raise Failure(f"a NaN among the predictions passes silently: the loss is {value}")
 
 
 # -- copies ----------------------------------------------------------------------------
@@ -445,10 +484,12 @@ def _uses_arguments(s: LossSubject) -> None:
 
 def _right_with_others(s: LossSubject) -> None:
     """Change one number at a time; a gradient may be right for the default alone."""
-    _right_elsewhere(s)
+    numbers = {name: value for name, value in bound(s.loss).items() if isinstance(value, float)}
+    if numbers:
+        _right_elsewhere(s)
     asked = False
-    for name, value in bound(s.loss).items():
-        for other in other_values(name, value) if isinstance(value, float) else ():
+    for name, value in numbers.items():
+        for other in other_values(name, value):
             try:
                 loss = construct(type(s.loss), {**bound(s.loss), name: other})
                 subject = replace(s, loss=loss)
@@ -470,6 +511,7 @@ Check: TypeAlias = Callable[[LossSubject], None]
 LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
     ("a finite float, and a gradient of the right shape", _answers),
     ("the gradient is the derivative of the loss", _gradient),
+    ("the mean over the rows", _mean),
     ("the same for a batch of one", _batch_of_one),
     ("dtype is kept", _dtype_kept),
     ("float32 is near float64", _float32_near),

@@ -48,7 +48,9 @@ class Outcome:
     def fault(self) -> str:
         """What is not finite, or what NumPy warned of; "" if all is well."""
         if self.error is not None:
-            return f"it raised {type(self.error).__name__}: {self.error}"
+            hint = "; clip the prediction, or refuse it with a ValueError"
+            rest = hint if isinstance(self.error, NonFiniteError) else ""
+            return f"it raised {type(self.error).__name__}: {self.error}{rest}"
         if not math.isfinite(self.value):
             return f"the loss is {self.value}"
         if self.gradient is None or not np.isfinite(self.gradient).all():
@@ -73,7 +75,7 @@ class Outcome:
 def extremes(s: LossSubject) -> Iterator[tuple[str, Pair, Outcome]]:
     """Yield the extremes that are in the domain of the loss."""
     prediction, target = _some_rows(s)
-    for scale in SCALES:
+    for scale in () if s.clips else SCALES:  # what is clipped is no probability
         pair = prediction * scale, target
         outcome = Outcome.of(s.twin(), pair)
         outside = s.bounded and not math.isfinite(outcome.value)

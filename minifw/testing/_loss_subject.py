@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,6 +54,17 @@ class LossSubject:
             except (ValueError, FloatingPointError):
                 return True
         return False
+
+    @cached_property
+    def clips(self) -> bool:
+        """Whether it takes probabilities, and clips others: it is constant beyond 0 and 1."""
+        if self.bounded or not (self.prediction.min() >= 0 and self.prediction.max() <= 1):
+            return False
+        _, target = self.given()
+        ends = [[-0.5, -1.5], [1.5, 2.5]]
+        at = partial(np.full, self.prediction.shape)
+        values = [[self.twin().forward(at(p), target) for p in end] for end in ends]
+        return all(near == far for near, far in values)
 
     def cast(self, prediction: Array, target: Any, dtype: type) -> Pair:
         """Return copies, in a dtype; targets that are not of floating point keep theirs."""

@@ -208,13 +208,19 @@ def _slope(
     right, left = weighted(up - here) / h, weighted(here - down) / h
     steepest = max(abs(right), abs(left))
     rounding = EPSILON * float(np.sum(np.abs(dy * here) * moves)) / h
-    if abs(right - left) > KINK * steepest:
-        return value, error, min(left, right), max(left, right)
+    blur = SAFETY * EPSILON * float(np.sum(np.abs(dy * here))) / h  # of a one-sided slope
+    gap = abs(right - left)
+    if gap > KINK * steepest:
+        room = blur if gap <= blur else 0.0  # no kink: the rounding of a slope that is 0
+        return value, error, min(left, right) - room, max(left, right) + room
     # Two five-point formulas that reach over the same kink may agree with each other better
     # than those that reach less far; the shortest step of all tells.
     middle_slope = (right + left) / 2
+    low, high = value, value
     if abs(value - middle_slope) > KINK * steepest + SAFETY * rounding:
+        if abs(value - middle_slope) > KINK * steepest + blur:
+            low, high = middle_slope, middle_slope
         value, error = middle_slope, rounding
     # Where f saturates, a slope below this moves no number of it by as much as rounding does.
     unseen = EPSILON * float(np.sum(np.abs(dy * here))) / (STEPS[0] * scale)
-    return value, error, value - unseen, value + unseen
+    return value, error, min(low, value) - unseen, max(high, value) + unseen
