@@ -208,6 +208,7 @@ def test_a_branch_that_cannot_take_what_another_expects_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Dense\(5, 1\) expects .*\(5,\), got \(2,\)") as caught:
         Concat(Dense(2, 3), open_)
     assert caught.value.__notes__ == [
+        "in layer 1, Dense(5, 1), of Sequential",
         "in layer 1, Sequential(Tanh(), Dense(5, 1)), of Concat",
     ]
 
