@@ -1,7 +1,7 @@
 """The verdicts on descent: an optimizer lowers a quadratic and Rosenbrock's function."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,8 @@ def _quadratic(s: OptimizerSubject) -> _Valley:
     size = sum(value.size for value in start)
     turn, _ = np.linalg.qr(rng.standard_normal((size, size)))
     matrix = turn * np.geomspace(1, 1 / CONDITION, size) @ turn.T
-    lowest = 0.1 * rng.standard_normal(size)  # near 0, so that a decay does not miss it by much
+    near_0 = 0.1 * rng.standard_normal(size)  # so that a decay does not miss it by much
+    lowest = _attainable(s, near_0)
     return _Valley(
         "a quadratic",
         start,
@@ -53,6 +54,24 @@ def _quadratic(s: OptimizerSubject) -> _Valley:
         lambda v: matrix @ (v - lowest),
         FALL,
     )
+
+
+def _attainable(s: OptimizerSubject, v: Array) -> Array:
+    """Return where an optimizer that keeps its parameters in bounds lets v be: v, of most.
+
+    It moves what is out of bounds, also with a zero gradient; else that leaves v as it is.
+    """
+    parameters = s.parameters()
+    for parameter, part in zip(parameters, _parts(parameters, v), strict=True):
+        parameter.value = part
+    try:
+        optimizer = s.make(parameters)
+        _set_gradients(parameters, np.zeros_like(v))
+        optimizer.step()
+    except Exception:  # noqa: BLE001 - other verdicts speak of it
+        return v
+    found = _joined(parameters)
+    return found if np.isfinite(found).all() else v
 
 
 def _rosenbrock(_: OptimizerSubject) -> _Valley:
@@ -92,10 +111,15 @@ def _joined(parameters: Sequence[Parameter]) -> Array:
 
 
 def _set_gradients(parameters: Sequence[Parameter], gradient: Array) -> None:
+    for parameter, part in zip(parameters, _parts(parameters, gradient), strict=True):
+        parameter.grad = part
+
+
+def _parts(parameters: Sequence[Parameter], v: Array) -> Iterator[Array]:
+    """Yield what of a vector over all parameters belongs to each, in its shape."""
     start = 0
     for parameter in parameters:
-        part = gradient[start : start + parameter.size]
-        parameter.grad = part.reshape(parameter.shape)
+        yield v[start : start + parameter.size].reshape(parameter.shape)
         start += parameter.size
 
 
