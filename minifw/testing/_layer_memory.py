@@ -148,7 +148,9 @@ def _precision(s: LayerSubject) -> None:
     _check_dtype(s, results, np.float64)
     for name, array in results.items():
         what = "y" if name == "y" else f"d{name}"
-        if looks_like_float32(array):
+        # A gradient that is 0 but for rounding, as that of a bias before BatchNorm, holds small
+        # multiples of one power of 2, which float32 has as well.
+        if looks_like_float32(array) and np.abs(array).max() > rounding(*results.values()):
             raise Failure(f"float64 in, but {what} holds float32 numbers: a hidden cast")
 
 
