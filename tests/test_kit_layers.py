@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
 from right_layers import RIGHT, Dropout, Scale, batch
-from wrong_layers import WRONG, Wrong, answer
+from wrong_layers import WRONG, CentredByTheBatch, Wrong, answer
 
 import minifw
 from minifw import Array, Dense, Layer, Loss, Optimizer, Parameter, Tanh
@@ -196,13 +196,8 @@ def test_a_mask_that_is_drawn_once_and_kept_is_no_buffer() -> None:
 def test_statistics_of_the_batch_are_not_missing_in_eval_mode() -> None:
     """Nothing should be computed from the batch there: that alone is said."""
 
-    class StillOfTheBatch(Layer):
+    class StillOfTheBatch(CentredByTheBatch):
         """x - the mean of the batch in both modes, and a gradient that knows none in eval mode."""
-
-        def forward(self, x: Array) -> Array:
-            self.save()
-            y: Array = x - x.mean(axis=0)
-            return y
 
         def backward(self, dy: Array) -> Array:
             self.saved()

@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -239,16 +239,9 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         with _evaluating([layer for _, layer in self._all_layers()]):
             yield
 
-    @contextmanager
-    def _keeping_modes(self) -> Iterator[list["Layer"]]:
+    def _keeping_modes(self) -> AbstractContextManager[None]:
         """Give all layers their modes back afterwards."""
-        layers = [layer for _, layer in self._all_layers()]
-        modes = [layer.training for layer in layers]
-        try:
-            yield layers
-        finally:
-            for layer, mode in zip(layers, modes, strict=True):
-                layer.training = mode
+        return _keeping_modes([layer for _, layer in self._all_layers()])
 
     # -- use ---------------------------------------------------------------------
 
@@ -290,10 +283,7 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
         """
         name = f"{type(self).__name__}.predict"
         step = check_size(name, "batch_size", batch_size)
-        found = [self, *(member for _, member in self._walk())]  # once: it takes longer than a row
-        layers = [member for member in found if isinstance(member, Layer)]
-        dtype = next((member.dtype for member in found if isinstance(member, Parameter)), None)
-        whole = any(layer.takes_whole_numbers for layer in layers)
+        layers, dtype, whole = self._looked_through()
         rows = Rows(name, "x", x, dtype, whole=whole)
         with _PREDICTING, _evaluating(layers):
             y = in_blocks(rows, step, self)  # (examples, ...)
@@ -301,13 +291,18 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
     def _dtype(self) -> DType | None:
         """Return the dtype of the first parameter, or None without any: what data are cast to."""
-        return next(
-            (found.dtype for _, found in self._walk() if isinstance(found, Parameter)), None
-        )
+        return self._looked_through()[1]
 
     def _whole_numbers(self) -> bool:
         """Return whether whole numbers are what this layer, or one inside, takes."""
-        return any(layer.takes_whole_numbers for _, layer in self._all_layers())
+        return self._looked_through()[2]
+
+    def _looked_through(self) -> "tuple[list[Layer], DType | None, bool]":
+        """Return all layers, `_dtype` and `_whole_numbers`, by one walk, which outlasts a row."""
+        found = [self, *(member for _, member in self._walk())]
+        layers = [member for member in found if isinstance(member, Layer)]
+        dtype = next((member.dtype for member in found if isinstance(member, Parameter)), None)
+        return layers, dtype, any(layer.takes_whole_numbers for layer in layers)
 
     # -- state -------------------------------------------------------------------
 
@@ -360,17 +355,27 @@ class Layer(RemembersArguments, SavesForBackward, ABC):
 
 
 @contextmanager
-def _evaluating(layers: list[Layer]) -> Iterator[None]:
-    """Put these layers into eval mode; afterwards give back modes, and what they had saved."""
-    before = [(layer.training, layer._all_saved()) for layer in layers]
-    for layer in layers:
-        layer.training = False
+def _keeping_modes(layers: list[Layer]) -> Iterator[None]:
+    modes = [layer.training for layer in layers]
     try:
         yield
     finally:
-        for layer, (mode, saved) in zip(layers, before, strict=True):
+        for layer, mode in zip(layers, modes, strict=True):
             layer.training = mode
-            layer._put_back(saved)
+
+
+@contextmanager
+def _evaluating(layers: list[Layer]) -> Iterator[None]:
+    """Put these layers into eval mode; afterwards give back modes, and what they had saved."""
+    before = [layer._all_saved() for layer in layers]
+    with _keeping_modes(layers):
+        for layer in layers:
+            layer.training = False
+        try:
+            yield
+        finally:
+            for layer, saved in zip(layers, before, strict=True):
+                layer._put_back(saved)
 
 
 def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:

@@ -208,7 +208,8 @@ def _slope(
     right, left = weighted(up - here) / h, weighted(here - down) / h
     steepest = max(abs(right), abs(left))
     rounding = EPSILON * float(np.sum(np.abs(dy * here) * moves)) / h
-    blur = SAFETY * EPSILON * float(np.sum(np.abs(dy * here))) / h  # of a one-sided slope
+    noise = EPSILON * float(np.sum(np.abs(dy * here)))  # of one evaluation of f
+    blur = SAFETY * noise / h  # of a one-sided slope
     gap = abs(right - left)
     if gap > KINK * steepest:
         room = blur if gap <= blur else 0.0  # no kink: the rounding of a slope that is 0
@@ -222,5 +223,5 @@ def _slope(
             low, high = middle_slope, middle_slope
         value, error = middle_slope, rounding
     # Where f saturates, a slope below this moves no number of it by as much as rounding does.
-    unseen = EPSILON * float(np.sum(np.abs(dy * here))) / (STEPS[0] * scale)
+    unseen = noise / (STEPS[0] * scale)
     return value, error, min(low, value) - unseen, max(high, value) + unseen
