@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from minifw._core.lazy import lazily
+from minifw._tools.lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -10,39 +10,37 @@ if TYPE_CHECKING:  # what the table below says, for tools that read and do not r
     from minifw import datasets as datasets
     from minifw import metrics as metrics
     from minifw import plots as plots
-    from minifw._core.errors import *
-    from minifw._core.parameter import Parameter as Parameter
-    from minifw._core.summary import *
-    from minifw._core.typing import Array as Array
-    from minifw._minimize import *
-    from minifw._planning.predictor import *
-    from minifw._trace import *
+    from minifw._engine.summary import *
     from minifw.callbacks import *
+    from minifw.core.objective import *
+    from minifw.core.parameter import Parameter as Parameter
+    from minifw.errors import *
     from minifw.initializers import *
     from minifw.layers import *
     from minifw.losses import *
-    from minifw.objective import *
     from minifw.optimizers import *
+    from minifw.predictor import *
     from minifw.schedules import *
     from minifw.storage import *
+    from minifw.tracing import *
     from minifw.training import *
+    from minifw.training.minimize import *
+    from minifw.typing import Array as Array
 else:
-    from minifw import layers, losses, optimizers
-
     __getattr__, __dir__, __all__ = lazily(
         __name__,
         {
-            "._core.errors": (
+            ".errors": (
                 "FileFormatError",
                 "NonFiniteError",
                 "SaturationWarning",
                 "StaleArrayWarning",
             ),
-            "._core.parameter": ("Parameter",),
-            "._core.summary": ("LayerSummary", "Summary", "summary"),
-            "._core.typing": ("Array",),
-            "._minimize": ("MinimizeResult", "minimize"),
-            "._planning.predictor": ("Predictor",),
+            ".typing": ("Array",),
+            ".core.parameter": ("Parameter",),
+            ".core.objective": ("Objective",),
+            "._engine.summary": ("LayerSummary", "Summary", "summary"),
+            ".predictor": ("Predictor",),
             ".callbacks": (
                 "CSVLog",
                 "Callback",
@@ -55,7 +53,7 @@ else:
                 "TrainingWarning",
                 "Watch",
             ),
-            "._trace": ("Trace", "TracedValue", "trace"),
+            ".tracing": ("Trace", "TracedValue", "trace"),
             ".initializers": (
                 "Constant",
                 "GlorotNormal",
@@ -69,10 +67,62 @@ else:
                 "Uniform",
                 "Zeros",
             ),
-            ".layers": layers.__all__,
-            ".losses": losses.__all__,
-            ".objective": ("Objective",),
-            ".optimizers": optimizers.__all__,
+            ".layers": (
+                "AvgPool2D",
+                "BatchNorm",
+                "Concat",
+                "Conv2D",
+                "Dense",
+                "Dropout",
+                "ELU",
+                "Embedding",
+                "Flatten",
+                "GELU",
+                "GRU",
+                "GlobalAvgPool2D",
+                "HardTanh",
+                "LSTM",
+                "Layer",
+                "LayerNorm",
+                "LeakyReLU",
+                "LogSoftmax",
+                "MaxPool2D",
+                "PReLU",
+                "RMSNorm",
+                "ReLU",
+                "Reshape",
+                "Residual",
+                "SELU",
+                "Sequential",
+                "SiLU",
+                "Sigmoid",
+                "Softmax",
+                "Softplus",
+                "Tanh",
+            ),
+            ".losses": (
+                "BCELoss",
+                "BCEWithLogitsLoss",
+                "CategoricalCrossEntropyLoss",
+                "CrossEntropyLoss",
+                "HingeLoss",
+                "HuberLoss",
+                "L1Loss",
+                "Loss",
+                "MSELoss",
+                "NLLLoss",
+            ),
+            ".optimizers": (
+                "Adagrad",
+                "Adam",
+                "AdamW",
+                "Optimizer",
+                "RMSprop",
+                "SGD",
+                "biases_and_norms",
+                "clip_grad_norm",
+                "clip_grad_value",
+            ),
             ".schedules": (
                 "CosineLR",
                 "ExponentialLR",
@@ -84,6 +134,7 @@ else:
             ),
             ".storage": ("load", "save"),
             ".training": ("History", "Trainer"),
+            ".training.minimize": ("MinimizeResult", "minimize"),
             ".datasets": (),
             ".metrics": (),
             ".plots": (),

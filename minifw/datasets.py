@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from minifw._core.checks import check_rng, check_size, non_negative_number
-from minifw._core.typing import RNG, Array
+from minifw._tools.checks import check_rng, check_size, non_negative_number
+from minifw.typing import RNG, Array
 
 __all__ = ["blobs", "circles", "moons", "planar_flower", "spiral"]
 

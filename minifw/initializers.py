@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from minifw._core.checks import finite_number, non_negative_number, positive_number
-from minifw._core.traits import RemembersArguments
-from minifw._core.typing import Array, Generator, Shape
+from minifw._tools.arguments import KeepsArguments
+from minifw._tools.checks import finite_number, non_negative_number, positive_number
+from minifw.typing import Array, Generator, Shape
 
 __all__ = [
     "Constant",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-class Initializer(RemembersArguments, ABC):
+class Initializer(KeepsArguments, ABC):
     """What the initializers here have in common; any function of (shape, rng) serves as well.
 
     Examples

@@ -22,9 +22,9 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import describe, finite_number
-from minifw._core.rows import as_array
-from minifw._core.typing import Array, Target
+from minifw._tools.checks import describe, finite_number
+from minifw._tools.rows import as_array
+from minifw.typing import Array, Target
 
 __all__ = [
     "Metric",

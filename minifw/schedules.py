@@ -23,7 +23,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
-from minifw._core.checks import (
+from minifw._tools.checks import (
     check_size,
     describe,
     finite_number,

@@ -23,9 +23,9 @@ SWEEPS = 60  # of ordering each floor by what it is tied to
 BETWEEN = "|"  # begins the name of a place where an arrow passes a floor
 
 GROUPS = (  # fill, line, and the rooms, by how they begin; the first that fits
-    ("#e8eef7", "#3b5f92", "the contracts and what they stand on", ("_core",)),
+    ("#e8eef7", "#3b5f92", "the contracts and what they stand on", ("core", "_engine", "_tools")),
     ("#fdf0dc", "#b07a1f", "what the user composes", ("layers", "losses", "optimizers")),
-    ("#e6f3ea", "#37794e", "what trains", ("objective", "_planning", "training", "callbacks")),
+    ("#e6f3ea", "#37794e", "what trains", ("_planning", "training", "callbacks")),
     ("#f3f3f3", "#6b6b6b", "all else", ("",)),
 )
 

@@ -33,7 +33,7 @@ from minifw import (
     Softplus,
     Tanh,
 )
-from minifw._core.special import normal, sigmoids
+from minifw.layers._special import normal, sigmoids
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al., section 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minifw import Array, AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Sequential
-from minifw.layers import _convolution
+from minifw.layers import convolution
 
 ROUNDING = 1e-10
 
@@ -107,7 +107,7 @@ def test_convolution_is_the_nested_loops(
 @pytest.mark.parametrize("block", [1, 30, 100, 400, 10**6])
 def test_the_size_of_a_block_does_not_matter(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One output row at a time, some rows, an example, some examples, all."""
-    monkeypatch.setattr(_convolution, "BLOCK", block)
+    monkeypatch.setattr(convolution, "BLOCK", block)
     layer = Conv2D(2, 4, (3, 2), (1, 2), 1, (1, 2), 2)
     geometry = {"stride": (1, 2), "before": (1, 1), "after": (1, 1), "dilation": (1, 2)}
     assert_is_naive(layer, draw(5, 2, 5, 6), groups=2, **geometry)
@@ -302,7 +302,7 @@ def test_forward_allocates_blocks_and_not_all_windows() -> None:
     layer.backward(y)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    blocks = 8 * _convolution.BLOCK
+    blocks = 8 * convolution.BLOCK
     assert peak < 6 * x.nbytes + 2 * blocks < windows / 2
 
 

@@ -153,7 +153,7 @@ def test_layers_take_arrays_from_elsewhere_as_the_page_says(case: Case) -> None:
     there.load_state_dict(here.state_dict())
     shape = (4, *case.example_shape)
     x: Any = np.random.default_rng(0).normal(size=shape)
-    if here._whole_numbers():
+    if here.takes_whole_numbers:
         x = np.zeros(shape, np.intp)
     move(there)
     if not goes_through(here):

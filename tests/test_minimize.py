@@ -25,8 +25,8 @@ from minifw import (
     Tanh,
     minimize,
 )
-from minifw._minimize import METHODS, _Search
 from minifw.datasets import planar_flower
+from minifw.training.minimize import METHODS, _Search
 
 CONVEX_ONLY = ("dogleg",)
 LIMIT = {"TNC": "maxfun"}  # the name of its limit, where it is not maxiter

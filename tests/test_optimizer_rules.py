@@ -223,7 +223,7 @@ def test_every_public_optimizer_has_a_rule_and_stands_in_the_table() -> None:
 def test_adam_is_the_same_in_blocks_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
     for block in (1, 7, 64, 1000):
-        monkeypatch.setattr("minifw.optimizers._adam.BLOCK", block)
+        monkeypatch.setattr("minifw.optimizers.adam.BLOCK", block)
         p = Parameter(np.linspace(-1, 1, 100))
         optimizer = Adam([p])
         for step in range(3):

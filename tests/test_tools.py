@@ -51,7 +51,11 @@ def imports() -> dict[str, set[str]]:
 
 
 def sources() -> list[Path]:
-    return sorted(p for p in PACKAGE.rglob("*.py") if p.parent.name != "_core" or p.stem[0] != "_")
+    return sorted(
+        p
+        for p in PACKAGE.rglob("*.py")
+        if p.parent.name not in {"_tools", "_engine", "core"} or p.stem[0] != "_"
+    )
 
 
 def room_of(module: str, rooms: set[str]) -> str:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.arrays import HALF, LONG, MINUS_ONE, ONE, ones
-from minifw._core.typing import Array, DType, Shape, Target
 from minifw._planning.stages import Calls
+from minifw._tools.arrays import HALF, LONG, MINUS_ONE, ONE, ones
 from minifw.losses import BCEWithLogitsLoss, Loss
+from minifw.typing import Array, DType, Shape, Target
 
 __all__ = ["BinaryHead", "Head"]
 

@@ -5,13 +5,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.layer import Layer
-from minifw._core.parameter import Memory
-from minifw._core.typing import Array, Target
+from minifw._engine.packing import Memory
 from minifw._planning.heads import BinaryHead, Head
 from minifw._planning.stages import LAYERS, Call, Product
+from minifw.core.layer import Layer
 from minifw.layers import Dense, Sequential
 from minifw.losses import Loss
+from minifw.typing import Array, Target
 
 __all__ = ["Plan", "Plans", "leaves"]
 
@@ -59,7 +59,7 @@ class Plan:
     def holds(self) -> bool:
         """Return whether model and loss still are what was planned."""
         for memory in self._memories:
-            if not memory.intact:
+            if memory.moved:
                 return False
         for attributes, weight, bias in self._parameters:
             if attributes["weight"] is not weight or attributes["bias"] is not bias:
@@ -173,6 +173,6 @@ def _can_be_planned(layers: list[Layer], key: Key) -> bool:
         shape[1:] == first.input_shape
         and shape[0] > 0
         and dtype == first.weight.dtype
-        and all(m.shared and m.intact for layer in layers for m in _memories(layer))
+        and all(m.packed and not m.moved for layer in layers for m in _memories(layer))
         and not any(name in vars(layer) for layer in layers for name in METHODS)
     )

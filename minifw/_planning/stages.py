@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from minifw._core.arrays import ONE, SATURATED, ZERO, ones
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._tools.arrays import ONE, SATURATED, ZERO, ones
+from minifw.core.layer import Layer
 from minifw.layers import Dense, Dropout, ReLU, Sigmoid, Softmax, Tanh
+from minifw.typing import Array
 
 __all__ = ["IN_EVAL", "LAYERS", "Call", "Calls", "Product", "Stage"]
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from minifw._core.checks import check_size
+from minifw._tools.checks import check_size
 from minifw.callbacks._callback import Callback
 from minifw.training import Trainer
 from minifw.training._history import shown

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minifw._core.checks import describe, positive_number
+from minifw._tools.checks import describe, positive_number
 from minifw.callbacks._callback import Callback, warn
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.checks import check_size
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._tools.checks import check_size
 from minifw.callbacks._callback import Callback, warn
+from minifw.core.layer import Layer
 from minifw.layers import ReLU, Sequential, Sigmoid, Softmax, Tanh
 from minifw.training import Trainer
+from minifw.typing import Array
 
 __all__ = ["Watch"]
 

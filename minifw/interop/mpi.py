@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.errors import NonFiniteError
-from minifw._core.layer import Layer
-from minifw._core.typing import Array, Target
-from minifw.objective import Objective
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
+from minifw.core.objective import Objective
+from minifw.errors import NonFiniteError
 from minifw.optimizers import Optimizer
 from minifw.training._generators import find_generators
 from minifw.training._team import by_rank
+from minifw.typing import Array, Target
 
 __all__ = ["DataParallel"]
 
@@ -309,8 +309,8 @@ class DataParallel(Optimizer):
     ) -> float:
         """Do the one all-reduce of a step, and put the means in their places."""
         vector = self._vector
-        if not vector.memory.intact:
-            vector.follow()
+        if vector.memory.moved:
+            vector.refresh()
         extra = sum(b.size for b in buffers)
         size = vector.grads.size
         total = self._empty(size)

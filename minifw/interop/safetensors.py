@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.checks import check_flag, describe
-from minifw._core.errors import FileFormatError
-from minifw._core.layer import Layer
+from minifw._tools.checks import check_flag, describe
+from minifw.core.layer import Layer
+from minifw.errors import FileFormatError
 from minifw.layers import BatchNorm
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._safetensors import check_header, package, storable

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from minifw._core.checks import check_size
-from minifw._core.typing import Array, Shape
+from minifw._tools.checks import check_size
+from minifw.typing import Array, Shape
 
 __all__ = ["Pair", "Windows", "examples_last", "pair", "taps"]
 

@@ -1,23 +1,20 @@
 """The losses: how far predictions are from targets, as one number and its derivative."""
 
-from typing import TYPE_CHECKING
+from minifw.core.loss import Loss
+from minifw.losses.binary import BCELoss, BCEWithLogitsLoss
+from minifw.losses.classification import CategoricalCrossEntropyLoss, CrossEntropyLoss, NLLLoss
+from minifw.losses.margin import HingeLoss
+from minifw.losses.regression import HuberLoss, L1Loss, MSELoss
 
-from minifw._core.lazy import lazily
-
-if TYPE_CHECKING:  # what the table below says, for tools that read and do not run
-    from minifw.losses._binary import *
-    from minifw.losses._classification import *
-    from minifw.losses._loss import Loss as Loss
-    from minifw.losses._margin import *
-    from minifw.losses._regression import *
-else:
-    __getattr__, __dir__, __all__ = lazily(
-        __name__,
-        {
-            "._binary": ("BCELoss", "BCEWithLogitsLoss"),
-            "._classification": ("CategoricalCrossEntropyLoss", "CrossEntropyLoss", "NLLLoss"),
-            "._loss": ("Loss",),
-            "._margin": ("HingeLoss",),
-            "._regression": ("HuberLoss", "L1Loss", "MSELoss"),
-        },
-    )
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CategoricalCrossEntropyLoss",
+    "CrossEntropyLoss",
+    "HingeLoss",
+    "HuberLoss",
+    "L1Loss",
+    "Loss",
+    "MSELoss",
+    "NLLLoss",
+]

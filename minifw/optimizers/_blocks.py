@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from minifw._core.typing import Array
+from minifw.typing import Array
 
 __all__ = ["BLOCK", "blocks"]
 

@@ -6,24 +6,17 @@ them touches pyplot or its global state: ``figure.savefig`` writes it later, and
 notebook shows it, once ``%matplotlib inline`` was run.
 """
 
-from typing import TYPE_CHECKING
+from minifw.plots._boundary import decision_boundary
+from minifw.plots._confusion import confusion_matrix
+from minifw.plots._curves import learning_curves
+from minifw.plots._histograms import ParameterHistory, histograms
+from minifw.plots._network import network
 
-from minifw._core.lazy import lazily
-
-if TYPE_CHECKING:
-    from minifw.plots._boundary import *
-    from minifw.plots._confusion import *
-    from minifw.plots._curves import *
-    from minifw.plots._histograms import *
-    from minifw.plots._network import *
-else:
-    __getattr__, __dir__, __all__ = lazily(
-        __name__,
-        {
-            "._boundary": ("decision_boundary",),
-            "._confusion": ("confusion_matrix",),
-            "._curves": ("learning_curves",),
-            "._histograms": ("ParameterHistory", "histograms"),
-            "._network": ("network",),
-        },
-    )
+__all__ = [
+    "ParameterHistory",
+    "confusion_matrix",
+    "decision_boundary",
+    "histograms",
+    "learning_curves",
+    "network",
+]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minifw._core.checks import check_size, describe
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._tools.checks import check_size, describe
+from minifw.core.layer import Layer
 from minifw.layers import Sigmoid
 from minifw.plots._drawing import CLASS_COLORS, DIVERGING, INK, Path, axes_for, finish
+from minifw.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

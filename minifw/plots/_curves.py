@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.checks import describe
+from minifw._tools.checks import describe
 from minifw.plots._drawing import BLUE, ORANGE, AxesLike, Path, axes_for, finish, open_up
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from minifw._core.checks import describe
+from minifw._tools.checks import describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

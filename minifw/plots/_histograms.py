@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minifw._core.checks import check_size, describe
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._tools.checks import check_size, describe
+from minifw.core.layer import Layer
 from minifw.plots._drawing import BLUE, GREY, ORANGE, AxesLike, Path, axes_for, finish, open_up
+from minifw.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,8 +20,8 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.errors import FileFormatError
+from minifw._tools.checks import describe
+from minifw.errors import FileFormatError
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import from_text, to_text
 from minifw.storage._zip import Member, members_of, read_member

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.errors import FileFormatError
-from minifw._core.layer import Layer
-from minifw._core.traits import RemembersArguments
+from minifw._tools.arguments import KeepsArguments
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
+from minifw.errors import FileFormatError
 from minifw.storage._archive import check_storable, dtype_of
 from minifw.storage._classes import Buildable, find_class, name_of
 
@@ -167,7 +167,7 @@ def _called(cls: type[Buildable], args: list[Any], kwargs: dict[str, Any]) -> Bu
         ) from error
 
 
-def _names(cls: type[RemembersArguments], count: int) -> list[str]:
+def _names(cls: type[KeepsArguments], count: int) -> list[str]:
     """Return the names of the first `count` arguments of the constructor, for messages."""
     names: list[str] = []
     for parameter in list(inspect.signature(cls.__init__).parameters.values())[1:]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from minifw._core.checks import describe
+from minifw._tools.checks import describe
 
 __all__ = ["path_of", "replacing"]
 

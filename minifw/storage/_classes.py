@@ -7,9 +7,9 @@ from typing import Any
 
 import minifw.initializers
 import minifw.layers
-from minifw._core.checks import describe
-from minifw._core.errors import FileFormatError
-from minifw._core.layer import Layer
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
+from minifw.errors import FileFormatError
 from minifw.initializers import Initializer
 
 __all__ = ["Buildable", "check_custom", "find_class", "name_of"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.errors import FileFormatError
+from minifw.errors import FileFormatError
 
 __all__ = ["generator_of", "state_of"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.building import building
-from minifw._core.checks import describe
-from minifw._core.errors import FileFormatError
-from minifw._core.layer import _NOT_MEMBERS, Layer
+from minifw._tools.checks import describe
+from minifw._tools.loading import building
+from minifw.core.layer import _NOT_MEMBERS, Layer
+from minifw.errors import FileFormatError
 from minifw.storage._archive import read_archive, write_archive
 from minifw.storage._arguments import Builder, Recorder
 from minifw.storage._atomic import path_of

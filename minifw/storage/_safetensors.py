@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.errors import FileFormatError
+from minifw.errors import FileFormatError
 from minifw.storage._archive import TEXT, check_head, check_storable, head_text, regular
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import from_text

@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from minifw._core.checks import describe
-from minifw._core.errors import FileFormatError
+from minifw._tools.checks import describe
+from minifw.errors import FileFormatError
 
 __all__ = ["from_text", "to_text"]
 

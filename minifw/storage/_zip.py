@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from minifw._core.errors import FileFormatError
+from minifw.errors import FileFormatError
 
 __all__ = ["Bytes", "Member", "members_of", "read_member"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.parameter import Parameter
+from minifw.core.parameter import Parameter
 from minifw.testing._report import Failure, NotApplicable
 
 __all__ = [

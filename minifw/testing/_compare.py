@@ -6,8 +6,8 @@ import pickle
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.typing import Array
 from minifw.testing._numeric import Slopes, mismatches
+from minifw.typing import Array
 
 __all__ = [
     "constant_factor",

@@ -4,9 +4,8 @@ import copy
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
 from minifw.testing._layer_arguments import ARGUMENT_CHECKS, USE_CHECKS
 from minifw.testing._layer_calls import CALL_CHECKS
 from minifw.testing._layer_copies import COPY_CHECKS, REFUSAL_CHECKS, STATE_CHECKS
@@ -15,6 +14,7 @@ from minifw.testing._layer_gradients import GRADIENT_CHECKS
 from minifw.testing._layer_memory import MEMORY_CHECKS
 from minifw.testing._layer_subject import LayerCheck, LayerSubject
 from minifw.testing._report import Report, judge
+from minifw.typing import Array
 
 __all__ = ["LAYER_CHECKS", "check_layer", "layer_subject"]
 

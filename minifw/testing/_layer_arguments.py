@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw.core.layer import Layer
 from minifw.testing._arguments import (
     LARGER,
     Arguments,
@@ -20,6 +19,7 @@ from minifw.testing._layer_gradients import hold_against_differences
 from minifw.testing._layer_situation import INPUT
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, every_layer
 from minifw.testing._report import Failure, NotApplicable
+from minifw.typing import Array
 
 __all__ = ["ARGUMENT_CHECKS", "USE_CHECKS"]
 

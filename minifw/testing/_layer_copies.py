@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minifw._core.layer import Layer
-from minifw._core.traits import Shown
-from minifw._core.typing import Array
+from minifw._tools.arguments import Placeholder
+from minifw.core.layer import Layer
 from minifw.testing._arguments import alike, differing
 from minifw.testing._layer_same import gradients, same, same_gradients
 from minifw.testing._layer_situation import Situation, analytic
@@ -22,6 +21,7 @@ from minifw.testing._layer_subject import (
     put_back,
 )
 from minifw.testing._report import Failure, NotApplicable
+from minifw.typing import Array
 
 __all__ = ["COPY_CHECKS", "REFUSAL_CHECKS", "STATE_CHECKS"]
 
@@ -92,7 +92,7 @@ def _pickled(layer: Layer) -> Layer:
             ) from None
         args, kwargs = one._arguments
         for value in (*args, *kwargs.values()):
-            if isinstance(value, Shown):  # a copy, too, holds the repr alone
+            if isinstance(value, Placeholder):  # a copy, too, holds the repr alone
                 raise NotApplicable("no pickle can hold an argument that is a nameless function")
     twin: Layer = pickle.loads(pickle.dumps(layer))  # noqa: S301 - made here
     return twin

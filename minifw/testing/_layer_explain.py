@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.typing import Array
 from minifw.testing._compare import constant_factor, factor_sentence, looks_like_float32
 from minifw.testing._layer_situation import INPUT, Situation, analytic, numeric
 from minifw.testing._layer_subject import hidden_state, put_back
 from minifw.testing._numeric import Slopes, mismatches
+from minifw.typing import Array
 
 __all__ = ["Fault", "explain"]
 

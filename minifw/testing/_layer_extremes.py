@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from minifw._core.typing import Array
 from minifw.testing._layer_subject import LayerCheck, LayerSubject
 from minifw.testing._report import Failure, NotApplicable
+from minifw.typing import Array
 
 __all__ = ["EXTREME_CHECKS"]
 

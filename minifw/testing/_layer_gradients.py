@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.layer import Layer
-from minifw._core.parameter import Parameter
-from minifw._core.typing import Array, Shape
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
 from minifw.testing._arguments import differing
 from minifw.testing._compare import worst
 from minifw.testing._layer_explain import Fault, explain
@@ -31,6 +30,7 @@ from minifw.testing._layer_subject import (
 )
 from minifw.testing._numeric import Slopes, mismatches
 from minifw.testing._report import Failure, NotApplicable
+from minifw.typing import Array, Shape
 
 __all__ = ["GRADIENT_CHECKS", "hold_against_differences"]
 

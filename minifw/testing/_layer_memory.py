@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from minifw._core.typing import Array
 from minifw.testing._compare import layouts, looks_like_float32
 from minifw.testing._layer_same import gradients, rounding, same, same_gradients
 from minifw.testing._layer_situation import INPUT, Situation, analytic
 from minifw.testing._layer_subject import LayerCheck, LayerSubject, generator_states
 from minifw.testing._report import Failure, NotApplicable
+from minifw.typing import Array
 
 __all__ = ["MEMORY_CHECKS"]
 

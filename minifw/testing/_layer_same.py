@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw.core.layer import Layer
 from minifw.testing._layer_situation import INPUT
 from minifw.testing._report import Failure
+from minifw.typing import Array
 
 __all__ = ["gradients", "rounding", "same", "same_gradients"]
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw.core.layer import Layer
 from minifw.testing._layer_subject import LayerSubject, hidden_state, put_back
 from minifw.testing._numeric import Slopes, along, differences
 from minifw.testing._report import Failure
+from minifw.typing import Array
 
 __all__ = ["INPUT", "Situation", "analytic", "check_result", "numeric", "numeric_along"]
 

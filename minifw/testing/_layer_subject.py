@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.layer import Layer
-from minifw._core.parameter import Memory
-from minifw._core.typing import Array, DType
+from minifw._engine.packing import Memory
+from minifw.core.layer import Layer
+from minifw.typing import Array, DType
 
 __all__ = [
     "LayerCheck",
@@ -164,7 +164,7 @@ def jittered(value: Array, rng: np.random.Generator) -> Array:
 def _recast(layer: Layer, values: list[Array], dtype: DType) -> Layer:
     """Give a layer other parameters, and another dtype; return it."""
     for parameter, value in zip(layer.parameters(), values, strict=True):
-        parameter._live_in(Memory(value.size, dtype), 0, value.shape)
+        parameter._place_in(Memory(value.size, dtype), 0, value.shape)
         parameter.value = value
     for one in every_layer(layer):
         for name, held in vars(one).items():

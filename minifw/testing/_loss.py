@@ -11,9 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.errors import NonFiniteError
-from minifw._core.typing import Array
+from minifw._tools.checks import describe
+from minifw.errors import NonFiniteError
 from minifw.losses import Loss
 from minifw.testing._arguments import LARGER, Arguments, bound, construct, other_values
 from minifw.testing._compare import importable, layouts, looks_like_float32
@@ -21,6 +20,7 @@ from minifw.testing._loss_explain import loss_fault
 from minifw.testing._loss_extremes import extremes
 from minifw.testing._loss_subject import BATCH, LossSubject, Pair, close, near, run
 from minifw.testing._report import Failure, NotApplicable, Report, judge
+from minifw.typing import Array
 
 __all__ = ["LOSS_CHECKS", "check_loss", "loss_subject"]
 

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.typing import Array
 from minifw.testing._compare import constant_factor, disagreement, factor_sentence, worst
 from minifw.testing._loss_subject import LossSubject, Pair, near, run
 from minifw.testing._numeric import EPSILON, STEPS, Slopes, differences, mismatches
+from minifw.typing import Array
 
 __all__ = ["LossFault", "loss_fault"]
 

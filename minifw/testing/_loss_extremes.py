@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minifw._core.errors import NonFiniteError, SaturationWarning
-from minifw._core.typing import Array
+from minifw.errors import NonFiniteError, SaturationWarning
 from minifw.losses import Loss
 from minifw.testing._loss_subject import LossSubject, Pair, run
+from minifw.typing import Array
 
 __all__ = ["Outcome", "extremes"]
 

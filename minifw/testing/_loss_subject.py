@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.typing import Array
 from minifw.losses import Loss
 from minifw.testing._layer_subject import jittered
+from minifw.typing import Array
 
 __all__ = ["BATCH", "LossSubject", "Pair", "close", "near", "run"]
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import describe
-from minifw._core.typing import Array
+from minifw._tools.checks import describe
+from minifw.typing import Array
 
 __all__ = ["Slopes", "along", "differences", "mismatches", "numerical_gradient"]
 

@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.errors import NonFiniteError, SaturationWarning
-from minifw._core.typing import Array
-from minifw.objective import Objective
+from minifw._tools.checks import describe
+from minifw.core.objective import Objective
+from minifw.errors import NonFiniteError, SaturationWarning
 from minifw.testing._compare import constant_factor, factor_sentence, worst
 from minifw.testing._layer_subject import hidden_state, jittered, put_back
 from minifw.testing._numeric import Slopes, differences, mismatches
 from minifw.testing._report import Failure, NotApplicable, Report, judge
+from minifw.typing import Array
 
 __all__ = ["OBJECTIVE_CHECKS", "ObjectiveSubject", "check_objective", "objective_subject"]
 

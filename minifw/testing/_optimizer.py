@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.checks import describe
-from minifw._core.parameter import Parameter
-from minifw._core.typing import Array
+from minifw._tools.checks import describe
+from minifw.core.parameter import Parameter
 from minifw.optimizers import SGD, Optimizer
 from minifw.testing._compare import importable, looks_like_float32
 from minifw.testing._layer_subject import random_sources
@@ -28,6 +27,7 @@ from minifw.testing._optimizer_subject import (
     walk,
 )
 from minifw.testing._report import Failure, NotApplicable, Report, judge
+from minifw.typing import Array
 
 __all__ = ["OPTIMIZER_CHECKS", "check_optimizer", "optimizer_subject"]
 

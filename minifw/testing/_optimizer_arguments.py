@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minifw._core.typing import Array
 from minifw.optimizers import Optimizer
 from minifw.testing._arguments import VARIADIC, Arguments
 from minifw.testing._optimizer_subject import FEW, OptimizerSubject, differing, walk
 from minifw.testing._report import NotApplicable
+from minifw.typing import Array
 
 __all__ = ["uses_every_argument"]
 

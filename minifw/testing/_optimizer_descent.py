@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minifw._core.parameter import Parameter
-from minifw._core.typing import Array
+from minifw.core.parameter import Parameter
 from minifw.testing._optimizer_subject import (
     FEW,
     OptimizerCheck,
@@ -17,6 +16,7 @@ from minifw.testing._optimizer_subject import (
     walk,
 )
 from minifw.testing._report import Failure
+from minifw.typing import Array
 
 __all__ = ["DESCENT_CHECKS"]
 

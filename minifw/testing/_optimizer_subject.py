@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from minifw._core.parameter import Parameter
-from minifw._core.typing import Array, Shape
+from minifw.core.parameter import Parameter
 from minifw.optimizers import Optimizer
+from minifw.typing import Array, Shape
 
 __all__ = [
     "FEW",

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from minifw._core.checks import describe
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
 from minifw.losses import Loss
 from minifw.testing._layer import LAYER_CHECKS, layer_subject
 from minifw.testing._loss import LOSS_CHECKS, loss_subject
 from minifw.testing._optimizer import OPTIMIZER_CHECKS, optimizer_subject
 from minifw.testing._optimizer_subject import MakeOptimizer
 from minifw.testing._report import judge
+from minifw.typing import Array
 
 __all__ = ["Check", "layer_checks", "loss_checks", "optimizer_checks"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.errors import FileFormatError
+from minifw.errors import FileFormatError
 from minifw.storage._archive import read_archive, write_archive
 from minifw.training._generators import (
     AnyGenerator,

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import describe
-from minifw._core.rows import Rows, as_array, cast
-from minifw._core.typing import Array, DType, Shape, Target
+from minifw._tools.checks import describe
+from minifw._tools.rows import Rows, as_array, cast
+from minifw.typing import Array, DType, Shape, Target
 
 __all__ = ["Batch", "Casting", "Source", "Stream", "Table", "held_out", "shape_text", "source"]
 

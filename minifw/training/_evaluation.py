@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minifw._core.errors import NonFiniteError
-from minifw.objective import Objective
+from minifw.core.objective import Objective
+from minifw.errors import NonFiniteError
 from minifw.training._data import Batch, Source
 from minifw.training._reasons import Place, explain
 from minifw.training._team import Team, gather

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.parameter import Parameter
+from minifw.core.parameter import Parameter
 from minifw.storage import _generators as storage
 
 __all__ = ["AnyGenerator", "find_generators", "kind_of", "load_state", "state_of"]

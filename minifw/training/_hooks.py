@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterable
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from minifw._core.checks import describe
+from minifw._tools.checks import describe
 from minifw.schedules import ReduceOnPlateau, Schedule
 
 __all__ = ["HasHooks", "Hooks", "check_callbacks", "keys_of", "nothing"]

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.errors import NonFiniteError
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw.core.layer import Layer
+from minifw.errors import NonFiniteError
 from minifw.training._data import Batch, shape_text
+from minifw.typing import Array
 
 __all__ = ["Place", "explain"]
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from minifw._core.layer import Layer
-from minifw._core.typing import Array, Target
-from minifw.objective import Objective
+from minifw.core.layer import Layer
+from minifw.core.objective import Objective
 from minifw.training._totals import Totals
+from minifw.typing import Array, Target
 
 __all__ = ["Team", "agreed", "by_rank", "gather", "joined", "own_part"]
 

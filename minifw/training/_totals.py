@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minifw import metrics as known
-from minifw._core.checks import describe
-from minifw._core.errors import NonFiniteError
-from minifw._core.typing import Array, Target
+from minifw._tools.checks import describe
+from minifw.errors import NonFiniteError
 from minifw.metrics import Metric, MetricFunction
+from minifw.typing import Array, Target
 
 __all__ = ["AnyMetric", "Totals", "named_metrics"]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.checks import check_flag, check_rng, check_size, describe
-from minifw._core.errors import NonFiniteError
-from minifw._core.layer import Layer
-from minifw._core.typing import RNG, Array
+from minifw._engine.prediction import keeping_modes, survey
+from minifw._tools.checks import check_flag, check_rng, check_size, describe
+from minifw.core.layer import Layer
+from minifw.core.objective import Objective
+from minifw.errors import NonFiniteError
 from minifw.losses import Loss
-from minifw.objective import Objective
 from minifw.optimizers import Optimizer
 from minifw.training._checkpoint import apply, capture, check_plan, read, write
 from minifw.training._data import Batch, Casting, Source, held_out, source
@@ -25,6 +25,7 @@ from minifw.training._interrupt import Interrupt
 from minifw.training._reasons import Place, explain
 from minifw.training._team import Team, agreed, gather, joined, own_part
 from minifw.training._totals import AnyMetric, Totals, named_metrics
+from minifw.typing import RNG, Array
 
 __all__ = ["Trainer"]
 
@@ -213,7 +214,7 @@ class Trainer:
         self._resuming, self._interrupted, self._torn = False, None, False
         self._plan, self.columns = {**plan, "epochs": int(epochs)}, columns
         self.epochs, self.batches = int(epochs), train.count(plan["batch_size"])
-        with self.model._keeping_modes(), Interrupt() as interrupt:
+        with keeping_modes(survey(self.model).layers), Interrupt() as interrupt:
             self.model.train()
             self._run(train, held, interrupt, resuming=resuming)
         return self.history
@@ -582,7 +583,7 @@ class Trainer:
     # -- data --------------------------------------------------------------------
 
     def _casting(self) -> Casting:
-        return Casting(self.model._dtype(), self.model._whole_numbers(), self.loss.takes_labels)
+        return Casting(*survey(self.model)[1:], self.loss.takes_labels)
 
     def _no_totals(self) -> Totals:
         return Totals(self.metrics, self.loss.midpoint)

@@ -20,8 +20,8 @@ from functools import partial
 import numpy as np
 
 from minifw import Array, Conv2D, __version__
-from minifw.layers._convolution import BLOCK
 from minifw.layers._windows import Windows, examples_last, taps
+from minifw.layers.convolution import BLOCK
 
 TURNS = 25  # enough that the median of the ratio is stable to a few per cent
 BATCH, CHANNELS, SIZE, FILTERS, KERNEL = 32, 16, 32, 32, 3

@@ -8,10 +8,10 @@ import numpy as np
 
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import arithmetic
-from minifw.layers._activations import Sigmoid, Tanh
-from minifw.layers._rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
-from minifw.layers._smooth import GELU, TANH_CUBIC, TANH_SCALE, SiLU, Softplus
-from minifw.layers._softmax import LogSoftmax, Softmax
+from minifw.layers.activations import Sigmoid, Tanh
+from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
+from minifw.layers.smooth import GELU, TANH_CUBIC, TANH_SCALE, SiLU, Softplus
+from minifw.layers.softmax import LogSoftmax, Softmax
 
 __all__: list[str] = []
 

@@ -1,8 +1,8 @@
 """How the containers are written to ONNX."""
 
 from minifw.interop.onnx._graph import Graph, register
-from minifw.layers._branches import Concat, Residual
-from minifw.layers._sequential import Sequential
+from minifw.layers.branches import Concat, Residual
+from minifw.layers.sequential import Sequential
 
 __all__: list[str] = []
 

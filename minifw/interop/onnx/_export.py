@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.checks import check_dtype, check_size, describe
-from minifw._core.layer import Layer
-from minifw._core.typing import DType, Shape
+from minifw._engine.prediction import survey
+from minifw._tools.checks import check_dtype, check_size, describe
+from minifw.core.layer import Layer
 from minifw.interop.onnx import (  # noqa: F401 - they register what they know
     _activations,
     _containers,
@@ -23,6 +23,7 @@ from minifw.interop.onnx._package import package
 from minifw.storage._arguments import Recorder
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import to_text
+from minifw.typing import DType, Shape
 
 __all__ = ["IR_VERSION", "OPSET", "export"]
 
@@ -114,7 +115,7 @@ def written(model: Layer, shape: Shape, input_name: str, output_name: str, dtype
     graph.begin(input_name, shape)
     y_shape = graph.end(graph.layer(model, input_name), output_name, input_name)
     float_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-    x_type = onnx.TensorProto.INT64 if model._whole_numbers() else float_type
+    x_type = onnx.TensorProto.INT64 if survey(model).whole_numbers else float_type
     info = onnx.helper.make_tensor_value_info
     proto = onnx.helper.make_model(
         graph.finish(
@@ -137,7 +138,7 @@ def written(model: Layer, shape: Shape, input_name: str, output_name: str, dtype
 
 
 def _dtype_of(model: Layer) -> DType:
-    return model._dtype() or np.dtype(np.float64)
+    return survey(model).dtype or np.dtype(np.float64)
 
 
 def _checked_shape(model: Layer, given: Shape | None) -> Shape:

@@ -1,10 +1,10 @@
 """How `Dense`, `Embedding` and the layers of shape are written to ONNX."""
 
 from minifw.interop.onnx._graph import Graph, register
-from minifw.layers._dense import Dense
-from minifw.layers._dropout import Dropout
-from minifw.layers._embedding import Embedding
-from minifw.layers._shape import Flatten, Reshape
+from minifw.layers.dense import Dense
+from minifw.layers.dropout import Dropout
+from minifw.layers.embedding import Embedding
+from minifw.layers.shape import Flatten, Reshape
 
 __all__: list[str] = []
 

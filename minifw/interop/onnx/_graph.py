@@ -7,11 +7,11 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from minifw._core.checks import describe
-from minifw._core.layer import Layer
-from minifw._core.parameter import Parameter
-from minifw._core.typing import DType, Shape
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
 from minifw.interop.onnx._package import package
+from minifw.typing import DType, Shape
 
 __all__ = ["Exporter", "Graph", "register"]
 

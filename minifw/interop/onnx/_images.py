@@ -10,9 +10,9 @@ import numpy as np
 
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import arithmetic
-from minifw.layers._convolution import Conv2D
-from minifw.layers._pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from minifw.layers._windows import Windows
+from minifw.layers.convolution import Conv2D
+from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 
 __all__: list[str] = []
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.building import building
-from minifw._core.errors import FileFormatError
-from minifw._core.layer import Layer
-from minifw._core.typing import DType
+from minifw._tools.loading import building
+from minifw.core.layer import Layer
+from minifw.errors import FileFormatError
 from minifw.interop.onnx import _operators  # noqa: F401 - it says what it reads
 from minifw.interop.onnx._export import DESCRIPTION, SHAPE, written
 from minifw.interop.onnx._package import package
@@ -20,6 +19,7 @@ from minifw.storage._arguments import Builder
 from minifw.storage._atomic import path_of
 from minifw.storage._classes import Buildable, check_custom
 from minifw.storage._text import from_text
+from minifw.typing import DType
 
 __all__ = ["import_"]
 

@@ -2,7 +2,8 @@
 
 from typing import TypeAlias
 
-from minifw._core.special import (
+from minifw.interop.onnx._graph import Graph
+from minifw.layers._special import (
     GRID,
     INNER,
     INNER_RATIO,
@@ -12,7 +13,6 @@ from minifw._core.special import (
     OUTER_RATIO,
     PEAK,
 )
-from minifw.interop.onnx._graph import Graph
 
 __all__ = ["Arithmetic", "arithmetic"]
 
@@ -68,7 +68,7 @@ class Arithmetic:
         return self.div(self.mul(t, 2.0), self.sub(1.0, t))
 
     def normal(self, x: str) -> str:
-        """Return Phi(x), the standard normal distribution, as `minifw._core.special.normal` does.
+        """Return Phi(x), the standard normal distribution, as `layers._special.normal` does.
 
         ONNX Runtime has Erf in float32 alone.
         """

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from minifw._core.parameter import Parameter
-from minifw._core.typing import Array
+from minifw.core.parameter import Parameter
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import arithmetic
-from minifw.layers._normalization import BatchNorm, LayerNorm, RMSNorm
+from minifw.layers.normalization import BatchNorm, LayerNorm, RMSNorm
+from minifw.typing import Array
 
 __all__: list[str] = []
 

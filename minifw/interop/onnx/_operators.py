@@ -5,20 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from minifw._core.checks import DTYPES
-from minifw._core.layer import Layer
+from minifw._tools.checks import DTYPES
+from minifw.core.layer import Layer
 from minifw.interop.onnx._reading import Node, dense, in_dtype, reader
-from minifw.layers._activations import Sigmoid, Tanh
-from minifw.layers._convolution import Conv2D
-from minifw.layers._dropout import Dropout
-from minifw.layers._embedding import Embedding
-from minifw.layers._normalization import BatchNorm, LayerNorm
-from minifw.layers._pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from minifw.layers._rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
-from minifw.layers._sequential import Sequential
-from minifw.layers._shape import Flatten, Reshape
-from minifw.layers._smooth import GELU, Softplus
-from minifw.layers._softmax import LogSoftmax, Softmax
+from minifw.layers.activations import Sigmoid, Tanh
+from minifw.layers.convolution import Conv2D
+from minifw.layers.dropout import Dropout
+from minifw.layers.embedding import Embedding
+from minifw.layers.normalization import BatchNorm, LayerNorm
+from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
+from minifw.layers.sequential import Sequential
+from minifw.layers.shape import Flatten, Reshape
+from minifw.layers.smooth import GELU, Softplus
+from minifw.layers.softmax import LogSoftmax, Softmax
 
 __all__: list[str] = []
 

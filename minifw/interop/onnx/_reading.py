@@ -13,19 +13,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._core.building import building
-from minifw._core.checks import DTYPES
-from minifw._core.errors import FileFormatError
-from minifw._core.layer import Layer
-from minifw._core.typing import Shape
-from minifw.layers._activations import Sigmoid
-from minifw.layers._branches import Concat, Residual
-from minifw.layers._dense import Dense
-from minifw.layers._dropout import Dropout
-from minifw.layers._pooling import GlobalAvgPool2D
-from minifw.layers._sequential import Sequential
-from minifw.layers._shape import Reshape
-from minifw.layers._smooth import SiLU
+from minifw._tools.checks import DTYPES
+from minifw._tools.loading import building
+from minifw.core.layer import Layer
+from minifw.errors import FileFormatError
+from minifw.layers.activations import Sigmoid
+from minifw.layers.branches import Concat, Residual
+from minifw.layers.dense import Dense
+from minifw.layers.dropout import Dropout
+from minifw.layers.pooling import GlobalAvgPool2D
+from minifw.layers.sequential import Sequential
+from minifw.layers.shape import Reshape
+from minifw.layers.smooth import SiLU
+from minifw.typing import Shape
 
 __all__ = ["LARGEST", "Node", "Reading", "dense", "in_dtype", "read_graph", "reader"]
 

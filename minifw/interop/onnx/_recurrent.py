@@ -9,7 +9,7 @@ import numpy as np
 
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import arithmetic
-from minifw.layers._recurrent import GRU, LSTM
+from minifw.layers.recurrent import GRU, LSTM
 
 __all__: list[str] = []
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 import minifw.layers as known
-from minifw._core.checks import check_size, describe
-from minifw._core.layer import Layer
-from minifw._core.typing import DType, Generator, Shape
+from minifw._tools.checks import check_size, describe
+from minifw.core.layer import Layer
 from minifw.layers import Dense, Sequential
 from minifw.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, biases_and_norms
+from minifw.typing import DType, Generator, Shape
 
 __all__ = ["anew", "build_chain", "build_optimizer", "build_with", "call", "same", "snapshot"]
 

@@ -11,11 +11,11 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from minifw._core.layer import Layer
-from minifw._core.typing import Array, Target
+from minifw.core.layer import Layer
 from minifw.interop.sklearn._estimator import NetworkEstimator
 from minifw.interop.sklearn._heads import head_of
 from minifw.losses import Loss
+from minifw.typing import Array, Target
 
 __all__ = ["NetworkClassifier"]
 

@@ -12,7 +12,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from minifw._core.checks import (
+from minifw._engine.prediction import ROWS, survey
+from minifw._tools.checks import (
     check_flag,
     check_size,
     describe,
@@ -20,9 +21,8 @@ from minifw._core.checks import (
     non_negative_number,
     positive_number,
 )
-from minifw._core.layer import PREDICTION_ROWS, Layer
-from minifw._core.typing import Array, Target
 from minifw.callbacks import EarlyStopping, Progress
+from minifw.core.layer import Layer
 from minifw.interop.sklearn._building import (
     build_chain,
     build_optimizer,
@@ -37,6 +37,7 @@ from minifw.layers import BatchNorm
 from minifw.losses import Loss
 from minifw.training import History, Trainer
 from minifw.training._hooks import check_callbacks
+from minifw.typing import Array, Target
 
 __all__ = ["NetworkEstimator"]
 
@@ -311,7 +312,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         else:
             model = build_with(owner, self.network, sizes, rng)
         model.eval()
-        self._dtype, self._whole = model._dtype() or X.dtype, model._whole_numbers()
+        _, dtype, self._whole = survey(model)
+        self._dtype = dtype or X.dtype
         shape = model.output_shape(sizes[:1])
         if len(shape) != 1:
             raise ValueError(
@@ -411,10 +413,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         # two trainings the model is in eval mode.
         if not self._whole and X.dtype != self._dtype:
             X = X.astype(self._dtype)
-        if len(X) <= PREDICTION_ROWS:
+        if len(X) <= ROWS:
             return model(X)
-        starts = range(0, len(X), PREDICTION_ROWS)
-        return np.concatenate([model(X[start : start + PREDICTION_ROWS]) for start in starts])
+        starts = range(0, len(X), ROWS)
+        return np.concatenate([model(X[start : start + ROWS]) for start in starts])
 
     def _input(self, X: Array) -> Any:
         """Return `X` as the network takes it: as whole numbers, if it looks them up."""

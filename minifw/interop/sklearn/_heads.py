@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minifw._core.layer import Layer
-from minifw._core.typing import Array
+from minifw.core.layer import Layer
 from minifw.layers import LogSoftmax, Sigmoid, Softmax
 from minifw.losses import (
     BCELoss,
@@ -15,6 +14,7 @@ from minifw.losses import (
     Loss,
     NLLLoss,
 )
+from minifw.typing import Array
 
 __all__ = ["Head", "head_of"]
 

@@ -7,11 +7,11 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
-from minifw._core.checks import describe
-from minifw._core.layer import Layer
-from minifw._core.typing import Array, Target
+from minifw._tools.checks import describe
+from minifw.core.layer import Layer
 from minifw.interop.sklearn._estimator import DTYPES, NetworkEstimator
 from minifw.losses import Loss, MSELoss
+from minifw.typing import Array, Target
 
 __all__ = ["NetworkRegressor"]
 

@@ -1,0 +1,121 @@
+"""Finds the layer in which the first NaN or infinity of a step arose."""
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minifw._engine.protocols import AnyLayer, AnyLoss
+from minifw.errors import NonFiniteError
+from minifw.typing import Array, Target
+
+__all__ = ["Batch", "explain_gradient", "explain_loss"]
+
+Batch: TypeAlias = tuple[Array, Target, Array | None]
+"""x, target, and the weights of the examples or None: what a loss was asked for."""
+
+
+def _finite(array: Array) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+class _FoundError(Exception):
+    """Carries the finding out of the layers."""
+
+
+def explain_loss(model: AnyLayer, loss: AnyLoss, batch: Batch, steps: int) -> str | None:
+    """Say where the non-finite value of ``loss(model.forward(x), target)`` arose.
+
+    None if all is finite when it is done again.
+    """
+    x, target, sample_weight = batch
+    for name, array in (("the input x", x), ("the target", target)):
+        if not _finite(array):
+            return f"{name} holds {_count(array)}"
+    for name, parameter in model.named_parameters():
+        if not _finite(parameter.value):
+            where = f"parameter {name} of {_owner(model, name)} holds {_count(parameter.value)}"
+            if steps and _finite(parameter.grad):
+                return f"{where}, since an update by a finite gradient; is lr too large?"
+            return f"{where}, since the backward pass of the step before" if steps else where
+    in_loss = f"it arose in {loss!r}, in the forward pass; every layer was finite"
+
+    def run(twin: AnyLayer) -> None:
+        if not np.isfinite(copy.deepcopy(loss)(twin.forward(x), target, sample_weight)):
+            raise _FoundError(in_loss)
+
+    return _run(model, run, in_loss)
+
+
+def explain_gradient(model: AnyLayer, loss: AnyLoss, batch: Batch) -> str | None:
+    """Say where the first non-finite value of a backward pass arose, or None if nowhere."""
+    x, target, sample_weight = batch
+
+    def run(twin: AnyLayer) -> None:
+        twin_loss = copy.deepcopy(loss)
+        twin_loss(twin.forward(x), target, sample_weight)
+        dy = twin_loss.backward()
+        if not _finite(dy):
+            raise _FoundError(f"it arose in {loss!r}, in the backward pass")
+        twin.backward_parameters(dy)
+
+    if not _finite(x):
+        return f"the input x holds {_count(x)}, which the backward pass multiplied with"
+    return _run(model, run)
+
+
+def _run(
+    model: AnyLayer, run: Callable[[AnyLayer], Any], in_loss: str | None = None
+) -> str | None:
+    """Run a copy of `model` whose layers report the first bad value made of good ones."""
+    try:
+        twin = copy.deepcopy(model)
+        for name, layer in twin._all_layers():
+            for method, what in (
+                ("forward", "forward"),
+                ("backward", "backward"),
+                ("backward_parameters", "backward"),
+            ):
+                _watch(layer, name, method, what)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run(twin)
+    except _FoundError as found:
+        return str(found)
+    except NonFiniteError:
+        return in_loss
+    except Exception:  # noqa: BLE001 - a copy may fail, on such values too: no finding then
+        return None
+    return None
+
+
+def _watch(layer: AnyLayer, name: str, method: str, direction: str) -> None:
+    original = getattr(layer, method)
+
+    def watched(array: Array) -> Any:
+        good = _finite(array)
+        result = original(array)
+        parameters = layer.named_parameters() if direction == "backward" else []
+        bad = [f"the gradient of {key}" for key, p in parameters if not _finite(p.grad)]
+        if isinstance(result, np.ndarray) and not _finite(result):
+            bad.insert(0, _count(result))
+        if good and bad:
+            place = f"layer {name}, {layer!r}," if name else f"the model, {layer!r},"
+            raise _FoundError(f"it arose in {place} in the {direction} pass: {bad[0]}")
+        return result
+
+    setattr(layer, method, watched)
+
+
+def _owner(model: AnyLayer, parameter: str) -> str:
+    path = parameter.rpartition(".")[0]
+    layers = dict(model.named_layers())
+    return f"layer {path}, {layers[path]!r}," if path in layers else f"{model!r}"
+
+
+def _count(array: Array) -> str:
+    bad = ~np.isfinite(array)
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    return f"{int(bad.sum())} NaN or infinite of {array.size} values, the first at {first}"

@@ -1,0 +1,217 @@
+"""Parameters packed into one vector, which is what makes an update a few calls of NumPy.
+
+Every parameter is a view into a `Memory`: a 1-D array of values and one of
+gradients. A new parameter has a memory to itself. An optimizer packs its
+parameters into one, back to back, so that a step, a norm or a clip is a few NumPy
+calls on two vectors, whatever the number of layers.
+"""
+
+import weakref
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+
+from minifw._engine.protocols import AnyParameter
+from minifw._tools.arrays import finite_vector
+from minifw._tools.warn import warn_user
+from minifw.errors import StaleArrayWarning
+from minifw.typing import Array, DType
+
+__all__ = [
+    "Author",
+    "FlatParameters",
+    "Gradients",
+    "Memory",
+    "gradient_vectors",
+    "why_not_finite",
+]
+
+
+class Author(Protocol):
+    """Who wrote gradients, and can say where a bad one arose."""
+
+    def explain_gradient(self) -> str | None:
+        """Return where, or None if it cannot be found."""
+
+
+class Memory:
+    """One vector of values and one of gradients, in which parameters live."""
+
+    __slots__ = ("author", "grads", "moved", "packed", "values")
+
+    def __init__(self, size: int, dtype: DType) -> None:
+        self.values: Array = np.zeros(size, dtype)
+        self.grads: Array = np.zeros(size, dtype)
+        self.moved = False  # whether a parameter has left it
+        self.packed = False  # whether a FlatParameters looks at it
+        self.author: Author | None = None  # of the gradients, until the next step
+
+
+class FlatParameters:
+    """Parameters that live back to back: one vector of values, one of gradients.
+
+    Parameters
+    ----------
+    owner : str
+        Who wants them so, for the messages.
+    parameters : tuple of Parameter
+        At least one, all of one dtype, none twice.
+
+    Attributes
+    ----------
+    values, grads : array of shape (number of elements,)
+        Every ``p.value`` and ``p.grad`` is a view of these.
+    memory : Memory
+        Where they live. Until ``memory.moved``, all is as it was: one attribute to
+        look at, whatever the number of parameters.
+
+    Notes
+    -----
+    Parameters that already lie side by side in this order, be it as a part of
+    a longer memory, stay where they are: two optimizers then share them.
+    Otherwise all move into a memory of their own, and whoever else held a
+    vector over them finds that they have moved.
+    """
+
+    def __init__(self, owner: str, parameters: tuple[Any, ...]) -> None:
+        self.owner = owner
+        self.parameters = parameters
+        if not self._side_by_side():
+            self._move_together()
+        self._bind()
+
+    def _side_by_side(self) -> bool:
+        first = self.parameters[0]
+        memory, start = first._memory, first._start
+        for parameter in self.parameters:
+            if parameter._memory is not memory or parameter._start != start:
+                return False
+            start += parameter.size
+        return True
+
+    def _move_together(self) -> None:
+        memory = Memory(sum(p.size for p in self.parameters), self.parameters[0].dtype)
+        start, left = 0, []
+        for parameter in self.parameters:
+            left += _move(parameter, memory, start)
+            start += parameter.size
+        stale = [array for array in (ref() for ref in left) if array is not None]
+        for array in stale:
+            array.flags.writeable = False  # to write into it is an error from now on
+        if stale:
+            warn_user(
+                f"{self.owner} moved its parameters into one vector: an array taken from .value "
+                "or .grad before no longer follows, and is read-only; take it again",
+                StaleArrayWarning,
+            )
+
+    def _bind(self) -> Memory:
+        first, last = self.parameters[0], self.parameters[-1]
+        memory: Memory = first._memory
+        memory.packed = True
+        self.memory = memory
+        self.values = memory.values[first._start : last._start + last.size]
+        self.grads = memory.grads[first._start : last._start + last.size]
+        return memory
+
+    def refresh(self) -> Memory:
+        """Find the parameters again after some left the memory that they lived in.
+
+        Raises
+        ------
+        RuntimeError
+            If another optimizer took some of them into a vector of its own.
+        """
+        if not self._side_by_side():
+            raise RuntimeError(
+                f"{self.owner} can no longer step: another optimizer, built later over some of "
+                "its parameters, moved them; build this one anew after that one, "
+                "or give each optimizer parameters of its own"
+            )
+        return self._bind()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FlatParameters, (self.owner, self.parameters)
+
+
+class Gradients:
+    """The gradients of some parameters, on their way from an Objective to the optimizers.
+
+    Whoever steps looks at all gradients at once, so they are not looked at
+    twice: the author of the gradients is left with them, to be asked where a bad
+    one arose. Gradients that no optimizer steps are looked at here.
+    """
+
+    def __init__(self, parameters: Iterable[AnyParameter]) -> None:
+        self._parameters = tuple(parameters)
+        self._memories: tuple[Memory, ...] = ()
+        self._own: tuple[AnyParameter, ...] = self._parameters  # those that no optimizer steps
+
+    def sign(self, author: Author) -> bool:
+        """Leave the author with the gradients; return whether those of no optimizer are finite."""
+        changed = bool(self._own)  # an optimizer may have taken them since
+        for memory in self._memories:
+            memory.author = author
+            changed = changed or memory.moved
+        if not changed:
+            return True
+        self._look()
+        for memory in self._memories:
+            memory.author = author
+        return all(finite_vector(p.grad.ravel()) for p in self._own)
+
+    def _look(self) -> None:
+        shared = [p._memory for p in self._parameters if p._memory.packed]
+        self._memories = tuple({id(memory): memory for memory in shared}.values())
+        self._own = tuple(p for p in self._parameters if not p._memory.packed)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Gradients, (self._parameters,)
+
+
+def gradient_vectors(parameters: Iterable[AnyParameter]) -> list[Array]:
+    """Return the gradients as few vectors as possible: one, where an optimizer packed them."""
+    vectors: list[Array] = []
+    memory, start, stop = None, 0, 0
+    for parameter in parameters:
+        if vectors and parameter._memory is memory and parameter._start == stop:
+            vectors.pop()
+        else:
+            memory, start = parameter._memory, parameter._start
+        stop = parameter._start + parameter.size
+        vectors.append(parameter._memory.grads[start:stop])
+    return vectors
+
+
+def why_not_finite(
+    parameters: Iterable[AnyParameter], author: Author | None = None, when: str = ""
+) -> str | None:
+    """Return which gradient is not finite, and what its author says of it; None if all are."""
+    for index, parameter in enumerate(parameters):
+        bad = int(np.sum(~np.isfinite(parameter.grad)))
+        if bad:
+            author = author or parameter._memory.author
+            where = author.explain_gradient() if author is not None else None
+            return (
+                f"the gradient of parameter {index}, of shape {parameter.shape}, is not finite "
+                f"in {bad} of {parameter.size} elements{when}{f': {where}' if where else ''}"
+            )
+    return None
+
+
+def _move(parameter: AnyParameter, memory: Memory, start: int) -> list["weakref.ref[Array]"]:
+    """Move a parameter; return weak references to the arrays it left, to see who holds them.
+
+    NumPy makes a view of a view refer to the array that owns the numbers, so where
+    the parameter was alone that array is asked, too: it knows of transposes and rows.
+    """
+    old, value, grad = parameter._memory, parameter.value, parameter.grad
+    left = [weakref.ref(value), weakref.ref(grad)]
+    if not old.packed:
+        left += [weakref.ref(old.values), weakref.ref(old.grads)]
+    parameter._place_in(memory, start, value.shape)
+    parameter.value[...] = value
+    parameter.grad[...] = grad
+    old.moved = True
+    return left

@@ -1,0 +1,279 @@
+"""What a model consists of: layers, output shapes, parameters, bytes."""
+
+import copy
+import operator
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from minifw._engine.protocols import AnyLayer
+from minifw._tools.checks import describe
+from minifw._tools.tables import Table, counted
+from minifw.typing import Array, Shape
+
+__all__ = ["LayerSummary", "Summary", "summary"]
+
+LONGEST = 36  # characters of a layer's repr in the table, so that a line of a terminal holds all
+
+
+Method: TypeAlias = Callable[[Any], Any]
+
+
+class LayerSummary(NamedTuple):
+    """One row of a `Summary`.
+
+    Examples
+    --------
+    >>> from minifw import Dense, Sequential, Tanh, summary
+    >>> row = summary(Sequential(Dense(2, 4), Tanh()), (2,)).layers[0]
+    >>> row.path, row.layer, row.output_shape, row.parameters, row.nbytes
+    ('0', 'Dense(2, 4)', (4,), 12, 96)
+    """
+
+    path: str
+    """The name among `named_layers`, such as "2.0"; "" for the model itself."""
+    layer: str
+    """The repr; of a layer that holds others, the class alone."""
+    output_shape: Shape | None
+    """Of one example, without the batch; None if the layer was not reached."""
+    parameters: int
+    """How many numbers are trained in this layer itself, without those of layers inside it."""
+    nbytes: int
+    """How many bytes they take."""
+
+
+class Summary:
+    """The layers of a model with their output shapes, parameters and bytes.
+
+    ``print`` shows a table, and so does a notebook, as HTML.
+
+    Attributes
+    ----------
+    layers : list of LayerSummary
+        In the order of `named_layers`; the model itself only if it holds no
+        layers, or parameters of its own.
+    input_shape, output_shape : tuple of int
+        Of one example, without the batch.
+    parameters, nbytes : int
+        How many numbers are trained, and the bytes that they take. Each
+        parameter counts once, in however many ways it is reached.
+    buffers, buffer_nbytes : int
+        The same of the arrays that belong to the state and are not trained.
+
+    Examples
+    --------
+    >>> from minifw import Dense, Sequential, Sigmoid, Tanh, summary
+    >>> model = Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4), Sigmoid())
+    >>> report = summary(model, (2,))
+    >>> report.parameters, report.nbytes, report.layers[0].output_shape
+    (17, 136, (4,))
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layers: Sequence[LayerSummary],
+        shapes: tuple[Shape, Shape],
+        sizes: tuple[int, int, int, int],
+        dtypes: Sequence[str],
+    ) -> None:
+        self.layers = list(layers)
+        self.input_shape, self.output_shape = shapes
+        self.parameters, self.nbytes, self.buffers, self.buffer_nbytes = sizes
+        self._name = name
+        self._dtypes = dtypes
+
+    def _table(self) -> Table:
+        title = f"{self._name}: {_shown(self.input_shape)} -> {_shown(self.output_shape)}"
+        table = Table(title, ["layer", "", "output", "parameters", "bytes"], "lllrr")
+        paths = [row.path for row in self.layers]
+        for path, layer, shape, parameters, nbytes in self.layers:
+            depth = sum(path.startswith(f"{outer}.") for outer in paths)
+            cells = "  " * depth + path, layer, "-" if shape is None else _shown(shape)
+            if parameters or not any(inside(inner, path) for inner in paths):
+                table.add(*cells, f"{parameters:,}", f"{nbytes:,}")
+            else:
+                table.add(*cells, "", "")
+        table.totals = ["total", "", "", f"{self.parameters:,}", f"{self.nbytes:,}"]
+        if self.parameters:
+            kinds = " and ".join(self._dtypes)
+            table.notes.append(f"parameters in {kinds}; their gradients take as many bytes again")
+        if self.buffers:
+            numbers = counted(self.buffers, "number")
+            table.notes.append(
+                f"buffers, which are not trained: {numbers}, {counted(self.buffer_nbytes, 'byte')}"
+            )
+        return table
+
+    def __repr__(self) -> str:
+        return self._table().text()
+
+    def _repr_html_(self) -> str:
+        return self._table().html()
+
+
+def summary(model: AnyLayer, input_shape: Shape) -> Summary:
+    """Return the layers of `model`, with output shapes, parameters and bytes.
+
+    Parameters
+    ----------
+    model : Layer
+        It is left as it is: a copy of it answers, in eval mode.
+    input_shape : tuple of int
+        The shape of one example, without the batch, as for `Layer.output_shape`.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    TypeError
+        If `model` is no layer, or `input_shape` no tuple of whole numbers.
+    ValueError
+        If a size is below 1, or the model does not accept that shape.
+
+    Notes
+    -----
+    A layer that makes its parameters in the first forward is counted with them.
+
+    Examples
+    --------
+    >>> from minifw import Dense, Sequential, Sigmoid, Tanh, summary
+    >>> model = Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4), Sigmoid())
+    >>> print(summary(model, (2,)))
+    Sequential: (batch, 2) -> (batch, 1)
+    <BLANKLINE>
+    layer                      output      parameters  bytes
+    --------------------------------------------------------
+    0      Dense(2, 4, rng=3)  (batch, 4)          12     96
+    1      Tanh()              (batch, 4)           0      0
+    2      Dense(4, 1, rng=4)  (batch, 1)           5     40
+    3      Sigmoid()           (batch, 1)           0      0
+    --------------------------------------------------------
+    total                                          17    136
+    <BLANKLINE>
+    parameters in float64; their gradients take as many bytes again
+    """
+    if isinstance(model, type) or not hasattr(model, "named_layers"):
+        hint = f"; write {model.__name__}(...)" if isinstance(model, type) else ""
+        raise TypeError(f"summary expects model to be a layer, got {describe(model)}{hint}")
+    shape = _checked(input_shape)
+    twin = copy.deepcopy(model).eval()
+    named = [("", twin), *twin.named_layers()]
+    shapes = _output_shapes(twin, named, shape)
+
+    # Taken from the copy, which has run: a layer may make its parameters in the first forward.
+    own: dict[str, list[Array]] = {name: [] for name, _ in named}
+    for name, parameter in twin.named_parameters():
+        own[_owner(name, own)].append(parameter.value)
+    buffers = {id(array): array for _, array in twin.named_buffers()}.values()
+    values = [value for found in own.values() for value in found]
+    holders = {path for path in own if any(inside(name, path) for name in own)}
+    rows = [
+        LayerSummary(
+            name,
+            type(layer).__name__ if name in holders else _short(repr(layer)),
+            shapes.get(name),
+            sum(value.size for value in own[name]),
+            sum(value.nbytes for value in own[name]),
+        )
+        for name, layer in named
+        if name or not holders or own[name]
+    ]
+    sizes = (
+        sum(value.size for value in values),
+        sum(value.nbytes for value in values),
+        sum(array.size for array in buffers),
+        sum(array.nbytes for array in buffers),
+    )
+    dtypes = sorted({str(value.dtype) for value in values})
+    return Summary(type(model).__name__, rows, (shape, shapes[""]), sizes, dtypes)
+
+
+def _output_shapes(
+    twin: AnyLayer, named: Sequence[tuple[str, Any]], shape: Shape
+) -> dict[str, Shape]:
+    """Return the shape that each layer gives an example, where the layer is reached."""
+    found: dict[str, Shape] = {}
+    for name, layer in named:
+        _watch(layer, name, found)
+    parameters = twin.named_parameters()
+    dtype = parameters[0][1].dtype if parameters else np.dtype(np.float64)
+    try:
+        found[""] = twin.output_shape(shape)
+    except TypeError:  # the default asks with floating-point numbers, where an Embedding refuses
+        with suppress(Exception):
+            _run(twin, shape, np.dtype(np.intp))
+        if "" not in found:
+            raise
+    for kind in (dtype, np.dtype(np.intp)):  # an output_shape that does not ask the layers inside
+        if len(found) < len(named):
+            with suppress(Exception):
+                _run(twin, shape, kind)
+    return found
+
+
+def _run(twin: AnyLayer, shape: Shape, dtype: "np.dtype[Any]") -> None:
+    x = np.zeros((1, *shape), dtype)
+    with np.errstate(all="ignore"):  # zeros say nothing about the values
+        twin(x)
+
+
+def _watch(layer: Any, name: str, found: dict[str, Shape]) -> None:
+    """Let a layer tell the shape of what it gives, whichever way it is asked."""
+    forward: Method = layer.forward
+    output_shape: Method = layer.output_shape
+
+    def watched_forward(x: Array) -> Any:
+        y = forward(x)
+        if isinstance(y, np.ndarray):
+            found[name] = y.shape[1:]
+        return y
+
+    def watched_output_shape(input_shape: Shape) -> Any:
+        found[name] = shape = tuple(output_shape(input_shape))
+        return shape
+
+    layer.forward = watched_forward
+    layer.output_shape = watched_output_shape
+
+
+def _checked(input_shape: object) -> Shape:
+    if not isinstance(input_shape, tuple | list) or not all(
+        hasattr(size, "__index__") and not isinstance(size, bool) for size in input_shape
+    ):
+        whole = hasattr(input_shape, "__index__") and not isinstance(input_shape, bool)
+        fix = f"; write ({input_shape},)" if whole else ""
+        if isinstance(input_shape, tuple | list) and any(size is None for size in input_shape):
+            fix = "; leave out the batch"
+        raise TypeError(
+            "summary expects input_shape to be the shape of one example, a tuple of whole "
+            f"numbers, got {input_shape!r}{fix}"
+        )
+    shape = tuple(operator.index(size) for size in input_shape)
+    if any(size < 1 for size in shape):
+        raise ValueError(
+            f"summary expects every size in input_shape to be at least 1, got {shape}"
+        )
+    return shape
+
+
+def inside(name: str, path: str) -> bool:
+    """Return whether the layer or parameter of that name is in the layer at `path`."""
+    return name != path and (not path or name.startswith(f"{path}."))
+
+
+def _owner(parameter: str, layers: dict[str, list[Array]]) -> str:
+    """Return the innermost layer whose name begins the parameter's."""
+    return max((name for name in layers if inside(parameter, name)), key=len)
+
+
+def _shown(shape: Shape) -> str:
+    return f"({', '.join(['batch', *map(str, shape)])}{',' if not shape else ''})"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -1,0 +1,1 @@
+"""Tools that know arrays and Python, and nothing of minifw."""

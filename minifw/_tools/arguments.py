@@ -1,0 +1,78 @@
+"""The arguments of a constructor: shown in the repr, and kept for files."""
+
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any, Self, cast
+
+import numpy as np
+
+__all__ = ["KeepsArguments", "Placeholder"]
+
+
+class KeepsArguments:
+    """Keeps the arguments of the constructor call, and shows them in the repr.
+
+    They are taken in ``__new__``, which Python calls with the arguments of
+    ``__init__``; hence a subclass need not call ``super().__init__()``.
+    """
+
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__} takes no arguments")  # as Python says by itself
+        self = super().__new__(cls)
+        self._arguments = (_kept(args), _kept(kwargs))
+        return self
+
+    def __repr__(self) -> str:
+        args, kwargs = self._arguments
+        shown = [_show(value) for value in args]
+        shown += [f"{name}={_show(value)}" for name, value in kwargs.items()]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what no pickle can hold: functions without a name in a module."""
+        state = cast("dict[str, Any]", super().__getstate__())
+        return {**state, "_arguments": _picklable(self._arguments)}
+
+
+class Placeholder:
+    """Stands for an argument that cannot be kept: it has its repr, and no more."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _kept(value: Any) -> Any:
+    """Return an argument as it is now: containers are copied, an iterator will be used up."""
+    if type(value) in (list, tuple):
+        return type(value)(_kept(item) for item in value)
+    if type(value) is dict:
+        return {key: _kept(item) for key, item in value.items()}
+    return Placeholder(f"<{type(value).__name__}>") if isinstance(value, Iterator) else value
+
+
+def _picklable(value: Any) -> Any:
+    if type(value) in (list, tuple):
+        return type(value)(_picklable(item) for item in value)
+    if type(value) is dict:
+        return {key: _picklable(item) for key, item in value.items()}
+    local = isinstance(value, FunctionType) and "<" in value.__qualname__
+    return Placeholder(_show(value)) if local else value
+
+
+def _show(value: object) -> str:
+    """Show an argument in a few characters; arrays by their shape."""
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}"
+    if isinstance(value, np.random.Generator):
+        return str(value)  # "Generator(PCG64)", where the repr adds an address
+    if isinstance(value, np.dtype):
+        return str(value)
+    if isinstance(value, type | FunctionType):
+        return value.__name__
+    return repr(value)

@@ -1,0 +1,68 @@
+"""What forward leaves for backward: the notes' cache."""
+
+from typing import Any
+
+import numpy as np
+
+from minifw.typing import Array
+
+__all__ = ["SavesForBackward"]
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) or hasattr(value, "__fspath__")
+
+
+class SavesForBackward:
+    """Hands arrays from ``forward`` to ``backward``: what the notes call the cache.
+
+    ``backward`` always differentiates the latest ``forward``. What is saved, and
+    every attribute whose name begins with ``_saved``, belongs to that forward:
+    copies and pickles leave it behind.
+    """
+
+    _saved: tuple[np.ndarray[Any, Any], ...] | None = None
+
+    def save(self, *arrays: np.ndarray[Any, Any]) -> None:
+        """Keep what ``backward`` will need of this ``forward``; masks and indices, too.
+
+        Raises
+        ------
+        TypeError
+            If it is given a path: `minifw.save` writes a file.
+        """
+        if arrays and type(arrays[0]) is not np.ndarray and _is_path(arrays[0]):
+            raise TypeError(
+                f"{type(self).__name__}.save keeps arrays for backward, it got a path; to write a "
+                "file, use minifw.save(model, path)"
+            )
+        vars(self)["_saved"] = arrays  # past __setattr__, for it is done in every forward
+
+    def saved(self) -> tuple[Array, ...]:
+        """Return what the latest ``forward`` saved.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no ``forward`` yet.
+        """
+        if self._saved is None:
+            raise RuntimeError(
+                f"{self!r}: backward needs a forward before it; call forward first, which saves "
+                "what backward needs by self.save(...)"
+            )
+        return self._saved
+
+    def _all_saved(self) -> dict[str, Any]:
+        """Return what was saved, for `_put_back`."""
+        return {name: value for name, value in vars(self).items() if name.startswith("_saved")}
+
+    def _put_back(self, saved: dict[str, Any]) -> None:
+        """Forget what was saved since `_all_saved` returned this."""
+        for name in self._all_saved():
+            if name not in saved:
+                delattr(self, name)
+        vars(self).update(saved)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {n: value for n, value in vars(self).items() if not n.startswith("_saved")}

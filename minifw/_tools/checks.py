@@ -1,0 +1,318 @@
+"""Checks of what a user passes in: each fault is one sentence with its fix.
+
+A check is a cheap condition; the sentence is put together only on failure.
+"""
+
+import contextlib
+import math
+import operator
+
+import numpy as np
+
+from minifw.typing import Array, DType, Generator, Shape
+
+__all__ = [
+    "DTYPES",
+    "check_array",
+    "check_cotangent",
+    "check_dtype",
+    "check_feature_axis",
+    "check_flag",
+    "check_images",
+    "check_numbers",
+    "check_plain",
+    "check_rng",
+    "check_rows",
+    "check_sequences",
+    "check_size",
+    "decay_rate",
+    "describe",
+    "feature_axis",
+    "finite_in",
+    "finite_number",
+    "fraction",
+    "non_negative_number",
+    "normal_number",
+    "positive_number",
+]
+
+DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multiplies
+PLAIN = np.ndarray  # what nearly all are: the one class that is not looked at closer
+SMALLEST_DTYPE = DTYPES[1]  # a layer without parameters meets both, and so do its constants
+
+
+def describe(value: object) -> str:
+    """Say in a few words what came: the dtype and shape of an array, the type of the rest."""
+    if isinstance(value, np.ndarray):
+        return f"{_with_article(str(value.dtype))} array of shape {value.shape}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return _with_article(type(value).__name__)
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIO' else 'a'} {noun}"
+
+
+def check_plain(owner: object, name: str, x: object) -> None:
+    """Raise if `x` is of a class that computes in another way than an array does.
+
+    The means of a masked array leave numbers out, ``*`` of a matrix is a product, and what is
+    sparse is no array at all. Other subclasses of an array are one, as are memory maps.
+    """
+    if type(x) is PLAIN:
+        return
+    what = ""
+    if isinstance(x, np.ma.MaskedArray):
+        what = f"without a mask, got a masked array; use {name}.filled(...), or leave rows out"
+    elif isinstance(x, np.matrix):
+        what = f"to be an array, got a matrix; use np.asarray({name})"
+    elif hasattr(x, "toarray") and hasattr(x, "nnz"):  # one of SciPy's sparse ones
+        what = f"with all its zeros, got {describe(x)}; use {name}.toarray()"
+    if what:
+        who = owner if isinstance(owner, str) else repr(owner)
+        raise TypeError(f"{who} expects {name} {what}")
+
+
+def check_array(owner: object, name: str, x: Array) -> None:
+    """Raise unless `x` is a non-empty array of float32 or float64."""
+    try:
+        if x.dtype in DTYPES and x.size and x.ndim:
+            if type(x) is not PLAIN:
+                check_plain(owner, name, x)
+            return
+    except AttributeError:
+        pass
+    check_plain(owner, name, x)
+    if not isinstance(x, np.ndarray):
+        raise TypeError(
+            f"{owner!r} expects {name} to be a NumPy array, got {describe(x)}; "
+            f"use np.asarray({name}, dtype=np.float64)"
+        )
+    if x.dtype not in DTYPES:
+        raise TypeError(
+            f"{owner!r} expects {name} to hold float64 or float32 numbers, got {describe(x)}; "
+            f"use {name}.astype(np.float64)"
+        )
+    raise ValueError(f"{owner!r} expects {name} to hold at least one example, got {describe(x)}")
+
+
+def check_rows(owner: object, x: Array, features: int, dtype: DType) -> int:
+    """Return the batch size of `x`, or raise unless it is (batch, features) in `dtype`."""
+    batch: int
+    try:
+        batch, width = x.shape
+        if width == features and x.dtype == dtype and batch:
+            if type(x) is not PLAIN:
+                check_plain(owner, "x", x)
+            return batch
+    except (AttributeError, ValueError):
+        pass
+    check_numbers(owner, x, dtype)
+    hint = ""
+    if x.ndim == 1 and x.shape[0] == features:
+        hint = "; one example is a batch of one: x[np.newaxis]"
+    elif x.ndim == 2 and x.shape[0] == features:
+        hint = "; one example per row: x.T"
+    raise ValueError(f"{owner!r} expects x of shape (batch, {features}), got {x.shape}{hint}")
+
+
+def check_numbers(owner: object, x: Array, dtype: DType) -> None:
+    """Raise unless `x` is a non-empty array of `dtype`, the one in which the layer computes."""
+    if isinstance(x, np.ndarray) and x.dtype != dtype:
+        raise TypeError(
+            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
+        )
+    check_array(owner, "x", x)
+
+
+def check_sequences(owner: object, x: Array, features: int, dtype: DType) -> tuple[int, int]:
+    """Return batch and time of `x`, or raise unless it is (batch, time, features) in `dtype`."""
+    batch: int
+    time: int
+    try:
+        batch, time, width = x.shape
+        if width == features and x.dtype == dtype and batch and time:
+            if type(x) is not PLAIN:
+                check_plain(owner, "x", x)
+            return batch, time
+    except (AttributeError, ValueError):
+        pass
+    check_numbers(owner, x, dtype)
+    hint = ""
+    if x.ndim == 2 and x.shape[1] == features:
+        hint = "; one sequence is a batch of one: x[np.newaxis]"
+    elif x.ndim == 3 and x.shape[1] == features:
+        hint = "; one step after the other: x.swapaxes(1, 2)"
+    raise ValueError(
+        f"{owner!r} expects x of shape (batch, time, {features}), got {x.shape}{hint}"
+    )
+
+
+def check_images(
+    owner: object, x: Array, channels: int | None = None, dtype: DType | None = None
+) -> None:
+    """Raise unless `x` is (batch, channels, height, width), in `dtype` if one is given."""
+    if dtype is None:
+        check_array(owner, "x", x)
+    else:
+        check_numbers(owner, x, dtype)
+    wanted = "channels" if channels is None else channels
+    if x.ndim == 4 and channels in (None, x.shape[1]):
+        return
+    hint = ""
+    if x.ndim == 3 and channels in (None, x.shape[0]):
+        hint = "; one image is a batch of one: x[np.newaxis]"
+    elif x.ndim == 3 and channels == 1:
+        hint = "; images of one channel: x[:, np.newaxis]"
+    elif x.ndim == 4 and x.shape[3] == channels:
+        hint = "; channels come first: x.transpose(0, 3, 1, 2)"
+    raise ValueError(
+        f"{owner!r} expects x of shape (batch, {wanted}, height, width), got {x.shape}{hint}"
+    )
+
+
+def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> None:
+    """Raise unless `dy` has the shape and dtype of the output that it is the gradient of."""
+    try:
+        if dy.shape == shape and dy.dtype == dtype:
+            if type(dy) is not PLAIN:
+                check_plain(owner, "dy", dy)
+            return
+    except AttributeError:
+        pass
+    if not isinstance(dy, np.ndarray) or dy.dtype != dtype:
+        raise TypeError(f"{owner!r} expects dy as a {dtype} array, got {describe(dy)}")
+    raise ValueError(f"{owner!r} expects dy of the shape of its output, {shape}, got {dy.shape}")
+
+
+def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
+    """Return `value` as an int, or raise unless it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{owner} expects {name} to be a whole number, got {value!r}")
+    size = operator.index(value)
+    if size < least:
+        raise ValueError(f"{owner} expects {name} to be at least {least}, got {value!r}")
+    return size
+
+
+def feature_axis(owner: str, axis: int) -> int:
+    """Return `axis` as an int, or raise unless it is a whole number other than 0, the batch."""
+    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+        raise TypeError(f"{owner} expects axis to be a whole number, got {axis!r}")
+    if operator.index(axis) == 0:
+        raise ValueError(f"{owner} expects axis to be other than 0, which is the batch")
+    return operator.index(axis)
+
+
+def check_feature_axis(owner: object, x: Array, axis: int) -> None:
+    """Raise unless `x` has that axis, and it is not the batch: rows stay independent."""
+    if -x.ndim < axis < x.ndim:
+        return
+    hint = "; one example is a batch of one: x[np.newaxis]" if x.ndim == 1 else ""
+    raise ValueError(
+        f"{owner!r} expects x to have an axis {axis} besides the batch, got shape {x.shape}{hint}"
+    )
+
+
+def check_flag(owner: str, name: str, value: bool) -> bool:
+    """Return `value`, or raise unless it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{owner} expects {name} to be True or False, got {describe(value)}")
+    return bool(value)
+
+
+def _number(owner: str, name: str, value: float) -> float:
+    if isinstance(value, bool | str | bytes):
+        raise TypeError(f"{owner} expects {name} to be a number, got {value!r}")
+    try:
+        return float(value)
+    except OverflowError:  # of a whole number
+        return math.inf
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner} expects {name} to be a number, got {value!r}") from None
+
+
+def finite_number(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is finite."""
+    number = _number(owner, name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{owner} expects {name} to be finite, got {value!r}")
+    return number
+
+
+def positive_number(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is finite and above 0."""
+    number = _number(owner, name, value)
+    if not 0.0 < number < math.inf:
+        raise ValueError(f"{owner} expects {name} to be finite and above 0, got {value!r}")
+    return number
+
+
+def non_negative_number(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is finite and at least 0."""
+    number = _number(owner, name, value)
+    if not 0.0 <= number < math.inf:
+        raise ValueError(f"{owner} expects {name} to be finite and at least 0, got {value!r}")
+    return number
+
+
+def finite_in(owner: str, name: str, number: float, dtype: DType) -> float:
+    """Return `number`, or raise if it is infinite in `dtype`."""
+    if abs(number) > float(np.finfo(dtype).max):
+        raise ValueError(f"{owner} expects {name} to be finite in {dtype}, got {number!r}")
+    return number
+
+
+def normal_number(owner: str, name: str, number: float, dtype: DType) -> float:
+    """Return `number`, or raise if in `dtype` it would be infinite, or 0 or nearly so."""
+    limits = np.finfo(dtype)
+    if number and not float(limits.tiny) <= abs(number) <= float(limits.max):
+        raise ValueError(
+            f"{owner} expects {name} to be a normal number of {dtype}, got {number!r}"
+        )
+    return number
+
+
+def fraction(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is between 0 and 1."""
+    number = _number(owner, name, value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{owner} expects {name} to be between 0 and 1, got {value!r}")
+    return number
+
+
+def decay_rate(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is at least 0 and below 1."""
+    number = _number(owner, name, value)
+    if not 0.0 <= number < 1.0:
+        raise ValueError(f"{owner} expects {name} to be at least 0 and below 1, got {value!r}")
+    return number
+
+
+def check_dtype(owner: str, dtype: object) -> DType:
+    """Return `dtype` as a NumPy dtype, or raise unless it is float32 or float64."""
+    if dtype is not None:  # which NumPy takes for float64
+        with contextlib.suppress(TypeError):
+            found: DType = np.dtype(dtype)  # type: ignore[call-overload]
+            if found in DTYPES:
+                return found
+    raise TypeError(f"{owner} expects dtype to be float64 or float32, got {dtype!r}")
+
+
+def check_rng(owner: str, rng: object) -> Generator:
+    """Return a generator made from `rng`: a Generator itself, a seed, or None."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None:
+        return np.random.default_rng()
+    if isinstance(rng, bool) or not hasattr(rng, "__index__"):
+        legacy = isinstance(rng, np.random.RandomState)
+        raise TypeError(
+            f"{owner} expects rng to be a numpy.random.Generator, an int or None, got {rng!r}"
+            f"{'; use np.random.default_rng(seed)' if legacy else ''}"
+        )
+    seed = operator.index(rng)
+    if seed < 0:
+        raise ValueError(f"{owner} expects rng to be a seed of at least 0, got {rng!r}")
+    return np.random.default_rng(seed)

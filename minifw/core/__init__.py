@@ -1,0 +1,1 @@
+"""The five contracts: parameter, layer, loss, optimizer, objective; to be read in this order."""

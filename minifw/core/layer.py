@@ -1,0 +1,311 @@
+"""The contract of a layer, and what every layer gets for writing two methods."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
+from minifw._engine.state import load_arrays
+from minifw._engine.summary import Summary, summary
+from minifw._tools.arguments import KeepsArguments
+from minifw._tools.cache import SavesForBackward
+from minifw._tools.checks import describe
+from minifw.core.parameter import Parameter
+from minifw.typing import Array, Formulas, Shape
+
+__all__ = ["Layer"]
+
+# Attributes that hold no layer are passed over: what the traits keep, and, since `predict` of one
+# row is mostly this walk, values of the commonest types, before each is asked what it is.
+_NOT_MEMBERS = frozenset({"_arguments", "_saved"})
+_PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
+
+
+class Layer(KeepsArguments, SavesForBackward, ABC):
+    """A differentiable function y = f(x; parameters): a subclass writes two methods.
+
+    ``forward(x)`` returns y and saves what the other needs; ``backward(dy)``
+    takes dL/dy, returns dL/dx, and overwrites the ``grad`` of each parameter.
+    Nothing accumulates. A layer writes only into arrays that it made in this
+    very call and into its own gradients. ``super().__init__()`` is not needed.
+
+    Parameters and nested layers are found in attributes, and in lists, tuples
+    and dicts there. They are made in the constructor, or in the first forward. A
+    layer saves one forward at a time, so it is used once in each forward.
+    Attributes whose names begin with ``_saved`` belong to that forward, and copies
+    are made without them.
+
+    Attributes
+    ----------
+    training : bool
+        Set by `train` and `eval`; a layer that differs between the two reads it.
+    buffers : class attribute, a tuple of str
+        The names of attributes that hold arrays which belong to the state but
+        are not trained, such as running means. `state_dict` has them, and
+        `load_state_dict` copies into them. A layer may write into them.
+    takes_whole_numbers : class attribute, a bool
+        Whether x holds whole numbers, such as the rows of a table. `predict` and
+        `Trainer` then leave those as they are; else they cast x to the model's dtype.
+    formulas : class attribute, a dict {str: str}, optional
+        What `trace` writes beside the values: "y" and "dx", and the gradient of
+        each parameter by its name. In braces stand x, y and dy, which become Z1
+        or dA1, the names of parameters, and attributes that are numbers:
+        ``formulas = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}``. Of a tuple
+        the first counts of which all names are there. Where eval mode has another
+        form, it goes by "y in eval mode" and so on. A subclass with another
+        ``forward`` or ``backward`` does not inherit it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Layer, Parameter
+    >>> class Scale(Layer):
+    ...     '''y = x * scale, one factor per feature.'''
+    ...     def __init__(self, features):
+    ...         self.scale = Parameter(np.ones(features))
+    ...     def forward(self, x):
+    ...         self.save(x)
+    ...         return x * self.scale.value
+    ...     def backward(self, dy):
+    ...         (x,) = self.saved()
+    ...         self.scale.grad[...] = (dy * x).sum(axis=0)
+    ...         return dy * self.scale.value
+    >>> layer = Scale(3)
+    >>> layer, layer.output_shape((3,)), layer.named_parameters()
+    (Scale(3), (3,), [('scale', Parameter(shape=(3,), dtype=float64))])
+    """
+
+    training: bool = True
+    buffers: ClassVar[tuple[str, ...]] = ()
+    takes_whole_numbers: ClassVar[bool] = False
+    formulas: ClassVar[Formulas] = MappingProxyType({})
+
+    # -- what an author writes ---------------------------------------------------
+
+    @abstractmethod
+    def forward(self, x: Array) -> Array:
+        """Return y = f(x), and save what ``backward`` needs."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """Return dL/dx from dy = dL/dy, and overwrite the gradients of the parameters."""
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Do what ``backward`` does without dL/dx, which the first layer's caller has no use for.
+
+        An optional saving; the default calls ``backward``.
+        """
+        self.backward(dy)
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """The shape of one example, if this layer accepts only one; else None."""
+        return None
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of one output example, given the shape of one input example.
+
+        Neither counts the batch axis. The default asks a copy of the layer, in
+        eval mode, with a batch of one example of zeros.
+        """
+        return probed_shape(self, input_shape)
+
+    def split_last(self) -> "tuple[Layer | None, Layer]":
+        """Return what comes before this layer's last step, or None, and that last step.
+
+        A container that ends in one layer overrides it, so that an `Objective`
+        can join a final activation with its loss.
+        """
+        return None, self
+
+    # -- what is inside ----------------------------------------------------------
+
+    def named_layers(self) -> list[tuple[str, "Layer"]]:
+        """Return all layers inside this one, nested ones too, as ("0", layer) and so on."""
+        return [(name, member) for name, member in self._walk() if isinstance(member, Layer)]
+
+    def named_parameters(self) -> list[tuple[str, Parameter]]:
+        """Return all parameters, nested ones too, as ("0.weight", parameter) and so on.
+
+        In definition order; one that is reached in two ways is listed once.
+        """
+        return [(name, member) for name, member in self._walk() if isinstance(member, Parameter)]
+
+    def parameters(self) -> list[Parameter]:
+        """Return all parameters, nested ones too, in definition order."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_buffers(self) -> list[tuple[str, Array]]:
+        """Return the arrays named in `buffers`, of nested layers too, by name."""
+        return [
+            (f"{name}.{buffer}" if name else buffer, getattr(layer, buffer))
+            for name, layer in self._all_layers()
+            for buffer in layer.buffers
+        ]
+
+    def _all_layers(self) -> list[tuple[str, "Layer"]]:
+        """Return this layer, whose name is "", and all inside it."""
+        return [("", self), *self.named_layers()]
+
+    def _members(self) -> Iterator[tuple[str, "Parameter | Layer"]]:
+        """Yield what this layer holds itself, attribute by attribute as they were set."""
+        for name, value in vars(self).items():
+            if type(value) not in _PLAIN and name not in _NOT_MEMBERS:
+                yield from _unpacked(self, name, value)
+
+    def _walk(
+        self, prefix: str = "", seen: set[int] | None = None
+    ) -> Iterator[tuple[str, "Parameter | Layer"]]:
+        """Yield what this layer holds and, after each layer, what that one holds; each once."""
+        seen = {id(self)} if seen is None else seen
+        for name, member in self._members():
+            if id(member) not in seen:
+                seen.add(id(member))
+                yield prefix + name, member
+                if isinstance(member, Layer):
+                    yield from member._walk(f"{prefix}{name}.", seen)
+
+    if not TYPE_CHECKING:  # to mypy, a class that has it would take any attribute
+
+        def __setattr__(self, name: str, value: object) -> None:
+            held = vars(self).get(name)
+            if isinstance(held, Parameter) and not (value is None or isinstance(value, Parameter)):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a Parameter, got {describe(value)} in its "
+                    f"place; assign to its value: layer.{name}.value = ..."
+                )
+            super().__setattr__(name, value)
+
+    # -- use ---------------------------------------------------------------------
+
+    def __call__(self, x: Array) -> Array:
+        """Return ``forward(x)``."""
+        return self.returned("forward", self.forward(x))
+
+    def returned(self, method: str, result: Array) -> Array:
+        """Return `result`, or raise if this layer's `method` forgot to return an array."""
+        if isinstance(result, np.ndarray):
+            return result
+        raise TypeError(f"{self!r}.{method} must return an array, it returned {result!r}")
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this layer and all inside it into train mode (or eval mode); return it."""
+        for _, layer in self._all_layers():
+            layer.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Put this layer and all inside it into eval mode; return it."""
+        return self.train(False)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Put all layers into eval mode; afterwards give back modes, and what they had saved.
+
+        `predict` does it by itself; it is for a forward of one's own between a forward and
+        its backward.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import Dropout
+        >>> layer = Dropout(0.5, rng=0)
+        >>> with layer.evaluating():
+        ...     print(layer(np.ones(3)))
+        [1. 1. 1.]
+        >>> layer.training
+        True
+        """
+        return evaluating([layer for _, layer in self._all_layers()])
+
+    def predict(self, x: npt.ArrayLike, *, batch_size: int = ROWS) -> Array:
+        """Return the outputs for all rows of `x`, in eval mode, a batch at a time.
+
+        Parameters
+        ----------
+        x : array of shape (examples, ...)
+            It is cast to the dtype of the parameters; one that is mapped from a file is
+            read batch by batch.
+        batch_size : int, default 256
+            How many rows go through the layer at once.
+
+        Returns
+        -------
+        array of shape (examples, ...)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` holds no real numbers, or no rows, or not of this layer's shape.
+
+        Notes
+        -----
+        The layer is left as it was: its mode, and what it saved for ``backward``. Threads
+        that predict take turns, and none may train meanwhile; a `Predictor` is quicker.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import Dense, Dropout, Sequential
+        >>> model = Sequential(Dense(1, 1), Dropout(0.5))
+        >>> model[0].weight.value = [[2.0]]
+        >>> model.predict([[1], [2], [3]]), model.training
+        (array([[2.],
+               [4.],
+               [6.]]), True)
+        """
+        return predict(self, x, batch_size)
+
+    def summary(self, input_shape: Shape) -> Summary:
+        """Return the layers in here, with output shapes, parameters and bytes; print it.
+
+        `input_shape` is that of one example, without the batch. See `minifw.summary`.
+        """
+        return summary(self, input_shape)
+
+    # -- state -------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return a copy of every parameter's value and of every buffer, by name."""
+        return {name: array.copy() for name, array in self._state().items()}
+
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
+        """Copy the values of `state` into the parameters and buffers.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unexpected, or a shape differs; all faults
+            are named, and nothing is changed.
+        TypeError
+            If a value does not hold real numbers; nothing is changed.
+        """
+        load_arrays(f"{type(self).__name__}.load_state_dict", self._state(), state)
+
+    def _state(self) -> dict[str, Array]:
+        """Return the arrays themselves."""
+        parameters = {name: parameter.value for name, parameter in self.named_parameters()}
+        return {**parameters, **dict(self.named_buffers())}
+
+
+def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:
+    if isinstance(value, Parameter | Layer):
+        yield name, value
+    elif isinstance(value, list | tuple | deque):
+        for index, item in enumerate(value):
+            yield from _unpacked(layer, f"{name}.{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unpacked(layer, f"{name}.{key}", item)
+    elif isinstance(value, set | frozenset) and any(
+        isinstance(item, Parameter | Layer) for item in value
+    ):
+        raise TypeError(
+            f"{type(layer).__name__}.{name} holds layers or parameters in a set, "
+            "which has no order; use a list or a tuple"
+        )

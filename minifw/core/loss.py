@@ -1,0 +1,241 @@
+"""The contract of a loss."""
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from minifw._tools.arguments import KeepsArguments
+from minifw._tools.cache import SavesForBackward
+from minifw._tools.checks import DTYPES, PLAIN, check_array, check_plain, describe
+from minifw.core.layer import Layer
+from minifw.errors import NonFiniteError
+from minifw.typing import Array, Formulas, Target
+
+__all__ = ["Joins", "Loss", "check_probabilities"]
+
+Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss | None"]]
+
+
+class Loss(KeepsArguments, SavesForBackward, ABC):
+    """A number that says how far a prediction is from its target: two methods.
+
+    ``forward(prediction, target)`` returns the mean over all elements, in nats
+    where it is a log; ``backward()`` returns its derivative with respect to the
+    prediction. A ``forward`` may take a third argument ``sample_weight=None``,
+    one weight for each example; minifw's own do, and `shares` does the work.
+
+    Attributes
+    ----------
+    joins : class attribute, a dict {activation class: function}
+        The activations with which this very class has a joint form that is
+        exact where the two apart are not. The function is called with the loss
+        and the activation, and returns the loss that takes the activation's
+        *input* as its prediction, or None if these two do not go together.
+        `Objective` asks for it. Subclasses do not inherit it: what they change,
+        the joint form would not know.
+    applies : class attribute, a tuple of activation classes
+        Those that the loss applies itself. `Objective` warns if the model has
+        applied one already.
+    takes_labels : class attribute, a bool
+        Whether a target of whole numbers is labels. `Trainer` then leaves it as it
+        is; else it casts the target to the dtype of the prediction.
+    midpoint : class attribute, a float
+        The prediction above which a yes-or-no metric takes it for a yes: 0.5, of a
+        probability; 0 where the prediction is a logit.
+    formulas : class attribute, a dict {str: str}, optional
+        What `trace` writes beside the values, as in `Layer`: "L", the loss, and
+        "dp", its derivative. In braces stand p, the prediction, t, the target, n,
+        the number of elements, and m, that of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Loss
+    >>> class SquaredError(Loss):
+    ...     '''L = mean((p - t)^2); dp = 2 (p - t) / n.'''
+    ...     def forward(self, prediction, target):
+    ...         self.check(prediction, target)
+    ...         error = prediction - target
+    ...         self.save(error)
+    ...         return self.finite(float(np.mean(error**2)))
+    ...     def backward(self):
+    ...         (error,) = self.saved()
+    ...         return 2 * error / error.size
+    >>> loss = SquaredError()
+    >>> loss.forward(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))
+    2.0
+    >>> loss.backward()
+    array([[ 0.],
+           [-2.]])
+    """
+
+    joins: ClassVar[Joins] = MappingProxyType({})
+    applies: ClassVar[tuple[type[Layer], ...]] = ()
+    takes_labels: ClassVar[bool] = False
+    midpoint: ClassVar[float] = 0.5
+    formulas: ClassVar[Formulas] = MappingProxyType({})
+
+    _weighted: ClassVar[bool] = False  # whether forward takes sample_weight, by its signature
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._weighted = "sample_weight" in inspect.signature(cls.forward).parameters
+
+    @abstractmethod
+    def forward(self, prediction: Array, target: Target) -> float:
+        """Return the mean loss over all elements."""
+
+    @abstractmethod
+    def backward(self) -> Array:
+        """Return dL/dprediction of the latest ``forward``."""
+
+    def __call__(
+        self, prediction: Array, target: Target, sample_weight: Array | None = None
+    ) -> float:
+        """Return ``forward(prediction, target)``, with the weights if there are any.
+
+        Raises
+        ------
+        TypeError
+            If there are weights, and ``forward`` does not take them.
+        """
+        if sample_weight is None:
+            return self.forward(prediction, target)
+        if not self._weighted:
+            raise TypeError(
+                f"{self!r} takes no sample_weight; give its forward a third argument "
+                "sample_weight=None"
+            )
+        weighted: Callable[..., float] = self.forward
+        return weighted(prediction, target, sample_weight=sample_weight)
+
+    def joined_with(self, activation: Layer) -> "Loss | None":
+        """Return the joint form of `activation` and this loss, or None if none is declared."""
+        declared: Joins = vars(type(self)).get("joins", {})
+        join = declared.get(type(activation))
+        if join is None:
+            return None
+        joined: object = join(self, activation)
+        if joined is None or isinstance(joined, Loss):
+            return joined
+        raise TypeError(
+            f"{type(self).__name__}.joins: the function for {type(activation).__name__} must "
+            f"return a loss or None, it returned {joined!r}"
+        )
+
+    def check(self, prediction: Array, target: Target) -> None:
+        """Raise unless both are non-empty float arrays of one shape and one dtype."""
+        try:
+            same = prediction.shape == target.shape and prediction.dtype == target.dtype
+            if same and prediction.dtype in DTYPES and prediction.size and prediction.ndim:
+                if type(prediction) is not PLAIN or type(target) is not PLAIN:
+                    check_plain(self, "prediction", prediction)
+                    check_plain(self, "target", target)
+                return
+        except AttributeError:  # not an array
+            pass
+        check_array(self, "prediction", prediction)
+        check_plain(self, "target", target)
+        if not isinstance(target, np.ndarray) or target.dtype != prediction.dtype:
+            raise TypeError(
+                f"{self!r} expects target in the dtype of prediction, {prediction.dtype}, got "
+                f"{describe(target)}; use np.asarray(target, dtype=np.{prediction.dtype})"
+            )
+        if target.shape != prediction.shape:
+            fix = ""
+            if target.squeeze().shape == prediction.squeeze().shape:  # but for axes of length 1
+                fix = f"; use target.reshape({prediction.shape})"
+            elif target.T.shape == prediction.shape:
+                fix = "; one example per row: target.T"
+            raise ValueError(
+                f"{self!r} expects target in the shape of prediction, {prediction.shape}, "
+                f"got {target.shape}{fix}"
+            )
+
+    def shares(self, prediction: Array, sample_weight: Array | None = None) -> Array:
+        """Return the share of an element in the mean: times the losses, they add up to it.
+
+        Without weights it is 1 / n for all n elements, an array without axes.
+        With the weight w_i of each example i it is w_i / sum(w), divided among
+        the elements of i, in the shape (batch, 1, ...) that broadcasts against
+        them. An example of weight 2 then counts as if it were there twice.
+
+        Raises
+        ------
+        TypeError
+            If the weights are no array in the dtype of the prediction.
+        ValueError
+            If they are not one a row, finite, at least 0, and one above 0.
+        """
+        if sample_weight is None:
+            return np.array(1 / prediction.size, prediction.dtype)
+        self._check_weights(prediction, sample_weight)
+        share: Array = sample_weight / sample_weight.max()  # (batch,); its sum cannot overflow
+        share /= share.sum() * (prediction.size // len(prediction))
+        return share.reshape(-1, *(1,) * (prediction.ndim - 1))
+
+    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
+        """Return what the mean of these examples counts in that of several batches.
+
+        Their number, or the sum of their weights. A loss whose mean is divided by something
+        else says so here.
+
+        Parameters
+        ----------
+        target : array of shape (batch, ...)
+        sample_weight : array of shape (batch,), optional
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import CrossEntropyLoss, MSELoss
+        >>> MSELoss().total_weight(np.zeros((3, 1)), np.array([1.0, 0.5, 0.5]))
+        2.0
+        >>> CrossEntropyLoss(weight=[1.0, 4.0]).total_weight(np.array([0, 1, 1]))
+        9.0
+        """
+        return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
+
+    def _check_weights(self, prediction: Array, sample_weight: Array) -> None:
+        check_plain(self, "sample_weight", sample_weight)
+        dtype, shape = prediction.dtype, prediction.shape[:1]
+        if not isinstance(sample_weight, np.ndarray) or sample_weight.dtype != dtype:
+            raise TypeError(
+                f"{self!r} expects sample_weight in the dtype of prediction, {dtype}, got "
+                f"{describe(sample_weight)}; use np.asarray(sample_weight, dtype=np.{dtype})"
+            )
+        if sample_weight.shape != shape:
+            fix = "; use sample_weight.ravel()" if sample_weight.size == shape[0] else ""
+            raise ValueError(
+                f"{self!r} expects one sample_weight for each example, of shape {shape}, got "
+                f"{sample_weight.shape}{fix}"
+            )
+        if not (sample_weight.min() >= 0 and math.isfinite(sample_weight.max())):
+            bad = int(np.argmin(np.isfinite(sample_weight) & (sample_weight >= 0)))
+            raise ValueError(
+                f"{self!r} expects every sample_weight to be finite and at least 0, got "
+                f"{sample_weight.item(bad)} at index {bad}"
+            )
+        if not sample_weight.any():
+            raise ValueError(f"{self!r} expects a sample_weight above 0, got 0 for every example")
+
+    def finite(self, value: float) -> float:
+        """Return `value`, the loss, or raise if it is NaN or infinite."""
+        if math.isfinite(value):
+            return value
+        raise NonFiniteError(f"{self!r}: the loss is {value}")
+
+
+def check_probabilities(loss: Loss, name: str, p: Array, fix: str = "") -> None:
+    """Raise unless every number of `p` is in [0, 1]; a NaN is not."""
+    if not (p.min() >= 0 and p.max() <= 1):
+        worst = np.abs(p - 0.5).argmax()  # of a NaN, if there is one
+        raise ValueError(
+            f"{loss!r} expects every {name} to be a probability in [0, 1], got {p.item(worst)}"
+            f"{fix and '; '}{fix}"
+        )

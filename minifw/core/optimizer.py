@@ -1,0 +1,201 @@
+"""The contract of an optimizer."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minifw._engine.packing import Author, FlatParameters, why_not_finite
+from minifw._tools.arrays import finite_vector
+from minifw._tools.checks import check_size, describe, normal_number, positive_number
+from minifw._tools.options import Vector, check_kind, settings_of
+from minifw.core.parameter import Parameter, check_parameters
+from minifw.errors import NonFiniteError
+from minifw.typing import Array
+
+__all__ = ["Optimizer"]
+
+
+class Optimizer(ABC):
+    """Changes parameters by their gradients: a subclass writes one method.
+
+    ``update(values, grads)`` receives all parameters as one vector and all
+    gradients as another, and changes `values` in place.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        ``model.parameters()``. They are moved into one vector; take a
+        parameter's ``value`` anew afterwards.
+    lr : float
+        The learning rate, above 0. It may be assigned later.
+
+    Attributes
+    ----------
+    lr : float
+    steps : int
+        How many steps were made.
+
+    Raises
+    ------
+    RuntimeError
+        By `step`, if an optimizer built later took some of the parameters into
+        a vector of its own.
+    NonFiniteError
+        By `step`, if a gradient is not finite; nothing is changed.
+
+    Notes
+    -----
+    Public attributes that a subclass sets in its constructor are its state:
+    `state_dict` copies them. Make an array of state with `zeros`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Optimizer, Parameter
+    >>> class Momentum(Optimizer):
+    ...     def __init__(self, parameters, lr, momentum=0.9):
+    ...         super().__init__(parameters, lr)
+    ...         self.momentum = momentum
+    ...         self.velocity = self.zeros()
+    ...     def update(self, values, grads):
+    ...         self.velocity *= self.momentum
+    ...         self.velocity += grads
+    ...         values -= self.lr * self.velocity
+    >>> p = Parameter(np.ones(2))
+    >>> optimizer = Momentum([p], lr=0.5)
+    >>> p.grad = [1.0, 2.0]
+    >>> optimizer.step()
+    >>> p.value
+    array([0.5, 0. ])
+    """
+
+    # Whether `update` can work with a vector of gradients; one that squares them asks for more.
+    _accepts = staticmethod(finite_vector)
+    # The vectors of the state, of which `load_state_dict` knows what they may be.
+    _vectors: ClassVar[Mapping[str, Vector]] = {}
+
+    def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
+        name = type(self).__name__
+        positive_number(name, "lr", lr)  # before any parameter is moved
+        self.steps = 0
+        self._vector = FlatParameters(name, check_parameters(name, parameters))
+        self.lr = lr
+        for setting in settings_of(type(self)):
+            setattr(self, setting, getattr(self, setting))  # again, for now the dtype is known
+
+    @abstractmethod
+    def update(self, values: Array, grads: Array) -> None:
+        """Change `values` in place; both are vectors over all parameters."""
+
+    def step(self) -> None:
+        """Update the parameters from their gradients."""
+        vector = self._vector
+        memory = vector.memory
+        if memory.moved:
+            memory = vector.refresh()
+        author, memory.author = memory.author, None
+        if not self._accepts(vector.grads):
+            self._refuse(author)
+        result: object = self.update(vector.values, vector.grads)
+        if result is not None:
+            raise TypeError(
+                f"{type(self).__name__}.update must change values in place and return nothing"
+            )
+        self.steps += 1
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = self._checked_lr(value)
+        self._rate = np.array(self._lr, self._vector.values.dtype)
+
+    def _checked_lr(self, value: float) -> float:
+        name = type(self).__name__
+        lr = positive_number(name, "lr", value)
+        return normal_number(name, "lr", lr, self._vector.values.dtype)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, in the order of the vectors."""
+        return self._vector.parameters
+
+    def zeros(self) -> Array:
+        """Return a vector of zeros over all parameters, for the state of a subclass."""
+        return np.zeros_like(self._vector.values)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of lr, steps and the other public attributes."""
+        state = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        settings = {name: getattr(self, name) for name in settings_of(type(self))}
+        return {"lr": self._lr, **settings, **copy.deepcopy(state)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a name is missing or unexpected, or a value is of another shape
+            or kind, or none that the constructor takes; all faults are named,
+            and nothing is changed.
+        """
+        name = type(self).__name__
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{name}.load_state_dict expects a dict, got {describe(state)}")
+        own = self.state_dict()
+        faults = [f"{key} is missing" for key in own if key not in state]
+        faults += [f"{key} is unexpected" for key in state if key not in own]
+        taken = {}
+        for key in own.keys() & state.keys():
+            try:
+                taken[key] = self._taken(key, own[key], state[key])
+            except (TypeError, ValueError) as error:
+                faults.append(str(error).removeprefix(f"{name} "))
+        if faults:
+            raise ValueError(f"{name}.load_state_dict: {'; '.join(sorted(faults))}")
+        for key, value in taken.items():
+            if isinstance(own[key], np.ndarray) and value is not None:
+                getattr(self, key)[...] = value
+            else:
+                setattr(self, key, value)
+
+    def _taken(self, key: str, own: Any, new: Any) -> Any:
+        """Return a value of a state as it is to be kept, or raise if it does not fit."""
+        setting = settings_of(type(self)).get(key)
+        if setting is not None:
+            return setting.checked(self, new)
+        if key == "lr":
+            return self._checked_lr(new)
+        if key in self._vectors:
+            return self._vectors[key].checked(key, self._vector.values, new)
+        check_kind(key, own, new)
+        if key == "steps":
+            return check_size(type(self).__name__, "steps", new, least=0)
+        return copy.deepcopy(new)
+
+    @property
+    def _kind(self) -> str:
+        """The class whose state `state_dict` returns."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self._lr})"
+
+    def _refuse(self, author: Author | None) -> None:
+        """Raise the error of gradients that `update` cannot take, and say where they arose."""
+        name, when = type(self).__name__, f" at step {self.steps}"
+        why = why_not_finite(self.parameters, author, when)
+        if why is None:
+            largest = float(np.abs(self._vector.grads).max())
+            why = (
+                f"the square of the largest gradient, {largest:g}, may overflow "
+                f"{self._vector.grads.dtype}{when}; scale the loss, or clip the gradients first"
+            )
+        raise NonFiniteError(f"{name}: {why}; nothing was changed")

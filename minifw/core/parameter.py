@@ -1,0 +1,173 @@
+"""A trainable array with its gradient."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._engine.packing import Memory
+from minifw._tools.checks import DTYPES, describe
+from minifw.typing import Array, DType, Shape
+
+__all__ = ["Parameter", "check_parameters"]
+
+
+class Parameter:
+    """A trainable array with its gradient.
+
+    Parameters
+    ----------
+    value : array_like of float32 or float64
+        The initial value; it is copied.
+
+    Notes
+    -----
+    `value` and `grad` are arrays of one shape and dtype: read them, write into
+    them (``p.value[...] = 0``), or assign to them, which copies in after a
+    check of the shape. They are views, and building an optimizer moves them:
+    take ``p.value`` anew rather than keep the array. Copies and pickles are
+    independent of the original.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Parameter
+    >>> p = Parameter(np.ones(3))
+    >>> p.value = [1.0, 2.0, 3.0]
+    >>> p.value, p.grad
+    (array([1., 2., 3.]), array([0., 0., 0.]))
+    >>> p.value = np.zeros((3, 1))
+    Traceback (most recent call last):
+        ...
+    ValueError: Parameter.value has shape (3,), got an array of shape (3, 1)
+    """
+
+    __slots__ = ("__weakref__", "_memory", "_start", "grad", "value")
+
+    _memory: Memory
+    _start: int
+    if TYPE_CHECKING:  # read as an array, assigned from what makes one
+
+        @property
+        def value(self) -> Array:
+            """The numbers."""
+
+        @value.setter
+        def value(self, new: npt.ArrayLike) -> None: ...
+        @property
+        def grad(self) -> Array:
+            """The derivative of the loss with respect to them."""
+
+        @grad.setter
+        def grad(self, new: npt.ArrayLike) -> None: ...
+
+    def __init__(self, value: npt.ArrayLike) -> None:
+        array = np.asarray(value)
+        if array.dtype not in DTYPES:
+            raise TypeError(
+                f"Parameter expects float64 or float32 numbers, got {describe(array)}; "
+                "use np.asarray(value, dtype=np.float64)"
+            )
+        self._place_in(Memory(array.size, array.dtype), 0, array.shape)
+        self.value = array
+
+    def _place_in(self, memory: Memory, start: int, shape: Shape) -> None:
+        """Make `value` and `grad` views of `memory`, from `start` on."""
+        stop = start + math.prod(shape)
+        put = object.__setattr__
+        put(self, "_memory", memory)
+        put(self, "_start", start)
+        put(self, "value", memory.values[start:stop].reshape(shape))
+        put(self, "grad", memory.grads[start:stop].reshape(shape))
+
+    def __setattr__(self, name: str, new: npt.ArrayLike) -> None:
+        """Copy what is assigned into `value` or `grad`, after a check."""
+        if name not in ("value", "grad"):
+            raise AttributeError(f"Parameter has no attribute {name!r} to assign to")
+        old, array = getattr(self, name), np.asarray(new)
+        if not np.can_cast(array.dtype, old.dtype, "same_kind"):
+            raise TypeError(f"Parameter.{name} holds {old.dtype} numbers, got {describe(array)}")
+        if array.shape != old.shape:
+            raise ValueError(
+                f"Parameter.{name} has shape {old.shape}, got an array of shape {array.shape}"
+            )
+        old[...] = array
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of `value` and `grad`."""
+        shape: Shape = self.value.shape
+        return shape
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.value.size
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype of `value` and `grad`."""
+        return self.value.dtype
+
+    def __array__(self, *_: object, **__: object) -> Array:
+        raise TypeError("a Parameter is not an array; use its .value")
+
+    __array_ufunc__ = __array__
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+
+    def __copy__(self) -> "Parameter":
+        return _restore(self.value, self.grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Parameter":
+        memo[id(self)] = twin = _restore(self.value, self.grad)
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.value.copy(), self.grad.copy())
+
+
+def _restore(value: Array, grad: Array) -> Parameter:
+    parameter = Parameter(value)
+    parameter.grad = grad
+    return parameter
+
+
+def check_parameters(owner: str, parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    """Return the parameters, or raise unless they are some, of one dtype, and none twice."""
+    one_thing = isinstance(parameters, Mapping) or hasattr(parameters, "parameters")
+    if one_thing or not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{owner} expects parameters, got {describe(parameters)}{_fix(parameters)}"
+        )
+    found = tuple(parameters)
+    for parameter in found:
+        if not isinstance(parameter, Parameter):
+            raise TypeError(
+                f"{owner} expects parameters, got {describe(parameter)}{_fix(parameter)}"
+            )
+    if not found:
+        raise ValueError(f"{owner} expects at least one parameter, got none")
+    if len({id(p) for p in found}) < len(found):
+        raise ValueError(f"{owner} expects every parameter once, got one of them twice")
+    dtypes = {str(p.dtype) for p in found}
+    if len(dtypes) > 1:
+        raise TypeError(
+            f"{owner} expects parameters of one dtype, got {' and '.join(sorted(dtypes))}; "
+            "build the layers with the same dtype, or an optimizer for each"
+        )
+    return found
+
+
+def _fix(wrong: object) -> str:
+    """Return how to mend what was passed in the place of parameters."""
+    if isinstance(wrong, Parameter):
+        return " alone; put it in a list"
+    if hasattr(wrong, "parameters"):
+        return "; pass its .parameters()"
+    if callable(wrong):
+        return "; call it: model.parameters()"
+    return "; pass model.parameters()"

@@ -1,0 +1,407 @@
+"""Activations made of pieces: the identity above zero, something flatter below.
+
+At a kink each of them takes the slope that PyTorch takes.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.arrays import ZERO
+from minifw._tools.checks import (
+    SMALLEST_DTYPE,
+    check_array,
+    check_cotangent,
+    check_dtype,
+    check_feature_axis,
+    check_numbers,
+    check_size,
+    feature_axis,
+    finite_in,
+    finite_number,
+    non_negative_number,
+)
+from minifw._tools.loading import claim
+from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
+from minifw.layers.activations import _Elementwise
+from minifw.typing import Array, Formulas
+
+__all__ = ["ELU", "SELU", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
+
+
+class ReLU(_Elementwise):
+    """y = max(x, 0), the rectifier; dx = dy where x > 0, and 0 elsewhere.
+
+    The slope is 1 above 0 and 0 below. At 0 it is taken as 0, as in PyTorch.
+
+    References
+    ----------
+    V. Nair and G. E. Hinton, "Rectified Linear Units Improve Restricted
+    Boltzmann Machines", ICML 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import ReLU
+    >>> layer = ReLU()
+    >>> layer.forward(np.array([[-2.0, 0.0, 3.0]]))
+    array([[0., 0., 3.]])
+    >>> layer.backward(np.ones((1, 3)))
+    array([[0., 0., 1.]])
+    """
+
+    formulas: ClassVar[Formulas] = {"y": "max({x}, 0)", "dx": "{dy} * ({x} > 0)"}
+
+    def forward(self, x: Array) -> Array:
+        """Return max(x, 0)."""
+        check_array(self, "x", x)
+        y: Array = np.maximum(x, ZERO[x.dtype])  # the shape of x
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy where y > 0, which is where x > 0."""
+        (y,) = self.saved()
+        check_cotangent(self, dy, y.shape, y.dtype)
+        dx: Array = dy * (y > ZERO[y.dtype])  # the shape of x
+        return dx
+
+
+class LeakyReLU(_Elementwise):
+    """y = x where x > 0, and a x elsewhere; dx = dy or a dy.
+
+    At 0 the slope is taken as a, as in PyTorch.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.01
+        The slope a below 0; PyTorch's default, and the paper's.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun and A. Y. Ng, "Rectifier Nonlinearities Improve
+    Neural Network Acoustic Models", ICML 2013, equation 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import LeakyReLU
+    >>> LeakyReLU(0.5).forward(np.array([[-2.0, 0.0, 3.0]]))
+    array([[-1.,  0.,  3.]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} where {x} > 0, else {negative_slope} {x}",
+        "dx": "{dy} where {x} > 0, else {negative_slope} {dy}",
+    }
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        slope = finite_number("LeakyReLU", "negative_slope", negative_slope)
+        self.negative_slope = finite_in("LeakyReLU", "negative_slope", slope, SMALLEST_DTYPE)
+
+    def forward(self, x: Array) -> Array:
+        """Return x where x > 0, and a x elsewhere."""
+        check_array(self, "x", x)
+        self.save(x)
+        return _leaky(x, x, self.negative_slope)
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy where x > 0, and a dy elsewhere."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        return _leaky(x, dy, self.negative_slope)
+
+
+class PReLU(Layer):
+    """y = x where x > 0, and a x elsewhere, with a learned a: one for all, or one a feature.
+
+    With n = min(x, 0), the part of x that a multiplies, y is max(x, 0) + a n, and
+
+        dx = dy where x > 0, and a dy elsewhere,
+        da = sum of dy n over all elements that share the a.
+
+    At 0 the slope is taken as a, as in PyTorch.
+
+    Parameters
+    ----------
+    num_parameters : int, default 1
+        1 for one a that all elements share, or the length of `axis` for one a
+        each. PyTorch's name and default.
+    init : float, default 0.25
+        What every a starts at; the paper's.
+    axis : int, default 1
+        The axis of the features, which x must have. As in PyTorch it is the one
+        after the batch: features of (batch, features), channels of (batch,
+        channels, height, width). For (batch, time, features) take -1.
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (num_parameters,)
+        The slopes a. Leave them out of weight decay, which would turn the layer
+        into a ReLU (He et al., section 2.1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, if x has another dtype, or not num_parameters features.
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into Rectifiers", ICCV
+    2015, equations 1 to 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import PReLU
+    >>> layer = PReLU(2)
+    >>> layer.weight.value = [0.1, 0.5]
+    >>> layer.forward(np.array([[-1.0, -1.0], [2.0, -4.0]]))
+    array([[-0.1, -0.5],
+           [ 2. , -2. ]])
+    >>> layer.backward(np.ones((2, 2)))
+    array([[0.1, 0.5],
+           [1. , 0.5]])
+    >>> layer.weight.grad
+    array([-1., -5.])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} where {x} > 0, else {weight} * {x}",
+        "dx": "{dy} where {x} > 0, else {weight} * {dy}",
+        "weight": "sums of {dy} * min({x}, 0)",
+    }
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        *,
+        axis: int = 1,
+        dtype: object = np.float64,
+    ) -> None:
+        self.num_parameters = check_size("PReLU", "num_parameters", num_parameters)
+        start = finite_number("PReLU", "init", init)
+        self.axis = feature_axis("PReLU", axis)
+        claim("PReLU", (self.num_parameters,))
+        kind = check_dtype("PReLU", dtype)
+        finite_in("PReLU", "init", start, kind)
+        self.weight = Parameter(np.full(self.num_parameters, start, kind))
+
+    def forward(self, x: Array) -> Array:
+        """Return x where x > 0, and a x elsewhere."""
+        self._check(x)
+        self.save(x)
+        return _leaky(x, x, self._slopes(x))
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy or a dy, and set da to the sums of dy min(x, 0)."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        own = self.axis % x.ndim if self.num_parameters > 1 else None
+        shared = tuple(i for i in range(x.ndim) if i != own)  # the axes of one a
+        with np.errstate(over="ignore"):  # as in _leaky
+            share = dy * np.minimum(x, 0)  # the shape of x
+            self.weight.grad[...] = share.sum(axis=shared)  # (num_parameters,)
+        return _leaky(x, dy, self._slopes(x))
+
+    def _slopes(self, x: Array) -> Array:
+        """Return the slopes with as many axes as x, all of length 1 but the features'."""
+        shape = [1] * x.ndim
+        shape[self.axis] = self.num_parameters
+        return self.weight.value.reshape(shape)
+
+    def _check(self, x: Array) -> None:
+        """Raise unless x is in the dtype of the slopes and has one feature for each."""
+        check_numbers(self, x, self.weight.dtype)
+        check_feature_axis(self, x, self.axis)
+        if self.num_parameters not in (1, x.shape[self.axis]):
+            raise ValueError(
+                f"{self!r} expects x to have {self.num_parameters} features along axis "
+                f"{self.axis}, got x of shape {x.shape}"
+            )
+
+
+def _leaky(x: Array, values: Array, slope: float | Array) -> Array:
+    """Return `values` where x > 0, and slope times `values` elsewhere.
+
+    A product beyond the largest float is infinite, without a warning of NumPy:
+    it may well be one that is not taken, and the loss tells of the others.
+    """
+    with np.errstate(over="ignore"):
+        return np.where(x > 0, values, slope * values)  # the shape of x
+
+
+class ELU(_Elementwise):
+    """y = x where x > 0, and a (exp(x) - 1) elsewhere; dx = dy or dy a exp(x).
+
+    Below 0 it falls to -a, smoothly for a = 1. At 0 the slope is taken as a, the
+    limit from below, as in PyTorch.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        The a; PyTorch's default, and the paper's. 0 makes it a ReLU.
+
+    Notes
+    -----
+    exp is taken of min(x, 0), so that it cannot overflow, and exp(x) - 1 by
+    expm1, which keeps the digits of a small x. exp(x) is not y / a + 1, which
+    rounds to 0 where exp(x) is below the machine epsilon.
+
+    References
+    ----------
+    D.-A. Clevert, T. Unterthiner and S. Hochreiter, "Fast and Accurate Deep
+    Network Learning by Exponential Linear Units (ELUs)", ICLR 2016, equation 15.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import ELU
+    >>> layer = ELU()
+    >>> layer.forward(np.array([[-1e4, 0.0, 1e4]]))
+    array([[-1.e+00,  0.e+00,  1.e+04]])
+    >>> layer.backward(np.ones((1, 3)))
+    array([[0., 1., 1.]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} where {x} > 0, else {alpha} (e^{x} - 1)",
+        "dx": "{dy} where {x} > 0, else {alpha} {dy} * e^{x}",
+    }
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        alpha = non_negative_number("ELU", "alpha", alpha)
+        self.alpha = finite_in("ELU", "alpha", alpha, SMALLEST_DTYPE)
+
+    def forward(self, x: Array) -> Array:
+        """Return x where x > 0, and a (exp(x) - 1) elsewhere."""
+        check_array(self, "x", x)
+        self.save(x)
+        below = np.expm1(np.minimum(x, 0))  # the shape of x
+        below *= self.alpha
+        return np.where(x > 0, x, below)
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy where x > 0, and dy a exp(x) elsewhere."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        slope = np.exp(np.minimum(x, 0))  # the shape of x
+        slope *= self.alpha
+        slope *= dy
+        return np.where(x > 0, dy, slope)
+
+
+class SELU(_Elementwise):
+    """y = l x where x > 0, and l a (exp(x) - 1) elsewhere; dx = dy l or dy l a exp(x).
+
+    An ELU with a = 1.6733 and l = 1.0507, for which activations of mean 0 and
+    variance 1 keep them from layer to layer, if the weights are drawn with the
+    variance 1 / in_features (`LecunNormal`). At 0 the slope is taken as l a, the
+    limit from below, as in PyTorch.
+
+    Notes
+    -----
+    For an x within 5 % of the largest float, l x is larger than it, and y is
+    infinite.
+
+    References
+    ----------
+    G. Klambauer, T. Unterthiner, A. Mayr and S. Hochreiter, "Self-Normalizing
+    Neural Networks", NIPS 2017, equations 2 and 14.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SELU
+    >>> SELU().forward(np.array([[-1e4, 0.0, 1.0]])).round(4)
+    array([[-1.7581,  0.    ,  1.0507]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "1.0507 {x} where {x} > 0, else 1.7581 (e^{x} - 1)",
+        "dx": "1.0507 {dy} where {x} > 0, else 1.7581 {dy} * e^{x}",
+    }
+
+    # The solution of Klambauer et al., equation 14, to the digits that their code publishes.
+    alpha = 1.6732632423543772848170429916717
+    scale = 1.0507009873554804934193349852946
+
+    def forward(self, x: Array) -> Array:
+        """Return l x where x > 0, and l a (exp(x) - 1) elsewhere."""
+        check_array(self, "x", x)
+        self.save(x)
+        below = np.expm1(np.minimum(x, 0))  # the shape of x
+        below *= self.alpha
+        y: Array = np.where(x > 0, x, below)  # the shape of x
+        with np.errstate(over="ignore"):
+            y *= self.scale
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy l where x > 0, and dy l a exp(x) elsewhere."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        slope = np.exp(np.minimum(x, 0))  # the shape of x
+        slope *= self.alpha
+        dx: Array = np.where(x > 0, 1, slope)  # the shape of x
+        dx *= self.scale
+        dx *= dy
+        return dx
+
+
+class HardTanh(_Elementwise):
+    """y = x, but no less than min_val and no more than max_val; dx = dy between the two, else 0.
+
+    The slope is 1 between the two and 0 beyond. At either it is taken as 0, as
+    in PyTorch.
+
+    Parameters
+    ----------
+    min_val, max_val : float, default -1.0 and 1.0
+        The bounds, in this order; PyTorch's names and defaults.
+
+    References
+    ----------
+    R. Collobert, "Large Scale Machine Learning", thesis, Paris 6, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import HardTanh
+    >>> layer = HardTanh(0.0, 6.0)  # known as ReLU6
+    >>> layer.forward(np.array([[-2.0, 3.0, 6.0, 1e4]]))
+    array([[0., 3., 6., 6.]])
+    >>> layer.backward(np.ones((1, 4)))
+    array([[0., 1., 0., 0.]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} between {min_val} and {max_val}, else the nearer of them",
+        "dx": "{dy} where {min_val} < {x} < {max_val}, else 0",
+    }
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        self.min_val = finite_number("HardTanh", "min_val", min_val)
+        self.max_val = finite_number("HardTanh", "max_val", max_val)
+        if self.min_val >= self.max_val:
+            raise ValueError(
+                f"HardTanh expects min_val to be below max_val, got {min_val!r} and {max_val!r}"
+            )
+
+    def forward(self, x: Array) -> Array:
+        """Return x, clipped."""
+        check_array(self, "x", x)
+        y: Array = np.clip(x, self.min_val, self.max_val)  # the shape of x
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy where y, and so x, is strictly between the bounds."""
+        (y,) = self.saved()
+        check_cotangent(self, dy, y.shape, y.dtype)
+        dx: Array = dy * ((y > self.min_val) & (y < self.max_val))  # the shape of x
+        return dx

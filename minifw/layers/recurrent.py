@@ -1,0 +1,399 @@
+"""Recurrent layers: sequences are read step by step, and differentiated back through time."""
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.arrays import ONE, ones
+from minifw._tools.checks import (
+    check_cotangent,
+    check_dtype,
+    check_flag,
+    check_rng,
+    check_sequences,
+    check_size,
+)
+from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
+from minifw.initializers import Uniform
+from minifw.layers._weights import drawn
+from minifw.typing import RNG, Array, Shape
+
+__all__ = ["GRU", "LSTM"]
+
+
+class _Recurrent(Layer):
+    """What LSTM and GRU share: the weights, and the products over all steps at once.
+
+    Inside, arrays are (time, batch, ...), so that those of one step lie
+    together. The loops over the steps hold what cannot be done at once: the
+    product with the state before, and what is computed from it.
+    """
+
+    _gates: ClassVar[int]  # how many rows of hidden_size the weights have
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        return_sequences: bool = True,
+        dtype: object = np.float64,
+        rng: RNG = None,
+    ) -> None:
+        owner = type(self).__name__
+        self.input_size = check_size(owner, "input_size", input_size)
+        self.hidden_size = check_size(owner, "hidden_size", hidden_size)
+        self.return_sequences = check_flag(owner, "return_sequences", return_sequences)
+        numbers = check_dtype(owner, dtype)
+        generator = check_rng(owner, rng)
+        start = Uniform(1 / math.sqrt(self.hidden_size))
+        rows = self._gates * self.hidden_size
+
+        def parameter(*shape: int) -> Parameter:
+            return Parameter(drawn(owner, start, shape, numbers, generator))
+
+        self.weight_ih_l0 = parameter(rows, self.input_size)
+        self.weight_hh_l0 = parameter(rows, self.hidden_size)
+        self.bias_ih_l0 = parameter(rows)
+        self.bias_hh_l0 = parameter(rows)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (time, hidden_size) for (time, input_size); (hidden_size,) of the last alone."""
+        if len(input_shape) != 2 or input_shape[1] != self.input_size or input_shape[0] < 1:
+            raise ValueError(
+                f"{self!r} expects examples of shape (time, {self.input_size}), got {input_shape}"
+            )
+        return (input_shape[0], self.hidden_size) if self.return_sequences else (self.hidden_size,)
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx, and set the gradients of the weights and biases."""
+        da = self._through_time(dy)  # (time * batch, gates * hidden)
+        steps = self.saved()[0]  # (time, batch, in)
+        dx: Array = da.dot(self.weight_ih_l0.value).reshape(steps.shape)  # (time, batch, in)
+        return dx.swapaxes(0, 1)  # (batch, time, in)
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Set the gradients of the weights and biases."""
+        self._through_time(dy)
+
+    @abstractmethod
+    def _through_time(self, dy: Array) -> Array:
+        """Set the gradients; return da, that of the weighted sums of x, for all steps."""
+
+    def _sums_of_x(self, x: Array) -> tuple[Array, Array]:
+        """Return x as (time, batch, in), and W_ih x + b_ih as (time, batch, gates, hidden)."""
+        weight = self.weight_ih_l0.value  # (gates * hidden, in)
+        batch, time = check_sequences(self, x, self.input_size, weight.dtype)
+        steps = np.ascontiguousarray(x.swapaxes(0, 1))  # (time, batch, in)
+        a: Array = steps.reshape(-1, self.input_size).dot(weight.T)  # (time * batch, ...)
+        a += self.bias_ih_l0.value
+        return steps, a.reshape(time, batch, self._gates, self.hidden_size)
+
+    def _output(self, h: Array) -> Array:
+        """Return y from the states h before and after each step, (time + 1, batch, hidden).
+
+        The last state alone is copied: a view would keep all the others in memory.
+        """
+        return h[1:].swapaxes(0, 1) if self.return_sequences else h[-1].copy()
+
+    def _dy_of_steps(self, dy: Array, h: Array) -> Array:
+        """Return dy as (time, batch, hidden): 0 where a state was not handed out."""
+        after = h[1:]  # (time, batch, hidden)
+        time, batch, hidden = after.shape
+        if self.return_sequences:
+            check_cotangent(self, dy, (batch, time, hidden), h.dtype)
+            return dy.swapaxes(0, 1)
+        check_cotangent(self, dy, (batch, hidden), h.dtype)
+        steps = np.zeros_like(after)
+        steps[-1] = dy
+        return steps
+
+    def _set_gradients(self, da: Array, dq: Array, steps: Array, h: Array) -> Array:
+        """Set all gradients, one product each; return da as a matrix.
+
+        da and dq, (time, batch, gates, hidden), are the gradients of the weighted
+        sums of x and of the state before.
+        """
+        of_x = da.reshape(-1, self.bias_ih_l0.size)  # (time * batch, gates * hidden)
+        of_h = dq.reshape(of_x.shape)  # (time * batch, gates * hidden)
+        before = h[:-1].reshape(len(of_x), -1)  # (time * batch, hidden)
+        one = ones(len(of_x), da.dtype)
+        of_x.T.dot(steps.reshape(len(of_x), -1), self.weight_ih_l0.grad)
+        of_h.T.dot(before, self.weight_hh_l0.grad)
+        of_x.T.dot(one, self.bias_ih_l0.grad)
+        of_h.T.dot(one, self.bias_hh_l0.grad)
+        return of_x
+
+
+class LSTM(_Recurrent):
+    """A sequence is read step by step into a state h and a cell c, which gates protect.
+
+    At each step, with s the sigmoid, * by element, and h and c those of the step
+    before (0 at the start),
+
+        i = s(a_i)        what of g is let in
+        f = s(a_f)        what of c is kept             a = W_ih x + b_ih + W_hh h + b_hh,
+        g = tanh(a_g)     what is new                   cut into four, in the order i, f, g, o
+        o = s(a_o)        what of c is shown
+        c1 = f * c + i * g
+        h1 = o * tanh(c1)
+
+    y holds h1 of all steps, or of the last. Backward goes through the steps in
+    reverse. dh1 is dy of the step plus the dh of the step after, and dc1 starts as
+    the dc of the step after. A sigmoid s has the slope s (1 - s), tanh 1 - tanh^2:
+
+        dc1 += dh1 * o * (1 - tanh(c1)^2)
+        da_i = dc1 * g * i (1 - i)          da_g = dc1 * i * (1 - g^2)
+        da_f = dc1 * c * f (1 - f)          da_o = dh1 * tanh(c1) * o (1 - o)
+        dc = dc1 * f                        dh = W_hh' da
+
+    The rest is done for all steps at once, the sums being over steps and batch:
+
+        dW_ih = sum of da x'     dW_hh = sum of da h'     db_ih = db_hh = sum of da
+        dx = W_ih' da
+
+    Parameters
+    ----------
+    input_size : int
+        The features of x at each step.
+    hidden_size : int
+        The width H of h and c.
+    return_sequences : bool, default True
+        Whether y holds h of all steps, (batch, time, H), or of the last, (batch, H).
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+    rng : numpy.random.Generator, int or None, default None
+        The source of the weights, or its seed; None takes fresh entropy.
+
+    Attributes
+    ----------
+    weight_ih_l0 : Parameter of shape (4 H, input_size)
+    weight_hh_l0 : Parameter of shape (4 H, H)
+    bias_ih_l0, bias_hh_l0 : Parameter of shape (4 H,)
+        Named and laid out as in PyTorch's ``LSTM`` of one layer: its state dict
+        loads. All start uniform between -1/sqrt(H) and 1/sqrt(H), as there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, time, input_size) in the layer's dtype.
+
+    Notes
+    -----
+    PyTorch has ``batch_first=False``; here x is always (batch, time, features).
+    Every sequence starts at h = c = 0. Any number of steps is accepted, so that
+    ``input_shape`` is None: in a `Sequential` that does not start with a fixed
+    shape, neighbours that do not fit are found by ``output_shape`` and ``forward``.
+
+    The two biases are one, written twice: PyTorch keeps both, and their
+    gradients are equal.
+
+    References
+    ----------
+    S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation
+    9, 1997; with the gate f of F. Gers, J. Schmidhuber and F. Cummins, "Learning to
+    forget", Neural Computation 12, 2000.
+
+    Examples
+    --------
+    A gate that is open, and one that is shut: the cell counts the ones in x.
+
+    >>> import numpy as np
+    >>> from minifw import LSTM
+    >>> layer = LSTM(1, 1)
+    >>> layer.weight_ih_l0.value = [[0.0], [0.0], [100.0], [0.0]]  # g = tanh(100 x)
+    >>> layer.weight_hh_l0.value = np.zeros((4, 1))
+    >>> layer.bias_ih_l0.value = [100.0, 100.0, 0.0, 100.0]  # i = f = o = 1
+    >>> layer.bias_hh_l0.value = np.zeros(4)
+    >>> y = layer.forward(np.array([[[1.0], [0.0], [1.0]]]))
+    >>> np.arctanh(y)
+    array([[[1.],
+            [1.],
+            [2.]]])
+    """
+
+    _gates = 4
+
+    def forward(self, x: Array) -> Array:
+        """Return h after each step, or after the last."""
+        steps, gates = self._sums_of_x(x)  # (time, batch, in), (time, batch, 4, hidden)
+        gates += self.bias_hh_l0.value.reshape(4, -1)
+        time, batch, _, hidden = gates.shape
+        h, c = np.zeros((2, time + 1, batch, hidden), gates.dtype)
+        shown = np.empty_like(h[1:])  # (time, batch, hidden): tanh(c)
+        weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 4 * hidden)
+        with np.errstate(over="ignore"):  # see _sigmoid
+            for t in range(time):
+                a = gates[t]  # (batch, 4, hidden): the sums, and then i, f, g, o
+                a += h[t].dot(weight).reshape(a.shape)
+                g = np.tanh(a[:, 2])  # (batch, hidden)
+                _sigmoid(a)  # of all four: one part too many costs less than two calls
+                a[:, 2] = g
+                np.multiply(a[:, 1], c[t], c[t + 1])
+                c[t + 1] += a[:, 0] * g
+                np.tanh(c[t + 1], shown[t])
+                np.multiply(a[:, 3], shown[t], h[t + 1])
+        self.save(steps, gates, h, c, shown)
+        return self._output(h)
+
+    def _through_time(self, dy: Array) -> Array:
+        steps, gates, h, c, shown = self.saved()
+        dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)
+        i, f, g, o = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
+        # What dc1 (the last: dh1) is multiplied by to give da is known before the loop.
+        slopes = gates * (ONE[h.dtype] - gates)  # (time, batch, 4, hidden)
+        slopes[:, :, 0] *= g
+        slopes[:, :, 1] *= c[:-1]
+        slopes[:, :, 2] = i * (ONE[h.dtype] - g * g)
+        slopes[:, :, 3] *= shown
+        from_h = o * (ONE[h.dtype] - shown * shown)  # (time, batch, hidden): dc1 / dh1
+        da = np.empty_like(gates)  # (time, batch, 4, hidden)
+        dh, dc = np.zeros((2, *h.shape[1:]), h.dtype)  # (batch, hidden)
+        weight = self.weight_hh_l0.value  # (4 * hidden, hidden)
+        for t in reversed(range(len(da))):
+            dh += dh_out[t]
+            dc += dh * from_h[t]
+            np.multiply(slopes[t, :, :3], dc[:, np.newaxis], da[t, :, :3])
+            np.multiply(slopes[t, :, 3], dh, da[t, :, 3])
+            dc *= f[t]
+            da[t].reshape(len(dh), -1).dot(weight, dh)
+        return self._set_gradients(da, da, steps, h)
+
+
+class GRU(_Recurrent):
+    """A sequence is read step by step into a state h, by a gate that keeps and one that resets.
+
+    At each step, with s the sigmoid, * by element, and h that of the step
+    before (0 at the start),
+
+        r = s(a_r + q_r)               what of h is seen      a = W_ih x + b_ih,
+        z = s(a_z + q_z)               what of h is kept      q = W_hh h + b_hh,
+        n = tanh(a_n + r * q_n)        what is new            cut into three: r, z, n
+        h1 = (1 - z) * n + z * h
+
+    y holds h1 of all steps, or of the last. Backward goes through the steps in
+    reverse; dh1 is dy of the step plus the dh of the step after. A sigmoid s has
+    the slope s (1 - s), tanh 1 - tanh^2:
+
+        da_n = dh1 * (1 - z) (1 - n^2)      dq_n = da_n * r
+        da_z = dh1 * (h - n) * z (1 - z)    dq_z = da_z
+        da_r = da_n * q_n * r (1 - r)       dq_r = da_r
+        dh = dh1 * z + W_hh' dq
+
+    The rest is done for all steps at once, the sums being over steps and batch:
+
+        dW_ih = sum of da x'     db_ih = sum of da      dx = W_ih' da
+        dW_hh = sum of dq h'     db_hh = sum of dq
+
+    Parameters
+    ----------
+    input_size : int
+        The features of x at each step.
+    hidden_size : int
+        The width H of h.
+    return_sequences : bool, default True
+        Whether y holds h of all steps, (batch, time, H), or of the last, (batch, H).
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+    rng : numpy.random.Generator, int or None, default None
+        The source of the weights, or its seed; None takes fresh entropy.
+
+    Attributes
+    ----------
+    weight_ih_l0 : Parameter of shape (3 H, input_size)
+    weight_hh_l0 : Parameter of shape (3 H, H)
+    bias_ih_l0, bias_hh_l0 : Parameter of shape (3 H,)
+        Named and laid out as in PyTorch's ``GRU`` of one layer: its state dict
+        loads. All start uniform between -1/sqrt(H) and 1/sqrt(H), as there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, time, input_size) in the layer's dtype.
+
+    Notes
+    -----
+    The paper multiplies r with h before W_hh; this is PyTorch's form, in which one
+    product with h serves all three gates.
+    For sequences, starts and shapes see `LSTM`.
+
+    References
+    ----------
+    K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+    statistical machine translation", EMNLP 2014, equations 5 to 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import GRU
+    >>> layer = GRU(2, 3, return_sequences=False, rng=0)
+    >>> layer.forward(np.ones((4, 5, 2))).shape, layer.output_shape((5, 2))
+    ((4, 3), (3,))
+    >>> layer.bias_ih_l0.value[3:6] = 100.0  # z = 1: the state stays at its start
+    >>> layer.forward(np.ones((1, 5, 2)))
+    array([[0., 0., 0.]])
+    """
+
+    _gates = 3
+
+    def forward(self, x: Array) -> Array:
+        """Return h after each step, or after the last."""
+        steps, gates = self._sums_of_x(x)  # (time, batch, in), (time, batch, 3, hidden)
+        time, batch, _, hidden = gates.shape
+        h = np.zeros((time + 1, batch, hidden), gates.dtype)
+        seen = np.empty_like(h[1:])  # (time, batch, hidden): q_n
+        weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 3 * hidden)
+        bias = self.bias_hh_l0.value  # (3 * hidden,)
+        with np.errstate(over="ignore"):  # see _sigmoid
+            for t in range(time):
+                a = gates[t]  # (batch, 3, hidden): the sums, and then r, z, n
+                q = h[t].dot(weight)  # (batch, 3 * hidden)
+                q += bias
+                q = q.reshape(a.shape)
+                a[:, :2] += q[:, :2]
+                _sigmoid(a[:, :2])
+                seen[t] = q[:, 2]
+                a[:, 2] += a[:, 0] * seen[t]
+                np.tanh(a[:, 2], a[:, 2])
+                np.subtract(h[t], a[:, 2], h[t + 1])  # n + z (h - n)
+                h[t + 1] *= a[:, 1]
+                h[t + 1] += a[:, 2]
+        self.save(steps, gates, h, seen)
+        return self._output(h)
+
+    def _through_time(self, dy: Array) -> Array:
+        steps, gates, h, seen = self.saved()
+        dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)
+        r, z, n = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
+        # What dh1 (the first: da_n) is multiplied by to give da is known before the loop.
+        slopes = gates * (ONE[h.dtype] - gates)  # (time, batch, 3, hidden)
+        slopes[:, :, 0] *= seen
+        slopes[:, :, 1] *= h[:-1] - n
+        slopes[:, :, 2] = (ONE[h.dtype] - z) * (ONE[h.dtype] - n * n)
+        da, dq = np.empty((2, *gates.shape), h.dtype)  # (time, batch, 3, hidden)
+        dh = np.zeros(h.shape[1:], h.dtype)  # (batch, hidden)
+        weight = self.weight_hh_l0.value  # (3 * hidden, hidden)
+        for t in reversed(range(len(da))):
+            dh += dh_out[t]
+            np.multiply(slopes[t, :, 1:], dh[:, np.newaxis], da[t, :, 1:])
+            np.multiply(slopes[t, :, 0], da[t, :, 2], da[t, :, 0])
+            dq[t, :, :2] = da[t, :, :2]
+            np.multiply(da[t, :, 2], r[t], dq[t, :, 2])
+            dh *= z[t]
+            dh += dq[t].reshape(len(dh), -1).dot(weight)
+        return self._set_gradients(da, dq, steps, h)
+
+
+def _sigmoid(a: Array) -> None:
+    """Turn a into 1 / (1 + exp(-a)), in place.
+
+    Far below 0 the exponential is infinite and the sigmoid 0, as it should be:
+    the caller silences the overflow, once for all steps.
+    """
+    np.negative(a, a)
+    np.exp(a, a)
+    a += ONE[a.dtype]
+    np.reciprocal(a, a)

@@ -1,0 +1,212 @@
+"""Smooth relatives of the rectifier: x times a gate that opens from 0 to 1, and its integral."""
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from minifw._tools.checks import (
+    SMALLEST_DTYPE,
+    check_array,
+    check_cotangent,
+    finite_in,
+    positive_number,
+)
+from minifw.layers._special import normal, sigmoids
+from minifw.layers.activations import _Elementwise
+from minifw.typing import Array, Formulas
+
+__all__ = ["GELU", "SiLU", "Softplus"]
+
+# The form with tanh: Hendrycks and Gimpel, section 2.
+TANH_SCALE = math.sqrt(2 / math.pi)
+TANH_CUBIC = 0.044715
+# Where the argument of that tanh is so large that the gate is 0 or 1 in float64; x^3 is no more
+# than 32768 within.
+TANH_SATURATED = 32.0
+
+
+class GELU(_Elementwise):
+    """y = x Phi(x), Phi being the standard normal distribution; dx = dy (Phi(x) + x phi(x)).
+
+    phi(x) = exp(-x^2/2) / sqrt(2 pi) is the derivative of Phi, and the rest the
+    product rule. Phi keeps its relative accuracy where it is tiny: there,
+    1 + erf(x / sqrt(2)) would round to 0.
+
+    ``approximate="tanh"`` takes another gate in place of Phi,
+
+        G(x) = (1 + tanh(u)) / 2 = s(2u),    u = sqrt(2/pi) (x + 0.044715 x^3),
+        G'(x) = 2u' s(2u) s(-2u),            u' = sqrt(2/pi) (1 + 0.134145 x^2),
+
+    s being the sigmoid, which does not cancel as 1 + tanh(u) does: y = x G(x)
+    and dx = dy (G(x) + x G'(x)). It differs from the exact form by up to 5e-4.
+
+    Parameters
+    ----------
+    approximate : "none" (default) or "tanh"
+        Which form; PyTorch's name and default. Models that were trained with
+        the one should be run with it: GPT-2 is with "tanh", BERT with "none".
+
+    References
+    ----------
+    D. Hendrycks and K. Gimpel, "Gaussian Error Linear Units (GELUs)", 2016,
+    arXiv:1606.08415, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import GELU
+    >>> layer = GELU()
+    >>> layer.forward(np.array([[-20.0, -1.0, 1.0, 1e30]]))
+    array([[-5.50724824e-88, -1.58655254e-01,  8.41344746e-01,
+             1.00000000e+30]])
+    >>> layer.backward(np.ones((1, 4)))
+    array([[-1.10143605e-86, -8.33154706e-02,  1.08331547e+00,
+             1.00000000e+00]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} * Phi({x})",
+        "dx": "{dy} * (Phi({x}) + {x} * phi({x}))",
+    }
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(
+                f'GELU expects approximate to be "none" or "tanh", got {approximate!r}'
+            )
+        self.approximate = approximate
+
+    def forward(self, x: Array) -> Array:
+        """Return x Phi(x), or x G(x)."""
+        check_array(self, "x", x)
+        gate, slope = normal(x) if self.approximate == "none" else _tanh_gate(x)  # as x, both
+        self.save(x, gate, slope)
+        return x * gate
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy (Phi(x) + x phi(x)), or the same with G and G'."""
+        x, gate, slope = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        dx = x * slope  # the shape of x
+        dx += gate
+        dx *= dy
+        return dx
+
+
+def _tanh_gate(x: Array) -> tuple[Array, Array]:
+    """Return G(x) and G'(x)."""
+    x = np.clip(x, -TANH_SATURATED, TANH_SATURATED)  # all arrays here have the shape of x
+    square = x * x
+    gate, rest = sigmoids(2 * TANH_SCALE * x * (1 + TANH_CUBIC * square))
+    slope = 2 * TANH_SCALE * (1 + 3 * TANH_CUBIC * square)
+    slope *= gate
+    slope *= rest
+    return gate, slope
+
+
+class SiLU(_Elementwise):
+    """y = x s(x), s being the sigmoid; dx = dy s (1 + x (1 - s)). Also known as swish.
+
+    s' = s (1 - s), and the rest is the product rule: s + x s (1 - s).
+
+    References
+    ----------
+    S. Elfwing, E. Uchibe and K. Doya, "Sigmoid-Weighted Linear Units for Neural
+    Network Function Approximation in Reinforcement Learning", Neural Networks
+    107 (2018), equations 5 and 6. P. Ramachandran, B. Zoph and Q. V. Le,
+    "Searching for Activation Functions", 2017, arXiv:1710.05941.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SiLU
+    >>> SiLU().forward(np.array([[-100.0, 0.0, 1e4]]))
+    array([[-3.72007598e-42,  0.00000000e+00,  1.00000000e+04]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} * sigmoid({x})",
+        "dx": "{dy} * s * (1 + {x} * (1 - s)), s = sigmoid({x})",
+    }
+
+    def forward(self, x: Array) -> Array:
+        """Return x s(x)."""
+        check_array(self, "x", x)
+        s, rest = sigmoids(x)  # both the shape of x
+        self.save(x, s, rest)
+        return x * s
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy s (1 + x (1 - s))."""
+        x, s, rest = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        dx = x * rest  # the shape of x
+        dx += 1
+        dx *= s
+        dx *= dy
+        return dx
+
+
+class Softplus(_Elementwise):
+    """y = log(1 + exp(b x)) / b, a smooth max(x, 0); dx = dy s(b x), s being the sigmoid.
+
+    With e = exp(-b |x|), which cannot overflow,
+
+        y = max(x, 0) + log(1 + e) / b,
+
+    for log(1 + exp(z)) is z + log(1 + exp(-z)). The derivative of the left form
+    is exp(b x) / (1 + exp(b x)) = s(b x).
+
+    Parameters
+    ----------
+    beta : float, default 1.0
+        The sharpness b; PyTorch's name and default. A large one gives nearly ReLU.
+
+    Notes
+    -----
+    PyTorch's second argument, the threshold above which it returns x to keep
+    exp(b x) from overflowing, has no place here: the form above is exact for
+    every x.
+
+    References
+    ----------
+    C. Dugas, Y. Bengio, F. Bélisle, C. Nadeau and R. Garcia, "Incorporating
+    Second-Order Functional Knowledge for Better Option Pricing", NIPS 2000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Softplus
+    >>> Softplus().forward(np.array([[-100.0, 0.0, 1e4]]))
+    array([[3.72007598e-44, 6.93147181e-01, 1.00000000e+04]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "log(1 + e^({beta} {x})) / {beta}",
+        "dx": "{dy} * sigmoid({beta} {x})",
+    }
+
+    def __init__(self, beta: float = 1.0) -> None:
+        beta = positive_number("Softplus", "beta", beta)
+        self.beta = finite_in("Softplus", "beta", beta, SMALLEST_DTYPE)
+
+    def forward(self, x: Array) -> Array:
+        """Return max(x, 0) + log(1 + e) / b."""
+        check_array(self, "x", x)
+        with np.errstate(over="ignore"):  # an infinite b |x| is as right as a large one
+            e = np.exp(np.abs(x) * -self.beta)  # the shape of x
+        self.save(x, e)
+        y = np.log1p(e)  # the shape of x
+        y /= self.beta
+        y += np.maximum(x, 0)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy s(b x): 1 / (1 + e) for x >= 0 and e / (1 + e) below."""
+        x, e = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        dx: Array = np.where(x >= 0, 1, e)  # the shape of x
+        dx /= 1 + e
+        dx *= dy
+        return dx

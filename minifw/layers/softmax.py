@@ -1,0 +1,149 @@
+"""Activations that turn a row of scores into probabilities, or into their logarithms."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, feature_axis
+from minifw.core.layer import Layer
+from minifw.typing import Array, Formulas
+
+__all__ = ["LogSoftmax", "Softmax"]
+
+
+class Softmax(Layer):
+    """y_i = exp(x_i) / sum over k of exp(x_k): positive numbers that add up to 1.
+
+    The Jacobian is dy_i/dx_j = y_i (1[i = j] - y_j), so that
+
+        dx_j = sum over i of dy_i y_i (1[i = j] - y_j) = y_j (dy_j - sum over i of dy_i y_i),
+
+    with no matrix to build. The largest x of each row is subtracted from it
+    first, which changes nothing in y, and no exponential overflows.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        The axis along which y adds up to 1; PyTorch's ``dim``. The default is
+        the last one, the classes of (batch, classes). It cannot be the batch.
+
+    Notes
+    -----
+    Where y has rounded to 0 or 1, no gradient comes through. Before a
+    cross-entropy, train on the scores themselves, or on `LogSoftmax`.
+
+    References
+    ----------
+    J. S. Bridle, "Probabilistic Interpretation of Feedforward Classification
+    Network Outputs", in Neurocomputing, Springer, 1990.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Softmax
+    >>> layer = Softmax()
+    >>> layer.forward(np.array([[1e4, 1e4, -1e4]]))
+    array([[0.5, 0.5, 0. ]])
+    >>> layer.backward(np.array([[1.0, 0.0, 0.0]]))
+    array([[ 0.25, -0.25, -0.  ]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "softmax({x})",
+        "dx": "{y} * ({dy} - sums of ({dy} * {y}))",
+    }
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = feature_axis("Softmax", axis)
+
+    def forward(self, x: Array) -> Array:
+        """Return exp(x) divided by its sum."""
+        check_array(self, "x", x)
+        check_feature_axis(self, x, self.axis)
+        y = _below_largest(x, self.axis)  # the shape of x
+        np.exp(y, out=y)
+        y /= y.sum(axis=self.axis, keepdims=True)
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = y (dy - sum of dy y)."""
+        (y,) = self.saved()
+        check_cotangent(self, dy, y.shape, y.dtype)
+        dx = dy * y  # the shape of x
+        np.subtract(dy, dx.sum(axis=self.axis, keepdims=True), out=dx)
+        dx *= y
+        return dx
+
+
+class LogSoftmax(Layer):
+    """y_i = x_i - log(sum over k of exp(x_k)): the logarithm of `Softmax`, in nats.
+
+    With p = exp(y), the probabilities, the Jacobian is
+    dy_i/dx_j = 1[i = j] - p_j, so that
+
+        dx_j = dy_j - p_j (sum over i of dy_i).
+
+    The largest x of each row is subtracted from it first, which changes nothing
+    in y; a probability of exp(-1e4), which is 0 in floating point, still has its
+    logarithm, and its gradient.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        The axis along which exp(y) adds up to 1; PyTorch's ``dim``. The default
+        is the last one, the classes of (batch, classes). It cannot be the batch.
+
+    Notes
+    -----
+    If two x of a row are further apart than the largest float, the lower one has
+    an infinite y.
+
+    References
+    ----------
+    I. Goodfellow, Y. Bengio and A. Courville, "Deep Learning", MIT Press, 2016,
+    section 6.2.2.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import LogSoftmax
+    >>> layer = LogSoftmax()
+    >>> layer.forward(np.array([[1e4, -1e4]]))
+    array([[     0., -20000.]])
+    >>> layer.backward(np.array([[0.0, -1.0]]))
+    array([[ 1., -1.]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "log softmax({x})",
+        "dx": "{dy} - e^{y} * (sums of {dy})",
+    }
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = feature_axis("LogSoftmax", axis)
+
+    def forward(self, x: Array) -> Array:
+        """Return x - log(sum of exp(x))."""
+        check_array(self, "x", x)
+        check_feature_axis(self, x, self.axis)
+        y = _below_largest(x, self.axis)  # the shape of x
+        e = np.exp(y)  # the shape of x
+        total = e.sum(axis=self.axis, keepdims=True)  # the shape of x, with 1 for the axis
+        self.save(e, total)
+        y -= np.log(total)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy - p (sum of dy)."""
+        e, total = self.saved()
+        check_cotangent(self, dy, e.shape, e.dtype)
+        dx: Array = e * (dy.sum(axis=self.axis, keepdims=True) / total)  # the shape of x
+        return np.subtract(dy, dx, out=dx)
+
+
+def _below_largest(x: Array, axis: int) -> Array:
+    """Return how far each x is above the largest along the axis: 0 or less."""
+    with np.errstate(over="ignore"):  # further than the largest float: exp(-inf) is 0, and right
+        below: Array = x - x.max(axis=axis, keepdims=True)
+    return below

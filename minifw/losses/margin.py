@@ -1,0 +1,94 @@
+"""Losses that ask for a margin between the classes, as support vector machines do."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.checks import non_negative_number
+from minifw.core.loss import Loss
+from minifw.typing import Array, Formulas
+
+__all__ = ["HingeLoss"]
+
+
+class HingeLoss(Loss):
+    """What a score y lacks of the margin on its label's side; labels t are -1 and 1.
+
+        L = mean(max(0, margin - t y)),
+        dL/dy = -t / n where t y < margin, else 0,
+
+    with n elements; at the kink, t y = margin, 0 is one of the slopes. A score
+    that is right by the margin costs nothing and moves no more. Weights of the
+    examples count as in `MSELoss`.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        Finite and at least 0. The default is that of support vector machines, and
+        of scikit-learn's ``hinge_loss``; another one only scales the scores, but 0,
+        which gives the perceptron's loss.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, a target is neither -1 nor 1, or the weights are
+        no weights.
+    TypeError
+        If the dtypes differ.
+    NonFiniteError
+        If the loss is not finite.
+
+    References
+    ----------
+    Cortes and Vapnik, "Support-Vector Networks", Machine Learning 20, 1995: the
+    slack variables of equations 22 and 23.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import HingeLoss
+    >>> loss = HingeLoss()
+    >>> loss.forward(np.array([[3.0], [0.5]]), np.array([[1.0], [-1.0]]))
+    0.75
+    >>> loss.backward()
+    array([[0. ],
+           [0.5]])
+    """
+
+    midpoint: ClassVar[float] = 0.0
+    formulas: ClassVar[Formulas] = {
+        "L": "mean(max(0, {margin} - {t} * {p}))",
+        "dp": "-{t} / {n} where {t} * {p} < {margin}, else 0",
+    }
+
+    def __init__(self, margin: float = 1.0) -> None:
+        self.margin = non_negative_number("HingeLoss", "margin", margin)
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        """Return the mean of max(0, margin - t y)."""
+        self.check(prediction, target)
+        self._check_labels(target)
+        share = self.shares(prediction, sample_weight)
+        with np.errstate(over="ignore"):  # of a margin beyond float32
+            lack = np.maximum(self.margin - target * prediction, 0)  # the shape of prediction
+        value = self.finite(float(np.sum(lack * share, dtype=np.float64)))
+        self.save(lack > 0, target, share)
+        return value
+
+    def backward(self) -> Array:
+        """Return -t / n where the margin is not reached."""
+        short, target, share = self.saved()
+        gradient: Array = np.where(short, -target, 0) * share  # the shape of prediction
+        return gradient
+
+    def _check_labels(self, target: Array) -> None:
+        wrong = np.abs(target) != 1
+        if not wrong.any():
+            return
+        fix = "; use 2 * target - 1" if np.isin(target, (0, 1)).all() else ""
+        value, index = target[wrong][0], tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{self!r} expects every target to be -1 or 1, got {value} at index {index}{fix}"
+        )

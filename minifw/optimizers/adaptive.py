@@ -1,0 +1,279 @@
+"""RMSprop and Adagrad: a learning rate for each element, by the size of its gradients."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.arrays import finite_squares
+from minifw._tools.checks import (
+    check_flag,
+    decay_rate,
+    non_negative_number,
+    normal_number,
+    positive_number,
+)
+from minifw._tools.options import Setting, Vector
+from minifw.core.optimizer import Optimizer
+from minifw.core.parameter import Parameter
+from minifw.optimizers._blocks import BLOCK, blocks
+from minifw.optimizers.decay import add_decay, decay_mask
+from minifw.typing import Array
+
+__all__ = ["Adagrad", "RMSprop"]
+
+
+class RMSprop(Optimizer):
+    """The gradient over a running root mean square of it.
+
+    ::
+
+        g     = dtheta + weight_decay theta
+        v     <- alpha v + (1 - alpha) g^2        v, a, b start at 0
+        a     <- alpha a + (1 - alpha) g          if centered
+        r     = sqrt(v) + eps,  or  sqrt(v - a^2) + eps  if centered
+        theta <- theta - lr g / r,  or, with momentum,
+        b     <- momentum b + g / r,  theta <- theta - lr b
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        ``model.parameters()``.
+    lr : float, default 0.01
+        The learning rate, above 0. All defaults are PyTorch's.
+    alpha : float, default 0.99
+        How much of the mean is kept in a step: at least 0 and below 1.
+    eps : float, default 1e-8
+        Above 0; it keeps the quotient finite.
+    weight_decay : float, default 0.0
+        The factor of theta that is added to the gradient.
+    momentum : float, default 0.0
+        At least 0 and below 1.
+    centered : bool, default False
+        Whether the mean is taken out: r estimates the standard deviation then.
+    no_decay : iterable of Parameter, default ()
+        Parameters that do not decay; see `biases_and_norms`.
+
+    Attributes
+    ----------
+    alpha, eps, weight_decay, momentum, centered
+        As given; they may be assigned later.
+    v : array of shape (number of elements,)
+    mean, velocity : array of shape (number of elements,) or None
+        a and b; each is made at the first step that uses it.
+
+    Raises
+    ------
+    NonFiniteError
+        By `step`, if a gradient is not finite, or so large that its square may
+        overflow; nothing is changed.
+
+    Notes
+    -----
+    v - a^2 cannot be negative but by rounding, and counts as 0 then. A gradient that
+    does not change has no deviation: centered, its step grows towards lr g / eps.
+
+    References
+    ----------
+    T. Tieleman and G. Hinton, lecture 6.5 of "Neural networks for machine
+    learning", 2012; centered: A. Graves, "Generating sequences with recurrent
+    neural networks", 2013, equations 38 to 45, with eps outside the root, as PyTorch.
+
+    Examples
+    --------
+    The first step is lr / sqrt(1 - alpha), for any gradient:
+
+    >>> import numpy as np
+    >>> from minifw import Parameter, RMSprop
+    >>> p = Parameter(np.ones(2))
+    >>> optimizer = RMSprop([p], lr=0.01)
+    >>> p.grad = [100.0, -0.1]
+    >>> optimizer.step()
+    >>> p.value.round(6)
+    array([0.9, 1.1])
+    """
+
+    alpha = Setting(decay_rate)
+    eps = Setting(positive_number)
+    weight_decay = Setting(non_negative_number)
+    momentum = Setting(decay_rate)
+    centered = Setting(check_flag)
+    _alpha: float  # what is kept of each
+    _eps: float
+    _weight_decay: float
+    _momentum: float
+    _centered: bool
+    _vectors: ClassVar = {
+        "v": Vector(squares=True),
+        "mean": Vector(late=True),
+        "velocity": Vector(late=True),
+    }
+    _accepts = staticmethod(finite_squares)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        *,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        no_decay: Iterable[Parameter] = (),
+    ) -> None:
+        self.alpha = alpha  # checked, as the next ones, before any parameter is moved
+        self.eps = eps
+        self.weight_decay = weight_decay
+        self.momentum = momentum
+        self.centered = centered
+        super().__init__(parameters, lr)
+        self.v = self.zeros()
+        self.mean: Array | None = None
+        self.velocity: Array | None = None
+        self._mask = decay_mask(type(self).__name__, self.parameters, no_decay)
+        length = min(self.v.size, BLOCK)
+        self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
+
+    def update(self, values: Array, grads: Array) -> None:
+        """Make the step of the class docstring."""
+        if self._centered and self.mean is None:
+            self.mean = self.zeros()
+        if self._momentum and self.velocity is None:
+            self.velocity = self.zeros()
+        mean = self.mean if self._centered else None
+        velocity = self.velocity if self._momentum else None
+        vectors = values, grads, self.v, mean, velocity, self._mask
+        for s, d, p, g, v, a, b, mask in blocks(self._scratch, *vectors):
+            if self._weight_decay:
+                g = add_decay(g, p, self._weight_decay, mask, d)
+            np.multiply(g, g, out=s)
+            s *= 1 - self._alpha
+            v *= self._alpha
+            v += s
+            if a is not None:
+                np.multiply(g, 1 - self._alpha, out=s)
+                a *= self._alpha
+                a += s
+                np.multiply(a, a, out=s)
+                np.subtract(v, s, out=s)
+                np.maximum(s, 0, out=s)
+                np.sqrt(s, out=s)
+            else:
+                np.sqrt(v, out=s)
+            s += self._eps
+            np.divide(g, s, out=s)
+            if b is not None:
+                b *= self._momentum
+                b += s
+                np.multiply(b, self._rate, out=s)
+            else:
+                s *= self._rate
+            p -= s
+
+
+class Adagrad(Optimizer):
+    """The gradient over the root of the sum of all its squares so far.
+
+    In step t = 1, 2, ...::
+
+        g     = dtheta + weight_decay theta
+        v     <- v + g^2                          v starts at initial_accumulator_value
+        theta <- theta - lr / (1 + (t - 1) lr_decay) * g / (sqrt(v) + eps)
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        ``model.parameters()``.
+    lr : float, default 0.01
+        The learning rate, above 0. All defaults are PyTorch's.
+    lr_decay : float, default 0.0
+        At least 0.
+    weight_decay : float, default 0.0
+        The factor of theta that is added to the gradient.
+    initial_accumulator_value : float, default 0.0
+        At least 0.
+    eps : float, default 1e-10
+        Above 0; it keeps the quotient finite.
+    no_decay : iterable of Parameter, default ()
+        Parameters that do not decay; see `biases_and_norms`.
+
+    Attributes
+    ----------
+    lr_decay, weight_decay, eps
+        As given; they may be assigned later.
+    v : array of shape (number of elements,)
+
+    Raises
+    ------
+    NonFiniteError
+        By `step`, if a gradient is not finite, or so large that a sum of its squares
+        may overflow; nothing is changed.
+
+    References
+    ----------
+    J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online
+    learning and stochastic optimization", 2011, figure 1, with diagonal matrices.
+
+    Examples
+    --------
+    Under a constant gradient the steps are lr, lr / sqrt(2), lr / sqrt(3) and so on:
+
+    >>> import numpy as np
+    >>> from minifw import Adagrad, Parameter
+    >>> p = Parameter(np.zeros(1))
+    >>> optimizer = Adagrad([p], lr=1.0)
+    >>> p.grad = [-5.0]
+    >>> for _ in range(3):
+    ...     optimizer.step()
+    ...     print(p.value.round(4))
+    [1.]
+    [1.7071]
+    [2.2845]
+    """
+
+    lr_decay = Setting(non_negative_number)
+    weight_decay = Setting(non_negative_number)
+    eps = Setting(positive_number)
+    _lr_decay: float  # what is kept of each
+    _weight_decay: float
+    _eps: float
+    _vectors: ClassVar = {"v": Vector(squares=True)}
+    _accepts = staticmethod(finite_squares)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 0.01,
+        *,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        no_decay: Iterable[Parameter] = (),
+    ) -> None:
+        name = type(self).__name__
+        self.lr_decay = lr_decay  # checked, as the next ones, before any parameter is moved
+        self.weight_decay = weight_decay
+        self.eps = eps
+        initial = non_negative_number(name, "initial_accumulator_value", initial_accumulator_value)
+        super().__init__(parameters, lr)
+        self.v = self.zeros()
+        self.v += normal_number(name, "initial_accumulator_value", initial, self.v.dtype)
+        self._mask = decay_mask(name, self.parameters, no_decay)
+        length = min(self.v.size, BLOCK)
+        self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
+
+    def update(self, values: Array, grads: Array) -> None:
+        """Make the step of the class docstring."""
+        rate = self._lr / (1 + self.steps * self._lr_decay)
+        for s, d, p, g, v, mask in blocks(self._scratch, values, grads, self.v, self._mask):
+            if self._weight_decay:
+                g = add_decay(g, p, self._weight_decay, mask, d)
+            np.multiply(g, g, out=s)
+            v += s
+            np.sqrt(v, out=s)
+            s += self._eps
+            np.divide(g, s, out=s)
+            s *= rate
+            p -= s

@@ -1,0 +1,143 @@
+"""Gradient descent, plain and with momentum."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.checks import check_flag, decay_rate, non_negative_number
+from minifw._tools.options import Setting, Vector
+from minifw.core.optimizer import Optimizer
+from minifw.core.parameter import Parameter
+from minifw.optimizers._blocks import BLOCK, blocks
+from minifw.optimizers.decay import add_decay, decay_mask
+from minifw.typing import Array
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Gradient descent, theta <- theta - lr dtheta; stochastic when fed with batches.
+
+    With momentum and weight decay, as PyTorch does it::
+
+        g     = dtheta + weight_decay theta
+        v     <- momentum v + g              v starts at 0
+        theta <- theta - lr v                or lr (g + momentum v) if nesterov
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        ``model.parameters()``.
+    lr : float
+        The learning rate, above 0; the notes use 1.2.
+    momentum : float, default 0.0
+        At least 0 and below 1; what of the last step is kept.
+    nesterov : bool, default False
+        Whether the gradient counts as if taken after the momentum's part of the
+        step. It needs a momentum.
+    weight_decay : float, default 0.0
+        The factor of theta that is added to the gradient: that of
+        ``weight_decay / 2 * sum(theta^2)``.
+    no_decay : iterable of Parameter, default ()
+        Parameters that do not decay; see `biases_and_norms`.
+
+    Attributes
+    ----------
+    momentum, nesterov, weight_decay
+        As given; they may be assigned later.
+    velocity : array of shape (number of elements,) or None
+        v; made at the first step with momentum.
+
+    Notes
+    -----
+    The defaults are PyTorch's. Its ``dampening``, a factor 1 - dampening of g, is
+    left out: it is 0 in what is published, and a smaller lr does the same.
+
+    References
+    ----------
+    B. T. Polyak, "Some methods of speeding up the convergence of iteration
+    methods", 1964, equation 9. I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On
+    the importance of initialization and momentum in deep learning", 2013,
+    equations 1 to 4, with lr taken out of v.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Parameter
+    >>> p = Parameter(np.array([1.0, 2.0]))
+    >>> optimizer = SGD([p], lr=0.1)
+    >>> p.grad = [10.0, 0.0]
+    >>> optimizer.step()
+    >>> p.value
+    array([0., 2.])
+
+    A constant gradient is followed ever faster, up to 1 / (1 - momentum) times:
+
+    >>> p = Parameter(np.zeros(1))
+    >>> optimizer = SGD([p], lr=0.1, momentum=0.5)
+    >>> p.grad = [-1.0]
+    >>> for _ in range(3):
+    ...     optimizer.step()
+    ...     print(p.value)
+    [0.1]
+    [0.25]
+    [0.425]
+    """
+
+    momentum = Setting(decay_rate)
+    nesterov = Setting(check_flag)
+    weight_decay = Setting(non_negative_number)
+    _momentum: float  # what is kept of each
+    _nesterov: bool
+    _weight_decay: float
+    _vectors: ClassVar = {"velocity": Vector(late=True)}
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        no_decay: Iterable[Parameter] = (),
+    ) -> None:
+        name = type(self).__name__
+        self.momentum = momentum  # checked, as the next two, before any parameter is moved
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+        if nesterov and not momentum:
+            raise ValueError(f"{name} expects a momentum above 0 with nesterov, got {momentum!r}")
+        super().__init__(parameters, lr)
+        self.velocity: Array | None = None
+        self._mask = decay_mask(name, self.parameters, no_decay)
+        self._scratch: tuple[Array, ...] = ()
+
+    def update(self, values: Array, grads: Array) -> None:
+        """Subtract lr times the gradient, or times the velocity."""
+        if not self._scratch:
+            length = min(values.size, BLOCK)
+            self._scratch = np.empty(length, values.dtype), np.empty(length, values.dtype)
+        if values.size <= BLOCK and not (self._momentum or self._weight_decay):
+            step = self._scratch[0]  # without the loop, which costs as much as a small step
+            np.multiply(grads, self._rate, step)
+            values -= step
+            return
+        if self._momentum and self.velocity is None:
+            self.velocity = self.zeros()
+        velocity = self.velocity if self._momentum else None
+        for s, d, p, g, v, mask in blocks(self._scratch, values, grads, velocity, self._mask):
+            if self._weight_decay:
+                g = add_decay(g, p, self._weight_decay, mask, d)
+            if v is not None:
+                v *= self._momentum
+                v += g
+                if self._nesterov:
+                    np.multiply(v, self._momentum, out=s)
+                    s += g
+                    g = s
+                else:
+                    g = v
+            np.multiply(g, self._rate, out=s)
+            p -= s
