@@ -197,7 +197,7 @@ def walk(make: Make, factors: list[float]) -> tuple[Array, Array, Array, list[fl
 def test_a_walk_follows_the_published_rule(
     name: str, schedule: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("_sgd", "_adam", "_adaptive"):
+    for module in ("sgd", "adam", "adaptive"):
         monkeypatch.setattr(f"minifw.optimizers.{module}.BLOCK", block)
     make, rule = RULES[name]
     changing = schedule == "changing"

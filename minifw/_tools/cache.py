@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._tools.changes import CountsChanges
 from minifw.typing import Array
 
 __all__ = ["SavesForBackward"]
@@ -13,7 +14,7 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) or hasattr(value, "__fspath__")
 
 
-class SavesForBackward:
+class SavesForBackward(CountsChanges):
     """Hands arrays from ``forward`` to ``backward``: what the notes call the cache.
 
     ``backward`` always differentiates the latest ``forward``. What is saved, and

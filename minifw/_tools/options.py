@@ -1,62 +1,73 @@
-"""The state of an optimizer: options that are checked when they are assigned, and vectors."""
+"""Options: public attributes that are checked whenever they are assigned; and vectors of state."""
 
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 
-from minifw._tools.checks import describe, normal_number
+from minifw._tools.checks import describe
 from minifw.typing import Array
 
-__all__ = ["Setting", "Vector", "check_kind", "settings_of"]
+__all__ = ["Option", "Vector", "check_kind", "options_of"]
 
 _T = TypeVar("_T")
 
 
-class Setting(Generic[_T]):
-    """A public attribute of an optimizer that is checked whenever it is assigned.
+class Option(Generic[_T]):
+    """A public attribute of a layer, a loss or an optimizer, checked whenever it is assigned.
 
-    It is kept under the private name, that of momentum under ``_momentum``, by which `update`
-    reads it: that costs no more than any other attribute.
+    ``delta = Option(positive_number)`` in the class declares it; ``self.delta = delta`` in
+    the constructor checks and keeps it. The value stands under the private name ``_delta``.
+
+    Parameters
+    ----------
+    check : callable
+        Called with the name of the class, the name of the option and the value; it returns
+        what is to be kept, or raises.
+    fixed : bool, default False
+        Whether it is given once, in the constructor, as a size or a stride is.
     """
 
-    def __init__(self, check: Callable[[str, str, Any], _T]) -> None:
-        self._check = check
+    def __init__(self, check: Callable[[str, str, Any], _T], *, fixed: bool = False) -> None:
+        self._check, self._fixed = check, fixed
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name, self._kept = name, f"_{name}"
 
     @overload
-    def __get__(self, optimizer: None, kind: type) -> Self: ...
+    def __get__(self, owner: None, kind: type) -> Self: ...
     @overload
-    def __get__(self, optimizer: Any, kind: type) -> _T: ...
-    def __get__(self, optimizer: Any, kind: type) -> "Self | _T":
-        if optimizer is None:
+    def __get__(self, owner: Any, kind: type) -> _T: ...
+    def __get__(self, owner: Any, kind: type) -> "Self | _T":
+        if owner is None:
             return self
-        value: _T = getattr(optimizer, self._kept)
+        value: _T = getattr(owner, self._kept)
         return value
 
-    def __set__(self, optimizer: Any, value: _T) -> None:
+    def __set__(self, owner: Any, value: _T) -> None:
+        if self._fixed and hasattr(owner, self._kept):
+            raise AttributeError(
+                f"{type(owner).__name__}.{self._name} is fixed once it is made; make another"
+            )
         # Not by `vars`, which makes every later look at an attribute slower.
-        setattr(optimizer, self._kept, self.checked(optimizer, value))
+        setattr(owner, self._kept, self.checked(owner, value))
 
-    def checked(self, optimizer: Any, value: Any) -> _T:
-        """Return the value as it will be kept, or raise if it is none for this optimizer."""
-        owner = type(optimizer).__name__
-        found = self._check(owner, self._name, value)
-        vector = getattr(optimizer, "_vector", None)  # None, until the parameters are known
-        if vector is not None and isinstance(found, float):
-            normal_number(owner, self._name, found, vector.values.dtype)
-        return found
+    def checked(self, owner: Any, value: Any) -> _T:
+        """Return the value as it will be kept, or raise if the owner cannot work with it."""
+        result = self._check(type(owner).__name__, self._name, value)
+        fits = getattr(owner, "_check_fits", None)  # whether an optimizer's dtype can hold it
+        if fits is not None:
+            fits(self._name, result)
+        return result
 
 
-def settings_of(kind: type) -> dict[str, Setting[Any]]:
-    """Return all settings of a class of optimizers, by their names."""
+def options_of(kind: type) -> dict[str, Option[Any]]:
+    """Return all options of a class, by their names."""
     return {
         name: value
         for base in reversed(kind.__mro__)
         for name, value in vars(base).items()
-        if isinstance(value, Setting) and getattr(kind, name) is value  # no subclass has another
+        if isinstance(value, Option) and getattr(kind, name) is value  # no subclass has another
     }
 
 

@@ -1,6 +1,6 @@
 """The contract of a layer, and what every layer gets for writing two methods."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -27,7 +27,7 @@ _NOT_MEMBERS = frozenset({"_arguments", "_saved"})
 _PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
 
 
-class Layer(KeepsArguments, SavesForBackward, ABC):
+class Layer(KeepsArguments, SavesForBackward):
     """A differentiable function y = f(x; parameters): a subclass writes two methods.
 
     ``forward(x)`` returns y and saves what the other needs; ``backward(dy)``

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
@@ -21,7 +21,7 @@ __all__ = ["Joins", "Loss", "check_probabilities"]
 Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss | None"]]
 
 
-class Loss(KeepsArguments, SavesForBackward, ABC):
+class Loss(KeepsArguments, SavesForBackward):
     """A number that says how far a prediction is from its target: two methods.
 
     ``forward(prediction, target)`` returns the mean over all elements, in nats

@@ -10,7 +10,7 @@ import numpy as np
 from minifw._engine.packing import Author, FlatParameters, why_not_finite
 from minifw._tools.arrays import finite_vector
 from minifw._tools.checks import check_size, describe, normal_number, positive_number
-from minifw._tools.options import Vector, check_kind, settings_of
+from minifw._tools.options import Vector, check_kind, options_of
 from minifw.core.parameter import Parameter, check_parameters
 from minifw.errors import NonFiniteError
 from minifw.typing import Array
@@ -83,7 +83,7 @@ class Optimizer(ABC):
         self.steps = 0
         self._vector = FlatParameters(name, check_parameters(name, parameters))
         self.lr = lr
-        for setting in settings_of(type(self)):
+        for setting in options_of(type(self)):
             setattr(self, setting, getattr(self, setting))  # again, for now the dtype is known
 
     @abstractmethod
@@ -116,6 +116,11 @@ class Optimizer(ABC):
         self._lr = self._checked_lr(value)
         self._rate = np.array(self._lr, self._vector.values.dtype)
 
+    def _check_fits(self, name: str, value: object) -> None:
+        """Raise if a number would overflow, or vanish, in the dtype of the parameters."""
+        if isinstance(value, float) and hasattr(self, "_vector"):
+            normal_number(type(self).__name__, name, value, self._vector.values.dtype)
+
     def _checked_lr(self, value: float) -> float:
         name = type(self).__name__
         lr = positive_number(name, "lr", value)
@@ -133,7 +138,7 @@ class Optimizer(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of lr, steps and the other public attributes."""
         state = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        settings = {name: getattr(self, name) for name in settings_of(type(self))}
+        settings = {name: getattr(self, name) for name in options_of(type(self))}
         return {"lr": self._lr, **settings, **copy.deepcopy(state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -168,7 +173,7 @@ class Optimizer(ABC):
 
     def _taken(self, key: str, own: Any, new: Any) -> Any:
         """Return a value of a state as it is to be kept, or raise if it does not fit."""
-        setting = settings_of(type(self)).get(key)
+        setting = options_of(type(self)).get(key)
         if setting is not None:
             return setting.checked(self, new)
         if key == "lr":

@@ -8,7 +8,7 @@ import numpy as np
 
 from minifw._tools.arrays import finite_squares
 from minifw._tools.checks import decay_rate, non_negative_number, positive_number
-from minifw._tools.options import Setting, Vector
+from minifw._tools.options import Option, Vector
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
 from minifw.optimizers._blocks import BLOCK, blocks
@@ -91,9 +91,9 @@ class Adam(Optimizer):
     array([0.9, 1.1, 1. ])
     """
 
-    betas = Setting(_pair)
-    eps = Setting(positive_number)
-    weight_decay = Setting(non_negative_number)
+    betas = Option(_pair)
+    eps = Option(positive_number)
+    weight_decay = Option(non_negative_number)
     _betas: tuple[float, float]  # what is kept of each
     _eps: float
     _weight_decay: float

@@ -13,7 +13,7 @@ from minifw._tools.checks import (
     normal_number,
     positive_number,
 )
-from minifw._tools.options import Setting, Vector
+from minifw._tools.options import Option, Vector
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
 from minifw.optimizers._blocks import BLOCK, blocks
@@ -93,11 +93,11 @@ class RMSprop(Optimizer):
     array([0.9, 1.1])
     """
 
-    alpha = Setting(decay_rate)
-    eps = Setting(positive_number)
-    weight_decay = Setting(non_negative_number)
-    momentum = Setting(decay_rate)
-    centered = Setting(check_flag)
+    alpha = Option(decay_rate)
+    eps = Option(positive_number)
+    weight_decay = Option(non_negative_number)
+    momentum = Option(decay_rate)
+    centered = Option(check_flag)
     _alpha: float  # what is kept of each
     _eps: float
     _weight_decay: float
@@ -232,9 +232,9 @@ class Adagrad(Optimizer):
     [2.2845]
     """
 
-    lr_decay = Setting(non_negative_number)
-    weight_decay = Setting(non_negative_number)
-    eps = Setting(positive_number)
+    lr_decay = Option(non_negative_number)
+    weight_decay = Option(non_negative_number)
+    eps = Option(positive_number)
     _lr_decay: float  # what is kept of each
     _weight_decay: float
     _eps: float

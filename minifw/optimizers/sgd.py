@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.checks import check_flag, decay_rate, non_negative_number
-from minifw._tools.options import Setting, Vector
+from minifw._tools.options import Option, Vector
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
 from minifw.optimizers._blocks import BLOCK, blocks
@@ -85,9 +85,9 @@ class SGD(Optimizer):
     [0.425]
     """
 
-    momentum = Setting(decay_rate)
-    nesterov = Setting(check_flag)
-    weight_decay = Setting(non_negative_number)
+    momentum = Option(decay_rate)
+    nesterov = Option(check_flag)
+    weight_decay = Option(non_negative_number)
     _momentum: float  # what is kept of each
     _nesterov: bool
     _weight_decay: float
