@@ -81,6 +81,7 @@ else:
                 "GRU",
                 "GlobalAvgPool2D",
                 "HardTanh",
+                "Identity",
                 "LSTM",
                 "Layer",
                 "LayerNorm",

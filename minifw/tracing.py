@@ -213,7 +213,7 @@ def trace(objective: Objective, x: AnyArray, y: Target) -> Trace:
         raise TypeError(
             f"trace expects objective to be an Objective, got {describe(objective)}{hint}"
         )
-    parts = objective.model, objective._body, objective._head, objective._activation
+    parts = objective.model, objective._network, objective._head, objective._activation
     model, body, head, activation = copy.deepcopy(parts)
     loss = objective.loss
     recorder = _Recorder(model)

@@ -154,7 +154,7 @@ def test_the_layers_inside_can_be_reached_and_replaced() -> None:
     dense, tanh, sigmoid = Dense(2, 3, rng=0), Tanh(), Sigmoid()
     layer = Concat(dense, tanh)
     assert list(layer.layers) == [dense, tanh]
-    setattr(layer, "1", sigmoid)
+    layer[1] = sigmoid
     assert list(layer.layers) == [dense, sigmoid]
     around = Residual(tanh)
     assert around.layer is tanh

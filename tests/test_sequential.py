@@ -263,7 +263,7 @@ def test_a_forward_that_failed_halfway_is_not_differentiated() -> None:
     with pytest.raises(ValueError, match="too large"):
         model.forward(np.array([[5.0]]))
     for backward in (model.backward, model.backward_parameters):
-        with pytest.raises(RuntimeError, match="the latest one failed"):
+        with pytest.raises(RuntimeError, match="the latest forward failed"):
             backward(np.ones((1, 1)))
     model.forward(np.array([[0.5]]))
     model.backward(np.ones((1, 1)))

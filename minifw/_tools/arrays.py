@@ -15,9 +15,12 @@ __all__ = [
     "ONE",
     "SATURATED",
     "ZERO",
+    "constant",
+    "exp",
     "finite_squares",
     "finite_vector",
     "ones",
+    "sum_rows",
 ]
 
 _KEPT = 32  # as many lengths of a batch, times dtypes, as a program is likely to use
@@ -32,6 +35,29 @@ def ones(length: int, dtype: DType) -> Array:
     array = np.ones(length, dtype)
     array.flags.writeable = False
     return array
+
+
+def sum_rows(rows: Array, out: Array) -> None:
+    """Set `out`, (features,), to the sum of the rows of (batch, features).
+
+    By a product with ones: of few features 0.5 us, where `sum` takes 1.1.
+    """
+    rows.T.dot(ones(len(rows), rows.dtype), out)
+
+
+@lru_cache(maxsize=256)
+def constant(value: float, dtype: DType) -> Array:
+    """Return `value` without axes, read-only: NumPy converts a float anew at every call."""
+    array = np.array(value, dtype)
+    array.flags.writeable = False
+    return array
+
+
+def exp(x: Array, out: Array | None = None) -> Array:
+    """Return e^x; that it is 0 where it underflows is right, and no fault."""
+    with np.errstate(under="ignore"):
+        result: Array = np.exp(x, out)
+        return result
 
 
 def finite_vector(vector: Array) -> bool:
@@ -59,8 +85,7 @@ def finite_squares(vector: Array) -> bool:
 
 
 def _constant(value: float) -> dict[DType, Array]:
-    """Return `value` in both dtypes, without axes: NumPy converts a float anew at every call."""
-    return {dtype: np.array(value, dtype) for dtype in DTYPES}
+    return {dtype: constant(value, dtype) for dtype in DTYPES}
 
 
 ZERO = _constant(0.0)

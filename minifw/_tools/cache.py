@@ -23,6 +23,8 @@ class SavesForBackward(CountsChanges):
     """
 
     _saved: tuple[np.ndarray[Any, Any], ...] | None = None
+    # The mark of the container's forward in which it was saved, and what was: see `Container`.
+    _saved_stamp: tuple[object, object] = (None, None)
 
     def save(self, *arrays: np.ndarray[Any, Any]) -> None:
         """Keep what ``backward`` will need of this ``forward``; masks and indices, too.

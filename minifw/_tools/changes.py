@@ -1,8 +1,8 @@
 """A count of assignments: whoever keeps what follows from attributes looks at one number.
 
 A recording of a training step holds as long as nothing was assigned to a layer, to its class
-or to a parameter. To compare everything before each step would cost more than the step; to
-compare a count costs 30 ns. Only where the count has moved is everything compared.
+or to a parameter's place. To compare everything before each step would cost more than the step;
+to compare a count costs 30 ns.
 """
 
 from abc import ABCMeta
@@ -14,10 +14,11 @@ __all__ = ["CHANGES", "CountsChanges", "CountsClassChanges"]
 class Changes:
     """How many attributes were assigned or deleted so far, in the whole process."""
 
-    __slots__ = ("count",)
+    __slots__ = ("count", "modes")
 
     def __init__(self) -> None:
         self.count = 0
+        self.modes = 0  # apart from these, assignments to `training`
 
 
 CHANGES = Changes()
@@ -42,10 +43,12 @@ class CountsChanges(metaclass=CountsClassChanges):
 
         def __setattr__(self, name: str, value: object) -> None:
             super().__setattr__(name, value)
-            if not name.startswith("_saved"):
+            if name == "training":
+                CHANGES.modes += 1
+            elif not name.startswith("_saved"):
                 CHANGES.count += 1
 
         def __delattr__(self, name: str) -> None:
             super().__delattr__(name)
-            if not name.startswith("_saved"):
-                CHANGES.count += 1
+            CHANGES.count += 1
+            CHANGES.modes += 1

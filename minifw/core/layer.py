@@ -19,7 +19,7 @@ from minifw._tools.checks import describe
 from minifw.core.parameter import Parameter
 from minifw.typing import Array, Formulas, Shape
 
-__all__ = ["Layer"]
+__all__ = ["Identity", "Layer"]
 
 # Attributes that hold no layer are passed over: what the traits keep, and, since `predict` of one
 # row is mostly this walk, values of the commonest types, before each is asked what it is.
@@ -52,6 +52,11 @@ class Layer(KeepsArguments, SavesForBackward):
     takes_whole_numbers : class attribute, a bool
         Whether x holds whole numbers, such as the rows of a table. `predict` and
         `Trainer` then leave those as they are; else they cast x to the model's dtype.
+    replayable : class attribute, a bool, default False
+        A promise: ``forward`` and ``backward`` read x, dy, parameters, buffers, options and what
+        was saved, and nothing else; they make NumPy calls on these, assign no attribute, and
+        draw by ``self.rng.random(out=...)`` alone. The calls of a small step are then recorded
+        and made again, which is quicker. A subclass does not inherit it.
     formulas : class attribute, a dict {str: str}, optional
         What `trace` writes beside the values: "y" and "dx", and the gradient of
         each parameter by its name. In braces stand x, y and dy, which become Z1
@@ -84,6 +89,7 @@ class Layer(KeepsArguments, SavesForBackward):
     training: bool = True
     buffers: ClassVar[tuple[str, ...]] = ()
     takes_whole_numbers: ClassVar[bool] = False
+    replayable: ClassVar[bool] = False
     formulas: ClassVar[Formulas] = MappingProxyType({})
 
     # -- what an author writes ---------------------------------------------------
@@ -309,3 +315,32 @@ def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parame
             f"{type(layer).__name__}.{name} holds layers or parameters in a set, "
             "which has no order; use a list or a tuple"
         )
+
+
+class Identity(Layer):
+    """y = x: a branch without a layer, or what remains of a model whose activation was joined.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Identity
+    >>> Identity().forward(np.array([[1.0, 2.0]]))
+    array([[1., 2.]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{x}", "dx": "{dy}"}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`."""
+        return input_shape
+
+    def forward(self, x: Array) -> Array:
+        """Return x."""
+        self.save(x)
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        """Return dy."""
+        self.saved()
+        return dy

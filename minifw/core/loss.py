@@ -78,6 +78,7 @@ class Loss(KeepsArguments, SavesForBackward):
     applies: ClassVar[tuple[type[Layer], ...]] = ()
     takes_labels: ClassVar[bool] = False
     midpoint: ClassVar[float] = 0.5
+    replayable: ClassVar[bool] = False
     formulas: ClassVar[Formulas] = MappingProxyType({})
 
     _weighted: ClassVar[bool] = False  # whether forward takes sample_weight, by its signature

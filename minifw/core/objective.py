@@ -1,35 +1,24 @@
 """What training minimises: the loss of a model's prediction."""
 
 import math
-import warnings
 from typing import NoReturn
 
 import numpy as np
 
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss
 from minifw._engine.packing import Gradients
-from minifw._planning import Plan, Plans
-from minifw._tools.checks import describe
-from minifw.core.layer import Layer
+from minifw._engine.replay import Replay
+from minifw._tools.checks import check_flag, describe
+from minifw._tools.warn import warn_user
+from minifw.core.layer import Identity, Layer
+from minifw.core.loss import Loss
 from minifw.errors import NonFiniteError
-from minifw.losses import Loss
 from minifw.typing import Array, Target
 
 __all__ = ["Objective"]
 
 # A loss that is not finite; and what NumPy raises on the way to one, if it is set to raise.
 _NUMERICAL = (FloatingPointError, RuntimeWarning)
-
-
-class _Input(Layer):
-    """y = x: what is left of a model that is an activation alone, when that is joined."""
-
-    def forward(self, x: Array) -> Array:
-        self.save(x)
-        return x
-
-    def backward(self, dy: Array) -> Array:
-        return dy
 
 
 class Objective:
@@ -46,11 +35,15 @@ class Objective:
     ----------
     model : Layer
     loss : Loss
+    replay : bool, default True
+        Whether the NumPy calls of a small step are recorded and made again, with the same
+        bits, which is quicker. With False the text of the layers runs every time, as a
+        debugger needs it.
 
     Attributes
     ----------
     model, loss
-        As given.
+        As given; to train another, build another objective.
     steps : int
         How many times `backward` was called: the step of the messages.
 
@@ -68,34 +61,30 @@ class Objective:
     (array([1.]), array([[1.]]))
     """
 
-    def __init__(self, model: Layer, loss: Loss) -> None:
+    def __init__(self, model: Layer, loss: Loss, *, replay: bool = True) -> None:
         if not isinstance(model, Layer):
             raise TypeError(f"Objective expects model to be a layer, got {describe(model)}")
         if not isinstance(loss, Loss):
             hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
             raise TypeError(f"Objective expects loss to be a loss, got {describe(loss)}{hint}")
-        self.model = model
-        self.loss = loss
+        self._model, self._loss = model, loss
         self.steps = 0
-        body, last = model.split_last()
-        joined = loss.joined_with(last)
-        if type(last) in loss.applies:
-            warnings.warn(
-                f"{loss!r} applies {type(last).__name__} itself, but the model ends in {last!r}; "
-                "leave that out, or take the loss that expects it",
-                UserWarning,
-                stacklevel=2,
-            )
-        # What runs: the body into the joint form, or else the model into the loss.
-        self._body: Layer = model if joined is None else body or _Input()
-        self._head: Loss = loss if joined is None else joined
-        self._activation = None if joined is None else last
-        layers = [layer for _, layer in self._body._all_layers()]
-        self._savers: list[Layer | Loss] = [*layers, self._head]
+        self._network, self._head, self._activation = _joined(model, loss)
+        enabled = check_flag("Objective", "replay", replay)
+        self._step = Replay(self._network, self._head, enabled=enabled)
         self._gradients: Gradients | None = None
-        self._plans = Plans(self._body, self._head)
-        # the batch, the output of the body, what layers and loss saved, and the plan, if any
-        self._latest: tuple[Batch, Array, list[object], Plan | None] | None = None
+        self._latest: Batch | None = None
+        self._saved: list[object] = []  # what layers and loss had saved after the latest forward
+
+    @property
+    def model(self) -> Layer:
+        """The model."""
+        return self._model
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        return self._loss
 
     def forward(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
         """Return the loss of the model's prediction for `x`.
@@ -110,35 +99,19 @@ class Objective:
             If the loss is not finite, saying where that arose.
         """
         self._latest = None  # until this forward has succeeded
-        output: Array | None = None
-        cause: Exception | None = None
-        plan = self._plans.of(x, target) if sample_weight is None else None
+        step, batch = self._step, (x, target, sample_weight)
         try:
-            if plan is not None:
-                output = plan.output
-                value = plan.forward(x, target)
-            else:
-                output = self._body.forward(x)
-                value = self._head(output, target, sample_weight)
+            value = step.forward(*batch)
         except _NUMERICAL as error:
-            value, cause = math.nan, error
+            self._refuse_loss(batch, error)
         except Exception as error:
-            if output is not None and self._activation is not None:
+            if self._activation is not None and step.output is not None:
                 error.add_note(f"in the joint form of {self._activation!r} and {self.loss!r}")
             raise
-        try:
-            finite = math.isfinite(value)
-        except TypeError:
-            raise TypeError(
-                f"{self._head!r}.forward must return a float, it returned {describe(value)}"
-            ) from None
-        if not finite or output is None:
-            where = explain_loss(self._body, self._head, (x, target, sample_weight), self.steps)
-            if where is None and output is not None and not np.isfinite(output).all():
-                cause = None  # it is about this output, though it does not come up again
-            self._refuse("the loss", where, cause)
-        saved: list[object] = [one._saved for one in self._savers]
-        self._latest = (x, target, sample_weight), output, saved, plan
+        if not math.isfinite(value):
+            self._refuse_loss(batch, NonFiniteError(f"the loss is {value}"))
+        self._saved = [part._saved for part in step.parts]
+        self._latest = batch
         return value
 
     def backward(self) -> None:
@@ -147,43 +120,24 @@ class Objective:
         Raises
         ------
         RuntimeError
-            If there was no `forward` before.
+            If there was no `forward` before, or if a layer ran another one since.
         NonFiniteError
             If a gradient is not finite, saying where that arose.
         """
-        if self._latest is None:
-            raise RuntimeError("Objective.backward needs a forward before it; call forward first")
-        _, output, saved, plan = self._latest
-        for index, one in enumerate(self._savers):
-            if one._saved is not saved[index]:
-                raise RuntimeError(
-                    "Objective.backward differentiates Objective.forward, but "
-                    f"{self._named(index)} ran another forward since; do that after backward"
-                )
+        self._check_forward("backward")
+        for part, saved in zip(self._step.parts, self._saved, strict=True):
+            if part._saved is not saved:
+                self._refuse_mixture()
         cause = None
         try:
-            if plan is not None and self._gradients is not None:
-                plan.backward()
-            else:
-                dy = self._head.backward()
-                if self._gradients is None:  # now, for a layer may make its parameters in forward
-                    self._check_derivative(dy, output)
-                    self._gradients = Gradients(self._body.parameters())
-                self._body.backward_parameters(dy)
+            self._step.backward()
         except _NUMERICAL as error:
             cause = error
-        if cause or not (self._gradients and self._gradients.sign(self)):
+        if self._gradients is None:  # not sooner, for a layer may make its parameters in forward
+            self._gradients = Gradients(self._network.parameters())
+        if cause or not self._gradients.sign(self):
             self._refuse("a gradient", self.explain_gradient(), cause)
         self.steps += 1
-
-    def explain_gradient(self) -> str | None:
-        """Return where the first value of the latest backward that is not finite arose.
-
-        An optimizer asks it when it meets one; None if it cannot be found.
-        """
-        if self._latest is None:
-            return None
-        return explain_gradient(self._body, self._head, self._latest[0])
 
     @property
     def prediction(self) -> Array:
@@ -194,30 +148,47 @@ class Objective:
         RuntimeError
             If there was no `forward` before.
         """
-        if self._latest is None:
-            raise RuntimeError(
-                "Objective.prediction needs a forward before it; call forward first"
-            )
-        _, output, _, _ = self._latest
+        self._check_forward("prediction")
+        output: Array = self._step.output
         if self._activation is not None:
             return self._activation.forward(output)
-        return output.copy("K")  # the layer needs its own for backward, a plan for the next step
+        return output.copy("K")  # the layer needs its own for backward, a replay for the next step
 
-    def _named(self, index: int) -> str:
-        inside = 0 < index < len(self._savers) - 1
-        return f"{self._savers[index]!r}{', which is in the model,' if inside else ''}"
+    def explain_gradient(self) -> str | None:
+        """Return where the first value of the latest backward that is not finite arose.
 
-    def _check_derivative(self, dy: Array, output: Array) -> None:
-        if not isinstance(dy, np.ndarray) or dy.shape != output.shape:
-            raise TypeError(
-                f"{self._head!r}.backward must return an array of the shape of the prediction, "
-                f"{output.shape}, it returned {describe(dy)}"
-            )
+        An optimizer asks it when it meets one; None if it cannot be found.
+        """
+        if self._latest is None:
+            return None
+        return explain_gradient(self._network, self._head, self._latest)
+
+    def _check_forward(self, name: str) -> None:
+        if self._latest is None:
+            raise RuntimeError(f"Objective.{name} needs a forward before it; call forward first")
+
+    def _refuse_mixture(self) -> NoReturn:
+        held = zip(self._step.parts, self._saved, strict=True)
+        moved = [part for part, saved in held if part._saved is not saved]
+        part = min(moved, key=lambda part: len(getattr(part, "layers", ())))  # the innermost
+        inside = part is not self._network and part is not self._head
+        raise RuntimeError(
+            f"Objective.backward differentiates Objective.forward, but {part!r}"
+            f"{', which is in the model,' if inside else ''} ran another forward since; do that "
+            "after backward"
+        )
+
+    def _refuse_loss(self, batch: Batch, error: Exception) -> NoReturn:
+        output = self._step.output
+        where = explain_loss(self._network, self._head, batch, self.steps)
+        drawn = where is None and output is not None and not np.isfinite(output).all()
+        # A NaN in the output that does not come up again: the error was about it.
+        self._refuse("the loss", where, None if drawn else error)
 
     def _refuse(self, what: str, where: str | None, cause: Exception | None) -> NoReturn:
         """Raise the one error that says all; or NumPy's, where it was about something else."""
         if isinstance(cause, NonFiniteError):
-            cause = None  # a loss that said less
+            cause = None  # this error says more
         if cause is not None and where is None:
             raise cause
         where = where or "where it arose did not show when the step was done again"
@@ -229,7 +200,21 @@ class Objective:
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the latest batch behind, as the layers leave what they saved of it."""
-        return {**vars(self), "_latest": None}
+        return {**vars(self), "_latest": None, "_saved": []}
 
     def __repr__(self) -> str:
         return f"Objective({self.model!r}, {self.loss!r})"
+
+
+def _joined(model: Layer, loss: Loss) -> tuple[Layer, Loss, Layer | None]:
+    """Return what runs: the network, the loss after it, and the activation in that loss."""
+    before, last = model.split_last()
+    joint = loss.joined_with(last)
+    if joint is not None:
+        return before or Identity(), joint, last
+    if type(last) in loss.applies:
+        warn_user(
+            f"{loss!r} applies {type(last).__name__} itself, but the model ends in {last!r}; "
+            "leave that out, or take the loss that expects it"
+        )
+    return model, loss, None

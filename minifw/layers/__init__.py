@@ -1,6 +1,6 @@
 """The layers: every one has its forward and its backward side by side."""
 
-from minifw.core.layer import Layer
+from minifw.core.layer import Identity, Layer
 from minifw.layers.activations import Sigmoid, Tanh
 from minifw.layers.branches import Concat, Residual
 from minifw.layers.convolution import Conv2D
@@ -32,6 +32,7 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "HardTanh",
+    "Identity",
     "Layer",
     "LayerNorm",
     "LeakyReLU",

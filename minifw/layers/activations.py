@@ -31,6 +31,7 @@ class Tanh(_Elementwise):
     array([[-1.,  0.,  1.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}
 
     def forward(self, x: Array) -> Array:
@@ -70,6 +71,7 @@ class Sigmoid(_Elementwise):
     array([[0. , 0.5, 1. ]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "sigmoid({x})", "dx": "{dy} * {y} * (1 - {y})"}
 
     def forward(self, x: Array) -> Array:

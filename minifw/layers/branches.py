@@ -4,23 +4,21 @@ They prove that a container is a layer like any other: they use what every
 author of a layer may use, and nothing else of `Layer`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_array, check_cotangent
+from minifw._tools.checks import check_array, check_cotangent, feature_axis
 from minifw.core.layer import Layer
-from minifw.layers.container import add_place, check_dtypes, check_layer, check_layers
+from minifw.layers.container import Container, check_layer
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Concat", "Residual"]
 
-Answer = TypeVar("Answer")
 
-
-class Residual(Layer):
+class Residual(Container):
     """The input is added to what a layer makes of it: y = x + f(x), f being the layer.
 
     The gradient comes back both ways,
@@ -77,11 +75,18 @@ class Residual(Layer):
 
     formulas: ClassVar[Formulas] = {"y": "{x} + {inner}", "dx": "{dy} + {inner_dx}"}
 
+    replayable: ClassVar[bool] = True
+
     def __init__(self, layer: Layer) -> None:
         check_layer("Residual", layer)
         self.layer = layer
         if layer.input_shape is not None:
             self.output_shape(layer.input_shape)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layer alone."""
+        return (self.layer,)
 
     @property
     def input_shape(self) -> Shape | None:
@@ -90,7 +95,7 @@ class Residual(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return `input_shape`, or raise if the layer makes another of it."""
-        given = self._ask(lambda layer: layer.output_shape(input_shape))
+        given: Shape = self.ask(0, "output_shape", input_shape)
         if given != input_shape:
             raise ValueError(
                 "Residual expects a layer that keeps the shape of its input, but "
@@ -101,17 +106,17 @@ class Residual(Layer):
     def forward(self, x: Array) -> Array:
         """Return y = x + f(x)."""
         check_array(self, "x", x)
-        inner = self._ask(lambda layer: layer(x))  # the shape of x
-        self.save()  # the layer has left the forward before, and this one may yet fail
+        self.begin()
+        inner = self.ask(0, "forward", x)  # the shape of x
         self._check_kept("forward", inner, "x", x)
-        self.save(x)
+        self.end(x)
         y: Array = x + inner  # the shape of x
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx = dy + f'(x)' dy, and set the gradients of the layer's parameters."""
         self._check_dy(dy)
-        inner = self._ask(lambda layer: layer.returned("backward", layer.backward(dy)))
+        inner = self.ask(0, "backward", dy)
         self._check_kept("backward", inner, "dy", dy)
         dx: Array = dy + inner  # the shape of x
         return dx
@@ -119,17 +124,14 @@ class Residual(Layer):
     def backward_parameters(self, dy: Array) -> None:
         """Set the gradients of the layer's parameters, without its dL/dx."""
         self._check_dy(dy)
-        self._ask(lambda layer: layer.backward_parameters(dy))
+        self.ask(0, "backward_parameters", dy)
 
-    def _ask(self, question: Callable[[Layer], Answer]) -> Answer:
-        try:
-            return question(self.layer)
-        except Exception as error:
-            add_place(error, "the layer", self.layer, "Residual")
-            raise
+    def _place(self, index: int) -> str:  # noqa: ARG002 - there is but one
+        return "the layer"
 
     def _check_dy(self, dy: Array) -> None:
-        x = _latest(self)
+        (x,) = self.saved()
+        self.check_forward()
         check_cotangent(self, dy, x.shape, x.dtype)
 
     def _check_kept(self, method: str, result: Array, name: str, given: Array) -> None:
@@ -144,15 +146,15 @@ class Residual(Layer):
         raise TypeError(f"{wanted} dtype of {name}, {given.dtype}, it returned {result.dtype}")
 
 
-class Concat(Layer):
+class Concat(Container):
     """Branches side by side: each layer gets x, and their outputs are joined.
 
     With f_0, f_1, ... being the layers,
 
         y = [f_0(x), f_1(x), ...],
 
-    joined along the last axis, the features. dy is cut where y was joined, and
-    x, on which every branch depends, gets the sum of what they return:
+    joined along the features. dy is cut where y was joined, and x, on which every
+    branch depends, gets the sum of what they return:
 
         dx = f_0'(x)' dy_0 + f_1'(x)' dy_1 + ...
 
@@ -160,13 +162,16 @@ class Concat(Layer):
     ----------
     *layers : Layer
         At least one, none twice: a layer saves one forward at a time. Outputs
-        are (batch, ..., features), and differ in nothing but their features.
+        differ in nothing but their features.
+    axis : int, optional
+        The axis of the features, counted with the batch. By default it is 1, the
+        channels, of images, which have four axes, and else the last.
 
     Attributes
     ----------
     layers : tuple of Layer
-        The branches. They are attributes as well, by the names "0", "1" and so
-        on, so that parameters are called "0.weight" as in a `Sequential`.
+        The branches. Parameters are called "0.weight" as in a `Sequential`, and
+        ``concat[0] = layer`` replaces a branch.
 
     Raises
     ------
@@ -207,22 +212,20 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
 
     formulas: ClassVar[Formulas] = {"y": "[{inner}]", "dx": "{inner_dx}"}
 
-    def __init__(self, *layers: Layer) -> None:
-        check_layers("Concat", layers)
-        check_dtypes("Concat", layers)
-        self._names = tuple(str(index) for index in range(len(layers)))
-        for name, layer in zip(self._names, layers, strict=True):
-            setattr(self, name, layer)
-        self._widths: tuple[int, ...] = ()  # of the outputs of the latest forward
+    replayable: ClassVar[bool] = True
+
+    _saved_widths: tuple[int, ...] = ()  # of the outputs of the latest forward
+
+    def __init__(self, *layers: Layer, axis: int | None = None) -> None:
+        self.axis = None if axis is None else feature_axis("Concat", axis)
+        super().__init__(*layers)
+
+    def _hold(self, layers: tuple[Layer, ...]) -> None:
+        super()._hold(layers)
         shapes = [layer.input_shape for layer in layers]
         self._check_equal("expects examples of shape", shapes, "every branch gets the same x")
         if self.input_shape is not None:
             self.output_shape(self.input_shape)
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """The branches."""
-        return tuple([getattr(self, name) for name in self._names])
 
     @property
     def input_shape(self) -> Shape | None:
@@ -232,69 +235,69 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of one output example: the branches' features add up."""
-        shapes = self._ask(lambda _, layer: layer.output_shape(input_shape))
-        self._check_joinable(shapes, axes=1)
-        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+        shapes = self._each("output_shape", [input_shape] * len(self))
+        axis = self._axis(len(shapes[0]) + 1) - 1
+        self._check_joinable(shapes, axis)
+        return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
     def forward(self, x: Array) -> Array:
-        """Return the outputs of all branches, joined along the last axis."""
-        outputs = self._ask(lambda _, layer: self._run(layer, x))  # each (batch, ..., features)
-        self._check_joinable([output.shape for output in outputs], axes=2)
+        """Return the outputs of all branches, joined along the features."""
+        self.begin()
+        outputs = self._each("forward", [x] * len(self))  # each (batch, ..., features, ...)
+        axis = self._axis(outputs[0].ndim)
+        self._check_joinable([output.shape for output in outputs], axis)
         self._check_dtypes("y", outputs)
-        y = np.concatenate(outputs, axis=-1)  # (batch, ..., sum of the features)
-        self._widths = tuple([output.shape[-1] for output in outputs])
-        self.save(y)
-        return y
-
-    def _run(self, layer: Layer, x: Array) -> Array:
-        y = layer(x)
-        self.save()  # this branch has left the forward before, and the next may yet fail
+        y = np.concatenate(outputs, axis=axis)
+        vars(self)["_saved_widths"] = tuple([output.shape[axis] for output in outputs])
+        self.end(y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx, the sum over the branches, and set the gradients of their parameters."""
-        parts = self._cut(dy)
-        dxs = self._ask(lambda i, layer: layer.returned("backward", layer.backward(parts[i])))
+        dxs = self._each("backward", self._cut(dy))
         self._check_equal("returns dx of shape", [dx.shape for dx in dxs], "x has one shape")
         self._check_dtypes("dx", dxs)
-        total = dxs[0].copy(order="K")  # the shape of x; never dy itself, whatever a branch does
+        total: Array = dxs[0].copy(order="K")  # the shape of x; never dy itself
         for dx in dxs[1:]:
             total += dx
         return total
 
     def backward_parameters(self, dy: Array) -> None:
         """Set the gradients of the branches' parameters, without any branch's dL/dx."""
-        parts = self._cut(dy)
-        self._ask(lambda i, layer: layer.backward_parameters(parts[i]))
+        self._each("backward_parameters", self._cut(dy))
+
+    def _each(self, method: str, given: Sequence[Any]) -> list[Any]:
+        """Return what each branch returns, in turn."""
+        return [self.ask(index, method, value) for index, value in enumerate(given)]
+
+    def _axis(self, ndim: int) -> int:
+        """Return the axis of the features among those of a batch: 1 of images, else the last."""
+        if self.axis is None:
+            return 1 if ndim == 4 else ndim - 1
+        return self.axis % ndim
 
     def _cut(self, dy: Array) -> list[Array]:
-        """Return what of dy belongs to each branch, (batch, ..., features)."""
-        y = _latest(self)
+        """Return what of dy belongs to each branch, (batch, ..., features, ...)."""
+        (y,) = self.saved()
+        self.check_forward()
         check_cotangent(self, dy, y.shape, y.dtype)
-        stops = accumulate(self._widths)
-        return [dy[..., n - width : n] for n, width in zip(stops, self._widths, strict=True)]
+        stops = accumulate(self._saved_widths)
+        before = (slice(None),) * self._axis(y.ndim)
+        return [
+            dy[(*before, slice(stop - width, stop))]
+            for stop, width in zip(stops, self._saved_widths, strict=True)
+        ]
 
-    def _ask(self, question: Callable[[int, Layer], Answer]) -> list[Answer]:
-        """Return what each branch answers, in turn."""
-        answers = []
-        for index, layer in enumerate(self.layers):
-            try:
-                answers.append(question(index, layer))
-            except Exception as error:
-                add_place(error, f"layer {index}", layer, "Concat")
-                raise
-        return answers
-
-    def _check_joinable(self, shapes: list[Shape], axes: int) -> None:
-        """Raise unless all have `axes` entries or more, and differ in the last alone."""
+    def _check_joinable(self, shapes: list[Shape], axis: int) -> None:
+        """Raise unless all have that axis, and differ along it alone."""
         for index, shape in enumerate(shapes):
-            if len(shape) < axes:
+            if not -1 < axis < len(shape):
                 raise ValueError(
                     f"Concat: layer {index}, {self.layers[index]!r}, gives the shape {shape}, "
                     "without an axis of features to join along"
                 )
-            if shape[:-1] != shapes[0][:-1]:
-                why = "only the last axis, along which they are joined, may differ"
+            if (*shape[:axis], *shape[axis + 1 :]) != (*shapes[0][:axis], *shapes[0][axis + 1 :]):
+                why = "only the axis of the features, along which they are joined, may differ"
                 raise ValueError(self._difference("gives the shape", shapes, 0, index, why))
 
     def _check_dtypes(self, name: str, arrays: list[Array]) -> None:
@@ -318,15 +321,3 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
             f"Concat: layer {one}, {layers[one]!r}, {says} {things[one]}, but "
             f"layer {other}, {layers[other]!r}, {says} {things[other]}; {why}"
         )
-
-
-def _latest(container: Layer) -> Array:
-    """Return what the latest forward saved, or raise if it failed halfway.
-
-    The layers inside may then be at different inputs, and a gradient put together
-    from them would be that of no function.
-    """
-    saved = container.saved()
-    if not saved:
-        raise RuntimeError(f"{container!r}: the latest forward failed; call forward first")
-    return saved[0]

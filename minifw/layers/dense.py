@@ -4,14 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.arrays import ones
-from minifw._tools.checks import (
-    check_cotangent,
-    check_dtype,
-    check_flag,
-    check_rows,
-    check_size,
-)
+from minifw._tools.arrays import sum_rows
+from minifw._tools.checks import check_cotangent, check_dtype, check_flag, check_rows, check_size
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform
@@ -64,6 +58,7 @@ class Dense(Layer):
            [143.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": ("{x} {weight}' + {bias}", "{x} {weight}'"),
         "dx": "{dy} {weight}",
@@ -81,16 +76,25 @@ class Dense(Layer):
         dtype: object = np.float64,
         rng: RNG = None,
     ) -> None:
-        self.in_features = check_size("Dense", "in_features", in_features)
-        self.out_features = check_size("Dense", "out_features", out_features)
-        shape = (self.out_features, self.in_features)
+        shape = (
+            check_size("Dense", "out_features", out_features),
+            check_size("Dense", "in_features", in_features),
+        )
         numbers = check_dtype("Dense", dtype)
         start = GlorotUniform() if init is None else init
         self.weight = Parameter(drawn("Dense", start, shape, numbers, rng))
         with_bias = check_flag("Dense", "bias", bias)
-        self.bias = Parameter(np.zeros(self.out_features, numbers)) if with_bias else None
-        # NumPy adds an array without axes several times faster than one of shape (1, 1).
-        self._column: Shape = (self.out_features, 1) if self.out_features > 1 else ()
+        self.bias = Parameter(np.zeros(shape[0], numbers)) if with_bias else None
+
+    @property
+    def in_features(self) -> int:
+        """The width of x."""
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """The width of y."""
+        return self.weight.shape[0]
 
     @property
     def input_shape(self) -> Shape:
@@ -105,32 +109,29 @@ class Dense(Layer):
             )
         return (self.out_features,)
 
+    # Products and sums run by columns, as in the notes: W X with an example per column. BLAS
+    # and NumPy then work along the axis that lies contiguous in memory; see docs/architecture.md.
+
     def forward(self, x: Array) -> Array:
         """Return y = x W' + b."""
         weight = self.weight.value  # (out, in)
-        check_rows(self, x, self.in_features, weight.dtype)
+        check_rows(self, x, weight.shape[1], weight.dtype)
         self.save(x)
-        # The notes' form, W X + b with an example per column. The matrices are in the order in
-        # which OpenBLAS multiplies small ones fastest, and NumPy's inner loops run along the
-        # axis that lies contiguous in memory: for long batches of few features, the batch.
-        columns: Array = weight.dot(x.T)  # (out, batch)
+        y: Array = weight.dot(x.T).T  # (batch, out)
         if self.bias is not None:
-            columns += self.bias.value.reshape(self._column)
-        return columns.T  # (batch, out)
+            y += self.bias.value
+        return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx = dy W, and set the gradients of weight and bias."""
         self.backward_parameters(dy)
-        weight = self.weight.value  # (out, in)
-        columns: Array = weight.T.dot(dy.T)  # (in, batch), stored as in forward
-        return columns.T  # (batch, in)
+        dx: Array = self.weight.value.T.dot(dy.T).T  # (batch, in)
+        return dx
 
     def backward_parameters(self, dy: Array) -> None:
-        """Set dW = dy' x and db = dy' 1."""
+        """Set dW = dy' x and db = the column sums of dy."""
         (x,) = self.saved()
-        batch = len(x)
-        check_cotangent(self, dy, (batch, self.out_features), x.dtype)
+        check_cotangent(self, dy, (len(x), len(self.weight.value)), x.dtype)
         dy.T.dot(x, self.weight.grad)  # (out, in)
         if self.bias is not None:
-            # A product with ones: of a few features many times faster than a sum.
-            dy.T.dot(ones(batch, x.dtype), self.bias.grad)  # (out,)
+            sum_rows(dy, self.bias.grad)  # (out,)

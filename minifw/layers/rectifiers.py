@@ -51,6 +51,7 @@ class ReLU(_Elementwise):
     array([[0., 0., 1.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "max({x}, 0)", "dx": "{dy} * ({x} > 0)"}
 
     def forward(self, x: Array) -> Array:

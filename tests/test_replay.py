@@ -1,4 +1,4 @@
-"""A planned step against the same step through the layers: the same bits, and no trace of it."""
+"""A replayed step against the text of the layers: the same bits, and no trace of it."""
 
 import copy
 import pickle
@@ -21,16 +21,16 @@ from minifw import (
     MSELoss,
     NonFiniteError,
     Objective,
+    ReLU,
     Sequential,
     Sigmoid,
     Tanh,
 )
-from minifw._planning import Plan
-from minifw._planning.stages import LAYERS
+from minifw._engine.replay import Recording
 
-STEPS = 4  # the first goes through the layers, the second makes the plan
+STEPS = 7  # text, recorded, both ways, backward recorded, both ways, and twice alone
 
-ACTIVATIONS: dict[str, type[Layer]] = {kind.__name__: kind for kind in LAYERS if kind is not Dense}
+ACTIVATIONS: dict[str, type[Layer]] = {kind.__name__: kind for kind in (ReLU, Sigmoid, Tanh)}
 HEADS: dict[str, Any] = {
     "BCELoss": BCELoss,
     "BCEWithLogitsLoss, weighted": lambda: BCEWithLogitsLoss(pos_weight=2.0),
@@ -58,21 +58,16 @@ def target_like(loss: Loss, rows: int, out: int, dtype: Any, *, soft: bool) -> A
     return numbers if soft else np.round(numbers)
 
 
-def unplanned(objective: Objective) -> Objective:
+def by_text(objective: Objective) -> Objective:
     """Return a copy that goes through the layers at every step."""
-    twin = copy.deepcopy(objective)
-    vars(twin)["_plans"] = NoPlans()
-    return twin
+    model, loss = copy.deepcopy((objective.model, objective.loss))
+    return Objective(model, loss, replay=False)
 
 
-class NoPlans:
-    def of(self, x: Array, target: Any) -> Plan | None:
-        del x, target
-        return None
-
-
-def plans_of(objective: Objective) -> list[Plan]:
-    return objective._plans._plans
+def in_use(objective: Objective) -> list[Recording]:
+    """Return the recordings that are used alone."""
+    recordings = objective._step._recordings.values()
+    return [one for one in recordings if one is not None and one.agrees]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -86,7 +81,7 @@ def plans_of(objective: Objective) -> list[Plan]:
     bias=st.booleans(),
     fortran=st.booleans(),
 )
-def test_a_planned_step_gives_the_same_bits(  # noqa: PLR0917 - pytest's and Hypothesis'
+def test_a_replayed_step_gives_the_same_bits(  # noqa: PLR0917 - pytest's and Hypothesis'
     activation: str,
     head: str,
     dtype: Any,
@@ -100,7 +95,7 @@ def test_a_planned_step_gives_the_same_bits(  # noqa: PLR0917 - pytest's and Hyp
     out += isinstance(loss, CrossEntropyLoss)  # of two classes or more
     model = network(ACTIVATIONS[activation], out, dtype, final=head == "BCELoss", bias=bias)
     first = Objective(model, loss)
-    second = unplanned(first)
+    second = by_text(first)
     optimizers = [SGD(o.model.parameters(), lr=0.5) for o in (first, second)]
     for step in range(STEPS):
         x = np.random.default_rng(step).standard_normal((rows, 3)).astype(dtype)
@@ -111,12 +106,13 @@ def test_a_planned_step_gives_the_same_bits(  # noqa: PLR0917 - pytest's and Hyp
             for _ in range(2):  # a second backward gives the same
                 objective.backward()
             optimizer.step()
-        assert first.forward(x, target) == second.forward(x, target)
+        values = first.forward(x, target), second.forward(x, target)
+        assert np.float64(values[0]).tobytes() == np.float64(values[1]).tobytes()
         assert np.array_equal(first.prediction, second.prediction)
         for p, q in zip(first.model.parameters(), second.model.parameters(), strict=True):
-            assert np.array_equal(p.value, q.value)
-            assert np.array_equal(p.grad, q.grad)
-    assert len(plans_of(first)) == 1
+            assert p.value.tobytes() == q.value.tobytes()
+            assert p.grad.tobytes() == q.grad.tobytes()
+    assert len(in_use(first)) == 1
 
 
 def flower_like(rows: int = 20) -> tuple[Array, Array]:
@@ -136,39 +132,39 @@ def trained(steps: int = STEPS) -> tuple[Objective, SGD]:
     return objective, optimizer
 
 
-def test_a_shape_that_comes_once_needs_no_plan() -> None:
+def test_a_shape_that_comes_once_is_not_recorded() -> None:
     objective, _ = trained(1)
-    assert not plans_of(objective)
-    objective.forward(*flower_like(7))
+    assert not objective._step._recordings
+    for _ in range(2):
+        objective.forward(*flower_like(7))
+        objective.forward(*flower_like(20))
+    assert len(objective._step._recordings) == 2
+    objective.forward(*flower_like(7))  # the last batch of the next epoch
     objective.forward(*flower_like(20))
-    (plan,) = plans_of(objective)
-    objective.forward(*flower_like(7))  # the last batch of the second epoch
-    objective.forward(*flower_like(20))
-    assert len(plans_of(objective)) == 2
-    assert plan in plans_of(objective)
+    assert len(in_use(objective)) == 2
 
 
 def same_as_the_layers(objective: Objective) -> None:
     """Hold a step of this objective against one through the layers."""
     x, y = flower_like()
-    other = unplanned(objective)
+    other = by_text(objective)
     assert objective.forward(x, y) == other.forward(x, y)
     objective.backward()
     other.backward()
     for p, q in zip(objective.model.parameters(), other.model.parameters(), strict=True):
-        assert np.array_equal(p.grad, q.grad)
+        assert p.grad.tobytes() == q.grad.tobytes()
 
 
 def test_parameters_that_moved_are_followed() -> None:
     objective, _ = trained()
     parameters = objective.model.parameters()
-    for some, planned in ((parameters[::-1], 1), (parameters[::2], 0), (parameters[1::2], 1)):
-        before = plans_of(objective)
+    for some in (parameters[::-1], parameters[::2], parameters[1::2]):
+        before = in_use(objective)
         SGD(some, lr=0.1)
-        assert not any(plan.holds() for plan in before)
         for _ in range(STEPS):
             same_as_the_layers(objective)
-        assert len(plans_of(objective)) == planned  # none while some are left in an old memory
+        assert in_use(objective)
+        assert not set(map(id, before)) & set(map(id, in_use(objective)))
 
 
 def test_a_parameter_that_was_replaced_is_used() -> None:
@@ -289,7 +285,7 @@ def test_copies_and_pickles_plan_for_themselves() -> None:
     objective, _ = trained()
     before = [p.grad.copy() for p in objective.model.parameters()]
     for twin in (copy.deepcopy(objective), pickle.loads(pickle.dumps(objective))):
-        assert not plans_of(twin)
+        assert not in_use(twin)
         for _ in range(STEPS):
             twin.forward(*flower_like(20))
             twin.backward()
@@ -311,7 +307,7 @@ def test_errors_are_those_of_the_layers() -> None:
     with pytest.raises(RuntimeError, match="needs a forward"):
         objective.backward()
     x[3, 1] = np.nan
-    with pytest.raises(NonFiniteError, match=r"at step 4: .*input"):
+    with pytest.raises(NonFiniteError, match=r"at step 7: .*input"):
         objective.forward(x, y)
     x, y = flower_like()
     objective.forward(x, y)
@@ -332,18 +328,32 @@ def test_after_a_forward_that_failed_the_layers_run_again() -> None:
     same_as_the_layers(objective)
 
 
-def test_batches_out_of_a_pickle_share_a_plan() -> None:
+def test_batches_out_of_a_pickle_share_a_recording() -> None:
     """Each has a dtype object of its own."""
-    model = Sequential(Dense(3, 4, rng=0), Tanh(), Dense(4, 1, rng=1))
-    objective = Objective(model, MSELoss())
-    optimizer = SGD(model.parameters(), lr=0.1)
-    for _ in range(6):
-        x, y = pickle.loads(pickle.dumps((np.ones((5, 3)), np.ones((5, 1)))))
+    objective, optimizer = trained()
+    (before,) = in_use(objective)
+    for _ in range(STEPS):
+        x, y = pickle.loads(pickle.dumps(flower_like()))
         objective.forward(x, y)
         objective.backward()
         optimizer.step()
-    (plan,) = objective._plans._plans
-    assert plan.shape == (5, 3)
-    before = plan
+    assert in_use(objective) == [before]
+
+
+def test_modes_keep_their_recordings() -> None:
+    """A fit with validation records nothing in its second epoch."""
+    objective, _ = trained()
+    x, y = flower_like()
+    for _ in range(4):
+        objective.forward(x, y)
+        objective.backward()
+        objective.model.eval()
+        objective.forward(x, y)
+        objective.model.train()
+    found = [r for modes in objective._step._of_modes.values() for r in modes.values()]
+    objective.model.eval()
     objective.forward(x, y)
-    assert objective._plans._plans == [before]
+    objective.model.train()
+    objective.forward(x, y)
+    assert found == [r for modes in objective._step._of_modes.values() for r in modes.values()]
+    assert len(found) == 2

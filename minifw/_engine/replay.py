@@ -1,0 +1,369 @@
+"""A training step or a prediction: the text of the layers, or its recording made again.
+
+Small steps spend their time in Python. From the second batch of one shape on, the NumPy calls
+that the text made are made again, into arrays of their own: the same functions on the same
+numbers in the same order, hence the same bits. No layer and no formula is known here.
+
+A batch of a new shape goes through the text. At the second one the text is recorded, on a copy
+of the layers whose arrays write down what is done to them. The third one goes both ways, and the
+recording is used alone only if all bits agree. An assignment to a layer, to a loss, to a class
+of theirs, or a parameter that moves, ends all recordings; each mode has its own.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minifw._engine.packing import Memory
+from minifw._engine.protocols import AnyLayer, AnyLoss
+from minifw._engine.recording import Dice, Recorder, Unseen, plain, run
+from minifw._tools.changes import CHANGES
+from minifw._tools.checks import describe
+from minifw.typing import Array, Target
+
+__all__ = ["Replay"]
+
+LIMIT = 2**20  # bytes of all arrays of a step; beyond, a recording is no quicker than the text
+KEPT = 4  # recordings: of full batches and of an epoch's last one, in train and in eval mode
+NO_TARGET = np.zeros(())  # of a prediction
+
+# Attributes of these types cannot change in place.
+FIXED = (bool, int, float, complex, str, type(None), type, np.dtype, np.generic, np.ndarray)
+
+Key: TypeAlias = tuple[Any, ...]
+"""What two batches have in common to share a recording: modes, shapes, layouts and dtypes."""
+
+
+class Replay:
+    """The layers and then the loss, by their text or by its recording.
+
+    Parameters
+    ----------
+    network : Layer
+    loss : Loss or None
+        With None the step is a prediction.
+    enabled : bool
+        Whether anything is recorded.
+
+    Attributes
+    ----------
+    output : array or None
+        What the network gave in the latest forward. The next step may write over it.
+    parts : list
+        The layers and the loss.
+    """
+
+    def __init__(self, network: AnyLayer, loss: AnyLoss | None, *, enabled: bool = True) -> None:
+        self.network, self.loss, self.enabled = network, loss, enabled
+        self.output: Any = None
+        self.parts: list[Any] = []
+        self._count = self._modes_count = -1  # of changes, when the parts were looked at
+        self._modes: Key = ()
+        self._recordings: list[Recording] = []
+        self._now: Recording | None = None  # what made the latest forward
+
+    def forward(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
+        """Return the loss; nan for a prediction."""
+        if CHANGES.count != self._count:
+            self._look()
+        self.output = self._now = None
+        recording = self._find(x, target) if sample_weight is None else None
+        if recording is not None:
+            try:
+                value = recording.forward(x, target)
+            except Unseen:
+                pass
+            else:
+                self.output, self._now = recording.output, recording
+                return value
+        return self._text(x, target, sample_weight)
+
+    def _text(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
+        with np.errstate(under="ignore"):  # that a number is rounded to 0 is no fault
+            self.output = self.network(x)
+            if self.loss is None:
+                return np.nan
+            return self.loss(self.output, target, sample_weight)
+
+    def backward(self) -> None:
+        """Set the gradients of all parameters."""
+        if self._now is not None:
+            try:
+                return run(self._now.backward_calls)
+            except Unseen:
+                pass
+        return self._text_backward()
+
+    def _text_backward(self) -> None:
+        loss: Any = self.loss
+        with np.errstate(under="ignore"):
+            dy: Any = loss.backward()
+            if not isinstance(dy, np.ndarray) or dy.shape != self.output.shape:
+                raise TypeError(
+                    f"{loss!r}.backward must return an array of the shape of the prediction, "
+                    f"{self.output.shape}, it returned {describe(dy)}"
+                )
+            self.network.backward_parameters(dy)
+
+    def predict(self, x: Array) -> Array:
+        """Return the network's output, which the next call may write over."""
+        self.forward(x, NO_TARGET)
+        output: Array = self.output
+        return output
+
+    def _look(self) -> None:
+        """Forget all recordings, for something was assigned."""
+        layers = [layer for _, layer in self.network._all_layers()]
+        self.parts = layers if self.loss is None else [*layers, self.loss]
+        self._recordings, self._count, self._modes_count = [], CHANGES.count, -1
+
+    @property
+    def possible(self) -> bool:
+        """Whether all layers and the loss declare that they can be recorded."""
+        if CHANGES.count != self._count:
+            self._look()
+        return self.enabled and all(map(_replayable, self.parts))
+
+    def _find(self, x: Array, target: Target) -> "Recording | None":
+        """Return a recording for this batch that may be used alone, or None."""
+        if not self.enabled or type(x) is not np.ndarray or type(target) is not np.ndarray:
+            return None
+        if CHANGES.modes != self._modes_count:
+            self._modes_count = CHANGES.modes
+            self._modes = tuple([getattr(part, "training", None) for part in self.parts])
+        key = self._modes, x.shape, x.strides, x.dtype, target.shape, target.strides, target.dtype
+        for recording in self._recordings:
+            if recording.key == key:
+                return recording if recording.agrees else self._judge(recording, x, target)
+        self._recordings = [Recording(key), *self._recordings[: KEPT - 1]]
+        return None  # a shape that never comes again needs no recording
+
+    def _judge(self, recording: "Recording", x: Array, target: Target) -> "Recording | None":
+        """Record the text, or run both ways; return the recording once they agree."""
+        if recording.refused:
+            return None
+        grads = [parameter.grad for parameter in self.network.parameters()]
+        state = State(self.parts, grads)
+        try:
+            if recording.calls is None:
+                recording.record(self.network, self.loss, self.parts, x, target)
+            else:
+                # What came past the recorder is the same for the same batch: take another, too.
+                rows = np.arange(len(x)) % max(1, len(x) // 4)
+                another = _like(x, x[rows]), _like(target, target[rows] if target.ndim else target)
+                batches = another, (x, target)
+                recording.agrees = all(self._agree(recording, state, *batch) for batch in batches)
+                recording.refused = not recording.agrees
+        except Exception:  # noqa: BLE001 - the text, which runs then, says what is wrong
+            recording.refused = True
+        finally:
+            state.put_back()
+            self._count = CHANGES.count
+        return recording if recording.agrees else None
+
+    def _agree(self, recording: "Recording", state: "State", x: Array, target: Target) -> bool:
+        """Return whether text and recording make the same bits of a batch."""
+        found = []
+        for replayed in (False, True):
+            state.spoil(recording.results)  # so that what is not made again is found out
+            value = recording.forward(x, target) if replayed else self._text(x, target)
+            output = recording.output if replayed else self.output
+            if self.loss is not None:
+                run(recording.backward_calls) if replayed else self._text_backward()
+            saved = [part._all_saved() for part in self.parts] if self.loss is not None else []
+            found.append(_bits([value, output, saved, *state.content]))
+            state.put_back()
+        return bool(found[0] == found[1])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Replay":
+        """Return one without recordings: these hold arrays of their own model."""
+        network, loss = copy.deepcopy((self.network, self.loss), memo)
+        return Replay(network, loss, enabled=self.enabled)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"network": self.network, "loss": self.loss, "enabled": self.enabled}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+class Recording:
+    """The calls of one step, with the arrays that they work on.
+
+    Attributes
+    ----------
+    output : array
+        What the network gives.
+    agrees, refused : bool
+        Whether it may be used alone; whether it never may.
+    """
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.agrees = self.refused = False
+        self.calls: Any = None
+
+    def record(
+        self, network: Any, loss: Any, parts: Sequence[Any], x: Array, target: Target
+    ) -> None:
+        """Record the text of the layers and the loss, forward and backward."""
+        in_place = loss is None or all(p._memory.packed for p in network.parameters())
+        if not (in_place and x.flags.forc and target.flags.forc and all(map(_replayable, parts))):
+            raise Unseen("not all of this is declared to be replayable")
+        self.x, self.target = x.copy("K"), target.copy("K")
+        recorder = Recorder(LIMIT - x.nbytes - target.nbytes)
+        self.results = recorder.results
+        twin, twin_loss = copy.deepcopy((network, loss), _stand_ins(network, parts, recorder))
+        twins = [layer for _, layer in twin._all_layers()]
+        if loss is not None:
+            self._check_target = loss.check_target  # which a replay asks, before its calls
+            vars(twin_loss).update(check_target=_accept, finite=_returned)
+            twins.append(twin_loss)
+        before = [_identities(part) for part in twins]
+        output = twin.forward(recorder.hold(self.x))
+        self.output = self.value = recorder.written(output)
+        if loss is not None:
+            self._check_target(self.output, target)
+            self.value = recorder.written(twin_loss.forward(output, recorder.hold(self.target)))
+        memo: dict[int, Any] = {}
+        saved = [_plain(one._all_saved(), memo) for one in twins]
+        calls, recorder.calls = recorder.calls, []
+        if loss is not None:
+            dy = twin_loss.backward()
+            recorder.written(dy)
+            twin.backward_parameters(dy)
+        if before != [_identities(part) for part in twins]:
+            raise Unseen("an attribute was assigned")
+        self.saved: Any = [] if loss is None else [*zip(map(vars, parts), saved, strict=True)]
+        self._guarded = parts if recorder.guarded else None
+        self.calls, self.backward_calls = calls, recorder.calls
+
+    def forward(self, x: Array, target: Target) -> float:
+        """Return the loss of another batch; nan for a prediction."""
+        np.copyto(self.x, x)
+        if self.saved:
+            self._check_target(self.output, target)
+            np.copyto(self.target, target)
+        state = None if self._guarded is None else State(self._guarded)
+        try:
+            run(self.calls)
+        except BaseException:
+            if state is not None:
+                state.put_back()
+            for own, _ in self.saved:  # of two forwards by now: backward has to refuse
+                own["_saved"] = None
+            raise
+        for own, saved in self.saved:
+            own.update(saved)
+        return float(self.value) if self.saved else np.nan
+
+
+class State:
+    """The arrays and the generators of some layers, as they are now; and other arrays."""
+
+    def __init__(self, parts: Sequence[Any], grads: Sequence[Array] = ()) -> None:
+        values = [*grads, *(value for part in parts for value in vars(part).values())]
+        self._grads = grads
+        self._arrays = [(array, array.copy()) for array in values if isinstance(array, np.ndarray)]
+        generators = [g.bit_generator for g in values if isinstance(g, np.random.Generator)]
+        self._generators = [(generator, generator.state) for generator in generators]
+
+    @property
+    def content(self) -> list[Any]:
+        """What the arrays and generators hold now."""
+        return [*(a for a, _ in self._arrays), *(repr(g.state) for g, _ in self._generators)]
+
+    def put_back(self) -> None:
+        """Make the layers what they were."""
+        for array, numbers in self._arrays:
+            array[...] = numbers
+        for generator, state in self._generators:
+            generator.state = state
+
+    def spoil(self, results: Sequence[Array]) -> None:
+        """Fill gradients and results with NaN."""
+        for array in (*self._grads, *results):
+            if array.dtype.kind == "f":
+                array.fill(np.nan)
+
+
+def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[int, Any]:
+    """Return what deepcopy puts in the place of arrays, parameters and generators, by identity.
+
+    A copy of the layers made so works on their very arrays, recorded, and the layers are
+    not touched: whatever interrupts the text, they are as they were.
+    """
+    memo: dict[int, Any] = {}
+    for value in (value for part in parts for value in vars(part).values()):
+        if isinstance(value, np.ndarray):
+            memo[id(value)] = recorder.hold(value)
+        elif isinstance(value, np.random.Generator):
+            memo[id(value)] = Dice(value, recorder)
+    memories: dict[int, Memory] = {}
+    for parameter in network.parameters():
+        memory = parameter._memory
+        if id(memory) not in memories:
+            memories[id(memory)] = held = copy.copy(memory)
+            held.values, held.grads = recorder.hold(memory.values), recorder.hold(memory.grads)
+        memo[id(parameter)] = stand_in = copy.copy(parameter)
+        stand_in._place_in(memories[id(memory)], parameter._start, parameter.shape)
+    return memo
+
+
+def _replayable(part: Any) -> bool:
+    """Return whether the very class declares it, and nothing in the object changes in place."""
+    return vars(type(part)).get("replayable") is True and all(
+        _fixed(value)
+        for name, value in vars(part).items()
+        if not name.startswith("_saved") and name != "_arguments"
+    )
+
+
+def _fixed(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_fixed, value))
+    known = (np.random.Generator, *FIXED)
+    return isinstance(value, known) or hasattr(value, "_memory") or hasattr(value, "_walk")
+
+
+def _identities(part: Any) -> dict[str, int]:
+    return {n: id(value) for n, value in vars(part).items() if not n.startswith("_saved")}
+
+
+def _like(array: Array, values: Array) -> Array:
+    """Return the values as an array that lies in memory as the other."""
+    result = np.empty_like(array)
+    result[...] = values
+    return result
+
+
+def _plain(value: Any, memo: dict[int, Any]) -> Any:
+    """Return what was saved without its recorder; of one tuple always the same one."""
+    if type(value) is dict:
+        return {name: _plain(item, memo) for name, item in value.items()}
+    if type(value) is not tuple:
+        return plain(value)
+    if id(value) not in memo:
+        memo[id(value)] = tuple(_plain(item, memo) for item in value)
+    return memo[id(value)]
+
+
+def _bits(value: Any) -> Any:
+    """Return numbers, arrays, lists and dicts of them in a form that can be compared."""
+    if isinstance(value, list | tuple):
+        return [_bits(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _bits(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | float):
+        return np.shape(value), np.asarray(value).dtype.str, np.asarray(value).tobytes()
+    return value if isinstance(value, str | int) else None
+
+
+def _accept(*_: object) -> None:
+    """Stand for a check that a replay makes before its calls."""
+
+
+def _returned(value: Any) -> Any:
+    return value
