@@ -6,6 +6,7 @@ import signal
 collect_ignore_glob = [
     "docs/_build/*",
     "docs/_ext/katex_math.py",
+    "docs/_ext/listed_values.py",
     "docs/_ext/summaries.py",
     "docs/conf.py",
     "docs/gallery/*",

@@ -17,6 +17,7 @@ version = release = minifw.__version__
 
 extensions = [
     "katex_math",
+    "listed_values",
     "myst_parser",
     "numpydoc",
     "site_docstrings",

@@ -16,6 +16,7 @@ import pytest
 
 import minifw
 from minifw import interop, metrics
+from minifw.metrics import classification, regression
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -89,10 +90,10 @@ def documented(name: str) -> str:
 
 
 def metric_docstrings() -> dict[str, str]:
-    body = ast.parse(inspect.getsource(metrics)).body
     return {
         ast.unparse(before.target): ast.literal_eval(text.value)
-        for before, text in itertools.pairwise(body)
+        for file in (classification, regression)
+        for before, text in itertools.pairwise(ast.parse(inspect.getsource(file)).body)
         if isinstance(before, ast.AnnAssign)
         and isinstance(text, ast.Expr)
         and isinstance(text.value, ast.Constant)

@@ -11,7 +11,7 @@ import numpy as np
 from minifw import metrics as known
 from minifw._tools.checks import describe
 from minifw.errors import NonFiniteError
-from minifw.metrics import Metric, MetricFunction
+from minifw.metrics.metric import Metric, MetricFunction
 from minifw.typing import Array, Target
 
 __all__ = ["AnyMetric", "Totals", "named_metrics"]

@@ -1,0 +1,197 @@
+"""The contract of a metric: the sums of a batch, and the number that all sums give."""
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._tools.checks import describe, finite_number
+from minifw._tools.rows import as_array
+from minifw.typing import Array, Target
+
+__all__ = ["Metric", "MetricFunction"]
+
+MetricFunction: TypeAlias = Callable[[Any, Any], float]
+
+HALF = 0.5  # above it a target is a yes: of 0 and 1, and of -1 and 1
+ROUNDING = 1e-6  # by which a mean of float32 probabilities may come out beyond 0 or 1
+
+
+class Metric(ABC):
+    """A number that says how good predictions are, added up batch by batch.
+
+    ``measure`` returns the sums of one batch, ``merge`` adds those of two, and ``value``
+    makes the number of them. ``metric(prediction, target)`` does all of it at once.
+
+    Attributes
+    ----------
+    name : str
+        What stands above its column.
+    higher_is_better : bool
+    threshold : float or None
+        The prediction above which a yes-or-no metric takes it for a yes. With None it
+        is the loss's `midpoint` in a `Trainer`, and 0.5 elsewhere, where predictions
+        outside [0, 1] are refused.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw.metrics import Metric
+    >>> class Bias(Metric):
+    ...     '''The mean of prediction - target.'''
+    ...     def measure(self, prediction, target, weight, threshold):
+    ...         return np.array([(prediction - target).sum(), target.size])
+    ...     def value(self, sums):
+    ...         return float(sums[0] / sums[1])
+    >>> Bias("bias")(np.array([[1.0], [4.0]]), np.array([[1.0], [2.0]]))
+    1.0
+    """
+
+    _of_classes = ""  # the way out where targets are labels of several classes
+
+    def __init__(self, name: str, *, higher_is_better: bool = True) -> None:
+        self.name = name
+        self.higher_is_better = higher_is_better
+        self.threshold: float | None = None
+
+    @abstractmethod
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+        """Return the sums of one batch; `weight` has one number of float64 for each example."""
+
+    @abstractmethod
+    def value(self, sums: Array) -> float:
+        """Return the number that the sums of all batches give."""
+
+    def merge(self, first: Array, second: Array) -> Array:
+        """Return the sums of both."""
+        return first + second
+
+    def at(self, threshold: float) -> Self:
+        """Return a copy that takes a prediction above `threshold` for a yes."""
+        twin = copy.copy(self)
+        twin.threshold = finite_number(self.name, "threshold", threshold)
+        return twin
+
+    def checked(
+        self,
+        prediction: Array,
+        target: Target,
+        weight: Array | None = None,
+        midpoint: float = HALF,
+    ) -> Array:
+        """Return ``measure`` of what was checked: lengths that fit, weights in float64."""
+        if len(prediction) != len(target):
+            raise ValueError(
+                f"{self.name} expects as many targets as predictions, got {len(target)} and "
+                f"{len(prediction)}"
+            )
+        if weight is None:
+            weight = np.ones(len(prediction))
+        elif weight.shape != (len(prediction),):
+            raise ValueError(
+                f"{self.name} expects one sample_weight for each example, of shape "
+                f"({len(prediction)},), got {weight.shape}"
+            )
+        elif not (weight.min() >= 0 and math.isfinite(weight.max())):
+            bad = int(np.argmin(np.isfinite(weight) & (weight >= 0)))
+            raise ValueError(
+                f"{self.name} expects every sample_weight to be finite and at least 0, got "
+                f"{weight.item(bad)} at index {bad}"
+            )
+        threshold = midpoint if self.threshold is None else self.threshold
+        return self.measure(prediction, target, weight.astype(np.float64, copy=False), threshold)
+
+    def __call__(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> float:
+        """Return the metric of all examples."""
+        given: dict[str, Any] = {"prediction": prediction, "target": target}
+        if sample_weight is not None:
+            given["sample_weight"] = sample_weight
+        arrays: list[Any] = [as_array(self.name, name, data) for name, data in given.items()]
+        for name, array in zip(given, arrays, strict=True):
+            if not array.ndim or not array.size or array.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"{self.name} expects {name} to hold real numbers, one row for each example, "
+                    f"got {describe(array)}"
+                )
+        sums = self.checked(*arrays)
+        if sample_weight is not None and not arrays[2].any():
+            raise ValueError(
+                f"{self.name} expects a sample_weight above 0, got 0 for every example"
+            )
+        if self.threshold is None and self._by_threshold(*arrays[:2]):
+            check_probabilities(self, arrays[0])
+        return self.value(sums)
+
+    def _by_threshold(self, *_arrays: Array) -> bool:
+        """Return whether the predictions are held to the threshold, each a yes or a no."""
+        return False
+
+    def __repr__(self) -> str:
+        return self.name if self.threshold is None else f"{self.name}.at({self.threshold})"
+
+
+class Mean(Metric):
+    """A mean over elements, of `values`: the sums are those of weighted values, and of weights."""
+
+    @abstractmethod
+    def values(self, prediction: Array, target: Target, threshold: float) -> Array:
+        """Return the value of each element."""
+
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+        each = self.values(prediction, target, threshold).reshape(len(weight), -1)
+        return np.array([weight.dot(each.mean(axis=1, dtype=np.float64)), weight.sum()])
+
+    def value(self, sums: Array) -> float:
+        return ratio(sums[0], sums[1])
+
+
+def ratio(a: float, b: float) -> float:
+    """Return a / b, and 0 where there is nothing to divide by."""
+    return float(a / b) if b else 0.0
+
+
+def check_finite(metric: Metric, name: str, array: Array, also: float = 0.0) -> None:
+    """Raise if a number is NaN or infinite, but for `also`."""
+    finite = np.isfinite(array) | (array == also)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(
+            f"{metric.name} expects every {name} to be finite, got {array[index]} at index {index}"
+        )
+
+
+def check_alike(metric: Metric, prediction: Array, target: Target) -> None:
+    """Raise unless the two have one shape and the predictions are finite."""
+    if prediction.shape == target.shape:
+        check_finite(metric, "prediction", prediction)
+        return
+    fix = ""
+    if target.size == prediction.size:
+        fix = f"; use target.reshape({prediction.shape})"
+    elif target.shape == prediction.shape[:-1]:
+        fix = metric._of_classes
+    raise ValueError(
+        f"{metric.name} expects target in the shape of prediction, {prediction.shape}, got "
+        f"{target.shape}{fix}"
+    )
+
+
+def check_probabilities(metric: Metric, prediction: Array) -> None:
+    """Raise if predictions that are to be held to 1/2 are no probabilities, and no labels."""
+    low, high = prediction.min(), prediction.max()
+    if (low >= -ROUNDING and high <= 1 + ROUNDING) or (np.abs(prediction) == 1).all():
+        return
+    raise ValueError(
+        f"{metric.name} expects predictions in [0, 1], which it holds to 0.5, got one of "
+        f"{(low if low < -ROUNDING else high):.6g}; of logits use {metric.name}.at(0), of other "
+        f"scores {metric.name}.at(threshold)"
+    )

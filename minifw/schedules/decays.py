@@ -1,0 +1,132 @@
+"""Schedules that fall: in stairs, by a factor at each step, along half a cosine."""
+
+import math
+from typing import ClassVar
+
+from minifw._tools.checks import check_size, non_negative_number, positive_number
+from minifw.core.optimizer import Optimizer
+from minifw.schedules.schedule import Schedule, half_cosine
+
+__all__ = ["CosineLR", "ExponentialLR", "StepLR"]
+
+
+class StepLR(Schedule):
+    """Multiply the rate by `gamma` after every `step_size` steps.
+
+    lr(t) = base_lr gamma^floor(t / step_size).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    step_size : int
+        At least 1.
+    gamma : float, default 0.1
+        Above 0; PyTorch's default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Parameter
+    >>> from minifw.schedules import StepLR
+    >>> schedule = StepLR(SGD([Parameter(np.ones(1))], lr=1.0), step_size=2, gamma=0.5)
+    >>> [schedule.rate(t) for t in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    _checks: ClassVar = {"step_size": check_size, "gamma": positive_number}
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        super().__init__(optimizer)
+        self.step_size = self._checked("step_size", step_size)
+        self.gamma = self._checked("gamma", gamma)
+        self.start()
+
+    def rate(self, steps: int) -> float:
+        """Return the rate after so many steps."""
+        return self.base_lr * _power(self.gamma, steps // self.step_size)
+
+
+class ExponentialLR(Schedule):
+    """Multiply the rate by `gamma` at every step: lr(t) = base_lr gamma^t.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    gamma : float
+        Above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Parameter
+    >>> from minifw.schedules import ExponentialLR
+    >>> schedule = ExponentialLR(SGD([Parameter(np.ones(1))], lr=1.0), gamma=0.5)
+    >>> [schedule.rate(t) for t in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
+
+    _checks: ClassVar = {"gamma": positive_number}
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        super().__init__(optimizer)
+        self.gamma = self._checked("gamma", gamma)
+        self.start()
+
+    def rate(self, steps: int) -> float:
+        """Return the rate after so many steps."""
+        return self.base_lr * _power(self.gamma, steps)
+
+
+class CosineLR(Schedule):
+    """Go from the base rate to `eta_min` along half a cosine, and stay there.
+
+    lr(t) = eta_min + (base_lr - eta_min) (1 + cos(pi t / total_steps)) / 2 for
+    t <= total_steps, and eta_min afterwards.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_steps : int
+        At least 1.
+    eta_min : float, default 0.0
+        At least 0.
+
+    Notes
+    -----
+    PyTorch's ``CosineAnnealingLR``, in which ``T_max`` is `total_steps`; there the rate
+    rises again after that.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts",
+    2017, equation 5, without restarts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Parameter
+    >>> from minifw.schedules import CosineLR
+    >>> schedule = CosineLR(SGD([Parameter(np.ones(1))], lr=1.0), total_steps=4)
+    >>> [round(schedule.rate(t), 3) for t in range(6)]
+    [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
+    """
+
+    _checks: ClassVar = {"total_steps": check_size, "eta_min": non_negative_number}
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, eta_min: float = 0.0) -> None:
+        super().__init__(optimizer)
+        self.total_steps = self._checked("total_steps", total_steps)
+        self.eta_min = self._checked("eta_min", eta_min)
+        self.start()
+
+    def rate(self, steps: int) -> float:
+        """Return the rate after so many steps."""
+        return half_cosine(self.base_lr, self.eta_min, steps / self.total_steps)
+
+
+def _power(base: float, exponent: int) -> float:
+    """Return base^exponent; infinite where that overflows, of which the optimizer will speak."""
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        return math.inf

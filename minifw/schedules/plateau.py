@@ -1,0 +1,157 @@
+"""A learning rate that falls when a watched value has ceased to get better."""
+
+import math
+from typing import ClassVar
+
+from minifw._tools.checks import finite_number, non_negative_number, positive_number
+from minifw.core.optimizer import Optimizer
+from minifw.schedules.schedule import Check, Scheduler, count
+
+__all__ = ["ReduceOnPlateau"]
+
+
+def _below_1(owner: str, name: str, value: float) -> float:
+    number = positive_number(owner, name, value)
+    if number >= 1:
+        raise ValueError(f"{owner} expects {name} to be below 1, got {value!r}")
+    return number
+
+
+def _one_of(*choices: str) -> Check:
+    def check(owner: str, name: str, value: str) -> str:
+        if value not in choices:
+            texts = " or ".join(map(repr, choices))
+            raise ValueError(f"{owner} expects {name} to be {texts}, got {value!r}")
+        return value
+
+    return check
+
+
+def _best(owner: str, name: str, value: float) -> float:
+    """Return the best value so far, which is infinite before the first."""
+    infinite = isinstance(value, float) and math.isinf(value)
+    return value if infinite else finite_number(owner, name, value)
+
+
+class ReduceOnPlateau(Scheduler):
+    """Multiply the rate by `factor` when a watched value has ceased to get better.
+
+    A value is better than the best so far if it is below best (1 - threshold), or below
+    best - threshold with ``threshold_mode="abs"``; above best (1 + threshold), or best +
+    threshold, with ``mode="max"``. After more than `patience` values in a row that are not,
+    lr <- max(lr factor, min_lr), and the next `cooldown` values are not counted.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    mode : {"min", "max"}, default "min"
+        Whether a loss is watched, or an accuracy. All defaults are PyTorch's.
+    factor : float, default 0.1
+        Above 0 and below 1.
+    patience : int, default 10
+        At least 0.
+    threshold : float, default 1e-4
+        At least 0.
+    threshold_mode : {"rel", "abs"}, default "rel"
+    cooldown : int, default 0
+        At least 0.
+    min_lr : float, default 0.0
+        At least 0.
+    eps : float, default 1e-8
+        A reduction by no more than this is not made.
+
+    Attributes
+    ----------
+    best : float
+        The best value so far.
+    bad_steps : int
+        How many values in a row were not better.
+    cooling : int
+        How many values more are not counted.
+
+    Notes
+    -----
+    PyTorch's ``ReduceLROnPlateau``. There, NaN counts as not better; here it is an error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Parameter
+    >>> from minifw.schedules import ReduceOnPlateau
+    >>> optimizer = SGD([Parameter(np.ones(1))], lr=1.0)
+    >>> schedule = ReduceOnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (3.0, 2.0, 2.0, 2.0, 1.0):
+    ...     schedule.step(loss)
+    ...     print(optimizer.lr)
+    1.0
+    1.0
+    1.0
+    0.5
+    0.5
+    """
+
+    _checks: ClassVar = {
+        "mode": _one_of("min", "max"),
+        "factor": _below_1,
+        "patience": count,
+        "threshold": non_negative_number,
+        "threshold_mode": _one_of("rel", "abs"),
+        "cooldown": count,
+        "min_lr": non_negative_number,
+        "eps": non_negative_number,
+        "best": _best,
+        "bad_steps": count,
+        "cooling": count,
+    }
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        *,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(optimizer)
+        self.mode = self._checked("mode", mode)
+        self.factor = self._checked("factor", factor)
+        self.patience = self._checked("patience", patience)
+        self.threshold = self._checked("threshold", threshold)
+        self.threshold_mode = self._checked("threshold_mode", threshold_mode)
+        self.cooldown = self._checked("cooldown", cooldown)
+        self.min_lr = self._checked("min_lr", min_lr)
+        self.eps = self._checked("eps", eps)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.bad_steps = 0
+        self.cooling = 0
+
+    def step(self, value: float) -> None:
+        """Look at the next value, and reduce the learning rate if it is time."""
+        value = finite_number("ReduceOnPlateau.step", "value", value)
+        self.steps += 1
+        if self._better(value):
+            self.best, self.bad_steps = value, 0
+        else:
+            self.bad_steps += 1
+        if self.cooling:
+            self.cooling -= 1
+            self.bad_steps = 0
+        if self.bad_steps > self.patience:
+            lr = self.optimizer.lr
+            reduced = max(lr * self.factor, self.min_lr)
+            if lr - reduced > self.eps:
+                self._set(reduced)
+            self.bad_steps, self.cooling = 0, self.cooldown
+
+    def _better(self, value: float) -> bool:
+        if math.isinf(self.best):  # the first
+            return True
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "abs":
+            return sign * (value - self.best) < -self.threshold
+        return sign * value < sign * self.best * (1 - sign * self.threshold)
