@@ -23,5 +23,6 @@ def find(*event: Any) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx; site_docstrings then reads what was found."""
+    app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", find, priority=50)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/benchmarks/kit_figures.py [seeds] [first]
 
-The wrong layers, losses and optimizers of tests/wrong_*.py are each checked
+The wrong layers, losses and optimizers of tests/testing/wrong_*.py are each checked
 once; the right ones (minifw's own, and those of the tests) with as many seeds
 as are asked for, 1000 by default. It takes hours; `first` goes on from a run that was stopped.
 """
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from multiprocessing import Pool
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "testing"))
 
 import wrong_layers
 import wrong_losses

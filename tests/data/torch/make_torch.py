@@ -1,4 +1,4 @@
-"""Writes, with PyTorch itself, what tests/test_interop_safetensors.py compares with.
+"""Writes, with PyTorch itself, what tests/interop/test_safetensors.py compares with.
 
     python tests/data/torch/make_torch.py
 

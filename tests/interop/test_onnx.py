@@ -33,7 +33,7 @@ from minifw import (
 )
 from minifw.interop.onnx import IR_VERSION, OPSET, Graph, export, import_, register
 
-DATA = pathlib.Path(__file__).parent / "data" / "onnx"
+DATA = pathlib.Path(__file__).parents[1] / "data" / "onnx"
 
 DTYPES = [np.float32, np.float64]
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
@@ -491,7 +491,7 @@ def test_onnx_is_imported_when_used() -> None:
     code = "import sys, minifw.interop.onnx; print('onnx' in sys.modules)"
     result = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=pathlib.Path(__file__).parents[1],
+        cwd=pathlib.Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

@@ -55,7 +55,7 @@ from minifw import (
 )
 from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def scaled(x: Any) -> Array:

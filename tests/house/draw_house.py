@@ -1,6 +1,6 @@
 """Draw the house: the floors of docs/architecture.md and the imports between its rooms.
 
-    .venv/bin/python tests/draw_house.py
+    .venv/bin/python tests/house/draw_house.py
 
 An import that others imply (a room that is reached through a room between) is left out.
 A test holds the list of what is drawn, which is in the file, against the real imports.

@@ -4,4 +4,4 @@ from draw_house import PICTURE, is_current
 
 
 def test_picture_is_current() -> None:
-    assert is_current(PICTURE), "the imports have changed; run python tests/draw_house.py"
+    assert is_current(PICTURE), "the imports have changed; run python tests/house/draw_house.py"

@@ -11,7 +11,7 @@ import pytest
 
 import minifw
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def loaded(code: str) -> set[str]:

@@ -1,6 +1,6 @@
-"""Runs that are interrupted and gone on with: by tests/test_resumption.py, in two processes.
+"""Runs of tests/training/test_resumption.py, interrupted and gone on with in two processes.
 
-    python tests/resumption.py FOLDER NAME...
+    python tests/support/resumption.py FOLDER NAME...
 
 goes on from FOLDER/NAME.npz with each run, and prints what it ends with, as JSON.
 """

@@ -37,7 +37,7 @@ from minifw import (
 )
 from minifw.storage._archive import read_archive, write_archive
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SUFFIXES = [".npz", ".safetensors"]
 
 

@@ -15,7 +15,7 @@ from minifw.interop.mpi import DataParallel
 
 pytest.importorskip("mpi4py")
 MPIRUN = Path(sysconfig.get_path("scripts")) / "mpirun"
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 if not MPIRUN.exists():
     pytest.skip("no mpirun of the extra minifw[mpi] is there", allow_module_level=True)
 
@@ -26,7 +26,7 @@ LIMIT_SECONDS = 60  # what hangs is ended
 
 def job(ranks: int, name: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     module = ["-m", "mpi4py"] if name == "leave" else []
-    script = [sys.executable, "-W", "error", *module, str(Path(__file__).with_name("mpi_job.py"))]
+    script = [sys.executable, "-W", "error", *module, str(mpi_job.__file__)]
     return subprocess.run(
         [str(MPIRUN), "-n", str(ranks), *script, name, str(folder), *more],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},

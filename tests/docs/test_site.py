@@ -18,7 +18,7 @@ import minifw
 from minifw import interop, metrics
 from minifw.metrics import classification, regression
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # Their own pages stand for them: the version in types.md, each module with what is in it.
 NOT_LISTED = {"__version__", "datasets", "metrics", "plots"}

@@ -49,7 +49,7 @@ from minifw import (
 from minifw.training._checkpoint import PARTS, capture, write
 from minifw.training._generators import find_generators
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 class Break(Callback):
@@ -78,11 +78,11 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]
         fit(cut)
         cut.save_checkpoint(folder / f"{name}.npz")
     other = subprocess.run(
-        [sys.executable, TESTS / "resumption.py", folder, *NAMES],
+        [sys.executable, ROOT / "tests" / "support" / "resumption.py", folder, *NAMES],
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert not other.returncode, other.stderr
     found: dict[str, str] = json.loads(other.stdout)

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 CACHE = ROOT / ".mypy_cache" / "types"  # what mypy found out of NumPy is kept between runs
 

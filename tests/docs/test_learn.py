@@ -8,7 +8,7 @@ import pytest
 
 import minifw
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PACKAGE = DOCS.parent / "minifw"
 
 
