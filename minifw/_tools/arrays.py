@@ -2,11 +2,12 @@
 
 import math
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 
 from minifw._tools.checks import DTYPES
-from minifw.typing import Array, DType
+from minifw.typing import Array, DType, Labels
 
 __all__ = [
     "HALF",
@@ -17,8 +18,11 @@ __all__ = [
     "ZERO",
     "constant",
     "exp",
+    "count_up",
+    "equal_shares",
     "finite_squares",
     "finite_vector",
+    "flush",
     "ones",
     "sum_rows",
 ]
@@ -94,3 +98,48 @@ HALF = _constant(0.5)
 MINUS_ONE = _constant(-1.0)
 # 1 + exp(-x) rounds to 1 beyond 36.8 in float64 and 16.7 in float32, and exp(40) is still finite.
 SATURATED = _constant(40.0)
+
+# Exact gradients of rows that are learned well are as small as exp(-100). Products with them are
+# below the smallest normal number soon, and processors take 100 times as long for subnormal ones.
+# Below these bounds no update can tell a gradient from 0, not even one that is divided by its own
+# size, as Adam's (eps = 1e-8). In float32 8 digits are left until numbers are subnormal, in
+# float64 157, so that squares stay normal, too.
+FLUSHED: dict[Any, Array] = {
+    DTYPES[0]: np.array(2.0**-500, DTYPES[0]),
+    DTYPES[1]: np.array(2.0**-100, DTYPES[1]),
+}
+
+
+def flush(numbers: Array) -> None:
+    """Set to 0, in place, which of these numbers of at least 0 are too small to matter."""
+    numbers[numbers < FLUSHED[numbers.dtype]] = 0
+
+
+# A recorded step goes on with the arrays that it met: what depends on shapes alone is kept here,
+# and read-only.
+
+
+@lru_cache(_KEPT)
+def constant(value: float, dtype: DType) -> Array:
+    """Return a number as an array without axes."""
+    return _read_only(np.array(value, dtype))
+
+
+@lru_cache(_KEPT)
+def equal_shares(length: int, dtype: DType) -> Array:
+    """Return a vector of 1 / length: a product with it is a mean."""
+    return _read_only(np.full(length, 1 / length, dtype))
+
+
+@lru_cache(_KEPT)
+def count_up(length: int) -> Labels:
+    """Return 0, 1, ... up to length - 1: the indices of rows."""
+    return _read_only(np.arange(length))
+
+
+_T = TypeVar("_T", bound=np.ndarray[Any, Any])
+
+
+def _read_only(array: _T) -> _T:
+    array.flags.writeable = False
+    return array

@@ -8,12 +8,15 @@ import math
 import operator
 
 import numpy as np
+import numpy.typing as npt
 
-from minifw.typing import Array, DType, Generator, Shape
+from minifw.typing import Array, DType, Generator, Shape, Target
 
 __all__ = [
     "DTYPES",
+    "check_alike",
     "check_array",
+    "check_class_weight",
     "check_cotangent",
     "check_dtype",
     "check_feature_axis",
@@ -21,8 +24,11 @@ __all__ = [
     "check_images",
     "check_numbers",
     "check_plain",
+    "check_positive_weight",
+    "check_probabilities",
     "check_rng",
     "check_rows",
+    "check_sample_weight",
     "check_sequences",
     "check_size",
     "decay_rate",
@@ -316,3 +322,99 @@ def check_rng(owner: str, rng: object) -> Generator:
     if seed < 0:
         raise ValueError(f"{owner} expects rng to be a seed of at least 0, got {rng!r}")
     return np.random.default_rng(seed)
+
+
+# -- of losses -----------------------------------------------------------------------------
+
+
+def check_alike(owner: object, prediction: Array, target: Target) -> None:
+    """Raise unless both are non-empty float arrays of one shape and one dtype."""
+    try:
+        same = prediction.shape == target.shape and prediction.dtype == target.dtype
+        if same and prediction.dtype in DTYPES and prediction.size and prediction.ndim:
+            if type(prediction) is not PLAIN or type(target) is not PLAIN:
+                check_plain(owner, "prediction", prediction)
+                check_plain(owner, "target", target)
+            return
+    except AttributeError:  # not an array
+        pass
+    check_array(owner, "prediction", prediction)
+    check_plain(owner, "target", target)
+    _check_same_dtype(owner, "target", target, prediction.dtype)
+    fix = ""
+    if target.squeeze().shape == prediction.squeeze().shape:  # but for axes of length 1
+        fix = f"; use target.reshape({prediction.shape})"
+    elif target.T.shape == prediction.shape:
+        fix = "; one example per row: target.T"
+    raise ValueError(
+        f"{owner!r} expects target in the shape of prediction, {prediction.shape}, "
+        f"got {target.shape}{fix}"
+    )
+
+
+def check_sample_weight(owner: object, weight: Array, rows: int, dtype: DType) -> None:
+    """Raise unless there is a finite weight of at least 0 for each row, and one above 0."""
+    check_plain(owner, "sample_weight", weight)
+    _check_same_dtype(owner, "sample_weight", weight, dtype)
+    if weight.shape != (rows,):
+        fix = "; use sample_weight.ravel()" if weight.size == rows else ""
+        raise ValueError(
+            f"{owner!r} expects one sample_weight for each example, of shape {(rows,)}, got "
+            f"{weight.shape}{fix}"
+        )
+    if not (weight.min() >= 0 and math.isfinite(weight.max())):
+        bad = int(np.argmin(np.isfinite(weight) & (weight >= 0)))
+        raise ValueError(
+            f"{owner!r} expects every sample_weight to be finite and at least 0, got "
+            f"{weight.item(bad)} at index {bad}"
+        )
+    if not weight.any():
+        raise ValueError(f"{owner!r} expects a sample_weight above 0, got 0 for every example")
+
+
+def _check_same_dtype(owner: object, name: str, array: object, dtype: DType) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(
+            f"{owner!r} expects {name} in the dtype of prediction, {dtype}, got "
+            f"{describe(array)}; use np.asarray({name}, dtype=np.{dtype})"
+        )
+
+
+def check_probabilities(owner: object, what: str, p: Array, fix: str = "") -> None:
+    """Raise unless every number of `p` is in [0, 1]; a NaN is not."""
+    least, largest = np.minimum.reduce(p, None), np.maximum.reduce(p, None)
+    if not (least >= 0 and largest <= 1):
+        worst = np.abs(p - 0.5).argmax()  # of a NaN, if there is one
+        raise ValueError(
+            f"{owner!r} expects every {what} in [0, 1], got {p.item(worst)}{fix and '; '}{fix}"
+        )
+
+
+def check_positive_weight(owner: str, name: str, weight: npt.ArrayLike | None) -> Array | None:
+    """Return a copy in float64, or raise unless it holds numbers that can be weights."""
+    if weight is None:
+        return None
+    try:
+        array = np.array(weight, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{owner} expects {name} to hold numbers, got {weight!r}") from None
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError(
+            f"{owner} expects {name} to be finite and at least 0, got {array.tolist()}"
+        )
+    return array
+
+
+def check_class_weight(owner: str, name: str, weight: npt.ArrayLike | None) -> Array | None:
+    """Return a copy in float64, or raise unless it holds one weight for each class."""
+    array = check_positive_weight(owner, name, weight)
+    if array is None:
+        return None
+    if array.ndim != 1 or array.size < 2:
+        raise ValueError(
+            f"{owner} expects {name} to be one number for each class, of shape (classes,), got "
+            f"{array.shape}"
+        )
+    if not array.any():
+        raise ValueError(f"{owner} expects one {name} above 0, got {array.tolist()}")
+    return array

@@ -10,13 +10,14 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from minifw._tools.arguments import KeepsArguments
+from minifw._tools.arrays import LONG, constant, equal_shares
 from minifw._tools.cache import SavesForBackward
-from minifw._tools.checks import DTYPES, PLAIN, check_array, check_plain, describe
+from minifw._tools.checks import check_alike, check_sample_weight
 from minifw.core.layer import Layer
 from minifw.errors import NonFiniteError
 from minifw.typing import Array, Formulas, Target
 
-__all__ = ["Joins", "Loss", "check_probabilities"]
+__all__ = ["Joins", "Loss"]
 
 Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss | None"]]
 
@@ -47,6 +48,10 @@ class Loss(KeepsArguments, SavesForBackward):
     midpoint : class attribute, a float
         The prediction above which a yes-or-no metric takes it for a yes: 0.5, of a
         probability; 0 where the prediction is a logit.
+    replayable : class attribute, a bool
+        Whether all that ``forward`` and ``backward`` do is NumPy calls on prediction,
+        target and options, the same ones for every batch of a shape. A step is then
+        recorded, and made again without the Python between the calls.
     formulas : class attribute, a dict {str: str}, optional
         What `trace` writes beside the values, as in `Layer`: "L", the loss, and
         "dp", its derivative. In braces stand p, the prediction, t, the target, n,
@@ -130,33 +135,19 @@ class Loss(KeepsArguments, SavesForBackward):
         )
 
     def check(self, prediction: Array, target: Target) -> None:
-        """Raise unless both are non-empty float arrays of one shape and one dtype."""
-        try:
-            same = prediction.shape == target.shape and prediction.dtype == target.dtype
-            if same and prediction.dtype in DTYPES and prediction.size and prediction.ndim:
-                if type(prediction) is not PLAIN or type(target) is not PLAIN:
-                    check_plain(self, "prediction", prediction)
-                    check_plain(self, "target", target)
-                return
-        except AttributeError:  # not an array
-            pass
-        check_array(self, "prediction", prediction)
-        check_plain(self, "target", target)
-        if not isinstance(target, np.ndarray) or target.dtype != prediction.dtype:
-            raise TypeError(
-                f"{self!r} expects target in the dtype of prediction, {prediction.dtype}, got "
-                f"{describe(target)}; use np.asarray(target, dtype=np.{prediction.dtype})"
-            )
-        if target.shape != prediction.shape:
-            fix = ""
-            if target.squeeze().shape == prediction.squeeze().shape:  # but for axes of length 1
-                fix = f"; use target.reshape({prediction.shape})"
-            elif target.T.shape == prediction.shape:
-                fix = "; one example per row: target.T"
-            raise ValueError(
-                f"{self!r} expects target in the shape of prediction, {prediction.shape}, "
-                f"got {target.shape}{fix}"
-            )
+        """Raise unless both are non-empty float arrays of one shape and dtype that fit the loss.
+
+        The values are left to `check_target`, which is called.
+        """
+        check_alike(self, prediction, target)
+        self.check_target(np.asarray(prediction), np.asarray(target))
+
+    def check_target(self, prediction: Array, target: Target) -> None:
+        """Raise if the loss cannot take the values of a target; by default it takes all.
+
+        It is called with arrays whose shapes and dtypes fit, before each step: by `check`, and
+        when a recorded step is made again, which asks nothing else of a batch.
+        """
 
     def shares(self, prediction: Array, sample_weight: Array | None = None) -> Array:
         """Return the share of an element in the mean: times the losses, they add up to it.
@@ -174,8 +165,8 @@ class Loss(KeepsArguments, SavesForBackward):
             If they are not one a row, finite, at least 0, and one above 0.
         """
         if sample_weight is None:
-            return np.array(1 / prediction.size, prediction.dtype)
-        self._check_weights(prediction, sample_weight)
+            return constant(1 / prediction.size, prediction.dtype)
+        check_sample_weight(self, sample_weight, len(prediction), prediction.dtype)
         share: Array = sample_weight / sample_weight.max()  # (batch,); its sum cannot overflow
         share /= share.sum() * (prediction.size // len(prediction))
         return share.reshape(-1, *(1,) * (prediction.ndim - 1))
@@ -202,41 +193,21 @@ class Loss(KeepsArguments, SavesForBackward):
         """
         return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
 
-    def _check_weights(self, prediction: Array, sample_weight: Array) -> None:
-        check_plain(self, "sample_weight", sample_weight)
-        dtype, shape = prediction.dtype, prediction.shape[:1]
-        if not isinstance(sample_weight, np.ndarray) or sample_weight.dtype != dtype:
-            raise TypeError(
-                f"{self!r} expects sample_weight in the dtype of prediction, {dtype}, got "
-                f"{describe(sample_weight)}; use np.asarray(sample_weight, dtype=np.{dtype})"
-            )
-        if sample_weight.shape != shape:
-            fix = "; use sample_weight.ravel()" if sample_weight.size == shape[0] else ""
-            raise ValueError(
-                f"{self!r} expects one sample_weight for each example, of shape {shape}, got "
-                f"{sample_weight.shape}{fix}"
-            )
-        if not (sample_weight.min() >= 0 and math.isfinite(sample_weight.max())):
-            bad = int(np.argmin(np.isfinite(sample_weight) & (sample_weight >= 0)))
-            raise ValueError(
-                f"{self!r} expects every sample_weight to be finite and at least 0, got "
-                f"{sample_weight.item(bad)} at index {bad}"
-            )
-        if not sample_weight.any():
-            raise ValueError(f"{self!r} expects a sample_weight above 0, got 0 for every example")
+    def mean(self, costs: Array, share: Array) -> float:
+        """Return the mean of the costs by their `shares`, or raise if it is NaN or infinite.
+
+        Long sums of float32 numbers are taken in float64.
+        """
+        if share.ndim:
+            total = np.add.reduce(costs * share, None, np.float64)
+        elif costs.size < LONG:
+            total = costs.ravel("K").dot(equal_shares(costs.size, costs.dtype))
+        else:
+            total = np.add.reduce(costs, None, np.float64) / costs.size
+        return self.finite(float(total))
 
     def finite(self, value: float) -> float:
         """Return `value`, the loss, or raise if it is NaN or infinite."""
         if math.isfinite(value):
             return value
         raise NonFiniteError(f"{self!r}: the loss is {value}")
-
-
-def check_probabilities(loss: Loss, name: str, p: Array, fix: str = "") -> None:
-    """Raise unless every number of `p` is in [0, 1]; a NaN is not."""
-    if not (p.min() >= 0 and p.max() <= 1):
-        worst = np.abs(p - 0.5).argmax()  # of a NaN, if there is one
-        raise ValueError(
-            f"{loss!r} expects every {name} to be a probability in [0, 1], got {p.item(worst)}"
-            f"{fix and '; '}{fix}"
-        )

@@ -1,14 +1,16 @@
 """Losses of a yes-or-no prediction."""
 
-import warnings
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.arrays import HALF, LONG, MINUS_ONE, ONE, ones
+from minifw._tools.arrays import HALF, LONG, MINUS_ONE, ONE, flush
+from minifw._tools.checks import check_positive_weight, check_probabilities
+from minifw._tools.options import Option
+from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
-from minifw.core.loss import Joins, Loss, check_probabilities
+from minifw.core.loss import Joins, Loss
 from minifw.errors import SaturationWarning
 from minifw.layers import Sigmoid
 from minifw.typing import Array, Formulas
@@ -22,7 +24,7 @@ class BCEWithLogitsLoss(Loss):
     The loss of one element is -t log s(z) - (1 - t) log(1 - s(z)), s being the
     sigmoid and t the target in [0, 1]. With e = exp(-|z|) and
 
-        w = sign(z)/2 - (t - 1/2),
+        w = 1 - t where z is positive, -t where it is negative,
 
     which is 0 where the sign of z is right and 1 or -1 where it is wrong,
 
@@ -34,9 +36,8 @@ class BCEWithLogitsLoss(Loss):
     the gradient -e. One exponential serves both.
 
     With the weight a of the positive class, the loss of one element is
-    -a t log s(z) - (1 - t) log(1 - s(z)). Let f = 1 + (a - 1) t, and w = 1 - t
-    for positive z and -a t for negative; then L = w z + f log(1 + e) and
-    dL/dz = w - sign(z) f e / (1 + e).
+    -a t log s(z) - (1 - t) log(1 - s(z)). Let f = 1 + (a - 1) t, and w = -a t where
+    z is negative; then L = w z + f log(1 + e) and dL/dz = w - sign(z) f e / (1 + e).
 
     Parameters
     ----------
@@ -51,6 +52,12 @@ class BCEWithLogitsLoss(Loss):
         weights.
     NonFiniteError
         If the loss is not finite.
+
+    Notes
+    -----
+    In the gradient, a sigmoid within 2^-500 of 0 or 1 (2^-100 in float32) counts as
+    0 or 1. Smaller numbers move no parameter, and make the layers below many times
+    slower: see the documentation, "Numbers".
 
     Examples
     --------
@@ -74,95 +81,74 @@ class BCEWithLogitsLoss(Loss):
 
     applies: ClassVar[tuple[type[Layer], ...]] = (Sigmoid,)
     midpoint: ClassVar[float] = 0.0
+    replayable: ClassVar[bool] = True
 
-    _saved_targets: "Targets | None" = None  # the latest
+    pos_weight: "Option[Any]" = Option(check_positive_weight)
+
+    _saved_target: Any = None  # dtype and bytes of the latest: a full batch comes again and again
 
     def __init__(self, pos_weight: npt.ArrayLike | None = None) -> None:
-        self.pos_weight = None if pos_weight is None else _positive_weight(pos_weight)
+        self.pos_weight = pos_weight
+
+    def check_target(self, prediction: Array, target: Array) -> None:  # noqa: ARG002
+        """Raise unless every target is in [0, 1]."""
+        if target.size >= LONG:  # a copy of it would cost more than a look at it
+            check_probabilities(self, "target to be", target)
+            return
+        content = target.dtype, target.tobytes()
+        if content != self._saved_target:
+            check_probabilities(self, "target to be", target)
+            vars(self)["_saved_target"] = content
+
+    # All arrays in the two have the shape of z, but for a share that is the same for all.
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> float:
-        """Return the mean of w z + log(1 + e), in nats."""
+        """Return the mean of w z + f log(1 + e), in nats."""
         self.check(prediction, target)
-        if sample_weight is not None or self.pos_weight is not None:
-            return self._weighted_forward(prediction, target, sample_weight)
-        z, t = prediction, self._looked_at(target)
-        dtype = z.dtype
-        w = np.copysign(HALF[dtype], z)  # all arrays here have the shape of z
-        w -= t.centre
-        if t.rest is not None:
-            w -= t.rest
-        e = np.copysign(z, MINUS_ONE[dtype])  # -|z|
+        z, half, weight = prediction, HALF[prediction.dtype], self.pos_weight
+        share = self.shares(z, sample_weight)
+        w = np.copysign(half, z)
+        w += half
+        w -= target
+        e = np.copysign(z, MINUS_ONE[z.dtype])  # -|z|
         np.exp(e, e)
-        if z.size < LONG:
-            total = float(w.ravel().dot(z.ravel()) + np.log1p(e).ravel().dot(t.ones))
-        else:  # in float64: many float32 numbers add up to fewer digits than they have
-            total = float(np.sum(w * z, dtype=np.float64) + np.sum(np.log1p(e), dtype=np.float64))
-        value = self.finite(total / z.size)
-        self.save(z, w, e, t.scale)
+        costs, factor = np.log1p(e), []
+        if weight is not None:
+            f, a = self._factors(np.asarray(weight, z.dtype), z, target)
+            w *= a
+            costs *= f
+            factor = [f]
+        costs += w * z
+        value = self.mean(costs, share)
+        self.save(z, w, e, share, *factor)
         return value
 
     def backward(self) -> Array:
-        """Return (w - sign(z) e / (1 + e)) / n."""
-        z, w, e, scale, *factor = self.saved()
-        dz = e + ONE[z.dtype]
+        """Return w - sign(z) f e / (1 + e), times the share in the mean."""
+        z, w, e, share, *factor = self.saved()
+        dz: Array = e + ONE[z.dtype]
         np.divide(e, dz, dz)  # s(-|z|)
+        flush(dz)
         if factor:
             dz *= factor[0]
         np.copysign(dz, z, dz)
         np.subtract(w, dz, dz)
-        dz *= scale
+        dz *= share
         return dz
 
-    def _looked_at(self, target: Array) -> "Targets":
-        """Return what a step needs of the targets; of the same ones, as of a full batch, again."""
-        t = self._saved_targets
-        if t is None or target.tobytes() != t.content or target.shape != t.centre.shape:
-            t = self._saved_targets = Targets(self, target)
-        return t
-
-    def _weighted_forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None
-    ) -> float:
-        """Return the mean of w z + f log(1 + e) with the weights that there are."""
-        _check_target(self, target)
-        z, t, a = prediction, target, self._factor(prediction)
-        scale = self.shares(z, sample_weight)
-        e = np.exp(-np.abs(z))  # all arrays here have the shape of z
-        with np.errstate(over="ignore", invalid="ignore"):  # `finite` will say it
-            f = 1 + (a - 1) * t
-            w = np.where(np.signbit(z), -a * t, 1 - t)
-            value = self.finite(float(np.sum((w * z + f * np.log1p(e)) * scale, dtype=np.float64)))
-        self.save(z, w, e, scale, f)
-        return value
-
-    def _factor(self, prediction: Array) -> Array:
-        """Return pos_weight, or 1, in the dtype of the prediction."""
-        if self.pos_weight is None:
-            return ONE[prediction.dtype]
+    def _factors(self, a: Array, z: Array, t: Array) -> tuple[Array, Array]:
+        """Return f; and a where z is negative, 1 elsewhere."""
         try:
-            np.broadcast_to(self.pos_weight, prediction.shape[1:])
+            np.broadcast_to(a, z.shape[1:])
         except ValueError:
             raise ValueError(
-                f"{self!r} expects examples that its pos_weight of shape "
-                f"{self.pos_weight.shape} broadcasts against, got {prediction.shape[1:]}"
+                f"{self!r} expects examples that its pos_weight of shape {a.shape} broadcasts "
+                f"against, got {z.shape[1:]}"
             ) from None
-        return self.pos_weight.astype(prediction.dtype)
-
-
-class Targets:
-    """Targets that were checked, and what every step needs of them."""
-
-    def __init__(self, loss: Loss, target: Array) -> None:
-        _check_target(loss, target)
-        half, size, dtype = HALF[target.dtype], target.size, target.dtype
-        self.content = target.tobytes()
-        self.centre = target - half  # t - 1/2, rounded where t is below 1/4
-        rest = target - (self.centre + half)  # what was rounded off, exactly
-        self.rest = rest if rest.any() else None
-        self.scale = np.array(1 / size, dtype)
-        self.ones = ones(size if size < LONG else 0, dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return 1 + (a - 1) * t, np.where(np.signbit(z), a, ONE[z.dtype])
 
 
 class BCELoss(Loss):
@@ -207,14 +193,17 @@ class BCELoss(Loss):
 
     joins: ClassVar[Joins] = {Sigmoid: lambda _loss, _sigmoid: BCEWithLogitsLoss()}
 
+    def check_target(self, prediction: Array, target: Array) -> None:  # noqa: ARG002
+        """Raise unless every target is in [0, 1]."""
+        check_probabilities(self, "target to be", target)
+
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> float:
         """Return -mean(t log p + (1 - t) log(1 - p)), in nats."""
         self.check(prediction, target)
-        _check_target(self, target)
         fix = "end the model in Sigmoid(), or use BCEWithLogitsLoss"
-        check_probabilities(self, "prediction", prediction, fix)
+        check_probabilities(self, "prediction to be a probability", prediction, fix)
         share = self.shares(prediction, sample_weight)
         limits = np.finfo(prediction.dtype)
         p = np.maximum(prediction, limits.tiny)  # all have the shape of prediction
@@ -222,20 +211,16 @@ class BCELoss(Loss):
         low, high = prediction < limits.tiny, prediction == 1
         hidden = int(np.sum(low & (target > 0) | high & (target < 1)))
         if hidden:
-            warnings.warn(
+            warn_user(
                 f"BCELoss: {hidden} of {target.size} predictions have rounded to 0 or 1 against "
                 "their target, and their sigmoid hides the gradient; use Objective(model, "
                 "BCELoss()) or BCEWithLogitsLoss on the logits",
                 SaturationWarning,
-                stacklevel=2,
             )
         # log(1 - p) by log1p, which keeps the digits of a small p
         log_q = np.log1p(-np.minimum(prediction, 1 - limits.epsneg))
         logs = target * np.log(p) + (1 - target) * log_q
-        if sample_weight is None:
-            value = self.finite(0.0 - float(np.mean(logs)))
-        else:
-            value = self.finite(0.0 - float(np.sum(logs * share, dtype=np.float64)))
+        value = self.mean(0.0 - logs, share)
         self.save(p, q, target, share)
         return value
 
@@ -243,28 +228,3 @@ class BCELoss(Loss):
         """Return ((1 - t) / (1 - p) - t / p) / n."""
         p, q, target, share = self.saved()
         return ((1 - target) / q - target / p) * share
-
-
-def _positive_weight(weight: npt.ArrayLike) -> Array:
-    """Return a copy in float64, or raise unless it holds numbers that can be weights."""
-    try:
-        array = np.array(weight, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"BCEWithLogitsLoss expects pos_weight to hold numbers, got {weight!r}"
-        ) from None
-    if not (np.isfinite(array) & (array >= 0)).all():
-        raise ValueError(
-            f"BCEWithLogitsLoss expects pos_weight to be finite and at least 0, got "
-            f"{array.tolist()}"
-        )
-    return array
-
-
-def _check_target(loss: Loss, target: Array) -> None:
-    """Raise unless every target is in [0, 1]; a NaN is not."""
-    if not (target.min() >= 0 and target.max() <= 1):
-        worst = np.abs(target - 0.5).argmax()  # of a NaN, if there is one
-        raise ValueError(
-            f"{loss!r} expects every target to be in [0, 1], got {target.item(worst)}"
-        )

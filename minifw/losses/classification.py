@@ -2,20 +2,28 @@
 
 All three are the cross-entropy -sum(q log p), where p is what the model says of
 each class and q what is true. They differ in what the prediction is: logits,
-probabilities p, or log p. Labels, class weights, smoothing and weights of the
-examples are in q (`_counted`), so that the losses are short.
+probabilities p, or log p. What they share stands first: targets and class weights.
 """
 
-import math
-import warnings
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.checks import check_array, check_plain, describe, fraction
+from minifw._tools.arrays import constant, count_up, equal_shares, flush
+from minifw._tools.checks import (
+    check_alike,
+    check_array,
+    check_class_weight,
+    check_plain,
+    check_probabilities,
+    describe,
+    fraction,
+)
+from minifw._tools.options import Option
+from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
-from minifw.core.loss import Joins, Loss, check_probabilities
+from minifw.core.loss import Joins, Loss
 from minifw.errors import SaturationWarning
 from minifw.layers import LogSoftmax, Softmax
 from minifw.typing import Array, Formulas, Labels, Target
@@ -26,7 +34,135 @@ LOG_ROUNDING = 1e-5  # how far above 0 float32 may round a log-probability
 SUM_ROUNDING = 1e-3  # how far from 1 float32 may round the sum of thousands of probabilities
 
 
-class CrossEntropyLoss(Loss):
+class _LiveOption(Option[Any]):
+    """An option that a joint form shares with the loss that it was made of."""
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        return super().__get__(None if owner is None else owner._made_of or owner, kind)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        super().__set__(owner._made_of or owner, value)
+
+
+class _OfClasses(Loss):
+    """A cross-entropy: its targets are labels or probabilities q, its mean is over the rows."""
+
+    takes_labels: ClassVar[bool] = True
+    takes_probabilities: ClassVar[bool] = True  # as targets
+
+    weight = _LiveOption(check_class_weight)
+    _label_smoothing: float = 0.0  # of a loss without the option
+    _made_of: Loss | None = None  # of a joint form
+
+    def check(self, prediction: Array, target: Target) -> None:
+        """Raise unless the prediction has classes, and the target is labels of them, or q."""
+        check_array(self, "prediction", prediction)
+        if prediction.ndim < 2 or prediction.shape[-1] < 2:
+            fix = "; of one column, use BCEWithLogitsLoss or BCELoss"
+            raise ValueError(
+                f"{self!r} expects a prediction of shape (batch, classes), of two classes or "
+                f"more, got {prediction.shape}{fix if prediction.ndim > 1 else ''}"
+            )
+        self._check_kind(prediction, target)
+        weight = self.weight
+        if weight is not None and weight.size != prediction.shape[-1]:
+            raise ValueError(
+                f"{self!r} expects {weight.size} classes, as many as it has weights, got a "
+                f"prediction of shape {prediction.shape}"
+            )
+        self.check_target(np.asarray(prediction), np.asarray(target))
+
+    def _check_kind(self, prediction: Array, target: Target) -> None:
+        check_plain(self, "target", target)
+        soft, shape = self.takes_probabilities, prediction.shape[:-1]
+        kind = target.dtype.kind if isinstance(target, np.ndarray) else None
+        if kind in ("i", "u") and target.shape == shape:
+            return
+        if soft and kind == "f" and target.shape == prediction.shape:
+            check_alike(self, prediction, target)
+            return
+        or_soft = f", or probabilities of shape {prediction.shape}" if soft else ""
+        fix = ""
+        if kind in ("i", "u", "f"):
+            if target.shape == (*shape, 1):
+                fix = "; use target.ravel()" if len(shape) == 1 else "; use target[..., 0]"
+            elif target.shape == prediction.shape:  # one-hot
+                fix = "; use target.argmax(axis=-1)"
+            elif target.shape == shape:
+                fix = "; use target.astype(np.int64)"
+        shape_alone = kind in ("i", "u") or (soft and kind == "f")
+        raise (ValueError if shape_alone else TypeError)(
+            f"{self!r} expects target to hold labels, whole numbers of shape {shape}{or_soft}, "
+            f"got {describe(target)}{fix}"
+        )
+
+    def check_target(self, prediction: Array, target: Target) -> None:
+        """Raise unless labels are classes and not all of weight 0, and q add up to 1."""
+        if not _are_labels(target):
+            _check_distribution(self, target)
+            return
+        _check_range(self, target, prediction.shape[-1])
+        if self.weight is not None and not self.weight[target].any():
+            raise ValueError(f"{self!r}: the weight of every label in this batch is 0")
+
+    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
+        """Return the sum of the class weights of the labels, times those of their examples."""
+        weight = self.weight
+        if weight is None or not _are_labels(target):
+            return super().total_weight(target, sample_weight)
+        # A label that is no class is clipped: `forward` is next, and says what is wrong.
+        counts = weight.take(target, mode="clip").reshape(len(target), -1).mean(axis=1)  # (batch,)
+        return float(counts.sum() if sample_weight is None else counts.dot(sample_weight))
+
+    def _row_shares(
+        self, prediction: Array, target: Target, sample_weight: Array | None, *, one_hot: bool
+    ) -> Array:
+        """Return the share of each row in the mean, (rows,); without axes if all have 1 / rows.
+
+        Where q is `one_hot`, the class weight of the label belongs to it, else to q.
+        """
+        classes, dtype = prediction.shape[-1], prediction.dtype
+        rows = prediction.size // classes
+        weighted = self.weight is not None and _are_labels(target)
+        if sample_weight is not None:
+            of_rows = self.shares(prediction, sample_weight).ravel() * classes
+            share = np.repeat(of_rows, rows // len(prediction))
+        else:
+            share = equal_shares(rows, dtype) if weighted else constant(1 / rows, dtype)
+        if not weighted:
+            return share
+        # Read from an array that comes of the prediction: a recording would not see it else.
+        known = np.zeros_like(prediction[(0,) * (prediction.ndim - 1)], dtype=np.float64)
+        counts = (known + self._scaled_weight())[target.ravel()] * share
+        total = np.add.reduce(counts)
+        if sample_weight is not None and not total > 0:
+            raise ValueError(f"{self!r}: the weight of every label in this batch is 0")
+        share = (counts if one_hot else share) / total
+        rounded: Array = np.positive(share, dtype=dtype, casting="same_kind")
+        return rounded
+
+    def _scaled_weight(self) -> Array:
+        """Return the class weights divided by the largest: no product or sum overflows."""
+        scaled: Array = self.weight / self.weight.max()
+        return scaled
+
+    def _shares_of_classes(self, prediction: Array, target: Target, smoothing: float) -> Array:
+        """Return q, (rows, classes): smoothed, and times the weight of each class."""
+        classes, dtype = prediction.shape[-1], prediction.dtype
+        weight, sharp = self.weight, constant(1 - smoothing, dtype)
+        if _are_labels(target):
+            hot = np.equal(count_up(classes), target.reshape(-1, 1))
+            q: Array = hot * sharp
+        else:
+            q = target.reshape(-1, classes) * sharp
+        if smoothing:
+            q += smoothing / classes
+        if weight is not None:
+            q *= self._scaled_weight() if _are_labels(target) else weight
+        return q
+
+
+class CrossEntropyLoss(_OfClasses):
     """Cross-entropy of logits, the inputs of a softmax: exact for every logit.
 
     For the logits z of one example, p = softmax(z) and the true probabilities q,
@@ -67,6 +203,9 @@ class CrossEntropyLoss(Loss):
 
     Notes
     -----
+    In the gradient, a difference from 0 or 1 below 2^-500 (2^-100 in float32) that a
+    logit makes counts as none: see the documentation, "Numbers".
+
     The prediction is (batch, classes), or (batch, time, classes) and so on: the
     classes are the last axis, where PyTorch has them in the second. The target
     holds whole numbers, one label for each row of logits, or probabilities in
@@ -99,58 +238,77 @@ class CrossEntropyLoss(Loss):
     }
 
     applies: ClassVar[tuple[type[Layer], ...]] = (Softmax, LogSoftmax)
-    takes_labels: ClassVar[bool] = True
+    replayable: ClassVar[bool] = True
+
+    label_smoothing = _LiveOption(fraction)
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
-        self.weight = _class_weight("CrossEntropyLoss", weight)
-        self.label_smoothing = fraction("CrossEntropyLoss", "label_smoothing", label_smoothing)
+        self.weight = weight
+        self.label_smoothing = label_smoothing
 
     def forward(
         self, prediction: Array, target: Target, sample_weight: Array | None = None
     ) -> float:
         """Return the mean of sum_c q_c (m - z_c) + log(1 + r)."""
-        q = _counted(
-            self,
-            prediction,
-            target,
-            sample_weight,
-            weight=self.weight,
-            smoothing=self.label_smoothing,
-        )  # (rows, classes)
-        z = prediction.reshape(q.shape)
-        top = np.arange(len(z)), z.argmax(axis=1)  # the place of k in every row
-        m = z[top]  # (rows,)
-        with np.errstate(over="ignore", invalid="ignore"):  # `finite` will say it
-            e = z - m[:, np.newaxis]  # (rows, classes)
+        self.check(prediction, target)
+        one_hot = _are_labels(target) and not self.label_smoothing
+        share = self._row_shares(prediction, target, sample_weight, one_hot=one_hot)
+        z = prediction.reshape(-1, prediction.shape[-1])  # (rows, classes)
+        rows, m = count_up(len(z)), np.maximum.reduce(z, 1)  # (rows,), as all without a comment
+        with np.errstate(over="ignore", invalid="ignore"):  # `mean` will say it
+            e = np.subtract(z, m[:, np.newaxis], order="C")  # (rows, classes)
+            k = np.argmax(e, axis=1)
             np.exp(e, e)
-            e[top] = 0
-            r = e.sum(axis=1)  # (rows,)
-            # Only where q is not 0, for 0 times an infinite m - z would be NaN.
-            rows, classes = q.nonzero()
-            gaps = np.subtract(m[rows], z[rows, classes], dtype=np.float64)
-            total = gaps.dot(q[rows, classes]) + np.log1p(r, dtype=np.float64).dot(q.sum(axis=1))
-        value = self.finite(float(total))
-        self.save(prediction, q, e, r, *top)
+            e[rows, k] = 0
+            r = np.add.reduce(e, 1)
+            if one_hot:
+                q: Any = target.ravel()  # the labels: all other q_c are 0
+                q_k, others = q == k, q != k
+                gaps = np.subtract(m, z[rows, q], dtype=np.float64)
+                logs = np.log1p(r, dtype=np.float64)
+            else:
+                q = self._shares_of_classes(prediction, target, self.label_smoothing)
+                gap = np.subtract(m[:, np.newaxis], z, dtype=np.float64)  # (rows, classes)
+                # Only where q is not 0, for 0 times an infinite gap would be NaN.
+                gaps = np.add.reduce(q * np.where(q != 0, gap, 0), 1)
+                q_k = q[rows, k]
+                q[rows, k] = 0
+                others = np.add.reduce(q, 1)
+                logs = np.log1p(r, dtype=np.float64) * (others + q_k)
+            if share.ndim:
+                gaps = np.where(share != 0, gaps, 0)
+            value = self.mean(gaps + logs, share)
+        self.save(prediction, e, r, k, q, q_k, others, share)
         return value
 
     def backward(self) -> Array:
         """Return p - q."""
-        prediction, q, e, r, *place = self.saved()
-        top: Any = tuple(place)
-        others = q.copy()  # (rows, classes)
-        others[top] = 0
-        other, q_top = others.sum(axis=1), q[top]  # (rows,)
-        dz: Array = e * ((other + q_top) / (1 + r))[:, np.newaxis]  # (rows, classes)
-        dz -= others
-        dz[top] = (other - q_top * r) / (1 + r)
+        prediction, e, r, k, q, q_k, others, share = self.saved()
+        rows = count_up(len(e))
+        p_k = 1 / (1 + r)  # (rows,), as all without a comment
+        rest = r * p_k  # 1 - p_k
+        flush(rest)
+        scale = (others + q_k) * p_k * share
+        dz: Array = e * scale[:, np.newaxis]  # (rows, classes)
+        flush(dz)
+        if q.ndim == 1:
+            dz[rows, q] -= others * share
+        else:
+            dz -= q * share.reshape(-1, 1)
+        dz[rows, k] = (others * p_k - q_k * rest) * share
         return dz.reshape(prediction.shape)
 
-    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
-        """Return the sum of the class weights of the labels, times those of their examples."""
-        return _total_weight(self.weight, target, sample_weight)
+
+def _joint_form(loss: Any, activation: Softmax | LogSoftmax) -> Loss | None:
+    """Return the joint form if the activation runs along the classes, the last axis."""
+    if activation.axis != -1:
+        return None
+    joint = CrossEntropyLoss()
+    joint._made_of, joint._arguments = loss, loss._arguments
+    return joint
 
 
-class NLLLoss(Loss):
+class NLLLoss(_OfClasses):
     """Negative log-likelihood: cross-entropy of log-probabilities, for labels.
 
     For the log-probabilities log p of one example and its label y,
@@ -194,7 +352,6 @@ class NLLLoss(Loss):
            [ 0. , -0.5]])
     """
 
-    takes_labels: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "L": (
             "-sum(q * {p}), q the shares of {t} with {weight}",
@@ -203,43 +360,43 @@ class NLLLoss(Loss):
         "dp": ("-q, with {weight}", "-q / {m}"),
     }
 
-    joins: ClassVar[Joins] = {
-        LogSoftmax: lambda loss, layer: _over_last(layer, CrossEntropyLoss(loss.weight))
-    }
+    takes_probabilities: ClassVar[bool] = False
+    joins: ClassVar[Joins] = {LogSoftmax: _joint_form}
 
     def __init__(self, weight: npt.ArrayLike | None = None) -> None:
-        self.weight = _class_weight("NLLLoss", weight)
+        self.weight = weight
 
     def forward(
         self, prediction: Array, target: Labels, sample_weight: Array | None = None
     ) -> float:
         """Return the mean of -log p_y."""
-        q = _counted(
-            self, prediction, target, sample_weight, weight=self.weight
-        )  # (rows, classes)
+        self.check(prediction, target)
+        share = self._row_shares(prediction, target, sample_weight, one_hot=True)
         largest = prediction.max()
         if largest > LOG_ROUNDING:
             raise ValueError(
                 f"{self!r} expects log-probabilities, which are at most 0, got {largest}; end the "
                 "model in LogSoftmax(), or use CrossEntropyLoss"
             )
-        hot = q != 0
-        costs = np.multiply(q[hot], prediction.reshape(q.shape)[hot], dtype=np.float64)
-        value = self.finite(0.0 - float(np.sum(costs)) if not math.isnan(largest) else math.nan)
-        self.save(prediction, q)
+        if np.isnan(largest):
+            self.finite(float(largest))
+        log_p = prediction.reshape(-1, prediction.shape[-1])  # (rows, classes)
+        costs = np.subtract(0, log_p[count_up(len(log_p)), target.ravel()], dtype=np.float64)
+        if share.ndim:
+            costs = np.where(share != 0, costs, 0)  # for 0 times infinity would be NaN
+        value = self.mean(costs, share)
+        self.save(prediction, target, share)
         return value
 
     def backward(self) -> Array:
         """Return -q."""
-        prediction, q = self.saved()
-        return 0.0 - q.reshape(prediction.shape)
-
-    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
-        """Return the sum of the class weights of the labels, times those of their examples."""
-        return _total_weight(self.weight, target, sample_weight)
+        prediction, target, share = self.saved()
+        dp: Array = np.zeros((target.size, prediction.shape[-1]), prediction.dtype)
+        dp[count_up(target.size), target.ravel()] = -share
+        return dp.reshape(prediction.shape)
 
 
-class CategoricalCrossEntropyLoss(Loss):
+class CategoricalCrossEntropyLoss(_OfClasses):
     """Cross-entropy of probabilities, the outputs of a softmax.
 
     For the probabilities p of one example and the true ones q,
@@ -290,7 +447,6 @@ class CategoricalCrossEntropyLoss(Loss):
            [ 0.   , -0.625]])
     """
 
-    takes_labels: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "L": (
             "-sum(q * log {p}), q the shares of {t} with {weight}",
@@ -299,48 +455,37 @@ class CategoricalCrossEntropyLoss(Loss):
         "dp": ("-q / {p}, with {weight}", "-q / {p} / {m}"),
     }
 
-    joins: ClassVar[Joins] = {
-        Softmax: lambda loss, layer: _over_last(
-            layer, CrossEntropyLoss(loss.weight, loss.label_smoothing)
-        )
-    }
+    joins: ClassVar[Joins] = {Softmax: _joint_form}
+
+    label_smoothing = _LiveOption(fraction)
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
-        self.weight = _class_weight("CategoricalCrossEntropyLoss", weight)
-        self.label_smoothing = fraction(
-            "CategoricalCrossEntropyLoss", "label_smoothing", label_smoothing
-        )
+        self.weight = weight
+        self.label_smoothing = label_smoothing
 
     def forward(
         self, prediction: Array, target: Target, sample_weight: Array | None = None
     ) -> float:
         """Return the mean of -sum_c q_c log p_c."""
-        q = _counted(
-            self,
-            prediction,
-            target,
-            sample_weight,
-            weight=self.weight,
-            smoothing=self.label_smoothing,
-        )  # (rows, classes)
+        self.check(prediction, target)
+        share = self._row_shares(prediction, target, sample_weight, one_hot=False)
+        q = self._shares_of_classes(prediction, target, self.label_smoothing)  # (rows, classes)
         fix = "end the model in Softmax(), or use CrossEntropyLoss"
-        check_probabilities(self, "prediction", prediction, fix)
+        check_probabilities(self, "prediction to be a probability", prediction, fix)
         tiny = np.finfo(prediction.dtype).tiny
         p = np.maximum(prediction, tiny).reshape(q.shape)
-        hot = q != 0
-        hidden = int(np.sum((prediction.reshape(q.shape) < tiny) & hot))
+        hidden = int(np.sum((prediction.reshape(q.shape) < tiny) & (q * share.reshape(-1, 1) > 0)))
         if hidden:
-            warnings.warn(
+            warn_user(
                 f"CategoricalCrossEntropyLoss: {hidden} of {prediction.size} predictions have "
                 "rounded to 0 against their target, and their softmax hides the gradient; use "
                 "Objective(model, CategoricalCrossEntropyLoss()) or CrossEntropyLoss on the "
                 "logits",
                 SaturationWarning,
-                stacklevel=2,
             )
-        costs = np.multiply(q[hot], np.log(p[hot]), dtype=np.float64)
-        value = self.finite(0.0 - float(np.sum(costs)))
-        self.save(prediction, q, p)
+        costs = 0 - np.sum(np.multiply(q, np.log(p), dtype=np.float64), axis=1)
+        value = self.mean(costs, share)
+        self.save(prediction, q * share.reshape(-1, 1), p)
         return value
 
     def backward(self) -> Array:
@@ -348,125 +493,28 @@ class CategoricalCrossEntropyLoss(Loss):
         prediction, q, p = self.saved()
         return (0.0 - q / p).reshape(prediction.shape)
 
-    def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
-        """Return the sum of the class weights of the labels, times those of their examples."""
-        return _total_weight(self.weight, target, sample_weight)
+
+# -- the values of targets -----------------------------------------------------------------
 
 
-# -- what each class of each row counts ----------------------------------------------------
+def _are_labels(target: Target) -> bool:
+    return target.dtype.kind in "iu"
 
 
-def _counted(
-    loss: Loss,
-    prediction: Array,
-    target: Target,
-    sample_weight: Array | None,
-    *,
-    weight: Array | None,
-    smoothing: float | None = None,
-) -> Array:
-    """Return q, of shape (rows, classes): the loss is -sum(q log p) over all of it.
-
-    It holds the target, smoothed, times the weight of each class, times the
-    share of each row in the mean. Raise unless all of these fit. Without
-    `smoothing` the target is labels and nothing else.
-    """
-    _check_prediction(loss, prediction)
-    classes = prediction.shape[-1]
-    rows, dtype = prediction.size // classes, prediction.dtype
-    labels = _checked_labels(loss, prediction, target, soft=smoothing is not None)
-    if weight is not None and weight.size != classes:
-        raise ValueError(
-            f"{loss!r} expects {weight.size} classes, as many as it has weights, got a prediction "
-            f"of shape {prediction.shape}"
-        )
-    share = loss.shares(prediction, sample_weight) * classes  # of a row: () or (batch, 1, ...)
-    if sample_weight is not None:
-        share = np.repeat(share.ravel(), rows // len(prediction))[:, np.newaxis]  # (rows, 1)
-    sharp = 1 - (smoothing or 0.0)
-    if labels is None:
-        q: Array = target.reshape(rows, classes) * sharp
-    else:
-        q = np.zeros((rows, classes), dtype)
-        q[np.arange(rows), labels] = sharp
-    if smoothing:
-        q += smoothing / classes
-    if weight is not None and labels is not None:  # those of the labels belong to the mean
-        weight = weight / weight.max()  # (classes,); no product or sum overflows
-        total = np.sum(weight[labels, np.newaxis] * share)
-        if not total > 0:
-            raise ValueError(f"{loss!r}: the weight of every label in this batch is 0")
-        share = share / total
-    with np.errstate(over="ignore"):  # in float32; the loss is then infinite, and says so
-        if weight is not None:
-            q *= weight
-        q *= share
-    return q
-
-
-def _total_weight(weight: Array | None, target: Target, sample_weight: Array | None) -> float:
-    """Return the divisor of the mean: labels count by their class, each as a part of its row."""
-    if weight is None or target.dtype.kind not in "iu":
-        return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
-    # A label that is no class is clipped here: `forward` is next, and says what is wrong.
-    counts = weight.take(target, mode="clip").reshape(len(target), -1).mean(axis=1)  # (batch,)
-    return float(counts.sum() if sample_weight is None else counts.dot(sample_weight))
-
-
-def _check_prediction(loss: Loss, prediction: Array) -> None:
-    check_array(loss, "prediction", prediction)
-    if prediction.ndim < 2 or prediction.shape[-1] < 2:
-        fix = "; of one column, use BCEWithLogitsLoss or BCELoss" if prediction.ndim > 1 else ""
-        raise ValueError(
-            f"{loss!r} expects a prediction of shape (batch, classes), of two classes or more, "
-            f"got {prediction.shape}{fix}"
-        )
-
-
-def _checked_labels(loss: Loss, prediction: Array, target: Target, *, soft: bool) -> Labels | None:
-    """Return the labels of all rows as a vector, or None where the target is probabilities."""
-    check_plain(loss, "target", target)
-    kind = target.dtype.kind if isinstance(target, np.ndarray) else None
-    shape = prediction.shape[:-1]
-    if kind in ("i", "u") and target.shape == shape:
-        labels: Labels = target.ravel()
-        _check_range(loss, labels, shape, prediction.shape[-1])
-        return labels
-    if soft and kind == "f" and target.shape == prediction.shape:
-        loss.check(prediction, target)
-        _check_distribution(loss, target)
-        return None
-    or_soft = f", or probabilities of shape {prediction.shape}" if soft else ""
-    fix = ""
-    if kind in ("i", "u", "f"):
-        if target.shape == (*shape, 1):
-            fix = "; use target.ravel()" if len(shape) == 1 else "; use target[..., 0]"
-        elif target.shape == prediction.shape:  # one-hot
-            fix = "; use target.argmax(axis=-1)"
-        elif target.shape == shape:
-            fix = "; use target.astype(np.int64)"
-    shape_alone = kind in ("i", "u") or (soft and kind == "f")
-    raise (ValueError if shape_alone else TypeError)(
-        f"{loss!r} expects target to hold labels, whole numbers of shape {shape}{or_soft}, got "
-        f"{describe(target)}{fix}"
-    )
-
-
-def _check_range(loss: Loss, labels: Labels, shape: tuple[int, ...], classes: int) -> None:
-    low, high = labels.min(), labels.max()
+def _check_range(loss: Loss, target: Labels, classes: int) -> None:
+    low, high = np.minimum.reduce(target, None), np.maximum.reduce(target, None)
     if low >= 0 and high < classes:
         return
-    first = int(np.argmax((labels < 0) | (labels >= classes)))
-    index = first if len(shape) == 1 else tuple(int(i) for i in np.unravel_index(first, shape))
+    first = tuple(int(i) for i in np.argwhere((target < 0) | (target >= classes))[0])
     fix = "; labels count from 0: target - 1" if low == 1 and high == classes else ""
     raise ValueError(
-        f"{loss!r} expects every label to be from 0 to {classes - 1}, got {labels[first]} at "
-        f"index {index}{fix}"
+        f"{loss!r} expects every label to be from 0 to {classes - 1}, got {target[first]} at "
+        f"index {first if len(first) > 1 else first[0]}{fix}"
     )
 
 
 def _check_distribution(loss: Loss, target: Array) -> None:
-    check_probabilities(loss, "target", target)
+    check_probabilities(loss, "target to be a probability", target)
     sums = target.sum(axis=-1)
     worst = np.abs(sums - 1).argmax()
     if abs(sums.item(worst) - 1) > SUM_ROUNDING:
@@ -474,34 +522,3 @@ def _check_distribution(loss: Loss, target: Array) -> None:
             f"{loss!r} expects the targets of an example to add up to 1, got "
             f"{sums.item(worst):.6g}; where several classes can be true, use BCEWithLogitsLoss"
         )
-
-
-# -- arguments and joins -------------------------------------------------------------------
-
-_L = TypeVar("_L", bound=Loss)
-
-
-def _over_last(activation: Softmax | LogSoftmax, joint: _L) -> _L | None:
-    """Return the joint form if the activation runs along the classes, the last axis."""
-    return joint if activation.axis == -1 else None
-
-
-def _class_weight(owner: str, weight: npt.ArrayLike | None) -> Array | None:
-    """Return a copy of the weights in float64, or raise unless they are one for each class."""
-    if weight is None:
-        return None
-    try:
-        array = np.array(weight, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner} expects weight to hold numbers, got {weight!r}") from None
-    if array.ndim != 1 or array.size < 2:
-        raise ValueError(
-            f"{owner} expects weight to be one number for each class, of shape (classes,), got "
-            f"{array.shape}"
-        )
-    if not (np.isfinite(array) & (array >= 0)).all() or not array.any():
-        raise ValueError(
-            f"{owner} expects every weight to be finite and at least 0, and one above 0, got "
-            f"{array.tolist()}"
-        )
-    return array

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.checks import non_negative_number
+from minifw._tools.options import Option
 from minifw.core.loss import Loss
 from minifw.typing import Array, Formulas
 
@@ -56,34 +57,19 @@ class HingeLoss(Loss):
     """
 
     midpoint: ClassVar[float] = 0.0
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "L": "mean(max(0, {margin} - {t} * {p}))",
         "dp": "-{t} / {n} where {t} * {p} < {margin}, else 0",
     }
 
+    margin = Option(non_negative_number)
+
     def __init__(self, margin: float = 1.0) -> None:
-        self.margin = non_negative_number("HingeLoss", "margin", margin)
+        self.margin = margin
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> float:
-        """Return the mean of max(0, margin - t y)."""
-        self.check(prediction, target)
-        self._check_labels(target)
-        share = self.shares(prediction, sample_weight)
-        with np.errstate(over="ignore"):  # of a margin beyond float32
-            lack = np.maximum(self.margin - target * prediction, 0)  # the shape of prediction
-        value = self.finite(float(np.sum(lack * share, dtype=np.float64)))
-        self.save(lack > 0, target, share)
-        return value
-
-    def backward(self) -> Array:
-        """Return -t / n where the margin is not reached."""
-        short, target, share = self.saved()
-        gradient: Array = np.where(short, -target, 0) * share  # the shape of prediction
-        return gradient
-
-    def _check_labels(self, target: Array) -> None:
+    def check_target(self, prediction: Array, target: Array) -> None:  # noqa: ARG002
+        """Raise unless every target is -1 or 1."""
         wrong = np.abs(target) != 1
         if not wrong.any():
             return
@@ -92,3 +78,21 @@ class HingeLoss(Loss):
         raise ValueError(
             f"{self!r} expects every target to be -1 or 1, got {value} at index {index}{fix}"
         )
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        """Return the mean of max(0, margin - t y)."""
+        self.check(prediction, target)
+        share = self.shares(prediction, sample_weight)
+        with np.errstate(over="ignore"):  # of a margin beyond float32
+            lack = self.margin - target * prediction  # the shape of prediction
+        value = self.mean(np.maximum(lack, 0, dtype=np.float64), share)
+        self.save(lack, target, share)
+        return value
+
+    def backward(self) -> Array:
+        """Return -t / n where the margin is not reached."""
+        lack, target, share = self.saved()
+        gradient: Array = np.where(lack > 0, -target, 0) * share  # the shape of prediction
+        return gradient

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.checks import positive_number
+from minifw._tools.options import Option
 from minifw.core.loss import Loss
 from minifw.typing import Array, Formulas
 
@@ -52,6 +53,7 @@ class MSELoss(Loss):
     1.0
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"L": "mean(({p} - {t})^2)", "dp": "2 ({p} - {t}) / {n}"}
 
     def forward(
@@ -62,9 +64,7 @@ class MSELoss(Loss):
         share = self.shares(prediction, sample_weight)
         with np.errstate(over="ignore", invalid="ignore"):  # `finite` will say it
             error = prediction - target  # the shape of prediction
-            squares = np.square(error, dtype=np.float64)
-            each = 1 / error.size if sample_weight is None else share  # 1/n in float64, too
-            value = self.finite(float(np.sum(squares * each)))
+            value = self.mean(np.square(error, dtype=np.float64), share)
         self.save(error, share)
         return value
 
@@ -110,6 +110,7 @@ class L1Loss(Loss):
            [-0.5]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"L": "mean(|{p} - {t}|)", "dp": "sign({p} - {t}) / {n}"}
 
     def forward(
@@ -120,7 +121,7 @@ class L1Loss(Loss):
         share = self.shares(prediction, sample_weight)
         with np.errstate(over="ignore", invalid="ignore"):
             error = prediction - target  # the shape of prediction
-            value = self.finite(float(np.sum(np.abs(error) * share, dtype=np.float64)))
+            value = self.mean(np.abs(error, dtype=np.float64), share)
         self.save(error, share)
         return value
 
@@ -173,13 +174,16 @@ class HuberLoss(Loss):
            [0.5 ]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "L": "mean(c * (e - c/2)), e = {p} - {t}, c = e within +-{delta}",
         "dp": "c / {n}, c = ({p} - {t}) within +-{delta}",
     }
 
+    delta = Option(positive_number)
+
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta = positive_number("HuberLoss", "delta", delta)
+        self.delta = delta
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
@@ -191,7 +195,7 @@ class HuberLoss(Loss):
             error = prediction - target  # all arrays here have the shape of prediction
             clipped = error.clip(-self.delta, self.delta)
             costs = np.multiply(clipped, error - clipped / 2, dtype=np.float64)
-            value = self.finite(float(np.sum(costs * share)))
+            value = self.mean(costs, share)
         self.save(clipped, share)
         return value
 
