@@ -1,4 +1,4 @@
-"""A vector of ones, and constants as arrays: what NumPy is quickest with on small batches."""
+"""Words for what NumPy does best in another way than one would write it, each with its reason."""
 
 import math
 from functools import lru_cache
@@ -17,9 +17,9 @@ __all__ = [
     "SATURATED",
     "ZERO",
     "constant",
-    "exp",
     "count_up",
     "equal_shares",
+    "exp",
     "finite_squares",
     "finite_vector",
     "flush",
@@ -27,18 +27,61 @@ __all__ = [
     "sum_rows",
 ]
 
-_KEPT = 32  # as many lengths of a batch, times dtypes, as a program is likely to use
-
 FEW = 32  # up to here Python's own floats add up sooner than a call of NumPy returns
 LONG = 4096  # from here on the work on the numbers outweighs the microsecond that a call costs
+
+_KEPT = 256  # as many lengths of a batch, times dtypes, as a program is likely to use
+_T = TypeVar("_T", bound=np.ndarray[Any, Any])
+
+# -- arrays that depend on shapes alone: kept, since a recorded step goes on with those it met,
+# -- and read-only
+
+
+def _read_only(array: _T) -> _T:
+    array.flags.writeable = False
+    return array
+
+
+@lru_cache(_KEPT)
+def constant(value: float, dtype: DType) -> Array:
+    """Return a number without axes: NumPy converts a float at every call."""
+    return _read_only(np.array(value, dtype))
 
 
 @lru_cache(_KEPT)
 def ones(length: int, dtype: DType) -> Array:
     """Return a vector of ones: a product with it is a sum, and quicker than one."""
-    array = np.ones(length, dtype)
-    array.flags.writeable = False
-    return array
+    return _read_only(np.ones(length, dtype))
+
+
+@lru_cache(_KEPT)
+def equal_shares(length: int, dtype: DType) -> Array:
+    """Return a vector of 1 / length: a product with it is a mean."""
+    return _read_only(np.full(length, 1 / length, dtype))
+
+
+@lru_cache(_KEPT)
+def count_up(length: int) -> Labels:
+    """Return 0, 1, ... up to length - 1: the indices of rows."""
+    return _read_only(np.arange(length))
+
+
+def _both(value: float) -> dict[DType, Array]:
+    return {dtype: constant(value, dtype) for dtype in DTYPES}
+
+
+ZERO, HALF, ONE, MINUS_ONE = map(_both, (0.0, 0.5, 1.0, -1.0))
+# 1 + exp(-x) rounds to 1 beyond 36.8 in float64 and 16.7 in float32, and exp(40) is still finite.
+SATURATED = _both(40.0)
+
+# Exact gradients of rows that are learned well are as small as exp(-100). Products with them are
+# below the smallest normal number soon, and processors take 100 times as long for subnormal ones.
+# Below these bounds no update can tell a gradient from 0, not even one that is divided by its own
+# size, as Adam's (eps = 1e-8). In float32 8 digits are left until numbers are subnormal, in
+# float64 157, so that squares stay normal, too.
+FLUSHED = {dtype: constant(2.0 ** -(500 if dtype.itemsize == 8 else 100), dtype) for dtype in DTYPES}
+
+# -- words ---------------------------------------------------------------------------------
 
 
 def sum_rows(rows: Array, out: Array) -> None:
@@ -49,19 +92,16 @@ def sum_rows(rows: Array, out: Array) -> None:
     rows.T.dot(ones(len(rows), rows.dtype), out)
 
 
-@lru_cache(maxsize=256)
-def constant(value: float, dtype: DType) -> Array:
-    """Return `value` without axes, read-only: NumPy converts a float anew at every call."""
-    array = np.array(value, dtype)
-    array.flags.writeable = False
-    return array
-
-
 def exp(x: Array, out: Array | None = None) -> Array:
     """Return e^x; that it is 0 where it underflows is right, and no fault."""
     with np.errstate(under="ignore"):
         result: Array = np.exp(x, out)
         return result
+
+
+def flush(numbers: Array) -> None:
+    """Set to 0, in place, which of these numbers of at least 0 are too small to matter."""
+    numbers[numbers < FLUSHED[numbers.dtype]] = 0
 
 
 def finite_vector(vector: Array) -> bool:
@@ -86,60 +126,3 @@ def finite_squares(vector: Array) -> bool:
         if vector.dot(vector) <= limit:  # False for NaN
             return True
         return bool(np.abs(vector).max() <= math.sqrt(limit))
-
-
-def _constant(value: float) -> dict[DType, Array]:
-    return {dtype: constant(value, dtype) for dtype in DTYPES}
-
-
-ZERO = _constant(0.0)
-ONE = _constant(1.0)
-HALF = _constant(0.5)
-MINUS_ONE = _constant(-1.0)
-# 1 + exp(-x) rounds to 1 beyond 36.8 in float64 and 16.7 in float32, and exp(40) is still finite.
-SATURATED = _constant(40.0)
-
-# Exact gradients of rows that are learned well are as small as exp(-100). Products with them are
-# below the smallest normal number soon, and processors take 100 times as long for subnormal ones.
-# Below these bounds no update can tell a gradient from 0, not even one that is divided by its own
-# size, as Adam's (eps = 1e-8). In float32 8 digits are left until numbers are subnormal, in
-# float64 157, so that squares stay normal, too.
-FLUSHED: dict[Any, Array] = {
-    DTYPES[0]: np.array(2.0**-500, DTYPES[0]),
-    DTYPES[1]: np.array(2.0**-100, DTYPES[1]),
-}
-
-
-def flush(numbers: Array) -> None:
-    """Set to 0, in place, which of these numbers of at least 0 are too small to matter."""
-    numbers[numbers < FLUSHED[numbers.dtype]] = 0
-
-
-# A recorded step goes on with the arrays that it met: what depends on shapes alone is kept here,
-# and read-only.
-
-
-@lru_cache(_KEPT)
-def constant(value: float, dtype: DType) -> Array:
-    """Return a number as an array without axes."""
-    return _read_only(np.array(value, dtype))
-
-
-@lru_cache(_KEPT)
-def equal_shares(length: int, dtype: DType) -> Array:
-    """Return a vector of 1 / length: a product with it is a mean."""
-    return _read_only(np.full(length, 1 / length, dtype))
-
-
-@lru_cache(_KEPT)
-def count_up(length: int) -> Labels:
-    """Return 0, 1, ... up to length - 1: the indices of rows."""
-    return _read_only(np.arange(length))
-
-
-_T = TypeVar("_T", bound=np.ndarray[Any, Any])
-
-
-def _read_only(array: _T) -> _T:
-    array.flags.writeable = False
-    return array
