@@ -2,12 +2,13 @@
 
 from minifw.core.layer import Identity, Layer
 from minifw.layers.activations import Sigmoid, Tanh
+from minifw.layers.batchnorm import BatchNorm
 from minifw.layers.branches import Concat, Residual
 from minifw.layers.convolution import Conv2D
 from minifw.layers.dense import Dense
 from minifw.layers.dropout import Dropout
 from minifw.layers.embedding import Embedding
-from minifw.layers.normalization import BatchNorm, LayerNorm, RMSNorm
+from minifw.layers.normalization import LayerNorm, RMSNorm
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM

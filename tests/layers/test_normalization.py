@@ -73,7 +73,7 @@ def check_against_loops(
 ) -> None:
     """Check y and dx; the weight and the bias, `affine`, are as broadcast to x."""
     weight, bias = affine
-    eps = float(layer._eps)
+    eps = layer.eps
     z, jacobian, _ = normalized(x, groups, eps, centred=centred)
     dy = batch(*x.shape, seed=9)
     y = layer.forward(x)
@@ -398,7 +398,7 @@ def test_extremes_keep_their_digits(dtype: type, kind: str) -> None:
         for row in range(3):
             centred = kind != "RMSNorm"
             c, square = exact_parts(pair[row], centred=centred)
-            square += Fraction(float(layer._eps))
+            square += Fraction(float(dtype(layer.eps)))
             z = [float(t / root(square)) for t in c]
             expected = [float(t) for t in exact(c, square, dy[row], centred=centred)]
             message = f"{name}, row {row}"

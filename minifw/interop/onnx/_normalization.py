@@ -5,7 +5,8 @@ import numpy as np
 from minifw.core.parameter import Parameter
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import arithmetic
-from minifw.layers.normalization import BatchNorm, LayerNorm, RMSNorm
+from minifw.layers.batchnorm import BatchNorm
+from minifw.layers.normalization import LayerNorm, RMSNorm
 from minifw.typing import Array
 
 __all__: list[str] = []
@@ -19,7 +20,7 @@ FAR = 16.0
 def batch_norm(layer: BatchNorm, graph: Graph, x: str) -> str:
     """Write y = w (x - m) / sqrt(v + eps) + b, with the running m and v."""
     mean, var = layer.running_mean, layer.running_var
-    eps = float(layer._eps)
+    eps = layer.eps
     if (np.abs(mean) > FAR * np.sqrt(var + eps)).any():
         return _batch_norm_written_out(layer, graph, x)
     weight = graph.constant(np.ones_like(mean) if layer.weight is None else layer.weight)
@@ -41,7 +42,7 @@ def _batch_norm_written_out(layer: BatchNorm, graph: Graph, x: str) -> str:
         name = graph.constant(value)
         return graph.node("Reshape", name, column) if images else name
 
-    spread = graph.node("Sqrt", maths.add(channels(layer.running_var), float(layer._eps)))
+    spread = graph.node("Sqrt", maths.add(channels(layer.running_var), layer.eps))
     y = maths.div(maths.sub(x, channels(layer.running_mean)), spread)
     if layer.weight is None or layer.bias is None:
         return y
@@ -56,13 +57,11 @@ def layer_norm(layer: LayerNorm, graph: Graph, x: str) -> str:
         ones = np.ones(layer.normalized_shape)
         weight = graph.constant(ones if layer.weight is None else layer.weight)
         bias = () if layer.bias is None else (graph.constant(layer.bias),)
-        return graph.node(
-            "LayerNormalization", x, weight, *bias, axis=-axes, epsilon=float(layer._eps)
-        )
+        return graph.node("LayerNormalization", x, weight, *bias, axis=-axes, epsilon=layer.eps)
     maths = arithmetic(graph)
     last = graph.whole(range(-axes, 0))
     centred = maths.sub(x, graph.node("ReduceMean", x, last))
-    y = _scaled(graph, centred, last, float(layer._eps))
+    y = _scaled(graph, centred, last, layer.eps)
     if layer.weight is None or layer.bias is None:
         return y
     return maths.add(maths.mul(y, graph.constant(layer.weight)), graph.constant(layer.bias))
@@ -72,7 +71,7 @@ def layer_norm(layer: LayerNorm, graph: Graph, x: str) -> str:
 def rms_norm(layer: RMSNorm, graph: Graph, x: str) -> str:
     """Write y = w x / sqrt(mean(x^2) + eps) over the last axes."""
     last = graph.whole(range(-len(layer.normalized_shape), 0))
-    y = _scaled(graph, x, last, float(layer._eps))
+    y = _scaled(graph, x, last, layer.eps)
     return y if layer.weight is None else arithmetic(graph).mul(y, graph.constant(layer.weight))
 
 

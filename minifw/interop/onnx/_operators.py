@@ -9,10 +9,11 @@ from minifw._tools.checks import DTYPES
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading import Node, dense, in_dtype, reader
 from minifw.layers.activations import Sigmoid, Tanh
+from minifw.layers.batchnorm import BatchNorm
 from minifw.layers.convolution import Conv2D
 from minifw.layers.dropout import Dropout
 from minifw.layers.embedding import Embedding
-from minifw.layers.normalization import BatchNorm, LayerNorm
+from minifw.layers.normalization import LayerNorm
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.sequential import Sequential
