@@ -202,12 +202,12 @@ def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
     return size
 
 
-def feature_axis(owner: str, axis: int) -> int:
+def feature_axis(owner: str, name: str, axis: int) -> int:
     """Return `axis` as an int, or raise unless it is a whole number other than 0, the batch."""
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"{owner} expects axis to be a whole number, got {axis!r}")
+        raise TypeError(f"{owner} expects {name} to be a whole number, got {axis!r}")
     if operator.index(axis) == 0:
-        raise ValueError(f"{owner} expects axis to be other than 0, which is the batch")
+        raise ValueError(f"{owner} expects {name} to be other than 0, which is the batch")
     return operator.index(axis)
 
 

@@ -1,15 +1,34 @@
-"""Activations: functions of one number, applied to every element."""
+"""Activations that saturate: functions of one number, applied to every element.
 
-from typing import ClassVar
+All arrays here have the shape of x.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from minifw._tools.arrays import ONE, SATURATED
-from minifw._tools.checks import check_array, check_cotangent
+from minifw._tools.arrays import constant, exp
+from minifw._tools.checks import SMALLEST_DTYPE, check_array, check_cotangent, finite_in
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Sigmoid", "Tanh"]
+
+# 1 + exp(-x) rounds to 1 beyond 36.8 in float64 and 16.7 in float32, and exp(40) is still finite.
+SATURATED = 40.0
+
+
+_Check: TypeAlias = Callable[[str, str, float], float]
+
+
+def _finite_in_both(check: _Check) -> _Check:
+    """Return the check of a number that a layer without parameters meets in either dtype."""
+
+    def checked(owner: str, name: str, value: float) -> float:
+        return finite_in(owner, name, check(owner, name, value), SMALLEST_DTYPE)
+
+    return checked
 
 
 class _Elementwise(Layer):
@@ -37,7 +56,7 @@ class Tanh(_Elementwise):
     def forward(self, x: Array) -> Array:
         """Return tanh(x)."""
         check_array(self, "x", x)
-        y = np.tanh(x)  # the shape of x
+        y = np.tanh(x)
         self.save(y)
         return y
 
@@ -45,7 +64,7 @@ class Tanh(_Elementwise):
         """Return dx = dy - dy y^2."""
         (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        dx = y * y  # the shape of x
+        dx = y * y
         dx *= dy
         return np.subtract(dy, dx, dx)
 
@@ -77,8 +96,8 @@ class Sigmoid(_Elementwise):
     def forward(self, x: Array) -> Array:
         """Return 1 / (1 + exp(-x))."""
         check_array(self, "x", x)
-        e = np.exp(np.minimum(x, SATURATED[x.dtype]))  # the shape of x
-        y: Array = e + ONE[x.dtype]  # the shape of x
+        e = exp(np.minimum(x, constant(SATURATED, x.dtype)))
+        y: Array = e + constant(1.0, x.dtype)
         np.divide(e, y, y)
         self.save(y)
         return y
@@ -87,5 +106,5 @@ class Sigmoid(_Elementwise):
         """Return dx = dy y (1 - y)."""
         (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        dx: Array = dy * (y * (1 - y))  # the shape of x
+        dx: Array = dy * (y * (1 - y))
         return dx

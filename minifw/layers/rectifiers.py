@@ -1,15 +1,15 @@
 """Activations made of pieces: the identity above zero, something flatter below.
 
-At a kink each of them takes the slope that PyTorch takes.
+At a kink each of them takes the slope that PyTorch takes. Arrays have the shape of x.
 """
 
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw._tools.arrays import ZERO
+from minifw._tools.arrays import constant
 from minifw._tools.checks import (
-    SMALLEST_DTYPE,
     check_array,
     check_cotangent,
     check_dtype,
@@ -22,9 +22,10 @@ from minifw._tools.checks import (
     non_negative_number,
 )
 from minifw._tools.loading import claim
+from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
-from minifw.layers.activations import _Elementwise
+from minifw.layers.activations import _Elementwise, _finite_in_both
 from minifw.typing import Array, Formulas
 
 __all__ = ["ELU", "SELU", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
@@ -57,7 +58,7 @@ class ReLU(_Elementwise):
     def forward(self, x: Array) -> Array:
         """Return max(x, 0)."""
         check_array(self, "x", x)
-        y: Array = np.maximum(x, ZERO[x.dtype])  # the shape of x
+        y: Array = np.maximum(x, constant(0.0, x.dtype))
         self.save(y)
         return y
 
@@ -65,7 +66,7 @@ class ReLU(_Elementwise):
         """Return dx = dy where y > 0, which is where x > 0."""
         (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        dx: Array = dy * (y > ZERO[y.dtype])  # the shape of x
+        dx: Array = dy * (y > constant(0.0, y.dtype))
         return dx
 
 
@@ -92,14 +93,16 @@ class LeakyReLU(_Elementwise):
     array([[-1.,  0.,  3.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} where {x} > 0, else {negative_slope} {x}",
         "dx": "{dy} where {x} > 0, else {negative_slope} {dy}",
     }
 
+    negative_slope = Option(_finite_in_both(finite_number))
+
     def __init__(self, negative_slope: float = 0.01) -> None:
-        slope = finite_number("LeakyReLU", "negative_slope", negative_slope)
-        self.negative_slope = finite_in("LeakyReLU", "negative_slope", slope, SMALLEST_DTYPE)
+        self.negative_slope = negative_slope
 
     def forward(self, x: Array) -> Array:
         """Return x where x > 0, and a x elsewhere."""
@@ -170,11 +173,14 @@ class PReLU(Layer):
     array([-1., -5.])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} where {x} > 0, else {weight} * {x}",
         "dx": "{dy} where {x} > 0, else {weight} * {dy}",
         "weight": "sums of {dy} * min({x}, 0)",
     }
+
+    axis = Option(feature_axis, fixed=True)
 
     def __init__(
         self,
@@ -184,13 +190,18 @@ class PReLU(Layer):
         axis: int = 1,
         dtype: object = np.float64,
     ) -> None:
-        self.num_parameters = check_size("PReLU", "num_parameters", num_parameters)
+        size = check_size("PReLU", "num_parameters", num_parameters)
         start = finite_number("PReLU", "init", init)
-        self.axis = feature_axis("PReLU", axis)
-        claim("PReLU", (self.num_parameters,))
+        self.axis = axis
+        claim("PReLU", (size,))
         kind = check_dtype("PReLU", dtype)
         finite_in("PReLU", "init", start, kind)
-        self.weight = Parameter(np.full(self.num_parameters, start, kind))
+        self.weight = Parameter(np.full(size, start, kind))
+
+    @property
+    def num_parameters(self) -> int:
+        """How many slopes there are."""
+        return self.weight.size
 
     def forward(self, x: Array) -> Array:
         """Return x where x > 0, and a x elsewhere."""
@@ -205,7 +216,7 @@ class PReLU(Layer):
         own = self.axis % x.ndim if self.num_parameters > 1 else None
         shared = tuple(i for i in range(x.ndim) if i != own)  # the axes of one a
         with np.errstate(over="ignore"):  # as in _leaky
-            share = dy * np.minimum(x, 0)  # the shape of x
+            share = dy * np.minimum(x, 0)
             self.weight.grad[...] = share.sum(axis=shared)  # (num_parameters,)
         return _leaky(x, dy, self._slopes(x))
 
@@ -233,10 +244,45 @@ def _leaky(x: Array, values: Array, slope: float | Array) -> Array:
     it may well be one that is not taken, and the loss tells of the others.
     """
     with np.errstate(over="ignore"):
-        return np.where(x > 0, values, slope * values)  # the shape of x
+        return np.where(x > 0, values, slope * values)
 
 
-class ELU(_Elementwise):
+class _Exponential(_Elementwise):
+    """y = l x where x > 0, and l a (exp(x) - 1) elsewhere; dx = dy l or dy l a exp(x).
+
+    exp is taken of min(x, 0), so that it cannot overflow, and exp(x) - 1 by
+    expm1, which keeps the digits of a small x. exp(x) is not y / a + 1, which
+    rounds to 0 where exp(x) is below the machine epsilon.
+    """
+
+    alpha: Any
+    scale = 1.0
+
+    def forward(self, x: Array) -> Array:
+        """Return l x where x > 0, and l a (exp(x) - 1) elsewhere."""
+        check_array(self, "x", x)
+        self.save(x)
+        below = np.expm1(np.minimum(x, 0))
+        below *= self.alpha
+        y: Array = np.where(x > 0, x, below)
+        with np.errstate(over="ignore"):
+            y *= self.scale
+        return y
+
+    @np.errstate(under="ignore")
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy l where x > 0, and dy l a exp(x) elsewhere."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        slope = np.exp(np.minimum(x, 0))
+        slope *= self.alpha
+        dx: Array = np.where(x > 0, 1, slope)
+        dx *= self.scale
+        dx *= dy
+        return dx
+
+
+class ELU(_Exponential):
     """y = x where x > 0, and a (exp(x) - 1) elsewhere; dx = dy or dy a exp(x).
 
     Below 0 it falls to -a, smoothly for a = 1. At 0 the slope is taken as a, the
@@ -246,12 +292,6 @@ class ELU(_Elementwise):
     ----------
     alpha : float, default 1.0
         The a; PyTorch's default, and the paper's. 0 makes it a ReLU.
-
-    Notes
-    -----
-    exp is taken of min(x, 0), so that it cannot overflow, and exp(x) - 1 by
-    expm1, which keeps the digits of a small x. exp(x) is not y / a + 1, which
-    rounds to 0 where exp(x) is below the machine epsilon.
 
     References
     ----------
@@ -269,34 +309,19 @@ class ELU(_Elementwise):
     array([[0., 1., 1.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} where {x} > 0, else {alpha} (e^{x} - 1)",
         "dx": "{dy} where {x} > 0, else {alpha} {dy} * e^{x}",
     }
 
+    alpha = Option(_finite_in_both(non_negative_number))
+
     def __init__(self, alpha: float = 1.0) -> None:
-        alpha = non_negative_number("ELU", "alpha", alpha)
-        self.alpha = finite_in("ELU", "alpha", alpha, SMALLEST_DTYPE)
-
-    def forward(self, x: Array) -> Array:
-        """Return x where x > 0, and a (exp(x) - 1) elsewhere."""
-        check_array(self, "x", x)
-        self.save(x)
-        below = np.expm1(np.minimum(x, 0))  # the shape of x
-        below *= self.alpha
-        return np.where(x > 0, x, below)
-
-    def backward(self, dy: Array) -> Array:
-        """Return dx = dy where x > 0, and dy a exp(x) elsewhere."""
-        (x,) = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        slope = np.exp(np.minimum(x, 0))  # the shape of x
-        slope *= self.alpha
-        slope *= dy
-        return np.where(x > 0, dy, slope)
+        self.alpha = alpha
 
 
-class SELU(_Elementwise):
+class SELU(_Exponential):
     """y = l x where x > 0, and l a (exp(x) - 1) elsewhere; dx = dy l or dy l a exp(x).
 
     An ELU with a = 1.6733 and l = 1.0507, for which activations of mean 0 and
@@ -322,6 +347,7 @@ class SELU(_Elementwise):
     array([[-1.7581,  0.    ,  1.0507]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "1.0507 {x} where {x} > 0, else 1.7581 (e^{x} - 1)",
         "dx": "1.0507 {dy} where {x} > 0, else 1.7581 {dy} * e^{x}",
@@ -330,28 +356,6 @@ class SELU(_Elementwise):
     # The solution of Klambauer et al., equation 14, to the digits that their code publishes.
     alpha = 1.6732632423543772848170429916717
     scale = 1.0507009873554804934193349852946
-
-    def forward(self, x: Array) -> Array:
-        """Return l x where x > 0, and l a (exp(x) - 1) elsewhere."""
-        check_array(self, "x", x)
-        self.save(x)
-        below = np.expm1(np.minimum(x, 0))  # the shape of x
-        below *= self.alpha
-        y: Array = np.where(x > 0, x, below)  # the shape of x
-        with np.errstate(over="ignore"):
-            y *= self.scale
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        """Return dx = dy l where x > 0, and dy l a exp(x) elsewhere."""
-        (x,) = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        slope = np.exp(np.minimum(x, 0))  # the shape of x
-        slope *= self.alpha
-        dx: Array = np.where(x > 0, 1, slope)  # the shape of x
-        dx *= self.scale
-        dx *= dy
-        return dx
 
 
 class HardTanh(_Elementwise):
@@ -380,23 +384,30 @@ class HardTanh(_Elementwise):
     array([[0., 1., 0., 0.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} between {min_val} and {max_val}, else the nearer of them",
         "dx": "{dy} where {min_val} < {x} < {max_val}, else 0",
     }
 
+    min_val = Option(finite_number)
+    max_val = Option(finite_number)
+    _min_val, _max_val = -math.inf, math.inf  # until they are given
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
-        self.min_val = finite_number("HardTanh", "min_val", min_val)
-        self.max_val = finite_number("HardTanh", "max_val", max_val)
-        if self.min_val >= self.max_val:
+        self.min_val, self.max_val = min_val, max_val
+
+    def _check_fits(self, name: str, bound: float) -> None:
+        low, high = (bound, self.max_val) if name == "min_val" else (self.min_val, bound)
+        if low >= high:
             raise ValueError(
-                f"HardTanh expects min_val to be below max_val, got {min_val!r} and {max_val!r}"
+                f"HardTanh expects min_val to be below max_val, got {low!r} and {high!r}"
             )
 
     def forward(self, x: Array) -> Array:
         """Return x, clipped."""
         check_array(self, "x", x)
-        y: Array = np.clip(x, self.min_val, self.max_val)  # the shape of x
+        y: Array = x.clip(self.min_val, self.max_val)
         self.save(y)
         return y
 
@@ -404,5 +415,5 @@ class HardTanh(_Elementwise):
         """Return dx = dy where y, and so x, is strictly between the bounds."""
         (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        dx: Array = dy * ((y > self.min_val) & (y < self.max_val))  # the shape of x
+        dx: Array = dy * ((y > self.min_val) & (y < self.max_val))
         return dx

@@ -1,19 +1,18 @@
-"""Smooth relatives of the rectifier: x times a gate that opens from 0 to 1, and its integral."""
+"""Smooth relatives of the rectifier: x times a gate that opens from 0 to 1, and its integral.
+
+All arrays here have the shape of x. That an exponential, or a product with one, underflows to 0
+is right, and no fault.
+"""
 
 import math
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from minifw._tools.checks import (
-    SMALLEST_DTYPE,
-    check_array,
-    check_cotangent,
-    finite_in,
-    positive_number,
-)
+from minifw._tools.checks import check_array, check_cotangent, positive_number
+from minifw._tools.options import Option
 from minifw.layers._special import normal, sigmoids
-from minifw.layers.activations import _Elementwise
+from minifw.layers.activations import _Elementwise, _finite_in_both
 from minifw.typing import Array, Formulas
 
 __all__ = ["GELU", "SiLU", "Softplus"]
@@ -24,6 +23,12 @@ TANH_CUBIC = 0.044715
 # Where the argument of that tanh is so large that the gate is 0 or 1 in float64; x^3 is no more
 # than 32768 within.
 TANH_SATURATED = 32.0
+
+
+def _form(owner: str, name: str, value: Literal["none", "tanh"]) -> Literal["none", "tanh"]:
+    if value not in ("none", "tanh"):
+        raise ValueError(f'{owner} expects {name} to be "none" or "tanh", got {value!r}')
+    return value
 
 
 class GELU(_Elementwise):
@@ -65,30 +70,31 @@ class GELU(_Elementwise):
              1.00000000e+00]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * Phi({x})",
         "dx": "{dy} * (Phi({x}) + {x} * phi({x}))",
     }
 
+    approximate = Option(_form)
+
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
-        if approximate not in ("none", "tanh"):
-            raise ValueError(
-                f'GELU expects approximate to be "none" or "tanh", got {approximate!r}'
-            )
         self.approximate = approximate
 
+    @np.errstate(under="ignore")
     def forward(self, x: Array) -> Array:
         """Return x Phi(x), or x G(x)."""
         check_array(self, "x", x)
-        gate, slope = normal(x) if self.approximate == "none" else _tanh_gate(x)  # as x, both
+        gate, slope = normal(x) if self.approximate == "none" else _tanh_gate(x)
         self.save(x, gate, slope)
         return x * gate
 
+    @np.errstate(under="ignore")
     def backward(self, dy: Array) -> Array:
         """Return dx = dy (Phi(x) + x phi(x)), or the same with G and G'."""
         x, gate, slope = self.saved()
         check_cotangent(self, dy, x.shape, x.dtype)
-        dx = x * slope  # the shape of x
+        dx = x * slope
         dx += gate
         dx *= dy
         return dx
@@ -96,7 +102,7 @@ class GELU(_Elementwise):
 
 def _tanh_gate(x: Array) -> tuple[Array, Array]:
     """Return G(x) and G'(x)."""
-    x = np.clip(x, -TANH_SATURATED, TANH_SATURATED)  # all arrays here have the shape of x
+    x = x.clip(-TANH_SATURATED, TANH_SATURATED)
     square = x * x
     gate, rest = sigmoids(2 * TANH_SCALE * x * (1 + TANH_CUBIC * square))
     slope = 2 * TANH_SCALE * (1 + 3 * TANH_CUBIC * square)
@@ -125,23 +131,26 @@ class SiLU(_Elementwise):
     array([[-3.72007598e-42,  0.00000000e+00,  1.00000000e+04]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * sigmoid({x})",
         "dx": "{dy} * s * (1 + {x} * (1 - s)), s = sigmoid({x})",
     }
 
+    @np.errstate(under="ignore")
     def forward(self, x: Array) -> Array:
         """Return x s(x)."""
         check_array(self, "x", x)
-        s, rest = sigmoids(x)  # both the shape of x
+        s, rest = sigmoids(x)
         self.save(x, s, rest)
         return x * s
 
+    @np.errstate(under="ignore")
     def backward(self, dy: Array) -> Array:
         """Return dx = dy s (1 + x (1 - s))."""
         x, s, rest = self.saved()
         check_cotangent(self, dy, x.shape, x.dtype)
-        dx = x * rest  # the shape of x
+        dx = x * rest
         dx += 1
         dx *= s
         dx *= dy
@@ -182,31 +191,35 @@ class Softplus(_Elementwise):
     array([[3.72007598e-44, 6.93147181e-01, 1.00000000e+04]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "log(1 + e^({beta} {x})) / {beta}",
         "dx": "{dy} * sigmoid({beta} {x})",
     }
 
-    def __init__(self, beta: float = 1.0) -> None:
-        beta = positive_number("Softplus", "beta", beta)
-        self.beta = finite_in("Softplus", "beta", beta, SMALLEST_DTYPE)
+    beta = Option(_finite_in_both(positive_number))
 
+    def __init__(self, beta: float = 1.0) -> None:
+        self.beta = beta
+
+    @np.errstate(under="ignore")
     def forward(self, x: Array) -> Array:
         """Return max(x, 0) + log(1 + e) / b."""
         check_array(self, "x", x)
         with np.errstate(over="ignore"):  # an infinite b |x| is as right as a large one
-            e = np.exp(np.abs(x) * -self.beta)  # the shape of x
+            e = np.exp(np.abs(x) * -self.beta)
         self.save(x, e)
-        y = np.log1p(e)  # the shape of x
+        y = np.log1p(e)
         y /= self.beta
         y += np.maximum(x, 0)
         return y
 
+    @np.errstate(under="ignore")
     def backward(self, dy: Array) -> Array:
         """Return dx = dy s(b x): 1 / (1 + e) for x >= 0 and e / (1 + e) below."""
         x, e = self.saved()
         check_cotangent(self, dy, x.shape, x.dtype)
-        dx: Array = np.where(x >= 0, 1, e)  # the shape of x
+        dx: Array = np.where(x >= 0, 1, e)
         dx /= 1 + e
         dx *= dy
         return dx

@@ -1,17 +1,39 @@
-"""Activations that turn a row of scores into probabilities, or into their logarithms."""
+"""Activations that turn a row of scores into probabilities, or into their logarithms.
+
+Arrays have the shape of x. That an exponential, or a product with one, underflows to 0 is right,
+and no fault.
+"""
 
 from typing import ClassVar
 
 import numpy as np
 
 from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, feature_axis
+from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas
 
 __all__ = ["LogSoftmax", "Softmax"]
 
 
-class Softmax(Layer):
+class _OverAxis(Layer):
+    """What both have in common: the axis, and that its largest x is subtracted first."""
+
+    axis = Option(feature_axis, fixed=True)
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def _below_largest(self, x: Array) -> Array:
+        """Return how far each x is above the largest along the axis: 0 or less."""
+        check_array(self, "x", x)
+        check_feature_axis(self, x, self.axis)
+        with np.errstate(over="ignore"):  # further than the largest float: exp(-inf) is 0, right
+            below: Array = x - x.max(axis=self.axis, keepdims=True)
+        return below
+
+
+class Softmax(_OverAxis):
     """y_i = exp(x_i) / sum over k of exp(x_k): positive numbers that add up to 1.
 
     The Jacobian is dy_i/dx_j = y_i (1[i = j] - y_j), so that
@@ -48,35 +70,33 @@ class Softmax(Layer):
     array([[ 0.25, -0.25, -0.  ]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "softmax({x})",
         "dx": "{y} * ({dy} - sums of ({dy} * {y}))",
     }
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = feature_axis("Softmax", axis)
-
+    @np.errstate(under="ignore")
     def forward(self, x: Array) -> Array:
         """Return exp(x) divided by its sum."""
-        check_array(self, "x", x)
-        check_feature_axis(self, x, self.axis)
-        y = _below_largest(x, self.axis)  # the shape of x
+        y = self._below_largest(x)
         np.exp(y, out=y)
         y /= y.sum(axis=self.axis, keepdims=True)
         self.save(y)
         return y
 
+    @np.errstate(under="ignore")
     def backward(self, dy: Array) -> Array:
         """Return dx = y (dy - sum of dy y)."""
         (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        dx = dy * y  # the shape of x
+        dx = dy * y
         np.subtract(dy, dx.sum(axis=self.axis, keepdims=True), out=dx)
         dx *= y
         return dx
 
 
-class LogSoftmax(Layer):
+class LogSoftmax(_OverAxis):
     """y_i = x_i - log(sum over k of exp(x_k)): the logarithm of `Softmax`, in nats.
 
     With p = exp(y), the probabilities, the Jacobian is
@@ -115,35 +135,26 @@ class LogSoftmax(Layer):
     array([[ 1., -1.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "log softmax({x})",
         "dx": "{dy} - e^{y} * (sums of {dy})",
     }
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = feature_axis("LogSoftmax", axis)
-
+    @np.errstate(under="ignore")
     def forward(self, x: Array) -> Array:
         """Return x - log(sum of exp(x))."""
-        check_array(self, "x", x)
-        check_feature_axis(self, x, self.axis)
-        y = _below_largest(x, self.axis)  # the shape of x
-        e = np.exp(y)  # the shape of x
-        total = e.sum(axis=self.axis, keepdims=True)  # the shape of x, with 1 for the axis
+        y = self._below_largest(x)
+        e = np.exp(y)
+        total = e.sum(axis=self.axis, keepdims=True)  # with length 1 along the axis
         self.save(e, total)
         y -= np.log(total)
         return y
 
+    @np.errstate(under="ignore")
     def backward(self, dy: Array) -> Array:
         """Return dx = dy - p (sum of dy)."""
         e, total = self.saved()
         check_cotangent(self, dy, e.shape, e.dtype)
-        dx: Array = e * (dy.sum(axis=self.axis, keepdims=True) / total)  # the shape of x
+        dx: Array = e * (dy.sum(axis=self.axis, keepdims=True) / total)
         return np.subtract(dy, dx, out=dx)
-
-
-def _below_largest(x: Array, axis: int) -> Array:
-    """Return how far each x is above the largest along the axis: 0 or less."""
-    with np.errstate(over="ignore"):  # further than the largest float: exp(-inf) is 0, and right
-        below: Array = x - x.max(axis=axis, keepdims=True)
-    return below

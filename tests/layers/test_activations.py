@@ -601,7 +601,7 @@ def test_softmax_refuses_the_axis_of_the_batch(kind: Any) -> None:
         (PReLU, {"axis": True}, TypeError, "axis to be a whole number"),
         (PReLU, {"dtype": int}, TypeError, "dtype to be float64 or float32"),
         (ELU, {"alpha": -1}, ValueError, "alpha to be finite and at least 0"),
-        (HardTanh, {"min_val": 1, "max_val": 1}, ValueError, "below max_val, got 1 and 1"),
+        (HardTanh, {"min_val": 1, "max_val": 1}, ValueError, "below max_val, got 1.0 and 1.0"),
         (HardTanh, {"min_val": 2}, ValueError, "min_val to be below max_val"),
         (HardTanh, {"max_val": math.inf}, ValueError, "max_val to be finite"),
         (GELU, {"approximate": "exact"}, ValueError, 'approximate to be "none" or "tanh"'),
