@@ -1,4 +1,4 @@
-"""The start of a weight: what an initializer draws, checked."""
+"""Weights as an initializer makes them, checked."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from minifw._tools.checks import check_rng, describe
 from minifw._tools.loading import claim
 from minifw.typing import RNG, Array, DType, Init, Shape
 
-__all__ = ["drawn"]
+__all__ = ["make_weight"]
 
 
-def drawn(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:
+def make_weight(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:
     """Return what `init` makes, in `dtype`; raise for `owner` if it is no such array."""
     if isinstance(init, type) or not callable(init):
         fix = "to set a weight of your own, assign to layer.weight.value"

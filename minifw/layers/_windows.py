@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minifw._tools.checks import check_size
 from minifw.typing import Array, Shape
 
-__all__ = ["Pair", "Windows", "examples_last", "pair", "taps"]
+__all__ = ["Pair", "Windows", "batch_last", "pair", "taps"]
 
 Pair: TypeAlias = tuple[int, int]
 """Of rows and columns, in this order: a height and a width."""
@@ -81,7 +81,8 @@ class Windows:
         if self.padding == ((0, 0), (0, 0)):
             return x
         batch, channels, *size = x.shape
-        memory = np.full((channels, *self.padded_size(*size), batch), fill, x.dtype)
+        shape = (channels, *self.padded_size(*size), batch)
+        memory = np.full_like(x, fill, order="C", shape=shape)
         image = memory.transpose(3, 0, 1, 2)  # (batch, channels, padded height, padded width)
         self.cropped(image)[...] = x
         return image
@@ -92,7 +93,7 @@ class Windows:
         height, width = image.shape[2:]
         return image[:, :, top : height - bottom, left : width - right]
 
-    def over(self, image: Array) -> Array:
+    def view(self, image: Array) -> Array:
         """Return the windows as a view, (batch, channels, kh, kw, windows down, and across).
 
         Pixels in several windows are there several times. One [:, :, i, j] has
@@ -119,7 +120,7 @@ class Windows:
             yield image[tuple(places)]
 
 
-def examples_last(image: Array) -> Array:
+def batch_last(image: Array) -> Array:
     """Return the image with the examples last in memory; itself if they are."""
     return np.ascontiguousarray(image.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
 

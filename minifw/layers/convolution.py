@@ -12,11 +12,12 @@ from minifw._tools.checks import (
     check_images,
     check_size,
 )
+from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform
-from minifw.layers._weights import drawn
-from minifw.layers._windows import Pair, Windows, examples_last, pair, taps
+from minifw.layers._weights import make_weight
+from minifw.layers._windows import Pair, Windows, batch_last, pair, taps
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
 __all__ = ["Conv2D"]
@@ -28,6 +29,14 @@ BLOCK = 2**19
 
 _Place: TypeAlias = tuple[slice, slice, slice]
 """Where a block of y lies: examples, all channels, rows."""
+
+
+def _padding(owner: str, name: str, padding: int | Pair | str) -> Pair | str:
+    if not isinstance(padding, str):
+        return pair(owner, name, padding, least=0)
+    if padding != "same":
+        raise ValueError(f'{owner} expects {name} to be numbers or "same", got {padding!r}')
+    return padding
 
 
 class Conv2D(Layer):
@@ -133,6 +142,12 @@ class Conv2D(Layer):
         "bias": "sums of {dy} over examples and places",
     }
 
+    kernel_size: Option[Pair] = Option(pair, fixed=True)
+    stride: Option[Pair] = Option(pair, fixed=True)
+    padding: Option[Pair | str] = Option(_padding, fixed=True)
+    dilation: Option[Pair] = Option(pair, fixed=True)
+    groups = Option(check_size, fixed=True)
+
     def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv2d
         self,
         in_channels: int,
@@ -148,41 +163,46 @@ class Conv2D(Layer):
         dtype: object = np.float64,
         rng: RNG = None,
     ) -> None:
-        self.in_channels = check_size("Conv2D", "in_channels", in_channels)
-        self.out_channels = check_size("Conv2D", "out_channels", out_channels)
+        inputs = check_size("Conv2D", "in_channels", in_channels)
+        outputs = check_size("Conv2D", "out_channels", out_channels)
         self.kernel_size = pair("Conv2D", "kernel_size", kernel_size)
         self.stride = pair("Conv2D", "stride", stride)
         self.dilation = pair("Conv2D", "dilation", dilation)
-        self.padding, around = self._around(padding)
-        self.groups = check_size("Conv2D", "groups", groups)
-        if self.in_channels % self.groups or self.out_channels % self.groups:
+        self.padding = _padding("Conv2D", "padding", padding)
+        self.groups = groups
+        if inputs % self.groups or outputs % self.groups:
             raise ValueError(
                 f"Conv2D expects groups to divide in_channels and out_channels, got {groups} for "
                 f"{in_channels} and {out_channels}"
             )
-        self._windows = Windows(self.kernel_size, self.stride, around, self.dilation)
-        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+        self._windows = Windows(self.kernel_size, self.stride, self._around(), self.dilation)
+        shape = (outputs, inputs // self.groups, *self.kernel_size)
         numbers = check_dtype("Conv2D", dtype)
         start = GlorotUniform() if init is None else init
-        self.weight = Parameter(drawn("Conv2D", start, shape, numbers, rng))
+        self.weight = Parameter(make_weight("Conv2D", start, shape, numbers, rng))
         with_bias = check_flag("Conv2D", "bias", bias)
-        self.bias = Parameter(np.zeros(self.out_channels, numbers)) if with_bias else None
+        self.bias = Parameter(np.zeros(outputs, numbers)) if with_bias else None
 
-    def _around(self, padding: int | Pair | str) -> tuple[Pair | str, tuple[Pair, Pair]]:
-        """Return the padding, and what it adds before and after the rows and the columns."""
-        if isinstance(padding, str):
-            if padding != "same":
-                raise ValueError(
-                    f'Conv2D expects padding to be numbers or "same", got {padding!r}'
-                )
+    def _around(self) -> tuple[Pair, Pair]:
+        """Return what the padding adds before and after the rows, and the columns."""
+        if isinstance(self.padding, str):
             if self.stride != (1, 1):
                 raise ValueError(f'Conv2D expects stride 1 with padding="same", got {self.stride}')
             sizes = zip(self.kernel_size, self.dilation, strict=True)
             rows, columns = (d * (k - 1) for k, d in sizes)
-            around = (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
-            return padding, around
-        rows, columns = pair("Conv2D", "padding", padding, least=0)
-        return (rows, columns), ((rows, rows), (columns, columns))
+            return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+        rows, columns = self.padding
+        return (rows, rows), (columns, columns)
+
+    @property
+    def in_channels(self) -> int:
+        """The channels of x."""
+        return self.weight.shape[1] * self.groups
+
+    @property
+    def out_channels(self) -> int:
+        """The channels of y."""
+        return self.weight.shape[0]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (out_channels, rows, columns)."""
@@ -201,7 +221,7 @@ class Conv2D(Layer):
         """Return Y = W X + b, block by block."""
         check_images(self, x, self.in_channels, self.weight.dtype)
         size = self._windows.output_size(self, x.shape)
-        image = examples_last(self._windows.padded(x))  # (batch, in, padded height, padded width)
+        image = batch_last(self._windows.padded(x))  # (batch, in, padded height, padded width)
         self.save(image)
         weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
         memory = np.empty((self.out_channels, *size, len(x)), x.dtype)
@@ -230,9 +250,9 @@ class Conv2D(Layer):
     def _backward(self, dy: Array, dimage: Array | None) -> None:
         """Set the gradients, and add those of the padded x to `dimage`, if it is wanted."""
         (image,) = self.saved()
-        shape = (len(image), self.out_channels, *self._windows.over(image).shape[4:])
+        shape = (len(image), self.out_channels, *self._windows.view(image).shape[4:])
         check_cotangent(self, dy, shape, image.dtype)
-        dy = examples_last(dy)
+        dy = batch_last(dy)
         weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
         dweight = self._by_group(self.weight.grad)  # (groups, out / groups, depth)
         dweight[...] = 0
@@ -255,7 +275,7 @@ class Conv2D(Layer):
 
         All lie in the same memory: each is overwritten by the next.
         """
-        windows = self._windows.over(image)  # (batch, in, kh, kw, rows, columns)
+        windows = self._windows.view(image)  # (batch, in, kh, kw, rows, columns)
         batch, height = len(windows), windows.shape[4]
         row = windows[0, ..., 0, :].size  # the numbers that one output row needs
         examples = min(batch, max(1, BLOCK // row))
@@ -271,7 +291,7 @@ class Conv2D(Layer):
 
     def _add(self, dcolumns: Array, dimage: Array, place: _Place) -> None:
         """Add the elements of dX to the pixels that they are copies of."""
-        dwindows = self._windows.over(dimage)[place[0], ..., place[2], :]
+        dwindows = self._windows.view(dimage)[place[0], ..., place[2], :]
         batch, channels, kh, kw, rows, columns = dwindows.shape
         parts = dcolumns.reshape(channels, kh, kw, rows, columns, batch).transpose(
             5, 0, 1, 2, 3, 4

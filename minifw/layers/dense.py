@@ -9,7 +9,7 @@ from minifw._tools.checks import check_cotangent, check_dtype, check_flag, check
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform
-from minifw.layers._weights import drawn
+from minifw.layers._weights import make_weight
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
 __all__ = ["Dense"]
@@ -82,7 +82,7 @@ class Dense(Layer):
         )
         numbers = check_dtype("Dense", dtype)
         start = GlorotUniform() if init is None else init
-        self.weight = Parameter(drawn("Dense", start, shape, numbers, rng))
+        self.weight = Parameter(make_weight("Dense", start, shape, numbers, rng))
         with_bias = check_flag("Dense", "bias", bias)
         self.bias = Parameter(np.zeros(shape[0], numbers)) if with_bias else None
 

@@ -4,12 +4,24 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.arrays import ONE
+from minifw._tools.arrays import constant
 from minifw._tools.checks import check_array, check_cotangent, check_rng, fraction
+from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.typing import RNG, Array, Formulas, Shape
 
 __all__ = ["Dropout"]
+
+
+def _dropped(owner: str, name: str, value: float) -> float:
+    """Return the probability to be dropped, or raise unless it is below 1."""
+    probability = fraction(owner, name, value)
+    if probability == 1:
+        raise ValueError(
+            f"{owner} expects {name} to be below 1, got {value!r}; it is the probability to be "
+            "dropped, and 0 drops nothing"
+        )
+    return probability
 
 
 class Dropout(Layer):
@@ -68,6 +80,7 @@ class Dropout(Layer):
     array([[1., 2., 3., 4.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * mask",
         "dx": "{dy} * mask",
@@ -75,13 +88,10 @@ class Dropout(Layer):
         "dx in eval mode": "{dy}",
     }
 
+    p = Option(_dropped)
+
     def __init__(self, p: float = 0.5, *, rng: RNG = None) -> None:
-        self.p = fraction("Dropout", "p", p)
-        if self.p == 1:
-            raise ValueError(
-                f"Dropout expects p to be below 1, got {p!r}; it is the probability to be "
-                "dropped, and 0 drops nothing"
-            )
+        self.p = p
         self.rng = check_rng("Dropout", rng)
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -91,10 +101,11 @@ class Dropout(Layer):
     def forward(self, x: Array) -> Array:
         """Return x m, with a fresh mask m; or a copy of x in eval mode."""
         check_array(self, "x", x)
-        mask: Array = np.broadcast_to(ONE[x.dtype], x.shape)
+        mask: Array = np.broadcast_to(constant(1.0, x.dtype), x.shape)
         if self.training and self.p:
-            kept = self.rng.random(x.shape, np.float32) >= self.p  # the shape of x
-            mask = np.multiply(kept, 1 / (1 - self.p), dtype=x.dtype)  # the shape of x
+            drawn = np.empty_like(x, np.float32, order="C")  # the shape of x
+            self.rng.random(dtype=np.float32, out=drawn)
+            mask = np.multiply(drawn >= self.p, 1 / (1 - self.p), dtype=x.dtype)
         self.save(mask)
         y: Array = x * mask  # the shape of x
         return y

@@ -1,16 +1,16 @@
 """A table of vectors, looked up by whole numbers."""
 
-import operator
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from minifw._tools.arrays import places
 from minifw._tools.checks import check_cotangent, check_dtype, check_plain, check_size, describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Normal
-from minifw.layers._weights import drawn
+from minifw.layers._weights import make_weight
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
 __all__ = ["Embedding"]
@@ -96,6 +96,7 @@ class Embedding(Layer):
 index (0, 1)
     """
 
+    replayable: ClassVar[bool] = True
     takes_whole_numbers: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "the rows {x} of {weight}",
@@ -113,15 +114,29 @@ index (0, 1)
         dtype: object = np.float64,
         rng: RNG = None,
     ) -> None:
-        self.num_embeddings = check_size("Embedding", "num_embeddings", num_embeddings)
-        self.embedding_dim = check_size("Embedding", "embedding_dim", embedding_dim)
-        self.padding_idx = _padding(padding_idx, self.num_embeddings)
-        shape = (self.num_embeddings, self.embedding_dim)
+        rows = check_size("Embedding", "num_embeddings", num_embeddings)
+        shape = (rows, check_size("Embedding", "embedding_dim", embedding_dim))
+        self._padding_idx = _padding(padding_idx, rows)
         start = Normal(START_STD) if init is None else init
-        weight = drawn("Embedding", start, shape, check_dtype("Embedding", dtype), rng)
+        weight = make_weight("Embedding", start, shape, check_dtype("Embedding", dtype), rng)
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
         self.weight = Parameter(weight)
+
+    @property
+    def num_embeddings(self) -> int:
+        """The number of rows."""
+        return self.weight.shape[0]
+
+    @property
+    def embedding_dim(self) -> int:
+        """The length of each row."""
+        return self.weight.shape[1]
+
+    @property
+    def padding_idx(self) -> int | None:
+        """The row that stands for "nothing here", counted from the start."""
+        return self._padding_idx
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (..., embedding_dim) for the shape (...) of one example."""
@@ -137,7 +152,7 @@ index (0, 1)
     def backward(self, dy: Array) -> Array:
         """Return zeros of the shape of x, and set the gradient of weight."""
         self.backward_parameters(dy)
-        return np.zeros(dy.shape[:-1], dy.dtype)  # (batch, ...)
+        return np.zeros_like(dy, shape=dy.shape[:-1])  # (batch, ...)
 
     def backward_parameters(self, dy: Array) -> None:
         """Set dW: row k gathers the rows of dy that came from row k."""
@@ -146,8 +161,8 @@ index (0, 1)
         check_cotangent(self, dy, (*rows.shape, width), grad.dtype)
         grad[...] = 0
         # np.add.at adds single numbers three to four times faster than rows.
-        places = rows.reshape(-1, 1) * width + np.arange(width)  # (numbers in x, embedding_dim)
-        np.add.at(grad.reshape(-1), places.reshape(-1), dy.reshape(-1))
+        at = rows.reshape(-1, 1) * width + places(width)  # (numbers in x, embedding_dim)
+        np.add.at(grad.reshape(-1), at.reshape(-1), dy.reshape(-1))
         if self.padding_idx is not None:
             grad[self.padding_idx] = 0
 
@@ -175,13 +190,7 @@ def _padding(index: int | None, rows: int) -> int | None:
     """Return padding_idx, counted from the start, or raise unless it names a row."""
     if index is None:
         return None
-    if isinstance(index, bool) or not hasattr(index, "__index__"):
-        raise TypeError(
-            f"Embedding expects padding_idx to be a whole number or None, got {index!r}"
-        )
-    row = operator.index(index)
-    if not -rows <= row < rows:
-        raise ValueError(
-            f"Embedding expects padding_idx from {-rows} to {rows - 1}, got {index!r}"
-        )
+    row = check_size("Embedding", "padding_idx", index, least=-rows)
+    if row >= rows:
+        raise ValueError(f"Embedding expects padding_idx to be below {rows}, got {index!r}")
     return row % rows

@@ -1,12 +1,13 @@
 """Pooling: every window of an image is reduced to one number, channel by channel."""
 
-import functools
 import math
+from functools import partial, reduce
 from typing import ClassVar
 
 import numpy as np
 
 from minifw._tools.checks import check_cotangent, check_images
+from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.layers._windows import Pair, Windows, pair
 from minifw.typing import Array, Formulas, Shape
@@ -14,8 +15,20 @@ from minifw.typing import Array, Formulas, Shape
 __all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D"]
 
 
+def _channels(owner: Layer, input_shape: Shape) -> int:
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{owner!r} expects examples of shape (channels, height, width), got {input_shape}"
+        )
+    return input_shape[0]
+
+
 class _Pool2D(Layer):
     """What the layers have in common that reduce windows: their arguments and shapes."""
+
+    kernel_size: Option[Pair] = Option(pair, fixed=True)
+    stride: Option[Pair] = Option(pair, fixed=True)
+    padding: Option[Pair] = Option(partial(pair, least=0), fixed=True)
 
     def __init__(
         self,
@@ -32,20 +45,24 @@ class _Pool2D(Layer):
                 f"{owner} expects padding of at most half the kernel, got {self.padding} for a "
                 f"kernel of {kh} x {kw}"
             )
-        self._windows = Windows((kh, kw), self.stride, ((ph, ph), (pw, pw)))
+
+    @property
+    def _windows(self) -> Windows:
+        rows, columns = self.padding
+        return Windows(self.kernel_size, self.stride, ((rows, rows), (columns, columns)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels, windows down, windows across)."""
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"{self!r} expects examples of shape (channels, height, width), got {input_shape}"
-            )
-        return (input_shape[0], *self._windows.output_size(self, input_shape))
+        return (_channels(self, input_shape), *self._windows.output_size(self, input_shape))
 
-    def _reduced(self, two_to_one: np.ufunc, image: Array, axis: int) -> Array:
-        """Return what the kernel sees along one axis, made one number; a new array."""
+    def _reduced(self, two_to_one: np.ufunc, image: Array) -> tuple[Array, Array]:
+        """Return what a kernel's row sees, made one number, and so the kernel; new arrays."""
+        rows = self._along(two_to_one, image, 3)  # (batch, channels, padded height, across)
+        return rows, self._along(two_to_one, rows, 2)  # (batch, channels, down, across)
+
+    def _along(self, two_to_one: np.ufunc, image: Array, axis: int) -> Array:
         first, *rest = self._windows.along(image, axis)
-        return functools.reduce(two_to_one, rest, first) if rest else first.copy()
+        return reduce(two_to_one, rest, first) if rest else first.copy()
 
 
 class MaxPool2D(_Pool2D):
@@ -103,6 +120,7 @@ class MaxPool2D(_Pool2D):
              [ 0.,  0.,  0.,  0.]]]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "the largest in each window of {x}",
         "dx": "{dy} where {x} was the largest, else 0",
@@ -113,8 +131,7 @@ class MaxPool2D(_Pool2D):
         check_images(self, x)
         self._windows.output_size(self, x.shape)
         image = self._windows.padded(x, -np.inf)  # (batch, channels, padded height, padded width)
-        rows = self._reduced(np.maximum, image, axis=3)  # (batch, channels, padded height, across)
-        y = self._reduced(np.maximum, rows, axis=2)  # (batch, channels, down, across)
+        rows, y = self._reduced(np.maximum, image)
         self.save(image, rows, y)
         return y
 
@@ -129,7 +146,7 @@ class MaxPool2D(_Pool2D):
     def _to_largest(self, dy: Array, image: Array, y: Array, axis: int) -> Array:
         """Return dy at the first pixel along the axis that is y, else 0."""
         dimage = np.zeros_like(image)
-        waiting = np.ones_like(y, bool)  # the windows whose largest has not come yet
+        waiting = np.full_like(y, True, bool)  # the windows whose largest has not come yet
         along = self._windows.along
         for tap, dtap in zip(along(image, axis), along(dimage, axis), strict=True):
             largest = tap == y  # the shape of y
@@ -183,6 +200,7 @@ class AvgPool2D(_Pool2D):
     array([[[[3., 2.]]]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "the mean of each window of {x}",
         "dx": "{dy} in equal parts to each window",
@@ -193,8 +211,7 @@ class AvgPool2D(_Pool2D):
         check_images(self, x)
         self._windows.output_size(self, x.shape)
         share = self._windows.padded(x * self._share)  # (batch, channels, padded h, padded w)
-        rows = self._reduced(np.add, share, axis=3)  # (batch, channels, padded h, across)
-        y = self._reduced(np.add, rows, axis=2)  # (batch, channels, down, across)
+        _, y = self._reduced(np.add, share)
         self.save(x)  # for its shape and dtype
         return y
 
@@ -255,6 +272,7 @@ class GlobalAvgPool2D(Layer):
              [2., 2.]]]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "the mean of each channel of {x}",
         "dx": "{dy} in equal parts to each channel",
@@ -262,11 +280,7 @@ class GlobalAvgPool2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels,)."""
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"{self!r} expects examples of shape (channels, height, width), got {input_shape}"
-            )
-        return input_shape[:1]
+        return (_channels(self, input_shape),)
 
     def forward(self, x: Array) -> Array:
         """Return the mean of each channel."""

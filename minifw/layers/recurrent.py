@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.arrays import ONE, ones
+from minifw._tools.arrays import constant, ones
 from minifw._tools.checks import (
     check_cotangent,
     check_dtype,
@@ -15,10 +15,11 @@ from minifw._tools.checks import (
     check_sequences,
     check_size,
 )
+from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Uniform
-from minifw.layers._weights import drawn
+from minifw.layers._weights import make_weight
 from minifw.typing import RNG, Array, Shape
 
 __all__ = ["GRU", "LSTM"]
@@ -33,6 +34,7 @@ class _Recurrent(Layer):
     """
 
     _gates: ClassVar[int]  # how many rows of hidden_size the weights have
+    return_sequences = Option(check_flag, fixed=True)
 
     def __init__(
         self,
@@ -44,21 +46,31 @@ class _Recurrent(Layer):
         rng: RNG = None,
     ) -> None:
         owner = type(self).__name__
-        self.input_size = check_size(owner, "input_size", input_size)
-        self.hidden_size = check_size(owner, "hidden_size", hidden_size)
-        self.return_sequences = check_flag(owner, "return_sequences", return_sequences)
+        width = check_size(owner, "input_size", input_size)
+        hidden = check_size(owner, "hidden_size", hidden_size)
+        self.return_sequences = return_sequences
         numbers = check_dtype(owner, dtype)
         generator = check_rng(owner, rng)
-        start = Uniform(1 / math.sqrt(self.hidden_size))
-        rows = self._gates * self.hidden_size
+        start = Uniform(1 / math.sqrt(hidden))
+        rows = self._gates * hidden
 
         def parameter(*shape: int) -> Parameter:
-            return Parameter(drawn(owner, start, shape, numbers, generator))
+            return Parameter(make_weight(owner, start, shape, numbers, generator))
 
-        self.weight_ih_l0 = parameter(rows, self.input_size)
-        self.weight_hh_l0 = parameter(rows, self.hidden_size)
+        self.weight_ih_l0 = parameter(rows, width)
+        self.weight_hh_l0 = parameter(rows, hidden)
         self.bias_ih_l0 = parameter(rows)
         self.bias_hh_l0 = parameter(rows)
+
+    @property
+    def input_size(self) -> int:
+        """The features of x at each step."""
+        return self.weight_ih_l0.shape[1]
+
+    @property
+    def hidden_size(self) -> int:
+        """The width of the state."""
+        return self.weight_hh_l0.shape[1]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (time, hidden_size) for (time, input_size); (hidden_size,) of the last alone."""
@@ -225,7 +237,7 @@ class LSTM(_Recurrent):
         h, c = np.zeros((2, time + 1, batch, hidden), gates.dtype)
         shown = np.empty_like(h[1:])  # (time, batch, hidden): tanh(c)
         weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 4 * hidden)
-        with np.errstate(over="ignore"):  # see _sigmoid
+        with np.errstate(over="ignore", under="ignore"):  # see _sigmoid
             for t in range(time):
                 a = gates[t]  # (batch, 4, hidden): the sums, and then i, f, g, o
                 a += h[t].dot(weight).reshape(a.shape)
@@ -239,17 +251,19 @@ class LSTM(_Recurrent):
         self.save(steps, gates, h, c, shown)
         return self._output(h)
 
+    @np.errstate(under="ignore")  # see _sigmoid
     def _through_time(self, dy: Array) -> Array:
         steps, gates, h, c, shown = self.saved()
         dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)
         i, f, g, o = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
+        one = constant(1.0, h.dtype)
         # What dc1 (the last: dh1) is multiplied by to give da is known before the loop.
-        slopes = gates * (ONE[h.dtype] - gates)  # (time, batch, 4, hidden)
+        slopes = gates * (one - gates)  # (time, batch, 4, hidden)
         slopes[:, :, 0] *= g
         slopes[:, :, 1] *= c[:-1]
-        slopes[:, :, 2] = i * (ONE[h.dtype] - g * g)
+        slopes[:, :, 2] = i * (one - g * g)
         slopes[:, :, 3] *= shown
-        from_h = o * (ONE[h.dtype] - shown * shown)  # (time, batch, hidden): dc1 / dh1
+        from_h = o * (one - shown * shown)  # (time, batch, hidden): dc1 / dh1
         da = np.empty_like(gates)  # (time, batch, 4, hidden)
         dh, dc = np.zeros((2, *h.shape[1:]), h.dtype)  # (batch, hidden)
         weight = self.weight_hh_l0.value  # (4 * hidden, hidden)
@@ -347,7 +361,7 @@ class GRU(_Recurrent):
         seen = np.empty_like(h[1:])  # (time, batch, hidden): q_n
         weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 3 * hidden)
         bias = self.bias_hh_l0.value  # (3 * hidden,)
-        with np.errstate(over="ignore"):  # see _sigmoid
+        with np.errstate(over="ignore", under="ignore"):  # see _sigmoid
             for t in range(time):
                 a = gates[t]  # (batch, 3, hidden): the sums, and then r, z, n
                 q = h[t].dot(weight)  # (batch, 3 * hidden)
@@ -364,15 +378,17 @@ class GRU(_Recurrent):
         self.save(steps, gates, h, seen)
         return self._output(h)
 
+    @np.errstate(under="ignore")  # see _sigmoid
     def _through_time(self, dy: Array) -> Array:
         steps, gates, h, seen = self.saved()
         dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)
         r, z, n = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
+        one = constant(1.0, h.dtype)
         # What dh1 (the first: da_n) is multiplied by to give da is known before the loop.
-        slopes = gates * (ONE[h.dtype] - gates)  # (time, batch, 3, hidden)
+        slopes = gates * (one - gates)  # (time, batch, 3, hidden)
         slopes[:, :, 0] *= seen
         slopes[:, :, 1] *= h[:-1] - n
-        slopes[:, :, 2] = (ONE[h.dtype] - z) * (ONE[h.dtype] - n * n)
+        slopes[:, :, 2] = (one - z) * (one - n * n)
         da, dq = np.empty((2, *gates.shape), h.dtype)  # (time, batch, 3, hidden)
         dh = np.zeros(h.shape[1:], h.dtype)  # (batch, hidden)
         weight = self.weight_hh_l0.value  # (3 * hidden, hidden)
@@ -390,10 +406,10 @@ class GRU(_Recurrent):
 def _sigmoid(a: Array) -> None:
     """Turn a into 1 / (1 + exp(-a)), in place.
 
-    Far below 0 the exponential is infinite and the sigmoid 0, as it should be:
-    the caller silences the overflow, once for all steps.
+    Far below 0 the exponential is infinite and the sigmoid 0, far above it is 0 and the
+    sigmoid 1, as it should be: the caller silences overflow and underflow, once for all steps.
     """
     np.negative(a, a)
     np.exp(a, a)
-    a += ONE[a.dtype]
+    a += constant(1.0, a.dtype)
     np.reciprocal(a, a)

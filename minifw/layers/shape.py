@@ -7,10 +7,28 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.checks import check_array, check_cotangent, check_size, describe
+from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Flatten", "Reshape"]
+
+
+def _target(owner: str, name: str, shape: int | Sequence[int]) -> Shape:
+    """Return `shape` as a tuple, or raise unless all are sizes and at most one is -1."""
+    if isinstance(shape, str) or not isinstance(shape, int | np.integer | Sequence):
+        raise TypeError(
+            f"{owner} expects {name} to be a tuple of whole numbers, got {describe(shape)}"
+        )
+    sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    target = tuple(-1 if _is_rest(size) else check_size(owner, name, size) for size in sizes)
+    if target.count(-1) > 1:
+        raise ValueError(f"{owner} expects {name} to have -1 once at most, got {shape!r}")
+    return target
+
+
+def _is_rest(size: object) -> bool:
+    return isinstance(size, int | np.integer) and size == -1
 
 
 class Reshape(Layer):
@@ -54,10 +72,13 @@ class Reshape(Layer):
     ((2, 5), (2, 6))
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "{x} in another shape", "dx": "{dy} in the shape of {x}"}
 
+    shape: Option[Shape] = Option(_target, fixed=True)
+
     def __init__(self, shape: int | Sequence[int]) -> None:
-        self.shape = _target("Reshape", shape)
+        self.shape = _target("Reshape", "shape", shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape that is given, with what -1 stands for, or raise if it does not fit."""
@@ -113,6 +134,8 @@ class Flatten(Reshape):
     (2352,)
     """
 
+    replayable: ClassVar[bool] = True
+
     def __init__(self) -> None:
         super().__init__(-1)
 
@@ -121,20 +144,3 @@ def _reshaped(array: Array, shape: Shape) -> Array:
     # Copied in the order of memory, in which the examples stay last where a convolution before
     # and a Dense behind have them so.
     return array.copy(order="K").reshape(shape)
-
-
-def _target(owner: str, shape: int | Sequence[int]) -> Shape:
-    """Return `shape` as a tuple, or raise unless all are sizes and at most one is -1."""
-    if isinstance(shape, str) or not isinstance(shape, int | np.integer | Sequence):
-        raise TypeError(
-            f"{owner} expects shape to be a tuple of whole numbers, got {describe(shape)}"
-        )
-    sizes = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
-    target = tuple(-1 if _is_rest(size) else check_size(owner, "shape", size) for size in sizes)
-    if target.count(-1) > 1:
-        raise ValueError(f"{owner} expects shape to have -1 once at most, got {shape!r}")
-    return target
-
-
-def _is_rest(size: object) -> bool:
-    return isinstance(size, int | np.integer) and size == -1

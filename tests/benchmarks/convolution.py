@@ -20,7 +20,7 @@ from functools import partial
 import numpy as np
 
 from minifw import Array, Conv2D, __version__
-from minifw.layers._windows import Windows, examples_last, taps
+from minifw.layers._windows import Windows, batch_last, taps
 from minifw.layers.convolution import BLOCK
 
 TURNS = 25  # enough that the median of the ratio is stable to a few per cent
@@ -40,7 +40,7 @@ def padded(x: Array) -> Array:
 
 def scattered(dimage: Array, parts: Array) -> Array:
     """Add up the copies of each pixel, in the layout (batch, channels, kh, kw, rows, columns)."""
-    for tap, part in zip(taps(WINDOWS.over(dimage)), taps(parts), strict=True):
+    for tap, part in zip(taps(WINDOWS.view(dimage)), taps(parts), strict=True):
         np.add(tap, part, out=tap)
     return WINDOWS.cropped(dimage)
 
@@ -48,7 +48,7 @@ def scattered(dimage: Array, parts: Array) -> Array:
 def pixels_by_weights(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
     """X as (N OH OW, C k k), a pixel a row."""
     image = padded(x)
-    windows = WINDOWS.over(image)
+    windows = WINDOWS.view(image)
     n, c, k, _, h, width = windows.shape
     rows = windows.transpose(0, 4, 5, 1, 2, 3).reshape(n * h * width, -1)
     flat = w.reshape(len(w), -1)
@@ -61,7 +61,7 @@ def pixels_by_weights(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, .
 def weights_by_pixels(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
     """X as (C k k, N OH OW), a pixel a column."""
     image = padded(x)
-    windows = WINDOWS.over(image)
+    windows = WINDOWS.view(image)
     n, c, k, _, h, width = windows.shape
     columns = windows.transpose(1, 2, 3, 0, 4, 5).reshape(c * k * k, -1)
     flat = w.reshape(len(w), -1)
@@ -75,7 +75,7 @@ def weights_by_pixels(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, .
 def example_by_example(x: Array, w: Array, b: Array, dy: Array) -> tuple[Array, ...]:
     """X as (N, C k k, OH OW): a product for each example, in one call."""
     image = padded(x)
-    windows = WINDOWS.over(image)
+    windows = WINDOWS.view(image)
     n, c, k, _, h, width = windows.shape
     columns = windows.reshape(n, c * k * k, -1)
     flat = w.reshape(len(w), -1)
@@ -139,8 +139,8 @@ class Contenders:
         for parameter, value in zip(self.layer.parameters(), (w, b), strict=True):
             parameter.value = value
         self.x, self.dy = x, dy
-        self.x_last, self.dy_last = examples_last(x), examples_last(dy)
-        windows = WINDOWS.over(padded(x))
+        self.x_last, self.dy_last = batch_last(x), batch_last(dy)
+        windows = WINDOWS.view(padded(x))
         self.flat = w.reshape(filters, -1)
         self.columns = windows.transpose(1, 2, 3, 0, 4, 5).reshape(self.flat.shape[1], -1)
         self.cotangent = dy.swapaxes(0, 1).reshape(filters, -1)
@@ -240,7 +240,7 @@ def rest(contenders: Contenders) -> dict[str, Callable[[], object]]:
         "making X, twice": lambda: [None for _ in range(2) for _ in layer._blocks(image)],
         "adding up dX": adding,
         "padding x, and zeros for dx": lambda: (WINDOWS.padded(x), np.zeros_like(image)),
-        "dy in its order": lambda: examples_last(contenders.dy),
+        "dy in its order": lambda: batch_last(contenders.dy),
         "writing y with b, and db": biases,
     }
 
