@@ -80,6 +80,7 @@ class _Recurrent(Layer):
             )
         return (input_shape[0], self.hidden_size) if self.return_sequences else (self.hidden_size,)
 
+    @np.errstate(under="ignore")  # a gate that is shut may well pass on next to nothing
     def backward(self, dy: Array) -> Array:
         """Return dx, and set the gradients of the weights and biases."""
         da = self._through_time(dy)  # (time * batch, gates * hidden)
@@ -87,6 +88,7 @@ class _Recurrent(Layer):
         dx: Array = da.dot(self.weight_ih_l0.value).reshape(steps.shape)  # (time, batch, in)
         return dx.swapaxes(0, 1)  # (batch, time, in)
 
+    @np.errstate(under="ignore")
     def backward_parameters(self, dy: Array) -> None:
         """Set the gradients of the weights and biases."""
         self._through_time(dy)
@@ -251,7 +253,6 @@ class LSTM(_Recurrent):
         self.save(steps, gates, h, c, shown)
         return self._output(h)
 
-    @np.errstate(under="ignore")  # see _sigmoid
     def _through_time(self, dy: Array) -> Array:
         steps, gates, h, c, shown = self.saved()
         dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)
@@ -378,7 +379,6 @@ class GRU(_Recurrent):
         self.save(steps, gates, h, seen)
         return self._output(h)
 
-    @np.errstate(under="ignore")  # see _sigmoid
     def _through_time(self, dy: Array) -> Array:
         steps, gates, h, seen = self.saved()
         dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import CASES, Case
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -585,6 +586,22 @@ def test_softmax_refuses_the_axis_of_the_batch(kind: Any) -> None:
         kind(2).forward(np.ones((2, 3)))
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@each_dtype
+def test_underflow_is_no_fault_of_a_layer(case: Case, dtype: type) -> None:
+    if case.indices:
+        pytest.skip("x holds whole numbers")
+    layer = case.make(dtype)
+    numbers = [-1000.0, -1.0, 0.0, 1.0, 1000.0]
+    if not layer.named_layers():  # in float64 and float32, an exponential is subnormal there
+        numbers += [-740.1, 740.1, -100.3, 100.3]
+    x: Array = np.resize(np.array(numbers, dtype), (10, *case.example_shape))
+    with np.errstate(all="raise"):
+        y = layer.forward(x)
+        layer.backward(np.ones_like(y))
+        layer.backward_parameters(np.ones_like(y))
+
+
 # -- arguments --------------------------------------------------------------------------
 
 
@@ -621,6 +638,44 @@ def test_bad_arguments_are_refused(
 ) -> None:
     with pytest.raises(error, match=f"{kind.__name__} expects .*{message}"):
         kind(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "good", "bad", "message"),
+    [
+        (LeakyReLU(), "negative_slope", 0.5, 1e39, "to be finite in float32"),
+        (ELU(), "alpha", 0.5, -1, "to be finite and at least 0"),
+        (HardTanh(), "min_val", -2.0, 1, "to be below max_val, got 1.0 and 1.0"),
+        (HardTanh(), "max_val", 0.5, -3, "to be below max_val, got -1.0 and -3.0"),
+        (GELU(), "approximate", "tanh", "exact", 'to be "none" or "tanh"'),
+        (Softplus(), "beta", 3.0, 0, "to be finite and above 0"),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, Layer) else "",
+)
+def test_an_option_is_checked_when_it_is_assigned_and_read_live(
+    layer: Layer, name: str, good: Any, bad: Any, message: str
+) -> None:
+    x = np.linspace(-3, 3, 12).reshape(4, 3)
+    before = value_and_slope(layer, x)
+    with pytest.raises((TypeError, ValueError), match=f"expects .*{message}"):
+        setattr(layer, name, bad)
+    np.testing.assert_array_equal(value_and_slope(layer, x), before)  # the old one stays
+    setattr(layer, name, good)
+    assert getattr(layer, name) == good
+    made = type(layer)(**{name: good})
+    np.testing.assert_array_equal(value_and_slope(layer, x), value_and_slope(made, x))
+    assert (np.array(before) != value_and_slope(layer, x)).any()
+
+
+@pytest.mark.parametrize("layer", [PReLU(2), Softmax(), LogSoftmax()], ids=repr)
+def test_sizes_and_axes_are_fixed(layer: Any) -> None:
+    with pytest.raises(AttributeError, match="axis is fixed once it is made"):
+        layer.axis = 1
+    if isinstance(layer, PReLU):
+        layer.weight = minifw.Parameter(np.ones(3))
+        assert layer.num_parameters == 3
+        with pytest.raises(AttributeError):
+            layer.num_parameters = 2  # type: ignore[misc]
 
 
 def test_defaults_are_pytorchs() -> None:

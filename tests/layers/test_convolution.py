@@ -513,3 +513,15 @@ def test_pools_refuse_what_is_no_batch_of_images(layer: Any) -> None:
         layer.forward(draw(4, 5))
     with pytest.raises(ValueError, match=r"\(channels, height, width\)"):
         layer.output_shape((4, 5))
+
+
+def test_sizes_are_derived_or_fixed() -> None:
+    layer: Any = Conv2D(4, 6, (3, 2), 1, "same", groups=2)
+    assert (layer.in_channels, layer.out_channels) == (4, 6)
+    for name in ("in_channels", "out_channels", "kernel_size", "stride", "padding", "groups"):
+        with pytest.raises(AttributeError):
+            setattr(layer, name, 2)
+    layer = MaxPool2D((3, 2), padding=1)
+    for name in ("kernel_size", "stride", "padding"):
+        with pytest.raises(AttributeError, match=f"{name} is fixed once it is made"):
+            setattr(layer, name, 2)

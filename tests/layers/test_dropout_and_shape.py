@@ -129,6 +129,23 @@ def test_dropout_at_the_extremes(dtype: type) -> None:
 def test_dropout_refuses_a_bad_p(p: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Dropout(p)
+    layer = Dropout(0.25)
+    with pytest.raises(error, match=message):
+        layer.p = p
+    assert layer.p == 0.25
+
+
+def test_p_is_read_live() -> None:
+    layer, x = Dropout(0.1, rng=0), np.ones((4, 5))
+    layer.p = 0.75
+    np.testing.assert_array_equal(layer.forward(x), Dropout(0.75, rng=0).forward(x))
+
+
+@each_dtype
+def test_the_mask_is_the_next_float32_numbers_of_the_generator(dtype: type) -> None:
+    x: Array = np.asfortranarray(np.ones((7, 5), dtype))
+    wanted = np.random.default_rng(3).random((7, 5), np.float32) >= 0.5
+    np.testing.assert_array_equal(Dropout(rng=3).forward(x) != 0, wanted)
 
 
 @pytest.mark.parametrize("rng", ["a", 1.5, np.random.RandomState(0)])
@@ -235,3 +252,8 @@ def test_reshape_says_what_does_not_fit(shape: tuple[int, ...], message: str) ->
 def test_reshape_refuses_a_bad_shape(shape: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Reshape(shape)
+
+
+def test_the_shape_is_fixed() -> None:
+    with pytest.raises(AttributeError, match=r"Reshape\.shape is fixed once it is made"):
+        Reshape(3).shape = (4,)

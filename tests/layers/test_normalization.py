@@ -539,6 +539,38 @@ def test_batch_norm_refuses_a_bad_momentum(momentum: Any, error: type[Exception]
         BatchNorm(3, momentum=momentum)
 
 
+@pytest.mark.parametrize("kind", [BatchNorm, LayerNorm, RMSNorm])
+def test_eps_is_readable_checked_when_it_is_assigned_and_read_live(kind: Any) -> None:
+    layer, x, dy = kind(3, dtype=np.float32), batch(4, 3).astype("f"), batch(4, 3).astype("f")
+    assert layer.eps == (np.finfo("f").eps if kind is RMSNorm else 1e-5)
+    for bad in (0, math.nan, 1e-60, None):  # 1e-60 is 0 in float32
+        with pytest.raises((TypeError, ValueError), match=f"{kind.__name__} expects eps to be"):
+            layer.eps = bad
+    assert layer.eps == (np.finfo("f").eps if kind is RMSNorm else 1e-5)
+    layer.eps = 0.5
+    made = kind(3, eps=0.5, dtype=np.float32)
+    np.testing.assert_array_equal(layer.forward(x), made.forward(x))
+    np.testing.assert_array_equal(layer.backward(dy), made.backward(dy))
+
+
+def test_momentum_is_checked_when_it_is_assigned_and_read_live() -> None:
+    layer, x = BatchNorm(3), batch(4, 3)
+    with pytest.raises(ValueError, match="BatchNorm expects momentum to be between 0 and 1"):
+        layer.momentum = 2.0
+    layer.momentum = 1.0
+    layer.forward(x)
+    np.testing.assert_allclose(layer.running_mean, x.mean(axis=0), rtol=0, atol=1e-14)
+
+
+def test_sizes_are_fixed() -> None:
+    layer: Any = LayerNorm((2, 3))
+    with pytest.raises(AttributeError, match="normalized_shape is fixed"):
+        layer.normalized_shape = (3,)
+    layer = BatchNorm(3)
+    with pytest.raises(AttributeError):
+        layer.num_features = 4
+
+
 @pytest.mark.parametrize("make", [LayerNorm, RMSNorm])
 @pytest.mark.parametrize(
     ("size", "error"),

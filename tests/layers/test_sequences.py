@@ -530,3 +530,20 @@ def test_gradients_are_written_where_the_optimizer_looks() -> None:
 def test_the_last_state_alone_does_not_keep_the_others(kind: Any) -> None:
     y = kind(2, 3, return_sequences=False).forward(np.ones((4, 50, 2)))
     assert y.base is None or y.base.nbytes == y.nbytes
+
+
+@pytest.mark.parametrize("layer", [LSTM(3, 4), GRU(3, 4), Embedding(5, 2)], ids=repr)
+def test_sizes_are_derived_or_fixed(layer: Any) -> None:
+    names: dict[str, Any] = {"input_size": 3, "hidden_size": 4, "return_sequences": True}
+    if isinstance(layer, Embedding):
+        names = {"num_embeddings": 5, "embedding_dim": 2, "padding_idx": None}
+    for name, value in names.items():
+        assert getattr(layer, name) == value
+        with pytest.raises(AttributeError):
+            setattr(layer, name, 1)
+
+
+@pytest.mark.parametrize(("index", "message"), [(5, "below 5"), (-6, "at least -5")])
+def test_a_padding_that_is_no_row_is_refused(index: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"Embedding expects padding_idx to be {message}"):
+        Embedding(5, 2, padding_idx=index)
