@@ -1,7 +1,7 @@
 """Pooling: every window of an image is reduced to one number, channel by channel."""
 
 import math
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +13,12 @@ from minifw.layers._windows import Pair, Windows, pair
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D"]
+
+
+@lru_cache
+def _windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:
+    rows, columns = padding
+    return Windows(kernel, stride, ((rows, rows), (columns, columns)))
 
 
 def _channels(owner: Layer, input_shape: Shape) -> int:
@@ -48,8 +54,7 @@ class _Pool2D(Layer):
 
     @property
     def _windows(self) -> Windows:
-        rows, columns = self.padding
-        return Windows(self.kernel_size, self.stride, ((rows, rows), (columns, columns)))
+        return _windows(self.kernel_size, self.stride, self.padding)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels, windows down, windows across)."""
