@@ -79,7 +79,7 @@ SATURATED = _both(40.0)
 # Below these bounds no update can tell a gradient from 0, not even one that is divided by its own
 # size, as Adam's (eps = 1e-8). In float32 8 digits are left until numbers are subnormal, in
 # float64 157, so that squares stay normal, too.
-FLUSHED = {dtype: constant(2.0 ** -(500 if dtype.itemsize == 8 else 100), dtype) for dtype in DTYPES}
+FLUSHED = {DTYPES[0]: constant(2.0**-500, DTYPES[0]), DTYPES[1]: constant(2.0**-100, DTYPES[1])}
 
 # -- words ---------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 from minifw._tools.arguments import KeepsArguments
 from minifw._tools.arrays import LONG, constant, equal_shares
 from minifw._tools.cache import SavesForBackward
-from minifw._tools.checks import check_alike, check_sample_weight
+from minifw._tools.checks import check_alike, check_sample_weight, describe
 from minifw.core.layer import Layer
 from minifw.errors import NonFiniteError
 from minifw.typing import Array, Formulas, Target
@@ -67,7 +67,7 @@ class Loss(KeepsArguments, SavesForBackward):
     ...         self.check(prediction, target)
     ...         error = prediction - target
     ...         self.save(error)
-    ...         return self.finite(float(np.mean(error**2)))
+    ...         return self.finite(np.mean(error**2))
     ...     def backward(self):
     ...         (error,) = self.saved()
     ...         return 2 * error / error.size
@@ -111,14 +111,24 @@ class Loss(KeepsArguments, SavesForBackward):
             If there are weights, and ``forward`` does not take them.
         """
         if sample_weight is None:
-            return self.forward(prediction, target)
+            return self.returned(self.forward(prediction, target))
         if not self._weighted:
             raise TypeError(
                 f"{self!r} takes no sample_weight; give its forward a third argument "
                 "sample_weight=None"
             )
         weighted: Callable[..., float] = self.forward
-        return weighted(prediction, target, sample_weight=sample_weight)
+        return self.returned(weighted(prediction, target, sample_weight=sample_weight))
+
+    def returned(self, value: float) -> float:
+        """Return `value`, or raise if ``forward`` returned no number."""
+        try:
+            math.isfinite(value)
+        except TypeError:
+            raise TypeError(
+                f"{self!r}.forward must return a float, it returned {describe(value)}"
+            ) from None
+        return value
 
     def joined_with(self, activation: Layer) -> "Loss | None":
         """Return the joint form of `activation` and this loss, or None if none is declared."""
@@ -204,10 +214,11 @@ class Loss(KeepsArguments, SavesForBackward):
             total = costs.ravel("K").dot(equal_shares(costs.size, costs.dtype))
         else:
             total = np.add.reduce(costs, None, np.float64) / costs.size
-        return self.finite(float(total))
+        return self.finite(total)
 
-    def finite(self, value: float) -> float:
-        """Return `value`, the loss, or raise if it is NaN or infinite."""
-        if math.isfinite(value):
-            return value
-        raise NonFiniteError(f"{self!r}: the loss is {value}")
+    def finite(self, value: float | Array) -> float:
+        """Return `value`, the loss, as a float, or raise if it is NaN or infinite."""
+        number = float(value)
+        if math.isfinite(number):
+            return number
+        raise NonFiniteError(f"{self!r}: the loss is {number}")

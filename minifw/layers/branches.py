@@ -217,7 +217,7 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
     _saved_widths: tuple[int, ...] = ()  # of the outputs of the latest forward
 
     def __init__(self, *layers: Layer, axis: int | None = None) -> None:
-        self.axis = None if axis is None else feature_axis("Concat", axis)
+        self.axis = None if axis is None else feature_axis("Concat", "axis", axis)
         super().__init__(*layers)
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:

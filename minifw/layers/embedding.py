@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.arrays import places
+from minifw._tools.arrays import count_up
 from minifw._tools.checks import check_cotangent, check_dtype, check_plain, check_size, describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
@@ -161,7 +161,7 @@ index (0, 1)
         check_cotangent(self, dy, (*rows.shape, width), grad.dtype)
         grad[...] = 0
         # np.add.at adds single numbers three to four times faster than rows.
-        at = rows.reshape(-1, 1) * width + places(width)  # (numbers in x, embedding_dim)
+        at = rows.reshape(-1, 1) * width + count_up(width)  # (numbers in x, embedding_dim)
         np.add.at(grad.reshape(-1), at.reshape(-1), dy.reshape(-1))
         if self.padding_idx is not None:
             grad[self.padding_idx] = 0

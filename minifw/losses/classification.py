@@ -379,7 +379,7 @@ class NLLLoss(_OfClasses):
                 "model in LogSoftmax(), or use CrossEntropyLoss"
             )
         if np.isnan(largest):
-            self.finite(float(largest))
+            self.finite(largest)
         log_p = prediction.reshape(-1, prediction.shape[-1])  # (rows, classes)
         costs = np.subtract(0, log_p[count_up(len(log_p)), target.ravel()], dtype=np.float64)
         if share.ndim:
