@@ -202,7 +202,7 @@ def _compare(model: Layer, twin: Layer) -> None:
     """Raise if an attribute that is named after an argument was changed after the constructor."""
     for (_, layer), (_, other) in zip(model._all_layers(), twin._all_layers(), strict=True):
         for name in inspect.signature(type(layer).__init__).parameters:
-            now, then = vars(layer).get(name), vars(other).get(name)
+            now, then = getattr(layer, name, None), getattr(other, name, None)
             plain = isinstance(now, bool | int | float | str) and type(now) is type(then)
             if plain and repr(now) != repr(then):
                 raise ValueError(
