@@ -114,7 +114,7 @@ shape (1, 2); take a larger batch, or call eval()
 
     buffers = ("running_mean", "running_var")
     momentum = Option(fraction)
-    _groups = 0
+    _weight_axis = 0
 
     def __init__(
         self,
@@ -157,7 +157,6 @@ shape (1, 2); take a larger batch, or call eval()
     def _normalized(self, x: Array) -> tuple[Array, Array]:
         """Return z and r, and in train mode move the running statistics."""
         rows = self._rows(x)  # (channels, n)
-        self._saved_constant = not self.training
         with np.errstate(over="ignore", invalid="ignore"):  # _track finds what comes of it
             if self.training:
                 n = rows.shape[1]
@@ -168,6 +167,7 @@ shape (1, 2); take a larger batch, or call eval()
                 var = self.running_var[:, np.newaxis]
             r = 1 / np.sqrt(var + self.eps)  # (channels, 1)
             z *= r
+        self._saved_constant = not self.training
         return z, r
 
     def _track(self, x: Array, mean: Array, var: Array) -> None:

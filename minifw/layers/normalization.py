@@ -43,7 +43,7 @@ class _Normalization(Layer):
     _dtype: DType
 
     _centred: ClassVar[bool] = True  # whether z has the mean 0; only then is there a b
-    _groups: ClassVar[int]  # the axis of a matrix along which w and b lie: 0 if a group has one w
+    _weight_axis: ClassVar[int]  # of (groups, n): 0 if w and b have a number for each group
     _saved_constant = False  # whether mean and variance did not depend on x: BatchNorm, eval mode
 
     def __init__(self, shape: Shape, eps: float, affine: bool, dtype: object) -> None:
@@ -83,7 +83,7 @@ class _Normalization(Layer):
         return self._shaped(self._affine(z, self.bias), x.shape)
 
     def backward(self, dy: Array) -> Array:
-        """Return dx, and set the gradients of weight and bias."""
+        """Return dx = r (dz - mean(dz) - z mean(dz z)), and set the gradients of w and b."""
         self.backward_parameters(dy)
         z, r = self.saved()
         dz = self._affine(self._rows(dy), None)  # (groups, n)
@@ -103,11 +103,11 @@ class _Normalization(Layer):
         check_cotangent(self, dy, z.shape, z.dtype)
         rows = self._rows(dy)  # (groups, n)
         if self.weight is not None:
-            own = "ij"[self._groups]
+            own = "ij"[self._weight_axis]
             dw = np.einsum(f"ij,ij->{own}", rows, self._rows(z))
             self.weight.grad[...] = dw.reshape(self.weight.shape)
         if self.bias is not None:
-            self.bias.grad[...] = rows.sum(axis=1 - self._groups).reshape(self.bias.shape)
+            self.bias.grad[...] = rows.sum(axis=1 - self._weight_axis).reshape(self.bias.shape)
 
     def _deviations(self, rows: Array) -> tuple[Array, Array]:
         """Return c, each row less its mean if that is taken away, and mean(c^2), (groups, 1).
@@ -125,7 +125,7 @@ class _Normalization(Layer):
         """Return rows * w + b, as far as there are these."""
         if self.weight is None:
             return rows
-        beside = (-1, 1) if self._groups == 0 else (1, -1)
+        beside = (-1, 1) if self._weight_axis == 0 else (1, -1)
         y: Array = rows * self.weight.value.reshape(beside)  # (groups, n)
         if bias is not None:
             y += bias.value.reshape(beside)
@@ -151,7 +151,7 @@ class _OverFeatures(_Normalization):
     """A group is an example, or one time of a sequence, over the last axes of x."""
 
     normalized_shape: Option[Shape] = Option(_sizes, fixed=True)
-    _groups = 1
+    _weight_axis = 1
 
     def __init__(
         self,
