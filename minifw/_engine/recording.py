@@ -167,6 +167,11 @@ def _again(result: AnyArray, call: Call) -> None:
     result[...] = call()
 
 
+def _is_mask(key: Any) -> bool:
+    parts = key if isinstance(key, tuple) else (key,)
+    return any(isinstance(part, np.ndarray) and part.dtype == bool for part in parts)
+
+
 def _expect(condition: AnyArray, outcome: bool) -> None:
     if bool(condition) is not outcome:
         raise Unseen("a condition came out in another way than in the recording")
@@ -197,11 +202,15 @@ class Recorded(np.ndarray[Any, Any]):
         return self.recorder.call(func, args, dict(kwargs))
 
     def __getitem__(self, key: Any) -> Any:
+        if _is_mask(key):
+            _refuse()  # how many numbers it takes is another matter for each batch
         if isinstance(plain(self)[self.recorder.given(key)], np.generic):  # a view of one number
             key = (*key, ...) if isinstance(key, tuple) else (key, ...)
         return self.recorder.call(operator.getitem, (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if _is_mask(key) and np.ndim(value):
+            _refuse()
         self.recorder.write(operator.setitem, self, key, value)
 
     def dot(self, b: Any, out: Any = None) -> Any:

@@ -291,7 +291,16 @@ class Layer(KeepsArguments, SavesForBackward):
         TypeError
             If a value does not hold real numbers; nothing is changed.
         """
-        load_arrays(f"{type(self).__name__}.load_state_dict", self._state(), state)
+        owner = f"{type(self).__name__}.load_state_dict"
+        load_arrays(owner, self._state(), state, self._check_buffers)
+
+    def check_buffer(self, name: str, value: Array) -> None:
+        """Raise if a buffer may not hold such numbers; asked before anything is loaded."""
+
+    def _check_buffers(self, new: Mapping[str, Array]) -> None:
+        for name, layer in self._all_layers():
+            for buffer in layer.buffers:
+                layer.check_buffer(buffer, new[f"{name}.{buffer}" if name else buffer])
 
     def _state(self) -> dict[str, Array]:
         """Return the arrays themselves."""

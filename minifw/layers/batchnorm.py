@@ -138,6 +138,11 @@ shape (1, 2); take a larger batch, or call eval()
         """The number of channels."""
         return self.running_mean.size
 
+    def check_buffer(self, name: str, value: Array) -> None:
+        """Raise if a variance is below 0, whose root would be NaN."""
+        if name == "running_var" and (value < 0).any():
+            raise ValueError(f"{self!r} expects running_var to be at least 0, got {value.min()}")
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return `input_shape`, or raise unless it is that of a row or of an image."""
         if len(input_shape) not in (1, 3) or input_shape[0] != self.num_features:

@@ -116,7 +116,7 @@ class BCEWithLogitsLoss(Loss):
         np.exp(e, e)
         costs, factor = np.log1p(e), []
         if weight is not None:
-            f, a = self._factors(np.asarray(weight, z.dtype), z, target)
+            f, a = self._factors(weight.astype(z.dtype), z, target)
             w *= a
             costs *= f
             factor = [f]

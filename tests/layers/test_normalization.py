@@ -562,6 +562,18 @@ def test_momentum_is_checked_when_it_is_assigned_and_read_live() -> None:
     np.testing.assert_allclose(layer.running_mean, x.mean(axis=0), rtol=0, atol=1e-14)
 
 
+def test_a_variance_below_0_is_not_loaded() -> None:
+    for model in (BatchNorm(2), Sequential(Dense(1, 2, rng=0), BatchNorm(2))):
+        state = model.state_dict()
+        bad = {name: np.full_like(value, -1) for name, value in state.items()}
+        with pytest.raises(
+            ValueError, match=r"BatchNorm\(2\) expects running_var to be at least 0"
+        ):
+            model.load_state_dict(bad)
+        for name, value in model.state_dict().items():  # nothing was changed
+            np.testing.assert_array_equal(value, state[name])
+
+
 def test_sizes_are_fixed() -> None:
     layer: Any = LayerNorm((2, 3))
     with pytest.raises(AttributeError, match="normalized_shape is fixed"):
