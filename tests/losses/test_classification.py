@@ -1,6 +1,8 @@
 """The losses of a choice among classes, against loops and decimal arithmetic."""
 
+import copy
 import math
+import pickle
 import warnings
 from decimal import Decimal, localcontext
 from typing import Any
@@ -28,6 +30,12 @@ from minifw import (
 )
 
 DIGITS = 60
+
+
+def through_pickle(objective: Any) -> Any:
+    return pickle.loads(pickle.dumps(objective))
+
+
 FORMS = [CrossEntropyLoss, NLLLoss, CategoricalCrossEntropyLoss]
 each_form = pytest.mark.parametrize("make", FORMS)
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -254,6 +262,23 @@ def test_a_class_that_is_ruled_out_has_no_part() -> None:
         loss.forward(z, np.array([1]))
 
 
+@pytest.mark.parametrize("make", [CrossEntropyLoss, NLLLoss, CategoricalCrossEntropyLoss])
+@each_dtype
+def test_a_row_or_class_that_counts_nothing_may_be_infinitely_wrong(make: Any, dtype: Any) -> None:
+    z: Array = np.array([[0.0, -math.inf, -1.0], [-1.0, -2.0, -0.5]], dtype)
+    if make is CategoricalCrossEntropyLoss:
+        z = np.exp(z)
+    alone = make().forward(z[1:], np.array([2]))
+    weights: Array = np.array([0.0, 2.0], dtype)
+    assert make().forward(z, np.array([1, 2]), weights) == pytest.approx(alone, rel=1e-6)
+    assert make([1.0, 0.0, 1.0]).forward(z, np.array([1, 2])) == pytest.approx(alone, rel=1e-6)
+    if make is not NLLLoss:
+        loss = make()
+        value = loss.forward(z, np.eye(3, dtype=dtype)[[0, 2]])
+        assert value == pytest.approx(make().forward(z, np.array([0, 2])), rel=1e-6)
+        assert np.isfinite(loss.backward()).all()
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_logit_that_is_no_number_is_refused(bad: float) -> None:
     for column in range(3):
@@ -326,6 +351,41 @@ def test_the_joint_form_is_right_where_the_probability_rounds(activation: Any, l
     assert objective.forward(np.array([[1000.0, 0.0]]), np.array([1])) == 1000
     objective.backward()
     np.testing.assert_array_equal(model.parameters()[1].grad, [1, -1])
+
+
+@pytest.mark.parametrize("twin_of", [lambda o: o, copy.deepcopy, through_pickle])
+@pytest.mark.parametrize(
+    ("activation", "make", "name", "option"),
+    [
+        (Softmax, CategoricalCrossEntropyLoss, "label_smoothing", 0.5),
+        (Softmax, CategoricalCrossEntropyLoss, "weight", WEIGHT),
+        (LogSoftmax, NLLLoss, "weight", WEIGHT),
+    ],
+)
+def test_a_joint_form_reads_the_options_of_its_loss_as_they_are(
+    twin_of: Any, activation: Any, make: Any, name: str, option: Any
+) -> None:
+    z, labels = batch()
+    loss = make()
+    first = Objective(Sequential(Dense(4, 4, rng=0), activation()), loss)
+    objective = twin_of(first)
+    before = objective.forward(z, labels)
+    setattr(objective.loss, name, option)
+    after = objective.forward(z, labels)
+    assert after != pytest.approx(before, rel=1e-6)
+    p = objective.model.forward(z)
+    assert after == pytest.approx(objective.loss.forward(p, labels), rel=1e-13)
+    objective.forward(z, labels)
+    objective.backward()
+    if objective is not first:  # a copy has a loss of its own
+        assert first.forward(z, labels) == pytest.approx(before, rel=1e-15)
+    z[3, 1] = math.nan
+    with pytest.raises(NonFiniteError, match="the input x holds 1 NaN"):
+        objective.forward(z, labels)
+    z[3], labels[3] = [1.7e308, -1.7e308, 0, 0], 1
+    objective.model[0].weight.value = np.eye(4)
+    with np.errstate(all="ignore"), pytest.raises(NonFiniteError, match="it arose in Cross"):
+        objective.forward(z, labels)
 
 
 def test_a_softmax_along_another_axis_is_not_joined() -> None:

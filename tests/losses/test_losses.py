@@ -21,9 +21,17 @@ from minifw import (
     Array,
     BCELoss,
     BCEWithLogitsLoss,
+    CategoricalCrossEntropyLoss,
+    CrossEntropyLoss,
     Dense,
+    HingeLoss,
+    HuberLoss,
+    L1Loss,
     Layer,
+    LogSoftmax,
     Loss,
+    MSELoss,
+    NLLLoss,
     NonFiniteError,
     Objective,
     SaturationWarning,
@@ -33,7 +41,10 @@ from minifw import (
 )
 
 DIGITS = 400  # e^-745, the last that a float64 can hold, and 1 plus it, with digits to spare
-FLUSHED = {np.float64: 2.0**-500, np.float32: 2.0**-100}  # smaller gradients are 0
+FLUSHED: dict[Any, float] = {
+    np.float64: 2.0**-500,
+    np.float32: 2.0**-100,
+}  # smaller gradients are 0
 FEW_ULPS = 4  # in units of the machine epsilon; exp, log1p and the products each round
 
 MAGNITUDES: dict[Any, list[float]] = {
@@ -995,6 +1006,185 @@ def test_a_loss_is_abstract_until_both_methods_are_written(missing: str) -> None
     half = type("Half", (Loss,), methods)
     with pytest.raises(TypeError, match=f"abstract.*{missing}"):
         half()
+
+
+# -- options, and what a recording asks for ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "bad"),
+    [
+        (HuberLoss(), "delta", -1.0),
+        (HingeLoss(), "margin", -1.0),
+        (BCEWithLogitsLoss(), "pos_weight", [-1.0]),
+        (CrossEntropyLoss(), "weight", [0.0, 0.0]),
+        (CrossEntropyLoss(), "label_smoothing", 1.5),
+        (NLLLoss(), "weight", [1.0]),
+        (CategoricalCrossEntropyLoss(), "weight", "a"),
+    ],
+)
+def test_an_option_is_checked_whenever_it_is_assigned(loss: Loss, name: str, bad: Any) -> None:
+    before = getattr(loss, name)
+    with pytest.raises((ValueError, TypeError), match=f"{type(loss).__name__} expects .*{name}"):
+        setattr(loss, name, bad)
+    assert getattr(loss, name) is before
+
+
+@pytest.mark.parametrize("make", [BCEWithLogitsLoss, CrossEntropyLoss])
+def test_an_assigned_weight_counts_and_is_copied(make: Any) -> None:
+    weight = np.array([1.0, 3.0])
+    prediction, target = random_batch(BCEWithLogitsLoss, (6, 2))
+    if make is CrossEntropyLoss:
+        target = target[:, 0].astype(int)
+    loss, expected = make(None), make(weight).forward(prediction, target)
+    assert loss.forward(prediction, target) != expected
+    setattr(loss, "weight" if make is CrossEntropyLoss else "pos_weight", weight)
+    weight[...] = 7
+    assert loss.forward(prediction, target) == expected
+
+
+def test_a_weight_assigned_between_two_steps_of_an_optimizer_counts() -> None:
+    model, loss = Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4)), BCEWithLogitsLoss()
+    objective, optimizer = Objective(model, loss), minifw.SGD(model.parameters(), lr=0.1)
+    x, y = np.random.default_rng(0).standard_normal((8, 2)), np.eye(8)[:, :1]
+    for weight in (1.0, 5.0):
+        loss.pos_weight = weight
+        for _ in range(3):
+            value = objective.forward(x, y)
+            assert value == near(BCEWithLogitsLoss(weight)(model.forward(x), y), rel=1e-14)
+            objective.forward(x, y)
+            objective.backward()
+            optimizer.step()
+
+
+class Blind(np.ndarray[Any, Any]):
+    """An array that computes, but shows no value to Python, but for the one that is returned."""
+
+    def refuse(self, *_: object, **__: object) -> Any:
+        raise AssertionError("a value decided what is done next")
+
+    __bool__ = __int__ = __index__ = refuse
+    item = tolist = astype = nonzero = tobytes = refuse
+
+    def __array_function__(self, *call: Any) -> Any:
+        return np.asarray(super().__array_function__(*call)).view(Blind)
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [
+        (MSELoss(), "number"),
+        (L1Loss(), "number"),
+        (HuberLoss(0.5), "number"),
+        (HingeLoss(), "sign"),
+        (BCEWithLogitsLoss(), "share"),
+        (BCEWithLogitsLoss([1.0, 2.0, 3.0]), "share"),
+        (CrossEntropyLoss(), "label"),
+        (CrossEntropyLoss([1.0, 2.0, 3.0]), "label"),
+        (CrossEntropyLoss([1.0, 2.0, 3.0], 0.1), "label"),
+        (CrossEntropyLoss([1.0, 2.0, 3.0], 0.1), "distribution"),
+        (NLLLoss([1.0, 2.0, 3.0]).joined_with(LogSoftmax()), "label"),
+    ],
+)
+@pytest.mark.parametrize("rows", [5, 2000])
+def test_no_value_decides_what_a_replayable_loss_does(loss: Any, kind: str, rows: int) -> None:
+    rng = np.random.default_rng(0)
+    prediction = rng.standard_normal((rows, 3))
+    target = {
+        "number": rng.standard_normal((rows, 3)),
+        "sign": np.where(prediction > 0.1, 1.0, -1.0),
+        "share": rng.random((rows, 3)),
+        "label": rng.integers(0, 3, rows),
+        "distribution": rng.dirichlet(np.ones(3), rows),
+    }[kind]
+    assert type(loss).replayable
+    value = loss.forward(prediction.view(Blind), target.view(Blind))
+    gradient = loss.backward()
+    assert isinstance(gradient, Blind)  # it comes of the prediction, not of a copy
+    assert value == loss.forward(prediction, target)
+    np.testing.assert_array_equal(gradient.view(np.ndarray), loss.backward())
+
+
+def test_losses_that_look_at_predictions_are_not_replayable() -> None:
+    for kind in (BCELoss, NLLLoss, CategoricalCrossEntropyLoss, Squared, Loss):
+        assert not kind.replayable
+
+
+class Even(Squared):
+    def check_target(self, prediction: Array, target: Array) -> None:
+        assert type(prediction) is type(target) is np.ndarray
+        if (target % 2).any():
+            raise ValueError("expects even targets")
+
+
+def test_check_target_is_asked_by_check_for_the_values() -> None:
+    loss = Even()
+    assert loss.forward(one(1), one(2)) == 1
+    for shown in (one(3), one(3).view(Blind)):
+        with pytest.raises(ValueError, match="even"):
+            loss.forward(one(1), shown)
+    Squared().check_target(one(1), one(math.nan))  # takes all
+
+
+def test_shares_and_the_mean() -> None:
+    loss = Squared()
+    for dtype, n in ((np.float64, 3), (np.float32, 7), (np.float32, 10_000)):
+        costs: Array = np.random.default_rng(0).random((n, 1)).astype(dtype)
+        share = loss.shares(costs)
+        with pytest.raises(ValueError, match="read-only"):
+            share[...] = 1
+        exact = math.fsum(costs.ravel().tolist()) / n
+        assert loss.mean(costs, share) == near(exact, rel=2 * float(np.finfo(dtype).eps))
+        weights: Array = np.arange(n).astype(dtype)
+        expected = math.fsum((costs[:, 0].astype(float) * np.arange(n)).tolist()) / (
+            n * (n - 1) / 2
+        )
+        found = loss.mean(costs, loss.shares(costs, weights))
+        assert found == near(expected, rel=4 * float(np.finfo(dtype).eps))
+    with pytest.raises(NonFiniteError, match="the loss is inf"):
+        loss.mean(np.array([math.inf]), loss.shares(one(1)))
+
+
+# -- gradients that are too small to matter ----------------------------------------------
+
+
+@each_dtype
+@pytest.mark.parametrize("classes", [1, 2])
+def test_no_gradient_of_a_label_is_subnormal_and_the_loss_keeps_its_digits(
+    classes: int, dtype: Any
+) -> None:
+    bound = math.log(FLUSHED[dtype])
+    for logit in (-bound - 1, -bound + 1, *np.linspace(1, 800, 300)):
+        z: Array = np.array([[logit]] if classes == 1 else [[0, logit]], dtype)
+        loss: Any = BCEWithLogitsLoss() if classes == 1 else CrossEntropyLoss()
+        cost = loss.forward(z, one(1, dtype) if classes == 1 else np.array([1]))
+        assert_close(cost, true_loss_of_logit(z[0, -1].item(), 1.0), dtype)
+        sizes = np.abs(loss.backward())
+        assert ((sizes > FLUSHED[dtype]) == (logit < -bound)).all()
+        assert ((sizes == 0) == (logit > -bound)).all()
+
+
+# -- the line of a warning ---------------------------------------------------------------
+
+
+def test_a_warning_names_the_line_of_the_user() -> None:
+    model = Sequential(Dense(1, 1, rng=0), OtherSigmoid())
+    model[0].parameters()[0].value = [[1.0]]
+    x, y = np.array([[1000.0]]), np.array([[0.0]])
+    objective = Objective(model, BCELoss())
+    trainer = minifw.Trainer(model, BCELoss(), minifw.SGD(model.parameters(), lr=0.1))
+    calls: list[Callable[[], Any]] = [
+        lambda: BCELoss()(one(1), one(0)),
+        lambda: objective.forward(x, y),
+        lambda: trainer.fit(x, y, epochs=1),
+        lambda: CategoricalCrossEntropyLoss()(np.array([[0.0, 1.0]]), np.array([0])),
+    ]
+    for call in calls:
+        with pytest.warns(SaturationWarning) as caught:
+            call()
+        assert {warning.filename for warning in caught} == {__file__}
+        lines = {warning.lineno for warning in caught}
+        assert lines == {call.__code__.co_firstlineno}
 
 
 # -- joints -----------------------------------------------------------------------------
