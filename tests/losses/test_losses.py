@@ -603,6 +603,15 @@ def test_the_same_bytes_in_another_dtype(make: Make) -> None:
 
 
 @each_loss
+def test_the_same_bytes_in_another_dtype_are_looked_at(make: Make) -> None:
+    target, loss = np.array([[1.0]]), make()
+    loss.forward(one(0.25), target)
+    halves = target.view(np.float32)  # [[0, 1.875]]
+    with pytest.raises(ValueError, match=r"got 1\.875"):
+        loss.forward(np.full_like(halves, 0.25), halves)
+
+
+@each_loss
 def test_float32_after_float64_computes_in_float32(make: Make) -> None:
     loss = make()
     prediction, target = random_batch(make, (5, 1))
