@@ -5,6 +5,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minifw._tools.checks import describe
+from minifw._tools.extras import needs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,14 +73,9 @@ def axes_for(
     TypeError, ValueError
         If what is given is no axes, or not as many as needed.
     """
-    try:
+    with needs(f"plots.{owner}", "matplotlib", "plot"):
         from matplotlib.axes import Axes  # noqa: PLC0415 - optional
         from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError as error:
-        raise ImportError(
-            f"plots.{owner} needs matplotlib; install the extra minifw[plot]: "
-            "python -m pip install 'minifw[plot]'"
-        ) from error
     wanted = grid[0] * grid[1]
     if ax is None:
         figure = Figure(figsize=size)

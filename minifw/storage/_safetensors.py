@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._tools.extras import needs
 from minifw.errors import FileFormatError
 from minifw.storage._archive import TEXT, check_head, check_storable, head_text, regular
 from minifw.storage._atomic import path_of, replacing
@@ -116,12 +117,7 @@ def _checksum(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
 
 def package() -> Any:
     """Return the package safetensors, or raise an ImportError that names the extra."""
-    try:
+    with needs("a .safetensors file", "safetensors", "safetensors"):
         import safetensors  # noqa: PLC0415 - optional
         import safetensors.numpy  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise ImportError(
-            "a .safetensors file needs safetensors; install the extra minifw[safetensors]: "
-            "python -m pip install 'minifw[safetensors]'"
-        ) from error
     return safetensors

@@ -11,6 +11,7 @@ import numpy as np
 from minifw._engine.packing import FlatParameters, why_not_finite
 from minifw._tools.arrays import finite_vector
 from minifw._tools.checks import describe
+from minifw._tools.extras import needs
 from minifw.core.objective import Objective
 from minifw.core.parameter import check_parameters
 from minifw.errors import NonFiniteError
@@ -298,12 +299,7 @@ def _check_steady(objective: Objective, x: Array, target: Array) -> None:
 
 
 def _scipy_minimize() -> Callable[..., Any]:
-    try:
+    with needs("minimize", "SciPy", "scipy"):
         from scipy.optimize import minimize as scipy_minimize  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise ImportError(
-            "minimize needs SciPy; install the extra minifw[scipy]: "
-            "python -m pip install 'minifw[scipy]'"
-        ) from error
     found: Callable[..., Any] = scipy_minimize
     return found
