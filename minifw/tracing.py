@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from minifw._engine.listening import listening
 from minifw._engine.summary import inside
 from minifw._tools.checks import describe
 from minifw._tools.tables import Table, counted
@@ -21,6 +22,7 @@ __all__ = ["Trace", "TracedValue", "trace"]
 
 AnyArray: TypeAlias = "np.ndarray[Any, Any]"
 
+_PASSES = ("forward", "backward", "backward_parameters")
 GIVEN, FORWARD, BACKWARD = "given", "forward", "backward"
 LETTERS = {"weight": "W", "bias": "b"}  # of parameters, as in the notes
 LEGEND = (
@@ -221,7 +223,8 @@ def trace(objective: Objective, x: AnyArray, y: Target) -> Trace:
     recorder.add(GIVEN, "Y", "", "", y)
     notes = [LEGEND]
 
-    with np.errstate(all="ignore"):  # what is not finite stands in the table
+    everything = np.errstate(all="ignore")  # what is not finite stands in the table
+    with everything, listening(model._all_layers(), _PASSES, recorder.around):
         output = body.forward(x)
         symbol = prediction = recorder.symbol(output)
         if activation is not None:
@@ -263,11 +266,10 @@ class _Recorder:
         self._activations: Counter[int] = Counter()
         self._parameters: set[int] = set()
         self._states = [_State(name, layer) for name, layer in model._all_layers()]
+        self._state_of = {id(state.layer): state for state in self._states}
         for state in self._states:
             state.parents = [other for other in self._states if inside(state.path, other.path)]
             self._find_parameters(state)
-            for method in ("forward", "backward", "backward_parameters"):
-                self._watch(state, method)
 
     def rows(self) -> list[TracedValue]:
         """Return all rows, what is given first."""
@@ -296,20 +298,16 @@ class _Recorder:
                 self._parameters.add(id(found))
                 state.parameters[name] = found
 
-    def _watch(self, state: "_State", method: str) -> None:
-        original: Callable[[AnyArray], Any] = getattr(state.layer, method)
+    def around(self, _: str, layer: Layer, method: str, call: Callable[..., Any], *xs: Any) -> Any:
+        """Write down a call of a layer's method (see `listening`)."""
+        if id(layer) in self._running:  # its backward calls its backward_parameters
+            return call(*xs)
         write = self._forward if method == "forward" else self._backward
-
-        def watched(array: AnyArray) -> Any:
-            if id(state.layer) in self._running:  # its backward calls its backward_parameters
-                return original(array)
-            self._running.add(id(state.layer))
-            try:
-                return write(state, array, original)
-            finally:
-                self._running.discard(id(state.layer))
-
-        setattr(state.layer, method, watched)
+        self._running.add(id(layer))
+        try:
+            return write(self._state_of[id(layer)], xs[0], call)
+        finally:
+            self._running.discard(id(layer))
 
     def _forward(self, state: "_State", x: AnyArray, original: Callable[..., Any]) -> Any:
         if id(x) not in self._symbols:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw._engine.listening import listening
 from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw.errors import NonFiniteError
 from minifw.typing import Array, Target
@@ -15,6 +16,8 @@ __all__ = ["Batch", "explain_gradient", "explain_loss"]
 
 Batch: TypeAlias = tuple[Array, Target, Array | None]
 """x, target, and the weights of the examples or None: what a loss was asked for."""
+
+_PASSES = ("forward", "backward", "backward_parameters")
 
 
 def _finite(array: Array) -> bool:
@@ -72,14 +75,11 @@ def _run(
     """Run a copy of `model` whose layers report the first bad value made of good ones."""
     try:
         twin = copy.deepcopy(model)
-        for name, layer in twin._all_layers():
-            for method, what in (
-                ("forward", "forward"),
-                ("backward", "backward"),
-                ("backward_parameters", "backward"),
-            ):
-                _watch(layer, name, method, what)
-        with np.errstate(all="ignore"), warnings.catch_warnings():
+        with (
+            listening(twin._all_layers(), _PASSES, _checked),
+            np.errstate(all="ignore"),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             run(twin)
     except _FoundError as found:
@@ -91,22 +91,20 @@ def _run(
     return None
 
 
-def _watch(layer: AnyLayer, name: str, method: str, direction: str) -> None:
-    original = getattr(layer, method)
-
-    def watched(array: Array) -> Any:
-        good = _finite(array)
-        result = original(array)
-        parameters = layer.named_parameters() if direction == "backward" else []
-        bad = [f"the gradient of {key}" for key, p in parameters if not _finite(p.grad)]
-        if isinstance(result, np.ndarray) and not _finite(result):
-            bad.insert(0, _count(result))
-        if good and bad:
-            place = f"layer {name}, {layer!r}," if name else f"the model, {layer!r},"
-            raise _FoundError(f"it arose in {place} in the {direction} pass: {bad[0]}")
-        return result
-
-    setattr(layer, method, watched)
+def _checked(name: str, layer: AnyLayer, method: str, call: Callable[..., Any], *xs: Any) -> Any:
+    """Call a pass of a layer, and raise what was found if it makes bad values of good ones."""
+    good = all(_finite(x) for x in xs if isinstance(x, np.ndarray))
+    result = call(*xs)
+    parameters = layer.named_parameters() if method != "forward" else []
+    bad = [f"the gradient of {key}" for key, p in parameters if not _finite(p.grad)]
+    for y in result if isinstance(result, tuple) else (result,):
+        if isinstance(y, np.ndarray) and not _finite(y):
+            bad.insert(0, _count(y))
+    if good and bad:
+        place = f"layer {name}, {layer!r}," if name else f"the model, {layer!r},"
+        direction = method.partition("_")[0]
+        raise _FoundError(f"it arose in {place} in the {direction} pass: {bad[0]}")
+    return result
 
 
 def _owner(model: AnyLayer, parameter: str) -> str:

@@ -4,10 +4,11 @@ import copy
 import operator
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minifw._engine.listening import listening
 from minifw._engine.protocols import AnyLayer
 from minifw._tools.checks import describe
 from minifw._tools.tables import Table, counted
@@ -16,9 +17,6 @@ from minifw.typing import Array, Shape
 __all__ = ["LayerSummary", "Summary", "summary"]
 
 LONGEST = 36  # characters of a layer's repr in the table, so that a line of a terminal holds all
-
-
-Method: TypeAlias = Callable[[Any], Any]
 
 
 class LayerSummary(NamedTuple):
@@ -198,21 +196,29 @@ def _output_shapes(
 ) -> dict[str, Shape]:
     """Return the shape that each layer gives an example, where the layer is reached."""
     found: dict[str, Shape] = {}
-    for name, layer in named:
-        _watch(layer, name, found)
+
+    def note(name: str, _: AnyLayer, method: str, call: Callable[..., Any], *xs: Any) -> Any:
+        result = call(*xs)
+        if method == "output_shape":
+            found[name] = result = tuple(result)
+        elif isinstance(result, np.ndarray):
+            found[name] = result.shape[1:]
+        return result
+
     parameters = twin.named_parameters()
     dtype = parameters[0][1].dtype if parameters else np.dtype(np.float64)
-    try:
-        found[""] = twin.output_shape(shape)
-    except TypeError:  # the default asks with floating-point numbers, where an Embedding refuses
-        with suppress(Exception):
-            _run(twin, shape, np.dtype(np.intp))
-        if "" not in found:
-            raise
-    for kind in (dtype, np.dtype(np.intp)):  # an output_shape that does not ask the layers inside
-        if len(found) < len(named):
+    with listening(named, ("forward", "output_shape"), note):
+        try:
+            twin.output_shape(shape)
+        except TypeError:  # it asks with floating-point numbers, where an Embedding refuses
             with suppress(Exception):
-                _run(twin, shape, kind)
+                _run(twin, shape, np.dtype(np.intp))
+            if "" not in found:
+                raise
+        for kind in (dtype, np.dtype(np.intp)):  # an output_shape that asks no layers inside
+            if len(found) < len(named):
+                with suppress(Exception):
+                    _run(twin, shape, kind)
     return found
 
 
@@ -220,25 +226,6 @@ def _run(twin: AnyLayer, shape: Shape, dtype: "np.dtype[Any]") -> None:
     x = np.zeros((1, *shape), dtype)
     with np.errstate(all="ignore"):  # zeros say nothing about the values
         twin(x)
-
-
-def _watch(layer: Any, name: str, found: dict[str, Shape]) -> None:
-    """Let a layer tell the shape of what it gives, whichever way it is asked."""
-    forward: Method = layer.forward
-    output_shape: Method = layer.output_shape
-
-    def watched_forward(x: Array) -> Any:
-        y = forward(x)
-        if isinstance(y, np.ndarray):
-            found[name] = y.shape[1:]
-        return y
-
-    def watched_output_shape(input_shape: Shape) -> Any:
-        found[name] = shape = tuple(output_shape(input_shape))
-        return shape
-
-    layer.forward = watched_forward
-    layer.output_shape = watched_output_shape
 
 
 def _checked(input_shape: object) -> Shape:

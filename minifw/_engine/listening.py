@@ -1,0 +1,37 @@
+"""The one way to watch layers: wrap their methods for a while."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeAlias
+
+from minifw._engine.protocols import AnyLayer
+
+__all__ = ["Around", "listening"]
+
+Around: TypeAlias = Callable[..., Any]
+"""Called as ``around(name, layer, method, call, *xs)``: ``call(*xs)`` is the method itself."""
+
+
+@contextmanager
+def listening(
+    layers: Iterable[tuple[str, AnyLayer]], methods: Iterable[str], around: Around
+) -> Iterator[None]:
+    """Within, let `around` be called in place of these methods of these named layers.
+
+    It calls the method, returns what the caller shall get, and sees all that goes in and out.
+    """
+    replaced: list[tuple[AnyLayer, str, Any]] = []
+    try:
+        for name, layer in layers:
+            for method in methods:
+                replaced.append((layer, method, vars(layer).get(method)))  # a user's patch
+                call = getattr(layer, method)
+                setattr(layer, method, partial(around, name, layer, method, call))
+        yield
+    finally:
+        for layer, method, before in reversed(replaced):
+            if before is not None:
+                setattr(layer, method, before)
+            elif method in vars(layer):
+                delattr(layer, method)
