@@ -33,7 +33,7 @@ class FileFormatError(ValueError):
 
 
 class NonFiniteError(FloatingPointError, ValueError):
-    """A loss or a gradient is NaN or infinite; the message says where it arose.
+    """A loss, a gradient or a prediction is NaN or infinite; the message says where.
 
     It is a ValueError, as every bad value is, and a FloatingPointError, as
     NumPy raises under ``np.errstate(all="raise")``.
@@ -41,7 +41,8 @@ class NonFiniteError(FloatingPointError, ValueError):
     Attributes
     ----------
     rows : array of int, or None
-        The rows of the batch in the data, where a `Trainer` raised it.
+        The rows of the batch in the data, where a `Trainer` raised it; the first row that is
+        not finite, where `predict` or a `Predictor` did.
 
     Examples
     --------

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minifw._engine.prediction import ROWS, survey
+from minifw._engine.prediction import ROWS, check_finite, in_blocks, survey
 from minifw._engine.replay import Replay
 from minifw._tools.checks import check_flag, describe
-from minifw._tools.rows import Rows, in_blocks
+from minifw._tools.locks import mend_after_fork
+from minifw._tools.rows import Rows
 from minifw.core.layer import Layer
 from minifw.typing import Array
 
@@ -66,19 +67,22 @@ class Predictor:
         self._step = Replay(self._model, None, enabled=check_flag("Predictor", "replay", replay))
         _, self._dtype, self._whole = survey(self._model)
         self._lock = Lock()  # of the arrays of the recordings
+        mend_after_fork(self)
 
     @property
     def planned(self) -> bool:
         """Whether small predictions are recorded and made again."""
         return self._step.possible
 
-    def __call__(self, x: npt.ArrayLike) -> Array:
+    def __call__(self, x: npt.ArrayLike, *, allow_nan: bool = False) -> Array:
         """Return the model's outputs for all rows of `x`.
 
         Parameters
         ----------
         x : array of shape (examples, ...)
             It is cast to the dtype of the parameters.
+        allow_nan : bool, default False
+            Whether outputs may be NaN or infinite.
 
         Returns
         -------
@@ -89,17 +93,26 @@ class Predictor:
         ------
         TypeError, ValueError
             If `x` holds no real numbers, or no rows, or not of the model's shape.
+        NonFiniteError
+            If an output is NaN or infinite; it names the first such row, and whether that
+            row of `x` is finite.
         """
         if type(x) is np.ndarray and x.dtype == self._dtype and 0 < len(x) <= ROWS:
             with self._lock:
                 y = self._step.predict(x)
                 if y.shape[:1] == x.shape[:1]:
-                    return y.copy()
+                    y = y.copy()
+                    if not allow_nan:
+                        check_finite("Predictor", x, y)
+                    return y
         rows = Rows("Predictor", "x", x, self._dtype, whole=self._whole)
         with self._lock:
-            y = in_blocks(rows, ROWS, self._step.predict)
+            y = in_blocks(rows, ROWS, self._step.predict, allow_nan=allow_nan)
             # One block is in the array of a recording, or is what a layer got and returned.
             return y.copy() if len(rows) <= ROWS else y
+
+    def _after_fork(self) -> None:
+        self._lock = Lock()  # another thread may have held it, which the child does not have
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the recordings behind: they are made for the copied model."""

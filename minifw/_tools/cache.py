@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minifw._tools.changes import CountsChanges
+from minifw._tools.locks import TURNS
 from minifw.typing import Array
 
 __all__ = ["SavesForBackward"]
@@ -62,10 +63,11 @@ class SavesForBackward(CountsChanges):
 
     def _put_back(self, saved: dict[str, Any]) -> None:
         """Forget what was saved since `_all_saved` returned this."""
-        for name in self._all_saved():
-            if name not in saved:
-                delattr(self, name)
-        vars(self).update(saved)
+        own = vars(self)
+        for name in [name for name in own if name.startswith("_saved") and name not in saved]:
+            del own[name]
+        own.update(saved)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {n: value for n, value in vars(self).items() if not n.startswith("_saved")}
+        with TURNS.lock:  # else the copy may be in the eval mode of a thread that predicts
+            return {n: value for n, value in vars(self).items() if not n.startswith("_saved")}

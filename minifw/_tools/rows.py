@@ -1,7 +1,6 @@
 """Data row by row: arrays in memory, memory-mapped ones, and what else can be indexed."""
 
 import mmap
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from minifw._tools.checks import DTYPES, check_plain, describe
 from minifw.typing import DType
 
-__all__ = ["Rows", "Selection", "as_array", "cast", "in_blocks"]
+__all__ = ["Rows", "Selection", "as_array", "cast"]
 
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
 AnyArray: TypeAlias = np.ndarray[Any, Any]
@@ -86,35 +85,6 @@ class Rows:
         else:
             found = np.asarray(self._array[rows])
         return cast(found, self._dtype, whole=self._whole)
-
-
-def in_blocks(rows: Rows, size: int, run: Callable[[AnyArray], AnyArray]) -> AnyArray:
-    """Return what `run` gives for all rows, `size` at a time; of one block the very array.
-
-    Raise unless a row of output comes of every row, all of one shape.
-    """
-    first = run(rows.take(slice(0, size)))  # (size, ...)
-    shape = first.shape[1:]
-    _check_rows_kept(rows, min(size, len(rows)), first, shape)
-    if len(first) == len(rows):
-        return first
-    result = np.empty((len(rows), *shape), first.dtype)  # (rows, ...)
-    result[:size] = first
-    for start in range(size, len(rows), size):
-        block = rows.take(slice(start, start + size))
-        part = run(block)
-        _check_rows_kept(rows, len(block), part, shape)
-        result[start : start + size] = part
-    return result
-
-
-def _check_rows_kept(rows: Rows, length: int, output: AnyArray, shape: tuple[int, ...]) -> None:
-    if output.shape != (length, *shape):
-        raise ValueError(
-            f"{rows.owner} expects one row of output for each row of {rows.name}, of shape "
-            f"{(length, *shape)}, the layer gave {output.shape} for {length} rows; keep the first "
-            "axis, the batch, in every forward"
-        )
 
 
 def as_array(owner: str, name: str, data: Any) -> AnyArray:

@@ -1,16 +1,18 @@
 """Looks for what makes a network learn nothing, and warns."""
 
 import copy
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from minifw._engine.listening import listening
 from minifw._tools.checks import check_size
 from minifw.callbacks._callback import Callback, warn
 from minifw.core.layer import Layer
-from minifw.layers import ReLU, Sequential, Sigmoid, Softmax, Tanh
+from minifw.layers import Sequential
 from minifw.training import Trainer
 from minifw.typing import Array
 
@@ -99,24 +101,27 @@ comes through; try a lower lr, another init, or LeakyReLU
         for name, layer, y in _outputs(trainer.model, latest[:ROWS]):
             place = f"layer {name}, {layer!r}," if name else f"{layer!r}"
             units = _by_unit(y)  # (..., units)
-            if isinstance(layer, ReLU):
-                dead = int((units == 0).all(axis=0).sum())
+            low, high = layer.saturation
+            if math.isinf(high):  # flat on one side, where half of the outputs may well be
+                dead = int((units == low).all(axis=0).sum())
                 if dead >= MANY * units.shape[1]:
                     self._warn(
                         f"dead {name}",
-                        f"{when}: {dead} of {units.shape[1]} units of {place} are 0 for every "
-                        "example, and no gradient comes through; try a lower lr, another init, "
-                        "or LeakyReLU",
+                        f"{when}: {dead} of {units.shape[1]} units of {place} are {low:g} for "
+                        "every example, and no gradient comes through; try a lower lr, another "
+                        "init, or LeakyReLU",
                     )
-            else:
-                flat = float(np.mean(_slope(layer, units) < STEEP))
-                if flat >= MANY:
-                    self._warn(
-                        f"saturated {name}",
-                        f"{when}: {flat:.0%} of the outputs of {place} are saturated, and next "
-                        "to no gradient comes through; try inputs of mean 0 and variance 1, or a "
-                        "lower lr",
-                    )
+                continue
+            # The slope of sigmoid and tanh as a part of the steepest, which is in the middle.
+            slope = 4 * (units - low) * (high - units) / (high - low) ** 2
+            flat = float(np.mean(slope < STEEP))
+            if flat >= MANY:
+                self._warn(
+                    f"saturated {name}",
+                    f"{when}: {flat:.0%} of the outputs of {place} are saturated, and next "
+                    "to no gradient comes through; try inputs of mean 0 and variance 1, or a "
+                    "lower lr",
+                )
 
     def _warn(self, what: str, message: str) -> None:
         if what not in self._said:
@@ -139,32 +144,24 @@ def _by_unit(y: Array) -> Array:
     return units.reshape(-1, units.shape[-1])
 
 
-def _slope(layer: Layer, y: Array) -> Array:
-    """Return the slope of the activation as a part of its steepest."""
-    slope: Array = 4 * y * (1 - y) if isinstance(layer, Sigmoid) else 1 - y * y
-    return slope
-
-
-def _outputs(model: Layer, x: Array) -> list[tuple[str, Layer, Array]]:
+def _outputs(model: Layer, x: Array) -> list[tuple[str, Any, Array]]:
     """Return the outputs of the activations inside the model; the last may well saturate."""
     twin = copy.deepcopy(model)
     last = twin.split_last()[1]
-    found: list[tuple[str, Layer, Array]] = []
+    inner = [
+        (name, layer)
+        for name, layer in twin.named_layers()
+        if layer.saturation is not None and layer is not last
+    ]
+    found: list[tuple[str, Any, Array]] = []
 
-    def watch(name: str, layer: Layer) -> None:
-        original = layer.forward
+    def note(name: str, layer: Any, _: str, call: Callable[..., Any], *xs: Array) -> Array:
+        y: Array = call(*xs)
+        found.append((name, layer, y))
+        return y
 
-        def forward(x: Array) -> Array:
-            y = original(x)
-            found.append((name, layer, y))
-            return y
-
-        vars(layer)["forward"] = forward
-
-    for name, layer in twin.named_layers():
-        if isinstance(layer, ReLU | Sigmoid | Tanh) and layer is not last:
-            watch(name, layer)
-    twin.predict(x)
+    with listening(inner, ["forward"], note):
+        twin.predict(x, allow_nan=True)
     return found
 
 
@@ -174,5 +171,5 @@ def _doubled(model: Layer) -> Iterator[tuple[str, Layer]]:
         if isinstance(container, Sequential):
             inner = list(container)
             for index, (one, two) in enumerate(pairwise(inner), 1):
-                if all(isinstance(layer, Sigmoid | Softmax) for layer in (one, two)):
+                if one.probabilities and two.probabilities:
                     yield (f"{name}.{index}" if name else str(index)), two

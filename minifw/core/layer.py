@@ -21,9 +21,9 @@ from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Identity", "Layer"]
 
-# Attributes that hold no layer are passed over: what the traits keep, and, since `predict` of one
-# row is mostly this walk, values of the commonest types, before each is asked what it is.
-_NOT_MEMBERS = frozenset({"_arguments", "_saved"})
+# Attributes that hold no layer are passed over: the arguments, what a forward saved, and, since
+# `predict` of one row is mostly this walk, values of the commonest types.
+_NOT_MEMBERS = ("_arguments", "_saved")  # how their names begin
 _PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
 
 
@@ -57,6 +57,12 @@ class Layer(KeepsArguments, SavesForBackward):
         was saved, and nothing else; they make NumPy calls on these, assign no attribute, and
         draw by ``self.rng.random(out=...)`` alone. The calls of a small step are then recorded
         and made again, which is quicker. A subclass does not inherit it.
+    saturation : class attribute, a tuple (low, high) or None
+        The outputs at which an activation lets no gradient through, such as (0, 1) of
+        `Sigmoid`; high is infinite where there is one such side, as (0, inf) of `ReLU`.
+        `Watch` reads it.
+    probabilities : class attribute, a bool
+        Whether the outputs are probabilities, as of `Sigmoid` and `Softmax`.
     formulas : class attribute, a dict {str: str}, optional
         What `trace` writes beside the values: "y" and "dx", and the gradient of
         each parameter by its name. In braces stand x, y and dy, which become Z1
@@ -90,6 +96,8 @@ class Layer(KeepsArguments, SavesForBackward):
     buffers: ClassVar[tuple[str, ...]] = ()
     takes_whole_numbers: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
+    saturation: ClassVar[tuple[float, float] | None] = None
+    probabilities: ClassVar[bool] = False
     formulas: ClassVar[Formulas] = MappingProxyType({})
 
     # -- what an author writes ---------------------------------------------------
@@ -161,21 +169,29 @@ class Layer(KeepsArguments, SavesForBackward):
 
     def _members(self) -> Iterator[tuple[str, "Parameter | Layer"]]:
         """Yield what this layer holds itself, attribute by attribute as they were set."""
-        for name, value in vars(self).items():
-            if type(value) not in _PLAIN and name not in _NOT_MEMBERS:
+        for name, value in vars(self).copy().items():  # another thread may predict, and so save
+            if type(value) in _PLAIN or name.startswith(_NOT_MEMBERS):
+                continue
+            if isinstance(value, _MEMBERS):
+                yield name, value
+            else:
                 yield from _unpacked(self, name, value)
 
-    def _walk(
-        self, prefix: str = "", seen: set[int] | None = None
-    ) -> Iterator[tuple[str, "Parameter | Layer"]]:
-        """Yield what this layer holds and, after each layer, what that one holds; each once."""
-        seen = {id(self)} if seen is None else seen
-        for name, member in self._members():
-            if id(member) not in seen:
-                seen.add(id(member))
-                yield prefix + name, member
-                if isinstance(member, Layer):
-                    yield from member._walk(f"{prefix}{name}.", seen)
+    def _walk(self) -> list[tuple[str, "Parameter | Layer"]]:
+        """Return what this layer holds and, after each layer, what that one holds; each once."""
+        found: list[tuple[str, Parameter | Layer]] = []
+        seen = {id(self)}
+
+        def visit(prefix: str, layer: Layer) -> None:
+            for name, member in layer._members():
+                if id(member) not in seen:
+                    seen.add(id(member))
+                    found.append((prefix + name, member))
+                    if not isinstance(member, Parameter):
+                        visit(f"{prefix}{name}.", member)
+
+        visit("", self)
+        return found
 
     if not TYPE_CHECKING:  # to mypy, a class that has it would take any attribute
 
@@ -210,11 +226,11 @@ class Layer(KeepsArguments, SavesForBackward):
         """Put this layer and all inside it into eval mode; return it."""
         return self.train(False)
 
-    def evaluating(self) -> AbstractContextManager[None]:
+    def evaluating(self) -> AbstractContextManager[object]:
         """Put all layers into eval mode; afterwards give back modes, and what they had saved.
 
-        `predict` does it by itself; it is for a forward of one's own between a forward and
-        its backward.
+        `predict` does it by itself; it is for a forward that you call between a forward and
+        its backward. Meanwhile other threads wait that predict, or copy a layer.
 
         Examples
         --------
@@ -227,9 +243,11 @@ class Layer(KeepsArguments, SavesForBackward):
         >>> layer.training
         True
         """
-        return evaluating([layer for _, layer in self._all_layers()])
+        return evaluating(self)
 
-    def predict(self, x: npt.ArrayLike, *, batch_size: int = ROWS) -> Array:
+    def predict(
+        self, x: npt.ArrayLike, *, batch_size: int = ROWS, allow_nan: bool = False
+    ) -> Array:
         """Return the outputs for all rows of `x`, in eval mode, a batch at a time.
 
         Parameters
@@ -239,6 +257,8 @@ class Layer(KeepsArguments, SavesForBackward):
             read batch by batch.
         batch_size : int, default 256
             How many rows go through the layer at once.
+        allow_nan : bool, default False
+            Whether outputs may be NaN or infinite.
 
         Returns
         -------
@@ -248,11 +268,15 @@ class Layer(KeepsArguments, SavesForBackward):
         ------
         TypeError, ValueError
             If `x` holds no real numbers, or no rows, or not of this layer's shape.
+        NonFiniteError
+            If an output is NaN or infinite; it names the first such row, and whether that
+            row of `x` is finite.
 
         Notes
         -----
         The layer is left as it was: its mode, and what it saved for ``backward``. Threads
-        that predict take turns, and none may train meanwhile; a `Predictor` is quicker.
+        that predict take turns, and none may train meanwhile; a `Predictor` is quicker. Where
+        NumPy shall raise, underflow is no fault here: what underflows is 0.
 
         Examples
         --------
@@ -265,7 +289,7 @@ class Layer(KeepsArguments, SavesForBackward):
                [4.],
                [6.]]), True)
         """
-        return predict(self, x, batch_size)
+        return predict(self, x, batch_size, allow_nan)
 
     def summary(self, input_shape: Shape) -> Summary:
         """Return the layers in here, with output shapes, parameters and bytes; print it.
@@ -304,22 +328,34 @@ class Layer(KeepsArguments, SavesForBackward):
 
     def _state(self) -> dict[str, Array]:
         """Return the arrays themselves."""
-        parameters = {name: parameter.value for name, parameter in self.named_parameters()}
-        return {**parameters, **dict(self.named_buffers())}
+        named = [(name, parameter.value) for name, parameter in self.named_parameters()]
+        state: dict[str, Array] = {}
+        for name, array in [*named, *self.named_buffers()]:
+            if state.setdefault(name, array) is not array:
+                raise ValueError(
+                    f"{type(self).__name__} expects each array to have a name of its own, "
+                    f"{describe(state[name])} and {describe(array)} both have {name!r}; rename a "
+                    "dict's key or an attribute"
+                )
+        return state
+
+
+_MEMBERS = (Parameter, Layer)
+_SEQUENCES = (list, tuple, deque)
 
 
 def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:
-    if isinstance(value, Parameter | Layer):
+    if isinstance(value, _MEMBERS):
         yield name, value
-    elif isinstance(value, list | tuple | deque):
+    elif isinstance(value, _SEQUENCES):
         for index, item in enumerate(value):
-            yield from _unpacked(layer, f"{name}.{index}", item)
+            if type(item) not in _PLAIN:
+                yield from _unpacked(layer, f"{name}.{index}", item)
     elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _unpacked(layer, f"{name}.{key}", item)
-    elif isinstance(value, set | frozenset) and any(
-        isinstance(item, Parameter | Layer) for item in value
-    ):
+        for key, item in value.copy().items():
+            if type(item) not in _PLAIN:
+                yield from _unpacked(layer, f"{name}.{key}", item)
+    elif isinstance(value, set | frozenset) and any(isinstance(item, _MEMBERS) for item in value):
         raise TypeError(
             f"{type(layer).__name__}.{name} holds layers or parameters in a set, "
             "which has no order; use a list or a tuple"

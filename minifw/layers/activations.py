@@ -51,6 +51,7 @@ class Tanh(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    saturation = (-1.0, 1.0)
     formulas: ClassVar[Formulas] = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}
 
     def forward(self, x: Array) -> Array:
@@ -91,6 +92,8 @@ class Sigmoid(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    saturation = (0.0, 1.0)
+    probabilities = True
     formulas: ClassVar[Formulas] = {"y": "sigmoid({x})", "dx": "{dy} * {y} * (1 - {y})"}
 
     def forward(self, x: Array) -> Array:

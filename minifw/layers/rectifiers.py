@@ -53,6 +53,7 @@ class ReLU(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    saturation = (0.0, np.inf)
     formulas: ClassVar[Formulas] = {"y": "max({x}, 0)", "dx": "{dy} * ({x} > 0)"}
 
     def forward(self, x: Array) -> Array:

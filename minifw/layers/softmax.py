@@ -71,6 +71,7 @@ class Softmax(_OverAxis):
     """
 
     replayable: ClassVar[bool] = True
+    probabilities = True
     formulas: ClassVar[Formulas] = {
         "y": "softmax({x})",
         "dx": "{y} * ({dy} - sums of ({dy} * {y}))",

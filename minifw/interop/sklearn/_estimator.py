@@ -1,7 +1,6 @@
 """What the classifier and the regressor share: the parameters, and training."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
@@ -12,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from minifw._engine.prediction import ROWS, survey
+from minifw._engine.prediction import ROWS, in_blocks, survey
 from minifw._tools.checks import (
     check_flag,
     check_size,
@@ -21,6 +20,8 @@ from minifw._tools.checks import (
     non_negative_number,
     positive_number,
 )
+from minifw._tools.rows import Rows as ArrayRows
+from minifw._tools.warn import warn_user
 from minifw.callbacks import EarlyStopping, Progress
 from minifw.core.layer import Layer
 from minifw.interop.sklearn._building import (
@@ -138,11 +139,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         history = self.history_
         self._warn_if_interrupted(trainer)
         if history.stopped is None and not self.early_stopping and self.tol is not None:
-            warnings.warn(
+            warn_user(
                 f"{owner}: the loss still fell by tol={self.tol:g} after all {trainer.epochs} "
                 "epochs; raise max_epochs or lr, or train for so many with tol=None",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         return self
 
@@ -213,8 +213,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     def _warn_if_interrupted(self, trainer: Trainer) -> None:
         if trainer._interrupted is not None:
-            message = f"{type(self).__name__}: {trainer.history.stopped}"
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warn_user(f"{type(self).__name__}: {trainer.history.stopped}")
 
     def _check_parameters(self, owner: str) -> tuple[int, int]:
         """Return max_epochs and n_iter_no_change, or raise if a number is none that serves."""
@@ -411,12 +410,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             return model.predict(X)
         # As `Layer.predict`, without going through all layers to ask for their modes: between
         # two trainings the model is in eval mode.
-        if not self._whole and X.dtype != self._dtype:
-            X = X.astype(self._dtype)
-        if len(X) <= ROWS:
-            return model(X)
-        starts = range(0, len(X), ROWS)
-        return np.concatenate([model(X[start : start + ROWS]) for start in starts])
+        owner = f"{type(self).__name__}.predict"
+        return in_blocks(ArrayRows(owner, "X", X, self._dtype, whole=self._whole), ROWS, model)
 
     def _input(self, X: Array) -> Any:
         """Return `X` as the network takes it: as whole numbers, if it looks them up."""
