@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minifw._tools.checks import describe
+from minifw._tools.extras import needs
+from minifw._tools.generators import find_generators
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.optimizers import Optimizer
-from minifw.training._generators import find_generators
 from minifw.training._team import by_rank
 from minifw.typing import Array, Target
 
@@ -385,7 +386,7 @@ class DataParallel(Optimizer):
         """Let the generators of a model go on from seeds that differ by rank; not on rank 0."""
         if self.main:
             return
-        for generator in find_generators({"model": model}, set()).values():
+        for generator in find_generators({"model": model}).values():
             if isinstance(generator, np.random.Generator):
                 bits: Any = generator.bit_generator
             else:
@@ -521,11 +522,6 @@ def _end_the_job_at_an_error(comm: Any) -> None:
 
 
 def _mpi() -> Any:
-    try:
+    with needs("minifw.interop.mpi", "mpi4py and an MPI library", "mpi"):
         from mpi4py import MPI  # noqa: PLC0415 - optional
-    except (ImportError, RuntimeError) as error:  # RuntimeError: no MPI library is there
-        raise ImportError(
-            "minifw.interop.mpi needs mpi4py and an MPI library; install the extra minifw[mpi]: "
-            "python -m pip install 'minifw[mpi]'"
-        ) from error
     return MPI

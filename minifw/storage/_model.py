@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from minifw._tools.checks import describe
+from minifw._tools.generators import bits_of, generator_of, places_of_generators
 from minifw._tools.loading import building
+from minifw._tools.locks import TURNS
 from minifw.core.layer import _NOT_MEMBERS, Layer
 from minifw.errors import FileFormatError
 from minifw.storage._archive import read_archive, write_archive
 from minifw.storage._arguments import Builder, Recorder
 from minifw.storage._atomic import path_of
 from minifw.storage._classes import Buildable, check_custom
-from minifw.storage._generators import generator_of, state_of
 from minifw.storage._safetensors import read_tensors, write_tensors
 
 __all__ = ["load", "save"]
@@ -79,12 +80,14 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
         hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else hint
         raise TypeError(f"save expects a layer, got {describe(model)}{hint}")
     recorder = Recorder()
+    with TURNS.lock:  # else modes may be those of a thread that predicts
+        modes = [[name, bool(layer.training)] for name, layer in model._all_layers()]
     meta = {
         "model": recorder.record(model),
-        "modes": [[name, bool(layer.training)] for name, layer in model._all_layers()],
+        "modes": modes,
         "generators": _generator_states(model),
     }
-    state = _state(model)
+    state = model._state()
     arrays = {**state, **recorder.arrays}
     try:
         twin = _built(meta, arrays, tuple(recorder.classes))
@@ -171,14 +174,6 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
 # -- numbers -------------------------------------------------------------------------
 
 
-def _state(model: Layer) -> dict[str, np.ndarray[Any, Any]]:
-    """Return parameters and buffers, not copied; raise if two have one name."""
-    state = model._state()
-    if len(state) != len(model.named_parameters()) + len(model.named_buffers()):
-        raise ValueError(f"save: two parameters of {model!r} have one name; rename a dict's keys")
-    return state
-
-
 def _fill(model: Layer, state: Arrays) -> None:
     """Copy the numbers in; raise unless names, shapes and dtypes are the same."""
     own = model._state()
@@ -216,32 +211,22 @@ def _compare(model: Layer, twin: Layer) -> None:
 
 def _generator_states(model: Layer) -> list[Any]:
     """Return each generator that layers keep: its state, and all the places that it has."""
+    layers = model._all_layers()
+    others = {id(layer) for _, layer in layers}
     states: dict[int, tuple[dict[str, Any], list[list[str]]]] = {}
-    for layer_name, layer in model._all_layers():
-        for attribute, value in vars(layer).items():
-            if attribute in _NOT_MEMBERS:
-                continue
-            if isinstance(value, np.random.Generator):
-                _, places = states.setdefault(id(value), (state_of(value), []))
-                places.append([layer_name, attribute])
-            elif _hides_generator(value):
+    for name, layer in layers:
+        own = {key: v for key, v in vars(layer).items() if not key.startswith(_NOT_MEMBERS)}
+        for path, generator in places_of_generators(own, others):
+            attribute = path.partition(".")[0]
+            if path not in own or isinstance(generator, np.random.RandomState):
                 raise TypeError(
-                    f"save: {attribute} of {layer!r} holds a {type(value).__name__} with random "
-                    "state, which would be lost; keep a numpy.random.Generator as an attribute"
+                    f"save: {attribute} of {layer!r} holds a {type(own[attribute]).__name__} with "
+                    "random state, which would be lost; keep a numpy.random.Generator as an "
+                    "attribute"
                 )
+            _, places = states.setdefault(id(generator), (bits_of(generator), []))
+            places.append([name, attribute])
     return [list(entry) for entry in states.values()]
-
-
-def _hides_generator(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_is_random(item) for item in value)
-    if isinstance(value, dict):
-        return any(_is_random(item) for item in value.values())
-    return isinstance(value, np.random.RandomState)
-
-
-def _is_random(value: object) -> bool:
-    return isinstance(value, np.random.Generator | np.random.RandomState)
 
 
 def _restore_generators(layers: Mapping[str, Layer], entries: list[Any]) -> None:

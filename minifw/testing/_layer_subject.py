@@ -1,7 +1,7 @@
 """A layer under test: copies of it with random parameters, and inputs like the one given."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minifw._engine.packing import Memory
+from minifw._tools.generators import AnyGenerator, find_generators
 from minifw.core.layer import Layer
 from minifw.typing import Array, DType
 
@@ -26,8 +27,6 @@ SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its 
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
 
-
-RandomSource: TypeAlias = np.random.Generator | np.random.RandomState
 
 LayerCheck: TypeAlias = tuple[str, Callable[["LayerSubject"], None]]
 """A verdict's name, and the function that puts the question."""
@@ -188,16 +187,9 @@ def every_layer(layer: Layer) -> list[Layer]:
     return [one for _, one in layer._all_layers()]
 
 
-def random_sources(thing: object) -> Iterator[RandomSource]:
-    """Yield the random generators among the attributes of a thing, and in lists of them."""
-    for value in vars(thing).values():
-        for item in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(item, np.random.Generator | np.random.RandomState):
-                yield item
-
-
-def _sources(layer: Layer) -> list[RandomSource]:
-    return [source for one in every_layer(layer) for source in random_sources(one)]
+def random_sources(thing: object) -> list[AnyGenerator]:
+    """Return the random generators inside a thing, be it a layer or an optimizer."""
+    return list(find_generators({"": thing}).values())
 
 
 def generator_states(layer: Layer) -> list[Any]:
@@ -208,7 +200,7 @@ def generator_states(layer: Layer) -> list[Any]:
             if isinstance(source, np.random.Generator)
             else source.get_state()
         )
-        for source in _sources(layer)
+        for source in random_sources(layer)
     ]
 
 
@@ -238,7 +230,7 @@ def hidden_state(layer: Layer) -> HiddenState:
 
 def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
     """Undo what forwards have changed."""
-    for source, random in zip(_sources(layer), state.generators, strict=True):
+    for source, random in zip(random_sources(layer), state.generators, strict=True):
         if isinstance(source, np.random.Generator):
             source.bit_generator.state = random
         else:

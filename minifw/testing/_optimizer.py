@@ -157,7 +157,7 @@ def _zero_gradient(s: OptimizerSubject) -> None:
     before, after = after, walk(parameters, optimizer, zeros * FEW)
     pairs = enumerate(zip(before, after, strict=True))
     moved = [i for i, (a, b) in pairs if not np.allclose(a, b, rtol=ROUNDING, atol=0.0)]
-    if moved and any(random_sources(optimizer)):
+    if moved and random_sources(optimizer):
         raise NotApplicable("it draws random numbers, and may add noise to a gradient of 0")
     if moved:
         shrunk = all(np.all(np.abs(b) <= np.abs(a)) for a, b in zip(before, after, strict=True))
@@ -316,7 +316,7 @@ def _state_is_a_copy(s: OptimizerSubject) -> None:
 def _order(s: OptimizerSubject) -> None:
     gradients = s.gradients(FEW)
     parameters, optimizer = s.built()
-    if any(random_sources(optimizer)):
+    if random_sources(optimizer):
         raise NotApplicable("it draws random numbers, in the order of the parameters")
     expected = walk(parameters, optimizer, gradients)
     twins = s.parameters()

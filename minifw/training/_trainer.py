@@ -1,7 +1,6 @@
 """Training for real work: batches, epochs, validation, callbacks and checkpoints."""
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
@@ -10,6 +9,8 @@ import numpy as np
 
 from minifw._engine.prediction import keeping_modes, survey
 from minifw._tools.checks import check_flag, check_rng, check_size, describe
+from minifw._tools.generators import load_state, state_of
+from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
@@ -18,7 +19,6 @@ from minifw.optimizers import Optimizer
 from minifw.training._checkpoint import apply, capture, check_plan, read, write
 from minifw.training._data import Batch, Casting, Source, held_out, source
 from minifw.training._evaluation import measure
-from minifw.training._generators import load_state, state_of
 from minifw.training._history import History
 from minifw.training._hooks import HasHooks, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt
@@ -224,11 +224,9 @@ class Trainer:
         if epochs != self._plan.get("epochs"):
             self._stop = None
         elif self._due == NOTHING_DUE:
-            warnings.warn(
+            warn_user(
                 f"Trainer.fit makes no step, for the run that was loaded is over ({self._stop}); "
-                f"it goes on with more epochs than {epochs}",
-                UserWarning,
-                stacklevel=3,
+                f"it goes on with more epochs than {epochs}"
             )
 
     def _checked(  # noqa: PLR0917 - those of `fit`

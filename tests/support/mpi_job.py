@@ -30,9 +30,9 @@ from minifw import (
     Tanh,
     Trainer,
 )
+from minifw._tools.generators import find_generators
 from minifw.datasets import planar_flower
 from minifw.interop.mpi import DataParallel
-from minifw.training._generators import find_generators
 
 
 def network(*more: Any, seed: int = 0) -> Sequential:

@@ -46,8 +46,8 @@ from minifw import (
     optimizers,
     schedules,
 )
+from minifw._tools.generators import find_generators
 from minifw.training._checkpoint import PARTS, capture, write
-from minifw.training._generators import find_generators
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minifw.training._generators import find_generators, load_state, state_of
+from minifw._tools.generators import find_generators, load_state, state_of
 
 __all__ = ["undone_by_errors"]
 
@@ -18,7 +18,7 @@ def undone_by_errors(estimator: Any) -> Iterator[None]:
     if model is not None:  # a warm start and a partial fit change these in place
         weights, state = model.state_dict(), optimizer.state_dict()
         roots = {"rng": before["_rng"], "model": model}
-        generators = [(g, state_of(g)) for g in find_generators(roots, set()).values()]
+        generators = [(g, state_of(g)) for g in find_generators(roots).values()]
     try:
         yield
     except BaseException:
