@@ -1,9 +1,8 @@
 """The contract of a callback."""
 
-import sys
-import warnings
 from typing import Any
 
+from minifw._tools.warn import warn_user
 from minifw.training import Trainer
 from minifw.training._hooks import nothing
 
@@ -23,19 +22,8 @@ class TrainingWarning(UserWarning):
 
 
 def warn(message: str) -> None:
-    """Give a `TrainingWarning` from the line that calls this, in every run.
-
-    By default Python shows the same words of the same line once a process.
-    """
-    frame = sys._getframe(1)
-    warnings.warn_explicit(
-        message,
-        TrainingWarning,
-        frame.f_code.co_filename,
-        frame.f_lineno,
-        module=frame.f_globals["__name__"],
-        registry=None,  # which is where Python would note that it was shown
-    )
+    """Give a `TrainingWarning` that names the user's line, in every run."""
+    warn_user(message, TrainingWarning, every_time=True)
 
 
 class Callback:
