@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -192,18 +193,31 @@ def test_save_writes_the_modes_of_no_prediction(tmp_path: object) -> None:
     assert all(layer.training for _, layer in load(f"{tmp_path}/model.npz")._all_layers())
 
 
-def test_a_thread_that_predicts_waits_for_another_that_evaluates() -> None:
+def test_others_predict_and_copy_while_one_evaluates() -> None:
     model = network()
-    found: list[Array] = []
-    worker = threading.Thread(target=lambda: found.append(model.predict(X[:4])))
+    wanted = network().predict(X[:4])
+    with ThreadPoolExecutor(1) as pool:
+        with model.evaluating():
+            assert np.array_equal(pool.submit(model.predict, X[:4]).result(10), wanted)
+            assert np.array_equal(model(X[:4]), wanted)
+            assert pool.submit(copy.deepcopy, model).result(10).training
+            assert not copy.deepcopy(model).training  # of the thread itself
+        assert is_untouched(model)
+        inner = model.evaluating()
+        with model.evaluating():  # leaves before the other one
+            pool.submit(inner.__enter__).result(10)
+        assert not any(layer.training for _, layer in model._all_layers())
+        pool.submit(inner.__exit__, None, None, None).result(10)
+    assert is_untouched(model)
+
+
+def test_evaluating_gives_back_what_was_set_inside_another() -> None:
+    model = network()
     with model.evaluating():
-        worker.start()
-        worker.join(0.05)
-        assert worker.is_alive()
-        own = model(X[:4])
-        assert model.predict(X[:4]).shape == (4, 1)  # the thread itself goes in again
-    worker.join(10)
-    assert np.array_equal(found[0], own)
+        model[2].train()
+        model.predict(X[:4])
+        assert model[2].training
+        assert not model[0].training
     assert is_untouched(model)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minifw._tools.changes import CountsChanges
-from minifw._tools.locks import TURNS
+from minifw._tools.locks import EVALUATIONS
 from minifw.typing import Array
 
 __all__ = ["SavesForBackward"]
@@ -69,5 +69,9 @@ class SavesForBackward(CountsChanges):
         own.update(saved)
 
     def __getstate__(self) -> dict[str, Any]:
-        with TURNS.lock:  # else the copy may be in the eval mode of a thread that predicts
-            return {n: value for n, value in vars(self).items() if not n.startswith("_saved")}
+        with EVALUATIONS.lock:  # another thread may have the layer in eval mode for a moment
+            own = vars(self)
+            state = {name: own[name] for name in own if not name.startswith("_saved")}
+            if "training" in own:
+                state["training"] = EVALUATIONS.mode_of(self)
+        return state

@@ -230,7 +230,8 @@ class Layer(KeepsArguments, SavesForBackward):
         """Put all layers into eval mode; afterwards give back modes, and what they had saved.
 
         `predict` does it by itself; it is for a forward that you call between a forward and
-        its backward. Meanwhile other threads wait that predict, or copy a layer.
+        its backward. Meanwhile other threads may predict, and copies that they make have the
+        modes from before.
 
         Examples
         --------

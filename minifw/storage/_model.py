@@ -10,7 +10,7 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw._tools.generators import bits_of, generator_of, places_of_generators
 from minifw._tools.loading import building
-from minifw._tools.locks import TURNS
+from minifw._tools.locks import EVALUATIONS
 from minifw.core.layer import _NOT_MEMBERS, Layer
 from minifw.errors import FileFormatError
 from minifw.storage._archive import read_archive, write_archive
@@ -80,8 +80,8 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
         hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else hint
         raise TypeError(f"save expects a layer, got {describe(model)}{hint}")
     recorder = Recorder()
-    with TURNS.lock:  # else modes may be those of a thread that predicts
-        modes = [[name, bool(layer.training)] for name, layer in model._all_layers()]
+    with EVALUATIONS.lock:
+        modes = [[n, bool(EVALUATIONS.mode_of(layer))] for n, layer in model._all_layers()]
     meta = {
         "model": recorder.record(model),
         "modes": modes,
