@@ -178,6 +178,7 @@ def test_copies_made_while_threads_predict_are_in_train_mode() -> None:
             assert is_untouched(copy.deepcopy(model))
             assert is_untouched(pickle.loads(pickle.dumps(model)))
             assert np.array_equal(Predictor(model)(X[:4]), wanted)
+        for _ in range(1000):
             assert len(model.named_parameters()) == 4
     assert errors == []
     assert is_untouched(model)
@@ -209,6 +210,25 @@ def test_others_predict_and_copy_while_one_evaluates() -> None:
         assert not any(layer.training for _, layer in model._all_layers())
         pool.submit(inner.__exit__, None, None, None).result(10)
     assert is_untouched(model)
+
+
+class Scratch(Layer):
+    """y = x, by way of an attribute that another thread could overwrite meanwhile."""
+
+    def forward(self, x: Array) -> Array:
+        self.scratch = x
+        time.sleep(0.01)
+        return self.scratch.copy()
+
+    def backward(self, dy: Array) -> Array:
+        return dy.copy()
+
+
+def test_threads_that_predict_take_turns() -> None:
+    layer = Scratch()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(layer.predict, [[[float(i)]] for i in range(8)]))
+    assert [y.item() for y in found] == list(range(8))
 
 
 def test_evaluating_gives_back_what_was_set_inside_another() -> None:
