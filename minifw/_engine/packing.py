@@ -6,9 +6,10 @@ parameters into one, back to back, so that a step, a norm or a clip is a few Num
 calls on two vectors, whatever the number of layers.
 """
 
+import itertools
 import weakref
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,14 +19,26 @@ from minifw._tools.warn import warn_user
 from minifw.errors import StaleArrayWarning
 from minifw.typing import Array, DType
 
+_SAMPLE = 64  # the last so many numbers of a gradient, by which it is recognised
+_SIGNINGS = itertools.count(1)  # each backward of an Objective has a number
+
 __all__ = [
     "Author",
     "FlatParameters",
     "Gradients",
     "Memory",
     "gradient_vectors",
+    "note_replaced",
     "why_not_finite",
 ]
+
+
+class Place(NamedTuple):
+    """An attribute of a layer, and whether a parameter is there, or is gone from there."""
+
+    name: str
+    layer: int
+    there: bool
 
 
 class Author(Protocol):
@@ -38,14 +51,15 @@ class Author(Protocol):
 class Memory:
     """One vector of values and one of gradients, in which parameters live."""
 
-    __slots__ = ("author", "grads", "moved", "packed", "values")
+    __slots__ = ("author", "grads", "moved", "packed", "signed", "values")
 
     def __init__(self, size: int, dtype: DType) -> None:
         self.values: Array = np.zeros(size, dtype)
         self.grads: Array = np.zeros(size, dtype)
-        self.moved = False  # whether a parameter has left it
+        self.moved = 0  # how often a parameter left it, or a layer
         self.packed = False  # whether a FlatParameters looks at it
         self.author: Author | None = None  # of the gradients, until the next step
+        self.signed = 0  # the number of the backward that wrote them; 0 if none is known
 
 
 class FlatParameters:
@@ -63,8 +77,13 @@ class FlatParameters:
     values, grads : array of shape (number of elements,)
         Every ``p.value`` and ``p.grad`` is a view of these.
     memory : Memory
-        Where they live. Until ``memory.moved``, all is as it was: one attribute to
-        look at, whatever the number of parameters.
+        Where they live.
+    stepped, sampled : int, bytes
+        Which backward of an `Objective` had signed the gradient of the latest step, and what
+        ``sample()`` was then: gradients that are written by hand have other bits.
+    moved : int
+        While ``memory.moved`` is this, all is as it was: one number to look at, whatever
+        the number of parameters. Otherwise `refresh` finds them again, or raises.
 
     Notes
     -----
@@ -77,6 +96,7 @@ class FlatParameters:
     def __init__(self, owner: str, parameters: tuple[Any, ...]) -> None:
         self.owner = owner
         self.parameters = parameters
+        self._places: list[frozenset[Place]] = [p._places for p in parameters]
         if not self._side_by_side():
             self._move_together()
         self._bind()
@@ -110,9 +130,11 @@ class FlatParameters:
         first, last = self.parameters[0], self.parameters[-1]
         memory: Memory = first._memory
         memory.packed = True
-        self.memory = memory
+        self.memory, self.moved = memory, memory.moved
         self.values = memory.values[first._start : last._start + last.size]
         self.grads = memory.grads[first._start : last._start + last.size]
+        self.sample = self.grads[-_SAMPLE:].tobytes  # bound once: it is called in every step
+        self.stepped, self.sampled = 0, b""
         return memory
 
     def refresh(self) -> Memory:
@@ -121,8 +143,17 @@ class FlatParameters:
         Raises
         ------
         RuntimeError
-            If another optimizer took some of them into a vector of its own.
+            If another optimizer took some of them into a vector of its own, or one was
+            replaced in its layer.
         """
+        for parameter, before in zip(self.parameters, self._places, strict=True):
+            changed: frozenset[Place] = before ^ parameter._places
+            lost = [place.name for place in changed if place.there is (place in before)]
+            if lost:
+                raise RuntimeError(
+                    f"{self.owner} can no longer step: {min(lost)} was replaced or removed after "
+                    f"{self.owner} was built; build it again, with model.parameters()"
+                )
         if not self._side_by_side():
             raise RuntimeError(
                 f"{self.owner} can no longer step: another optimizer, built later over some of "
@@ -145,29 +176,48 @@ class Gradients:
 
     def __init__(self, parameters: Iterable[AnyParameter]) -> None:
         self._parameters = tuple(parameters)
-        self._memories: tuple[Memory, ...] = ()
+        self._memories: tuple[tuple[Memory, int], ...] = ()  # each with what `moved` was
         self._own: tuple[AnyParameter, ...] = self._parameters  # those that no optimizer steps
 
     def sign(self, author: Author) -> bool:
         """Leave the author with the gradients; return whether those of no optimizer are finite."""
-        changed = bool(self._own)  # an optimizer may have taken them since
-        for memory in self._memories:
-            memory.author = author
-            changed = changed or memory.moved
+        number, changed = next(_SIGNINGS), bool(self._own)  # an optimizer may have taken them
+        for memory, moved in self._memories:
+            memory.author, memory.signed = author, number
+            changed = changed or memory.moved != moved
         if not changed:
             return True
         self._look()
-        for memory in self._memories:
-            memory.author = author
+        for memory, _ in self._memories:
+            memory.author, memory.signed = author, number
         return all(finite_vector(p.grad.ravel()) for p in self._own)
 
     def _look(self) -> None:
-        shared = [p._memory for p in self._parameters if p._memory.packed]
-        self._memories = tuple({id(memory): memory for memory in shared}.values())
+        packed = {id(p._memory): p._memory for p in self._parameters if p._memory.packed}
+        self._memories = tuple((memory, memory.moved) for memory in packed.values())
         self._own = tuple(p for p in self._parameters if not p._memory.packed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gradients, (self._parameters,)
+
+
+def note_replaced(
+    layer: object, name: str, old: Iterable[AnyParameter], new: Iterable[AnyParameter]
+) -> None:
+    """Note which parameters left an attribute of a layer, and which came.
+
+    Whoever packed them sees it at its next look, for their memory counts as moved. One that
+    left without having been noted, as in a copy of a layer, is noted as gone.
+    """
+    place = f"{type(layer).__name__}.{name}", id(layer)
+    here, gone = Place(*place, True), Place(*place, False)
+    left, came = {id(p): p for p in old}, {id(p): p for p in new}
+    for parameter in [p for key, p in left.items() if key not in came]:
+        places = parameter._places
+        parameter._note_places(places - {here} if here in places else places | {gone})
+        parameter._memory.moved += 1
+    for parameter in came.values():
+        parameter._note_places(parameter._places - {gone} | {here})
 
 
 def gradient_vectors(parameters: Iterable[AnyParameter]) -> list[Array]:
@@ -213,5 +263,5 @@ def _move(parameter: AnyParameter, memory: Memory, start: int) -> list["weakref.
     parameter._place_in(memory, start, value.shape)
     parameter.value[...] = value
     parameter.grad[...] = grad
-    old.moved = True
+    old.moved += 1
     return left

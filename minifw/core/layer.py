@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from minifw._engine.packing import note_replaced
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
 from minifw._engine.state import load_arrays
 from minifw._engine.summary import Summary, summary
@@ -203,6 +204,20 @@ class Layer(KeepsArguments, SavesForBackward):
                     f"place; assign to its value: layer.{name}.value = ..."
                 )
             super().__setattr__(name, value)
+            plain = type(held) in _PLAIN and type(value) in _PLAIN
+            if not plain and held is not value and not name.startswith("_saved"):
+                self._note_replaced(name, held, value)
+
+        def __delattr__(self, name: str) -> None:
+            held = vars(self).get(name)
+            super().__delattr__(name)
+            if not name.startswith("_saved"):
+                self._note_replaced(name, held, None)
+
+    def _note_replaced(self, name: str, held: object, value: object) -> None:
+        """Tell the optimizers of the parameters that left an attribute."""
+        old, new = (_parameters_in(self, name, members) for members in (held, value))
+        note_replaced(self, name, old, new)
 
     # -- use ---------------------------------------------------------------------
 
@@ -343,6 +358,14 @@ class Layer(KeepsArguments, SavesForBackward):
 
 _MEMBERS = (Parameter, Layer)
 _SEQUENCES = (list, tuple, deque)
+
+
+def _parameters_in(layer: Layer, name: str, value: object) -> list[Parameter]:
+    """Return the parameters in what an attribute holds, and in the layers there."""
+    if isinstance(value, set | frozenset):
+        return []  # refused when the members are listed
+    members = [member for _, member in _unpacked(layer, name, value)]
+    return [p for m in members for p in (m.parameters() if isinstance(m, Layer) else [m])]
 
 
 def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:

@@ -11,6 +11,7 @@ from minifw._engine.packing import Author, FlatParameters, why_not_finite
 from minifw._tools.arrays import finite_vector
 from minifw._tools.checks import check_size, describe, normal_number, positive_number
 from minifw._tools.options import Vector, check_kind, options_of
+from minifw._tools.warn import warn_user
 from minifw.core.parameter import Parameter, check_parameters
 from minifw.errors import NonFiniteError
 from minifw.typing import Array
@@ -42,13 +43,14 @@ class Optimizer(ABC):
     ------
     RuntimeError
         By `step`, if an optimizer built later took some of the parameters into
-        a vector of its own.
+        a vector of its own, or if a layer has another Parameter in the place of one.
     NonFiniteError
         By `step`, if a gradient is not finite; nothing is changed.
 
     Notes
     -----
-    Public attributes that a subclass sets in its constructor are its state:
+    `step` warns if it steps on the gradient of one `Objective.backward` for the second
+    time. Public attributes that a subclass sets in its constructor are its state:
     `state_dict` copies them. Make an array of state with `zeros`.
 
     Examples
@@ -94,11 +96,20 @@ class Optimizer(ABC):
         """Update the parameters from their gradients."""
         vector = self._vector
         memory = vector.memory
-        if memory.moved:
+        if memory.moved != vector.moved:
             memory = vector.refresh()
         author, memory.author = memory.author, None
         if not self._accepts(vector.grads):
             self._refuse(author)
+        signed = memory.signed
+        if signed:
+            sample = vector.sample()
+            if signed == vector.stepped and sample == vector.sampled and any(sample):
+                warn_user(
+                    f"{type(self).__name__} stepped twice on the gradient of one backward; "
+                    "call objective.backward() before each step"
+                )
+            vector.stepped, vector.sampled = signed, sample
         result: object = self.update(vector.values, vector.grads)
         if result is not None:
             raise TypeError(

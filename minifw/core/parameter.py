@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from minifw._engine.packing import Memory
+from minifw._engine.packing import Memory, Place
+from minifw._tools.changes import CHANGES
 from minifw._tools.checks import DTYPES, describe
 from minifw.typing import Array, DType, Shape
 
@@ -27,8 +28,9 @@ class Parameter:
     `value` and `grad` are arrays of one shape and dtype: read them, write into
     them (``p.value[...] = 0``), or assign to them, which copies in after a
     check of the shape. They are views, and building an optimizer moves them:
-    take ``p.value`` anew rather than keep the array. Copies and pickles are
-    independent of the original.
+    take ``p.value`` again rather than keep the array. Copies and pickles are
+    independent of the original. A layer whose Parameter is replaced by another one
+    needs a new optimizer: those that were built before raise at their next step.
 
     Examples
     --------
@@ -44,10 +46,11 @@ class Parameter:
     ValueError: Parameter.value has shape (3,), got an array of shape (3, 1)
     """
 
-    __slots__ = ("__weakref__", "_memory", "_start", "grad", "value")
+    __slots__ = ("__weakref__", "_memory", "_places", "_start", "grad", "value")
 
     _memory: Memory
     _start: int
+    _places: frozenset[Place]  # the attributes of layers that hold it
     if TYPE_CHECKING:  # read as an array, assigned from what makes one
 
         @property
@@ -70,6 +73,7 @@ class Parameter:
                 f"Parameter expects float64 or float32 numbers, got {describe(array)}; "
                 "use np.asarray(value, dtype=np.float64)"
             )
+        self._note_places(frozenset())
         self._place_in(Memory(array.size, array.dtype), 0, array.shape)
         self.value = array
 
@@ -81,6 +85,10 @@ class Parameter:
         put(self, "_start", start)
         put(self, "value", memory.values[start:stop].reshape(shape))
         put(self, "grad", memory.grads[start:stop].reshape(shape))
+        CHANGES.count += 1  # a recording of a step holds the arrays of before
+
+    def _note_places(self, places: frozenset[Place]) -> None:
+        object.__setattr__(self, "_places", places)
 
     def __setattr__(self, name: str, new: npt.ArrayLike) -> None:
         """Copy what is assigned into `value` or `grad`, after a check."""
@@ -94,6 +102,8 @@ class Parameter:
                 f"Parameter.{name} has shape {old.shape}, got an array of shape {array.shape}"
             )
         old[...] = array
+        if name == "grad":
+            self._memory.signed = 0  # no backward of an Objective has written this
 
     @property
     def shape(self) -> Shape:

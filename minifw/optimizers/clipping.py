@@ -118,6 +118,7 @@ def clip_grad_value(parameters: Iterable[Parameter] | Optimizer, max_value: floa
 
 def _found(owner: str, parameters: Iterable[Parameter] | Optimizer) -> tuple[Parameter, ...]:
     if isinstance(parameters, Optimizer):
+        parameters._vector.refresh()
         return parameters.parameters
     return check_parameters(owner, parameters)
 

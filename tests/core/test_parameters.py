@@ -11,14 +11,19 @@ import pytest
 
 from minifw import (
     SGD,
+    Array,
     BCEWithLogitsLoss,
     Dense,
+    Layer,
     Objective,
     Parameter,
     Sequential,
     StaleArrayWarning,
     Tanh,
+    clip_grad_norm,
+    minimize,
 )
+from minifw._tools.changes import CHANGES
 
 
 def network(seed: int = 0) -> Sequential:
@@ -312,3 +317,206 @@ def test_a_parameter_taken_for_an_array_says_so() -> None:
     ):
         with pytest.raises(TypeError, match=r"use its \.value|unsupported operand"):
             use()
+
+
+def test_a_move_is_counted_as_a_change() -> None:
+    model = network()
+    before = CHANGES.count
+    SGD(model.parameters(), lr=1.0)
+    assert CHANGES.count > before
+
+
+def test_the_warning_of_minimize_names_the_users_line() -> None:
+    model = network()
+    held = model.parameters()[0].value
+    x, y = np.random.default_rng(0).standard_normal((8, 2)), np.eye(8)[:, :1]
+    with pytest.warns(StaleArrayWarning, match="minimize moved") as caught:
+        minimize(Objective(model, BCEWithLogitsLoss()), x, y)
+    assert caught[0].filename == __file__
+    assert not held.flags.writeable
+
+
+# -- parameters that are replaced -----------------------------------------------------
+
+
+class Holder(Layer):
+    """Holds parameters and layers in every way that `named_parameters` finds."""
+
+    def __init__(self) -> None:
+        self.weight = Parameter(np.ones(2))
+        self.listed = [Parameter(np.ones(2)), Parameter(np.ones(1))]
+        self.named = {"a": Parameter(np.ones(1))}
+        self.body = Dense(2, 1, rng=0)
+        self.layers = (Dense(1, 1, rng=1), Tanh())
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        return dy
+
+
+def put(name: str, value: Any) -> Any:
+    return lambda holder: setattr(holder, name, value)
+
+
+REPLACING = {
+    "another": ("weight", put("weight", Parameter(np.ones(2)))),
+    "none": ("weight", put("weight", None)),
+    "deleted": ("weight", lambda holder: delattr(holder, "weight")),
+    "in a list": ("listed", lambda h: setattr(h, "listed", [h.listed[0], Parameter(np.ones(1))])),
+    "in a dict": ("named", put("named", {})),
+    "tied": ("weight", lambda holder: setattr(holder, "weight", holder.listed[0])),
+    "a layer": ("body", put("body", Dense(2, 1, rng=2))),
+    "layers": ("layers", lambda h: setattr(h, "layers", h.layers[1:])),
+}
+
+
+@pytest.mark.parametrize("way", REPLACING)
+@pytest.mark.parametrize("clip", [False, True])
+def test_an_optimizer_of_a_replaced_parameter_raises_until_it_is_back(
+    way: str, clip: bool
+) -> None:
+    name, replace = REPLACING[way]
+    holder = Holder()
+    first, second = (SGD(holder.parameters(), lr=1.0) for _ in range(2))
+    held = getattr(holder, name)
+    replace(holder)
+    before = [p.value.copy() for p in first.parameters]
+    for optimizer in (first, second, first):  # whichever looks first, and every time
+        with pytest.raises(
+            RuntimeError, match=rf"SGD can .*: Holder\.{name} was .* build it again"
+        ):
+            clip_grad_norm(optimizer, 1.0) if clip else optimizer.step()
+    for parameter, value in zip(first.parameters, before, strict=True):
+        np.testing.assert_array_equal(parameter.value, value)
+    later = SGD(holder.parameters(), lr=1.0)
+    later.step()
+    setattr(holder, name, held)
+    SGD(first.parameters, lr=1.0).step()
+    second.step()
+    if way in {"another", "in a list", "a layer"}:  # others came, and left
+        with pytest.raises(RuntimeError, match="was replaced"):
+            later.step()
+
+
+def test_a_weight_tied_after_an_optimizer_was_built_stops_it() -> None:
+    model = Sequential(Dense(3, 3, rng=0), Tanh(), Dense(3, 3, rng=1))
+    optimizer = SGD(model.parameters(), lr=1.0)
+    other: Any = model[2]
+    other.weight = model[0].weight
+    with pytest.raises(RuntimeError, match=r"Dense\.weight was replaced or removed after SGD was"):
+        optimizer.step()
+
+
+def test_a_mark_from_before_an_optimizer_was_built_does_not_stop_it() -> None:
+    layer, other = Dense(2, 1, rng=0), Dense(2, 1, rng=1)
+    lone = layer.weight
+    layer.weight = Parameter(np.ones((1, 2)))
+    optimizer = SGD([lone], lr=1.0)
+    SGD([lone, other.weight], lr=1.0)  # all move, and the first follows
+    lone.grad = np.ones((1, 2))
+    before = lone.value.copy()
+    optimizer.step()
+    np.testing.assert_array_equal(lone.value, before - 1)
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_does_not_know_what_was_replaced_but_what_will_be(twin: Any) -> None:
+    layer = Dense(2, 1, rng=0)
+    optimizer = SGD(layer.parameters(), lr=1.0)
+    layer.weight = Parameter(np.ones((1, 2)))
+    with pytest.raises(RuntimeError, match="was replaced"):
+        optimizer.step()
+    twin(optimizer).step()
+    other, optimizer = twin((layer, SGD(layer.parameters(), lr=1.0)))
+    bias, other.bias = other.bias, None
+    with pytest.raises(RuntimeError, match=r"Dense\.bias was replaced"):
+        optimizer.step()
+    other.bias = bias
+    optimizer.step()
+
+
+def test_minimize_stops_at_a_parameter_that_its_callback_replaced() -> None:
+    model = network()
+    x, y = np.random.default_rng(0).standard_normal((8, 2)), np.eye(8)[:, :1]
+
+    def replace(_: int, __: float) -> None:
+        layer: Any = model[0]
+        layer.bias = Parameter(np.ones(3))
+
+    with pytest.raises(RuntimeError, match=r"minimize can .*: Dense\.bias was replaced"):
+        minimize(Objective(model, BCEWithLogitsLoss()), x, y, callback=replace)
+
+
+# -- stepping twice -------------------------------------------------------------------
+
+
+def batch() -> tuple[Array, Array]:
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((8, 2)), rng.integers(0, 2, (8, 1)).astype(float)
+
+
+def test_two_steps_on_the_gradient_of_one_backward_warn_at_the_users_line() -> None:
+    model = network()
+    objective, optimizer = Objective(model, BCEWithLogitsLoss()), SGD(model.parameters(), lr=0.1)
+    for _ in range(3):
+        objective.forward(*batch())
+        objective.backward()
+        optimizer.step()
+    with pytest.warns(UserWarning, match=r"SGD stepped twice on .*call objective\.back") as caught:
+        optimizer.step()
+    assert caught[0].filename == __file__
+    objective.backward()
+    optimizer.step()
+
+
+def test_a_loop_by_hand_does_not_warn_also_after_an_objective() -> None:
+    """Though a gradient is stepped three times there."""
+    model, loss = network(), BCEWithLogitsLoss()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    x, y = batch()
+    objective = Objective(model, loss)
+    objective.forward(x, y)
+    objective.backward()
+    optimizer.step()
+    for _ in range(2):
+        loss(model.forward(x), y)
+        model.backward(loss.backward())
+        optimizer.step()
+    objective.forward(x, y)
+    objective.backward()
+    optimizer.step()
+    for parameter in model.parameters():
+        parameter.grad[...] = 1.0
+    optimizer.step()
+    for parameter in model.parameters():
+        parameter.grad = np.ones(parameter.shape)
+    for _ in range(3):
+        optimizer.step()
+
+
+def test_two_optimizers_over_parts_of_one_vector_each_step_once() -> None:
+    model = network()
+    parameters = model.parameters()
+    SGD(parameters, lr=0.1)  # now all lie in one vector
+    first, second = SGD(parameters[:2], lr=0.1), SGD(parameters[2:], lr=0.1)
+    objective = Objective(model, BCEWithLogitsLoss())
+    for _ in range(3):
+        objective.forward(*batch())
+        objective.backward()
+        first.step()
+        second.step()
+    with pytest.warns(UserWarning, match="stepped twice"):
+        second.step()
+
+
+def test_a_zero_gradient_that_is_stepped_twice_does_not_warn() -> None:
+    model = Sequential(Dense(2, 1, rng=0))
+    optimizer = SGD(model.parameters(), lr=0.1)
+    objective = Objective(model, BCEWithLogitsLoss())
+    model[0].weight.value[...], model[0].bias.value[...] = 0.0, 1000.0
+    objective.forward(np.ones((2, 2)), np.ones((2, 1)))
+    objective.backward()
+    optimizer.step()
+    optimizer.step()
