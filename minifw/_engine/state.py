@@ -1,6 +1,7 @@
-"""State by name: arrays that are loaded all together, or not at all."""
+"""State by name: it is loaded all together, or not at all."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ import numpy.typing as npt
 from minifw._tools.checks import describe
 from minifw.typing import Array
 
-__all__ = ["load_arrays"]
+__all__ = ["checked_state", "load_arrays"]
 
 
 def load_arrays(
@@ -21,16 +22,14 @@ def load_arrays(
 
     `check` gets all the new values, and raises if one is impossible.
     """
-    if not isinstance(state, Mapping):
-        raise TypeError(f"{owner} expects a dict, got {describe(state)}")
-    new = {name: np.asarray(state[name]) for name in own if name in state}
-    faults = [f"{name} is missing" for name in own if name not in state]
-    faults += [f"{name} is unexpected" for name in state if name not in own]
-    for name, array in new.items():
+
+    def as_like(name: str, value: npt.ArrayLike) -> Array:
+        array = np.asarray(value)
         if array.shape != own[name].shape:
-            faults.append(f"{name} has shape {array.shape}, not {own[name].shape}")
-    if faults:
-        raise ValueError(f"{owner}: {'; '.join(faults)}")
+            raise ValueError(f"{name} has shape {array.shape}, not {own[name].shape}")
+        return array
+
+    new = checked_state(owner, own, state, as_like)
     for name, array in new.items():
         dtype = own[name].dtype
         if not np.can_cast(array.dtype, dtype, "same_kind"):
@@ -38,3 +37,29 @@ def load_arrays(
     check(new)
     for name, array in new.items():
         own[name][...] = array
+
+
+def checked_state(
+    owner: str,
+    own: Mapping[str, Any],
+    state: Mapping[str, Any],
+    checked: Callable[[str, Any], Any],
+) -> dict[str, Any]:
+    """Return what `checked` makes of each value, or raise one error that names all faults.
+
+    `own` says which names there are.
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(f"{owner} expects a dict, got {describe(state)}")
+    faults = [f"{name} is missing" for name in own if name not in state]
+    faults += [f"{name} is unexpected" for name in state if name not in own]
+    values = {}
+    for name in own:
+        try:
+            if name in state:
+                values[name] = checked(name, state[name])
+        except (TypeError, ValueError) as error:
+            faults.append(str(error).removeprefix(f"{owner.partition('.')[0]} "))
+    if faults:
+        raise ValueError(f"{owner}: {'; '.join(sorted(faults))}")
+    return values

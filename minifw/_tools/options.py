@@ -51,6 +51,9 @@ class Option(Generic[_T]):
             )
         # Not by `vars`, which makes every later look at an attribute slower.
         setattr(owner, self._kept, self.checked(owner, value))
+        assigned = getattr(owner, "_assigned", None)  # for what follows from the option
+        if assigned is not None:
+            assigned(self._name)
 
     def checked(self, owner: Any, value: Any) -> _T:
         """Return the value as it will be kept, or raise if the owner cannot work with it."""
@@ -75,12 +78,13 @@ class Vector(NamedTuple):
     """What a vector of the state may be, besides finite and as long as the parameters."""
 
     squares: bool = False  # which are nowhere below 0
-    late: bool = False  # None until a step needs it
+    when: str | None = None  # the option with which a step needs it; None until then
+    fades: bool = True  # whether it shrinks where the gradient is 0
 
     def checked(self, key: str, like: Array, new: Any) -> Array | None:
         """Return a loaded vector in the dtype of the parameters, or raise if it is none."""
         if new is None:
-            if self.late:
+            if self.when:
                 return None
             raise ValueError(f"{key} is None, not {describe(like)}")
         check_kind(key, like, np.asarray(new))

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minifw._engine.packing import Author, FlatParameters, why_not_finite
+from minifw._engine.state import checked_state
 from minifw._tools.arrays import finite_vector
-from minifw._tools.checks import check_size, describe, normal_number, positive_number
-from minifw._tools.options import Vector, check_kind, options_of
+from minifw._tools.checks import check_size, normal_number, positive_number
+from minifw._tools.options import Option, Vector, check_kind, options_of
 from minifw._tools.warn import warn_user
 from minifw.core.parameter import Parameter, check_parameters
 from minifw.errors import NonFiniteError
@@ -74,6 +75,8 @@ class Optimizer(ABC):
     array([0.5, 0. ])
     """
 
+    lr = Option(positive_number)
+    _lr: float  # what is kept of it
     # Whether `update` can work with a vector of gradients; one that squares them asks for more.
     _accepts = staticmethod(finite_vector)
     # The vectors of the state, of which `load_state_dict` knows what they may be.
@@ -81,12 +84,11 @@ class Optimizer(ABC):
 
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
         name = type(self).__name__
-        positive_number(name, "lr", lr)  # before any parameter is moved
+        self.lr = lr  # checked before any parameter is moved
         self.steps = 0
         self._vector = FlatParameters(name, check_parameters(name, parameters))
-        self.lr = lr
-        for setting in options_of(type(self)):
-            setattr(self, setting, getattr(self, setting))  # again, for now the dtype is known
+        for option in options_of(type(self)):
+            setattr(self, option, getattr(self, option))  # again, for now the dtype is known
 
     @abstractmethod
     def update(self, values: Array, grads: Array) -> None:
@@ -117,25 +119,23 @@ class Optimizer(ABC):
             )
         self.steps += 1
 
-    @property
-    def lr(self) -> float:
-        """The learning rate."""
-        return self._lr
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self._lr = self._checked_lr(value)
-        self._rate = np.array(self._lr, self._vector.values.dtype)
-
     def _check_fits(self, name: str, value: object) -> None:
         """Raise if a number would overflow, or vanish, in the dtype of the parameters."""
         if isinstance(value, float) and hasattr(self, "_vector"):
             normal_number(type(self).__name__, name, value, self._vector.values.dtype)
 
-    def _checked_lr(self, value: float) -> float:
-        name = type(self).__name__
-        lr = positive_number(name, "lr", value)
-        return normal_number(name, "lr", lr, self._vector.values.dtype)
+    def _assigned(self, option: str) -> None:
+        if hasattr(self, "_vector"):  # else the dtype is not known yet, and `__init__` comes back
+            self._prepare(option)
+
+    def _prepare(self, option: str) -> None:
+        """Make what follows from an option that was assigned."""
+        if option == "lr":
+            self._rate = self._constant(self.lr)
+
+    def _constant(self, value: float) -> Array:
+        """Return a number as an array: NumPy converts a float at every call, which costs more."""
+        return np.array(value, self._vector.values.dtype)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -149,8 +149,8 @@ class Optimizer(ABC):
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of lr, steps and the other public attributes."""
         state = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        settings = {name: getattr(self, name) for name in options_of(type(self))}
-        return {"lr": self._lr, **settings, **copy.deepcopy(state)}
+        options = {name: getattr(self, name) for name in options_of(type(self))}
+        return {**options, **copy.deepcopy(state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned.
@@ -162,20 +162,9 @@ class Optimizer(ABC):
             or kind, or none that the constructor takes; all faults are named,
             and nothing is changed.
         """
-        name = type(self).__name__
-        if not isinstance(state, Mapping):
-            raise TypeError(f"{name}.load_state_dict expects a dict, got {describe(state)}")
         own = self.state_dict()
-        faults = [f"{key} is missing" for key in own if key not in state]
-        faults += [f"{key} is unexpected" for key in state if key not in own]
-        taken = {}
-        for key in own.keys() & state.keys():
-            try:
-                taken[key] = self._taken(key, own[key], state[key])
-            except (TypeError, ValueError) as error:
-                faults.append(str(error).removeprefix(f"{name} "))
-        if faults:
-            raise ValueError(f"{name}.load_state_dict: {'; '.join(sorted(faults))}")
+        owner = f"{type(self).__name__}.load_state_dict"
+        taken = checked_state(owner, own, state, lambda key, new: self._taken(key, own[key], new))
         for key, value in taken.items():
             if isinstance(own[key], np.ndarray) and value is not None:
                 getattr(self, key)[...] = value
@@ -184,11 +173,9 @@ class Optimizer(ABC):
 
     def _taken(self, key: str, own: Any, new: Any) -> Any:
         """Return a value of a state as it is to be kept, or raise if it does not fit."""
-        setting = options_of(type(self)).get(key)
-        if setting is not None:
-            return setting.checked(self, new)
-        if key == "lr":
-            return self._checked_lr(new)
+        option = options_of(type(self)).get(key)
+        if option is not None:
+            return option.checked(self, new)
         if key in self._vectors:
             return self._vectors[key].checked(key, self._vector.values, new)
         check_kind(key, own, new)
@@ -202,7 +189,7 @@ class Optimizer(ABC):
         return type(self).__name__
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self._lr})"
+        return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self.lr})"
 
     def _refuse(self, author: Author | None) -> None:
         """Raise the error of gradients that `update` cannot take, and say where they arose."""

@@ -7,12 +7,10 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.arrays import finite_squares
-from minifw._tools.checks import decay_rate, non_negative_number, positive_number
+from minifw._tools.checks import decay_rate, positive_number
 from minifw._tools.options import Option, Vector
-from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
-from minifw.optimizers._blocks import BLOCK, blocks
-from minifw.optimizers.decay import add_decay, decay_mask
+from minifw.optimizers._elementwise import Elementwise
 from minifw.typing import Array
 
 __all__ = ["Adam", "AdamW"]
@@ -26,7 +24,7 @@ def _pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, flo
     return first, second
 
 
-class Adam(Optimizer):
+class Adam(Elementwise):
     """Steps of about lr in every element, by running means of the gradient and of its square.
 
     In step t = 1, 2, ..., with all operations by element::
@@ -93,13 +91,12 @@ class Adam(Optimizer):
 
     betas = Option(_pair)
     eps = Option(positive_number)
-    weight_decay = Option(non_negative_number)
     _betas: tuple[float, float]  # what is kept of each
     _eps: float
-    _weight_decay: float
+    m: Array
+    v: Array
     _vectors: ClassVar = {"m": Vector(), "v": Vector(squares=True)}
     _accepts = staticmethod(finite_squares)
-    _decoupled = False
 
     def __init__(
         self,
@@ -111,46 +108,38 @@ class Adam(Optimizer):
         *,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        self.betas = betas  # checked, as the next two, before any parameter is moved
+        self.betas = betas  # checked, as the others, before any parameter is moved
         self.eps = eps
-        self.weight_decay = weight_decay
-        super().__init__(parameters, lr)
-        self.m = self.zeros()
-        self.v = self.zeros()
-        self._mask = decay_mask(type(self).__name__, self.parameters, no_decay)
-        self._scratch: tuple[Array, ...] = (np.empty(min(self.m.size, BLOCK), self.m.dtype),)
+        super().__init__(parameters, lr, weight_decay, no_decay)
+
+    def _prepare(self, option: str) -> None:
+        super()._prepare(option)
+        if option == "betas":
+            self._shares = [self._constant(x) for beta in self.betas for x in (beta, 1 - beta)]
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""
         beta1, beta2 = self._betas
         t = self.steps + 1
         root = math.sqrt(1 - beta2**t)
-        rate, eps = self._lr * root / (1 - beta1**t), self._eps * root
-        decay = self._weight_decay
-        # A coupled decay needs a second scratch array; it is made when there is such a decay.
-        if decay and not self._decoupled and len(self._scratch) == 1:
-            self._scratch = (*self._scratch, np.empty_like(self._scratch[0]))
-        scratch = self._scratch[0], self._scratch[-1]
-        for s, d, p, g, m, v, mask in blocks(scratch, values, grads, self.m, self.v, self._mask):
-            if decay and self._decoupled:  # theta <- theta - lr weight_decay theta
-                np.multiply(p, self._lr * decay, out=s)
-                if mask is not None:
-                    s *= mask
-                p -= s
-            elif decay:
-                g = add_decay(g, p, decay, mask, d)
-            np.multiply(g, 1 - beta1, out=s)
-            m *= beta1
-            m += s
-            np.multiply(g, g, out=s)
-            s *= 1 - beta2
-            v *= beta2
-            v += s
-            np.sqrt(v, out=s)
-            s += eps
-            np.divide(m, s, out=s)
-            s *= rate
-            p -= s
+        self._now = self._lr * root / (1 - beta1**t), self._eps * root
+        super().update(values, grads)
+
+    def rule(self, p: Array, g: Array, s: Array, m: Array, v: Array) -> None:
+        """Move p against m, in units of the root of v."""
+        beta1, rest1, beta2, rest2 = self._shares
+        rate, eps = self._now
+        m *= beta1
+        m += np.multiply(g, rest1, s)
+        np.multiply(g, g, s)
+        s *= rest2
+        v *= beta2
+        v += s
+        np.sqrt(v, s)
+        s += eps
+        np.divide(m, s, s)
+        s *= rate
+        p -= s
 
 
 class AdamW(Adam):

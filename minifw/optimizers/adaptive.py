@@ -1,7 +1,7 @@
 """RMSprop and Adagrad: a learning rate for each element, by the size of its gradients."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,16 +14,14 @@ from minifw._tools.checks import (
     positive_number,
 )
 from minifw._tools.options import Option, Vector
-from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
-from minifw.optimizers._blocks import BLOCK, blocks
-from minifw.optimizers.decay import add_decay, decay_mask
+from minifw.optimizers._elementwise import Elementwise
 from minifw.typing import Array
 
 __all__ = ["Adagrad", "RMSprop"]
 
 
-class RMSprop(Optimizer):
+class RMSprop(Elementwise):
     """The gradient over a running root mean square of it.
 
     ::
@@ -95,18 +93,15 @@ class RMSprop(Optimizer):
 
     alpha = Option(decay_rate)
     eps = Option(positive_number)
-    weight_decay = Option(non_negative_number)
     momentum = Option(decay_rate)
     centered = Option(check_flag)
-    _alpha: float  # what is kept of each
-    _eps: float
-    _weight_decay: float
-    _momentum: float
-    _centered: bool
+    v: Array
+    mean: Array | None
+    velocity: Array | None
     _vectors: ClassVar = {
         "v": Vector(squares=True),
-        "mean": Vector(late=True),
-        "velocity": Vector(late=True),
+        "mean": Vector(when="centered"),
+        "velocity": Vector(when="momentum"),
     }
     _accepts = staticmethod(finite_squares)
 
@@ -122,57 +117,35 @@ class RMSprop(Optimizer):
         centered: bool = False,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        self.alpha = alpha  # checked, as the next ones, before any parameter is moved
+        self.alpha = alpha  # checked, as the others, before any parameter is moved
         self.eps = eps
-        self.weight_decay = weight_decay
         self.momentum = momentum
         self.centered = centered
-        super().__init__(parameters, lr)
-        self.v = self.zeros()
-        self.mean: Array | None = None
-        self.velocity: Array | None = None
-        self._mask = decay_mask(type(self).__name__, self.parameters, no_decay)
-        length = min(self.v.size, BLOCK)
-        self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
+        super().__init__(parameters, lr, weight_decay, no_decay)
 
-    def update(self, values: Array, grads: Array) -> None:
-        """Make the step of the class docstring."""
-        if self._centered and self.mean is None:
-            self.mean = self.zeros()
-        if self._momentum and self.velocity is None:
-            self.velocity = self.zeros()
-        mean = self.mean if self._centered else None
-        velocity = self.velocity if self._momentum else None
-        vectors = values, grads, self.v, mean, velocity, self._mask
-        for s, d, p, g, v, a, b, mask in blocks(self._scratch, *vectors):
-            if self._weight_decay:
-                g = add_decay(g, p, self._weight_decay, mask, d)
-            np.multiply(g, g, out=s)
-            s *= 1 - self._alpha
-            v *= self._alpha
-            v += s
-            if a is not None:
-                np.multiply(g, 1 - self._alpha, out=s)
-                a *= self._alpha
-                a += s
-                np.multiply(a, a, out=s)
-                np.subtract(v, s, out=s)
-                np.maximum(s, 0, out=s)
-                np.sqrt(s, out=s)
-            else:
-                np.sqrt(v, out=s)
-            s += self._eps
-            np.divide(g, s, out=s)
-            if b is not None:
-                b *= self._momentum
-                b += s
-                np.multiply(b, self._rate, out=s)
-            else:
-                s *= self._rate
-            p -= s
+    def rule(self, p: Array, g: Array, s: Array, *state: Any) -> None:
+        """Move p against g, or its momentum, in units of its root mean square."""
+        (v, a, b), alpha = state, self.alpha
+        np.multiply(g, g, s)
+        s *= 1 - alpha
+        v *= alpha
+        v += s
+        if a is None:
+            np.sqrt(v, s)
+        else:
+            a *= alpha
+            a += np.multiply(g, 1 - alpha, s)
+            np.subtract(v, np.multiply(a, a, s), s)
+            np.sqrt(np.maximum(s, 0, out=s), s)
+        s += self.eps
+        np.divide(g, s, s)
+        if b is not None:
+            b *= self.momentum
+            b += s
+        p -= np.multiply(s if b is None else b, self._rate, s)
 
 
-class Adagrad(Optimizer):
+class Adagrad(Elementwise):
     """The gradient over the root of the sum of all its squares so far.
 
     In step t = 1, 2, ...::
@@ -233,12 +206,9 @@ class Adagrad(Optimizer):
     """
 
     lr_decay = Option(non_negative_number)
-    weight_decay = Option(non_negative_number)
     eps = Option(positive_number)
-    _lr_decay: float  # what is kept of each
-    _weight_decay: float
-    _eps: float
-    _vectors: ClassVar = {"v": Vector(squares=True)}
+    v: Array
+    _vectors: ClassVar = {"v": Vector(squares=True, fades=False)}
     _accepts = staticmethod(finite_squares)
 
     def __init__(
@@ -253,27 +223,22 @@ class Adagrad(Optimizer):
         no_decay: Iterable[Parameter] = (),
     ) -> None:
         name = type(self).__name__
-        self.lr_decay = lr_decay  # checked, as the next ones, before any parameter is moved
-        self.weight_decay = weight_decay
+        self.lr_decay = lr_decay  # checked, as the others, before any parameter is moved
         self.eps = eps
         initial = non_negative_number(name, "initial_accumulator_value", initial_accumulator_value)
-        super().__init__(parameters, lr)
-        self.v = self.zeros()
+        super().__init__(parameters, lr, weight_decay, no_decay)
         self.v += normal_number(name, "initial_accumulator_value", initial, self.v.dtype)
-        self._mask = decay_mask(name, self.parameters, no_decay)
-        length = min(self.v.size, BLOCK)
-        self._scratch = np.empty(length, self.v.dtype), np.empty(length, self.v.dtype)
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""
-        rate = self._lr / (1 + self.steps * self._lr_decay)
-        for s, d, p, g, v, mask in blocks(self._scratch, values, grads, self.v, self._mask):
-            if self._weight_decay:
-                g = add_decay(g, p, self._weight_decay, mask, d)
-            np.multiply(g, g, out=s)
-            v += s
-            np.sqrt(v, out=s)
-            s += self._eps
-            np.divide(g, s, out=s)
-            s *= rate
-            p -= s
+        self._factor = self._lr / (1 + self.steps * self.lr_decay)
+        super().update(values, grads)
+
+    def rule(self, p: Array, g: Array, s: Array, v: Array) -> None:
+        """Move p against g, in units of the root of v."""
+        v += np.multiply(g, g, s)
+        np.sqrt(v, s)
+        s += self.eps
+        np.divide(g, s, s)
+        s *= self._factor
+        p -= s

@@ -9,7 +9,7 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.typing import Array
 
-__all__ = ["add_decay", "biases_and_norms", "decay_mask"]
+__all__ = ["biases_and_norms", "decay_mask"]
 
 
 def biases_and_norms(model: Layer) -> list[Parameter]:
@@ -62,12 +62,3 @@ def decay_mask(
         return None
     parts = [np.full(p.size, 0.0 if id(p) in ids else 1.0, p.dtype) for p in found]
     return np.concatenate(parts)
-
-
-def add_decay(grads: Array, values: Array, rate: float, mask: Array | None, out: Array) -> Array:
-    """Return grads + rate * values in `out`: the gradient of L + rate/2 |values|^2."""
-    np.multiply(values, rate, out=out)
-    if mask is not None:
-        out *= mask
-    out += grads
-    return out

@@ -5,18 +5,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_flag, decay_rate, non_negative_number
+from minifw._tools.checks import check_flag, decay_rate
 from minifw._tools.options import Option, Vector
-from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
-from minifw.optimizers._blocks import BLOCK, blocks
-from minifw.optimizers.decay import add_decay, decay_mask
+from minifw.optimizers._elementwise import Elementwise
 from minifw.typing import Array
 
 __all__ = ["SGD"]
 
 
-class SGD(Optimizer):
+class SGD(Elementwise):
     """Gradient descent, theta <- theta - lr dtheta; stochastic when fed with batches.
 
     With momentum and weight decay, as PyTorch does it::
@@ -87,11 +85,9 @@ class SGD(Optimizer):
 
     momentum = Option(decay_rate)
     nesterov = Option(check_flag)
-    weight_decay = Option(non_negative_number)
-    _momentum: float  # what is kept of each
-    _nesterov: bool
-    _weight_decay: float
-    _vectors: ClassVar = {"velocity": Vector(late=True)}
+    velocity: Array | None
+    _momentum: float  # what is kept of it
+    _vectors: ClassVar = {"velocity": Vector(when="momentum")}
 
     def __init__(
         self,
@@ -103,41 +99,31 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        name = type(self).__name__
-        self.momentum = momentum  # checked, as the next two, before any parameter is moved
+        self.momentum = momentum  # checked, as the others, before any parameter is moved
         self.nesterov = nesterov
-        self.weight_decay = weight_decay
         if nesterov and not momentum:
-            raise ValueError(f"{name} expects a momentum above 0 with nesterov, got {momentum!r}")
-        super().__init__(parameters, lr)
-        self.velocity: Array | None = None
-        self._mask = decay_mask(name, self.parameters, no_decay)
-        self._scratch: tuple[Array, ...] = ()
+            raise ValueError(
+                f"{type(self).__name__} expects a momentum above 0 with nesterov, got {momentum!r}"
+            )
+        super().__init__(parameters, lr, weight_decay, no_decay)
+
+    def _prepare(self, option: str) -> None:
+        super()._prepare(option)
+        if option == "momentum":
+            self._share = self._constant(self.momentum)
 
     def update(self, values: Array, grads: Array) -> None:
         """Subtract lr times the gradient, or times the velocity."""
-        if not self._scratch:
-            length = min(values.size, BLOCK)
-            self._scratch = np.empty(length, values.dtype), np.empty(length, values.dtype)
-        if values.size <= BLOCK and not (self._momentum or self._weight_decay):
-            step = self._scratch[0]  # without the loop, which costs as much as a small step
-            np.multiply(grads, self._rate, step)
-            values -= step
-            return
-        if self._momentum and self.velocity is None:
-            self.velocity = self.zeros()
-        velocity = self.velocity if self._momentum else None
-        for s, d, p, g, v, mask in blocks(self._scratch, values, grads, velocity, self._mask):
-            if self._weight_decay:
-                g = add_decay(g, p, self._weight_decay, mask, d)
-            if v is not None:
-                v *= self._momentum
-                v += g
-                if self._nesterov:
-                    np.multiply(v, self._momentum, out=s)
-                    s += g
-                    g = s
-                else:
-                    g = v
-            np.multiply(g, self._rate, out=s)
-            p -= s
+        step = self._scratch[0]
+        if step.size == values.size and not (self._momentum or self._weight_decay):
+            values -= np.multiply(grads, self._rate, step)
+        else:
+            super().update(values, grads)
+
+    def rule(self, p: Array, g: Array, s: Array, v: Array | None = None) -> None:
+        """Subtract lr times the gradient, or times the velocity."""
+        if v is not None:
+            v *= self._share
+            v += g
+            g = np.add(np.multiply(v, self._share, s), g, s) if self.nesterov else v
+        p -= np.multiply(g, self._rate, s)

@@ -37,7 +37,8 @@ def plain(dtype: type, size: int, grad: Array) -> Callable[[], None]:
 def blocked(dtype: type, size: int, grad: Array, block: int) -> Callable[[], None]:
     """Return minifw's update in blocks."""
     optimizer = Adam([Parameter(np.zeros(size, dtype))])
-    optimizer._scratch = (np.empty(min(size, block), dtype),)
+    length = min(size, block)
+    optimizer._scratch = np.empty(length, dtype), np.empty(length, dtype)
     values = optimizer.parameters[0].value
     return lambda: optimizer.update(values, grad)
 

@@ -30,7 +30,7 @@ from minifw import (
     clip_grad_value,
 )
 from minifw.losses import BCELoss
-from minifw.optimizers import _blocks
+from minifw.optimizers import _elementwise
 
 STEPS = 100
 TOLERANCE = 1e-10
@@ -193,12 +193,11 @@ def walk(make: Make, factors: list[float]) -> tuple[Array, Array, Array, list[fl
 
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("schedule", ["constant", "changing"])
-@pytest.mark.parametrize("block", [_blocks.BLOCK, 3], ids=["one block", "blocks of 3"])
+@pytest.mark.parametrize("block", [_elementwise.BLOCK, 3], ids=["one block", "blocks of 3"])
 def test_a_walk_follows_the_published_rule(
     name: str, schedule: str, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("sgd", "adam", "adaptive"):
-        monkeypatch.setattr(f"minifw.optimizers.{module}.BLOCK", block)
+    monkeypatch.setattr(_elementwise, "BLOCK", block)
     make, rule = RULES[name]
     changing = schedule == "changing"
     factors = [1 / (1 + t % 7) if changing else 1.0 for t in range(STEPS)]
@@ -223,7 +222,7 @@ def test_every_public_optimizer_has_a_rule_and_stands_in_the_table() -> None:
 def test_adam_is_the_same_in_blocks_of_any_length(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
     for block in (1, 7, 64, 1000):
-        monkeypatch.setattr("minifw.optimizers.adam.BLOCK", block)
+        monkeypatch.setattr(_elementwise, "BLOCK", block)
         p = Parameter(np.linspace(-1, 1, 100))
         optimizer = Adam([p])
         for step in range(3):
@@ -540,6 +539,82 @@ def test_many_gradients_near_the_limit_are_accepted() -> None:
     p.grad = np.full(10_000, 2e14, np.float32)
     optimizer.step()
     np.testing.assert_allclose(p.value, -1e-3, rtol=1e-5)
+
+
+# -- numbers that are too small to keep ---------------------------------------------------------
+
+FADING: dict[str, Make] = {
+    "SGD": lambda p: SGD(p, 0.1, momentum=0.5),
+    "Adam": Adam,
+    "AdamW": lambda p: AdamW(p, weight_decay=0.0, betas=(0.5, 0.9)),
+    "RMSprop": lambda p: RMSprop(p, alpha=0.5, centered=True, momentum=0.5),
+}
+
+
+def vectors(optimizer: Optimizer) -> list[Array]:
+    return [v for v in optimizer.state_dict().values() if isinstance(v, np.ndarray)]
+
+
+@pytest.mark.parametrize("name", FADING)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_has_faded_becomes_zero_at_steps_divisible_by_256(name: str, dtype: type) -> None:
+    p = Parameter(np.zeros(4, dtype))
+    optimizer = FADING[name]([p])
+    bound = float(np.finfo(dtype).tiny / np.finfo(dtype).eps)
+    p.grad = np.array([1.0, 1.0, 0.0, 0.0], dtype)
+    optimizer.step()
+    optimizer.steps = 254
+    state = optimizer.state_dict()
+    for key in ("m", "mean", "velocity"):
+        if key in state:
+            state[key][:] = [1e3 * bound, bound / 4, -bound / 4, -1e3 * bound]
+    if "v" in state:
+        state["v"][:] = bound / 4
+    optimizer.load_state_dict(state)
+    p.grad = np.zeros(4, dtype)
+    optimizer.step()  # 255: nothing is set to 0
+    assert all((v != 0).all() for v in vectors(optimizer))
+    optimizer.step()
+    assert optimizer.steps == 256
+    for vector in vectors(optimizer):
+        np.testing.assert_array_equal(vector != 0, [True, False, False, True])
+
+
+def test_squares_stay_where_a_mean_or_a_gradient_would_be_divided_by_their_root() -> None:
+    """And the sum of Adagrad stays anyway, for it does not fade."""
+    tiny = np.full(2, 1e-20)
+    for make in (lambda p: Adam(p, eps=1e-300), RMSprop, Adagrad):
+        p = Parameter(np.zeros(2))
+        optimizer: Any = make([p])
+        optimizer.steps = 255
+        optimizer.v[:] = 1e-300
+        p.grad = np.zeros(2) if make is Adagrad else tiny * 1e-135  # the square is 1e-310
+        if make is Adagrad:
+            optimizer.v[:] = 1e-300
+        optimizer.step()
+        assert (optimizer.v > 0).all()
+
+
+@pytest.mark.parametrize("name", FADING)
+@pytest.mark.parametrize("saved_at", [255, 256, 300])
+def test_a_resumed_run_fades_at_the_same_steps(name: str, saved_at: int) -> None:
+    def run(optimizer: Optimizer, last: int) -> None:
+        (p,) = optimizer.parameters
+        while optimizer.steps < last:
+            scale = np.float32(10) ** -np.float32(optimizer.steps / 8)  # subnormal from step 304
+            p.grad = scale * np.array([1, -1, 1e-3, 1e-20], np.float32)
+            optimizer.step()
+
+    p, q = (Parameter(np.ones(4, np.float32)) for _ in range(2))
+    whole, first = FADING[name]([p]), FADING[name]([q])
+    run(whole, 600)
+    run(first, saved_at)
+    second = FADING[name]([q])
+    second.load_state_dict(first.state_dict())
+    run(second, 600)
+    assert p.value.tobytes() == q.value.tobytes()
+    for a, b in zip(vectors(whole), vectors(second), strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 # -- clipping ---------------------------------------------------------------------------------
