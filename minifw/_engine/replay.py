@@ -11,7 +11,9 @@ of theirs, or a parameter that moves, ends all recordings; each mode has its own
 """
 
 import copy
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +21,7 @@ import numpy as np
 from minifw._engine.packing import Memory
 from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw._engine.recording import Dice, Recorder, Unseen, plain, run
-from minifw._tools.changes import CHANGES
+from minifw._tools.changes import CHANGES, CountsChanges
 from minifw._tools.checks import describe
 from minifw.typing import Array, Target
 
@@ -61,6 +63,7 @@ class Replay:
         self.parts: list[Any] = []
         self._count = self._modes_count = -1  # of changes, when the parts were looked at
         self._modes: Key = ()
+        self._held: list[Any] = []  # what was assigned to the parts by then
         self._recordings: list[Recording] = []
         self._now: Recording | None = None  # what made the latest forward
 
@@ -114,10 +117,15 @@ class Replay:
         return output
 
     def _look(self) -> None:
-        """Forget all recordings, for something was assigned."""
+        """Look whether what was assigned concerns these parts; if so, forget all recordings."""
         layers = [layer for _, layer in self.network._all_layers()]
         self.parts = layers if self.loss is None else [*layers, self.loss]
-        self._recordings, self._count, self._modes_count = [], CHANGES.count, -1
+        held = [CHANGES.classes, *(p._memory for p in self.network.parameters())]
+        for part in self.parts:
+            held += [part, type(part), *chain.from_iterable(_attributes(part))]
+        if len(held) != len(self._held) or not all(map(operator.is_, held, self._held)):
+            self._recordings = []
+        self._held, self._count, self._modes_count = held, CHANGES.count, -1
 
     @property
     def possible(self) -> bool:
@@ -221,7 +229,7 @@ class Recording:
             self._check_target = loss.check_target  # which a replay asks, before its calls
             vars(twin_loss).update(check_target=_accept, finite=_returned)
             twins.append(twin_loss)
-        before = [_identities(part) for part in twins]
+        before = [*chain.from_iterable(map(_attributes, twins))]
         output = twin.forward(recorder.hold(self.x))
         self.output = self.value = recorder.written(output)
         if loss is not None:
@@ -234,7 +242,8 @@ class Recording:
             dy = twin_loss.backward()
             recorder.written(dy)
             twin.backward_parameters(dy)
-        if before != [_identities(part) for part in twins]:
+        after = [*chain.from_iterable(map(_attributes, twins))]
+        if len(before) != len(after) or any(a[1] is not b[1] for a, b in zip(before, after)):
             raise Unseen("an attribute was assigned")
         self.saved: Any = [] if loss is None else [*zip(map(vars, parts), saved, strict=True)]
         self._guarded = parts if recorder.guarded else None
@@ -264,7 +273,7 @@ class State:
     """The arrays and the generators of some layers, as they are now; and other arrays."""
 
     def __init__(self, parts: Sequence[Any], grads: Sequence[Array] = ()) -> None:
-        values = [*grads, *(value for part in parts for value in vars(part).values())]
+        values = [*grads, *(value for part in parts for _, value in _attributes(part))]
         self._grads = grads
         self._arrays = [(array, array.copy()) for array in values if isinstance(array, np.ndarray)]
         generators = [g.bit_generator for g in values if isinstance(g, np.random.Generator)]
@@ -296,7 +305,7 @@ def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[i
     not touched: whatever interrupts the text, they are as they were.
     """
     memo: dict[int, Any] = {}
-    for value in (value for part in parts for value in vars(part).values()):
+    for _, value in chain.from_iterable(map(_attributes, parts)):
         if isinstance(value, np.ndarray):
             memo[id(value)] = recorder.hold(value)
         elif isinstance(value, np.random.Generator):
@@ -314,22 +323,24 @@ def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[i
 
 def _replayable(part: Any) -> bool:
     """Return whether the very class declares it, and nothing in the object changes in place."""
-    return vars(type(part)).get("replayable") is True and all(
-        _fixed(value)
-        for name, value in vars(part).items()
-        if not name.startswith("_saved") and name != "_arguments"
-    )
+    declared = vars(type(part)).get("replayable") is True
+    return declared and all(_fixed(value) for _, value in _attributes(part))
 
 
 def _fixed(value: Any) -> bool:
     if type(value) is tuple:
         return all(map(_fixed, value))
-    known = (np.random.Generator, *FIXED)
-    return isinstance(value, known) or hasattr(value, "_memory") or hasattr(value, "_walk")
+    counted = isinstance(value, CountsChanges) or hasattr(value, "_memory")  # a layer, a parameter
+    return counted or isinstance(value, (np.random.Generator, *FIXED))
 
 
-def _identities(part: Any) -> dict[str, int]:
-    return {n: id(value) for n, value in vars(part).items() if not n.startswith("_saved")}
+def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of a layer or a loss, and of a loss in that, but for `training`."""
+    for name, value in vars(part).items():
+        if not name.startswith("_saved") and name not in ("training", "_arguments"):
+            yield name, value
+            if isinstance(value, CountsChanges) and not hasattr(value, "_walk"):
+                yield from _attributes(value)
 
 
 def _like(array: Array, values: Array) -> Array:

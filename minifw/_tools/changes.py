@@ -14,11 +14,12 @@ __all__ = ["CHANGES", "CountsChanges", "CountsClassChanges"]
 class Changes:
     """How many attributes were assigned or deleted so far, in the whole process."""
 
-    __slots__ = ("count", "modes")
+    __slots__ = ("classes", "count", "modes")
 
     def __init__(self) -> None:
         self.count = 0
-        self.modes = 0  # apart from these, assignments to `training`
+        self.classes = 0  # of these, to attributes of classes
+        self.modes = 0  # apart from these, to `training`
 
 
 CHANGES = Changes()
@@ -30,10 +31,12 @@ class CountsClassChanges(ABCMeta):
     def __setattr__(cls, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         CHANGES.count += 1
+        CHANGES.classes += 1
 
     def __delattr__(cls, name: str) -> None:
         super().__delattr__(name)
         CHANGES.count += 1
+        CHANGES.classes += 1
 
 
 class CountsChanges(metaclass=CountsClassChanges):

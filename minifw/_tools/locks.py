@@ -76,7 +76,7 @@ class Evaluations:
             self._inside.append(evaluation)
             for layer in layers:
                 _set_mode(layer, False)
-            CHANGES.count += 1
+            CHANGES.modes += 1
             return evaluation
 
     def leave(self, evaluation: _Evaluation) -> None:
@@ -91,7 +91,7 @@ class Evaluations:
                     _set_mode(layer, mode)
                     layer._put_back(saved)
             self._inside.remove(evaluation)
-            CHANGES.count += 1
+            CHANGES.modes += 1
 
     def mode_of(self, layer: Any) -> bool:
         """Return the mode of a layer, not counting what other threads have put it into."""
