@@ -114,7 +114,7 @@ def test_watch_warns_from_half_of_the_outputs_on(share: float, warned: int, slop
 # -- generators ----------------------------------------------------------------------
 
 
-class Noise(Layer):
+class KeptNoise(Layer):
     """y = x + noise in train mode; its generator lies where `place` puts it."""
 
     def __init__(self, place: str, seed: int = 0) -> None:
@@ -153,14 +153,14 @@ class Wraps(Layer):
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_kit_blames_no_generator(place: str) -> None:
-    check_layer(Noise(place), X[:4])
-    check_layer(Wraps(Noise(place)), X[:4])
+    check_layer(KeptNoise(place), X[:4])
+    check_layer(Wraps(KeptNoise(place)), X[:4])
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_checkpoint_resumes_exactly(place: str, tmp_path: Path) -> None:
     def build() -> Trainer:
-        model = Sequential(Dense(3, 3, rng=0), Wraps(Noise(place)))
+        model = Sequential(Dense(3, 3, rng=0), Wraps(KeptNoise(place)))
         return Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), rng=0)
 
     whole = build()
@@ -177,17 +177,19 @@ def test_a_checkpoint_resumes_exactly(place: str, tmp_path: Path) -> None:
 
 def test_save_keeps_a_generator_in_an_attribute_and_refuses_others(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
-    model = Sequential(Noise("attribute"), Wraps(Noise("attribute")))
+    model = Sequential(KeptNoise("attribute"), Wraps(KeptNoise("attribute")))
     model(X)
     save(model, path)
-    assert np.array_equal(load(path, [Noise, Wraps])(X), model(X))
+    assert np.array_equal(load(path, [KeptNoise, Wraps])(X), model(X))
     for place, kind in (("dict", "dict"), ("list", "list")):
-        with pytest.raises(TypeError, match=rf"kept of Noise\(.*\) holds a {kind} with random"):
-            save(Wraps(Noise(place)), path)
+        with pytest.raises(
+            TypeError, match=rf"kept of KeptNoise\(.*\) holds a {kind} with random"
+        ):
+            save(Wraps(KeptNoise(place)), path)
 
 
 def test_a_generator_that_two_layers_share_is_found_once() -> None:
-    one, other = Noise("attribute"), Noise("attribute")
+    one, other = KeptNoise("attribute"), KeptNoise("attribute")
     other.kept = one.kept
     model = Sequential(one, Wraps(other))
     assert list(find_generators({"m": model}).values()) == [one.kept]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeAlias
 
 from minifw._engine.protocols import AnyLayer
@@ -26,8 +25,7 @@ def listening(
         for name, layer in layers:
             for method in methods:
                 replaced.append((layer, method, vars(layer).get(method)))  # a user's patch
-                call = getattr(layer, method)
-                setattr(layer, method, partial(around, name, layer, method, call))
+                setattr(layer, method, _wrapped(around, name, layer, method))
         yield
     finally:
         for layer, method, before in reversed(replaced):
@@ -35,3 +33,13 @@ def listening(
                 setattr(layer, method, before)
             elif method in vars(layer):
                 delattr(layer, method)
+
+
+def _wrapped(around: Around, name: str, layer: AnyLayer, method: str) -> Callable[..., Any]:
+    """Return what stands for the method meanwhile; in a copy, too, it calls this layer's."""
+    call = getattr(layer, method)
+
+    def wrapped(*xs: Any) -> Any:
+        return around(name, layer, method, call, *xs)
+
+    return wrapped
