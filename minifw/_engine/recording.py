@@ -49,7 +49,7 @@ def root(array: AnyArray) -> AnyArray:
 
 def plain(value: Any) -> Any:
     """Return an array without its recorder, and anything else as it is."""
-    return value.view(np.ndarray) if isinstance(value, Recorded) else value
+    return np.ndarray.view(value, np.ndarray) if isinstance(value, Recorded) else value
 
 
 def _refuse(*_: object, **__: object) -> Any:
@@ -65,13 +65,12 @@ class Recorder:
         self.guarded = False  # whether Python asked for a condition
         self._known: dict[int, AnyArray] = {}
         self._left = limit  # bytes
-        self._errors: dict[str, Any] = dict(np.geterr())
 
     def hold(self, array: AnyArray) -> "Recorded":
         """Return an array that a replay finds in the same place, to be recorded."""
         owner = root(array)
         self._known[id(owner)] = owner
-        recorded = array.view(Recorded)
+        recorded = np.ndarray.view(array, Recorded)
         recorded.recorder = self
         return recorded
 
@@ -140,8 +139,11 @@ class Recorder:
         self.note(call)
 
     def note(self, call: Call) -> None:
-        """Write down a call, with what `np.errstate` says around it."""
-        errors = {key: how for key, how in dict(np.geterr()).items() if how != self._errors[key]}
+        """Write down a call, with what the text says by `np.errstate` around it.
+
+        It runs under ``all="call"``, which no text says itself.
+        """
+        errors = {key: how for key, how in dict(np.geterr()).items() if how != "call"}
         if errors.keys() <= {"under"}:
             self.calls.append(call)
             return
@@ -164,7 +166,8 @@ class Quiet:
 
 
 def _again(result: AnyArray, call: Call) -> None:
-    result[...] = call()
+    with np.errstate(under="ignore"):  # for what is raised here comes before the result is kept
+        result[...] = call()
 
 
 def _is_mask(key: Any) -> bool:
@@ -181,6 +184,7 @@ class Recorded(np.ndarray[Any, Any]):
     """An array that writes down the calls it goes through."""
 
     recorder: Any = None
+    __array_priority__ = 1e3  # so that a product by a plain array is of this class, and refused
 
     def __array_finalize__(self, source: Any) -> None:
         self.recorder = recorder = getattr(source, "recorder", None)
@@ -223,8 +227,14 @@ class Recorded(np.ndarray[Any, Any]):
         self.recorder.note(partial(_expect, plain(self), outcome))
         return outcome
 
-    __float__ = __int__ = __index__ = __complex__ = __contains__ = _refuse
+    def __pow__(self, other: Any) -> Any:  # type: ignore[override]
+        if not self.ndim:
+            _refuse()  # the text has a scalar, whose power may differ in the last bit
+        return super().__pow__(other)
+
+    __float__ = __int__ = __index__ = __complex__ = __contains__ = __rpow__ = _refuse
     __copy__ = __deepcopy__ = __reduce_ex__ = _refuse
+    flat = data = ctypes = property(_refuse)
 
 
 def _method(name: str) -> Any:
@@ -237,7 +247,7 @@ for _name in "argmax argmin astype compress copy flatten ravel repeat reshape ta
     setattr(Recorded, _name, _method(_name))
 for _name in (  # noqa: SIM905
     "byteswap choose dump dumps fill getfield item nonzero partition put resize searchsorted "
-    "setfield sort tobytes tofile tolist trace"
+    "setfield sort tobytes tofile tolist trace view"
 ).split():
     setattr(Recorded, _name, _refuse)
 

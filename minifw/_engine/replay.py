@@ -31,8 +31,13 @@ LIMIT = 2**20  # bytes of all arrays of a step; beyond, a recording is no quicke
 KEPT = 4  # recordings: of full batches and of an epoch's last one, in train and in eval mode
 NO_TARGET = np.zeros(())  # of a prediction
 
-# Attributes of these types cannot change in place.
-FIXED = (bool, int, float, complex, str, type(None), type, np.dtype, np.generic, np.ndarray)
+OTHER = 0.75  # a factor that is exact in floating point
+
+# Attributes of these types change by assignment alone, or are seen: arrays and generators.
+FIXED = (
+    *(bool, int, float, complex, str, type(None), type, np.dtype, np.generic),
+    *(np.ndarray, np.random.Generator),
+)
 
 Key: TypeAlias = tuple[Any, ...]
 """What two batches have in common to share a recording: modes, shapes, layouts and dtypes."""
@@ -92,7 +97,7 @@ class Replay:
 
     def backward(self) -> None:
         """Set the gradients of all parameters."""
-        if self._now is not None:
+        if self._now is not None and CHANGES.count == self._count:
             try:
                 return run(self._now.backward_calls)
             except Unseen:
@@ -118,9 +123,10 @@ class Replay:
 
     def _look(self) -> None:
         """Look whether what was assigned concerns these parts; if so, forget all recordings."""
-        layers = [layer for _, layer in self.network._all_layers()]
-        self.parts = layers if self.loss is None else [*layers, self.loss]
-        held = [CHANGES.classes, *(p._memory for p in self.network.parameters())]
+        self.parts = [*(layer for _, layer in self.network._all_layers()), *_losses(self.loss)]
+        memories = [parameter._memory for parameter in self.network.parameters()]
+        # One that no optimizer packed is not kept alive: its arrays would look as if held.
+        held = [CHANGES.classes, *(memory if memory.packed else None for memory in memories)]
         for part in self.parts:
             held += [part, type(part), *chain.from_iterable(_attributes(part))]
         if len(held) != len(self._held) or not all(map(operator.is_, held, self._held)):
@@ -132,7 +138,7 @@ class Replay:
         """Whether all layers and the loss declare that they can be recorded."""
         if CHANGES.count != self._count:
             self._look()
-        return self.enabled and all(map(_replayable, self.parts))
+        return self.enabled and _replayable(self.parts, self.loss)
 
     def _find(self, x: Array, target: Target) -> "Recording | None":
         """Return a recording for this batch that may be used alone, or None."""
@@ -150,37 +156,45 @@ class Replay:
 
     def _judge(self, recording: "Recording", x: Array, target: Target) -> "Recording | None":
         """Record the text, or run both ways; return the recording once they agree."""
+        if recording.calls is None:
+            recording.refused = not (self.possible and x.flags.forc and target.flags.forc)
         if recording.refused:
             return None
-        grads = [parameter.grad for parameter in self.network.parameters()]
-        state = State(self.parts, grads)
+        state = State(self.parts, self.network.parameters())
         try:
             if recording.calls is None:
-                recording.record(self.network, self.loss, self.parts, x, target)
+                with np.errstate(all="call", call=_accept):
+                    recording.record(self.network, self.loss, self.parts, x, target)
             else:
-                # What came past the recorder is the same for the same batch: take another, too.
-                rows = np.arange(len(x)) % max(1, len(x) // 4)
-                another = _like(x, x[rows]), _like(target, target[rows] if target.ndim else target)
-                batches = another, (x, target)
-                recording.agrees = all(self._agree(recording, state, *batch) for batch in batches)
+                # A value that came past the recorder is the same for the same batch, so another
+                # batch, and other parameters and options, are tried before this one.
+                other = _like(x, x[::-1, ..., ::-1] if x.ndim > 1 else x[::-1])
+                if x.dtype.kind == "f":
+                    other *= OTHER
+                turned = _like(target, target[::-1] if target.ndim else target)
+                recording.agrees = self._agree(recording, state, other, turned, OTHER)
+                recording.agrees &= self._agree(recording, state, x, target)
                 recording.refused = not recording.agrees
         except Exception:  # noqa: BLE001 - the text, which runs then, says what is wrong
-            recording.refused = True
+            recording.refused, recording.agrees = True, False
         finally:
             state.put_back()
             self._count = CHANGES.count
         return recording if recording.agrees else None
 
-    def _agree(self, recording: "Recording", state: "State", x: Array, target: Target) -> bool:
+    def _agree(
+        self, recording: "Recording", state: "State", x: Array, target: Target, factor: float = 1
+    ) -> bool:
         """Return whether text and recording make the same bits of a batch."""
         found = []
         for replayed in (False, True):
-            state.spoil(recording.results)  # so that what is not made again is found out
+            state.disturb(factor, recording.results)
             value = recording.forward(x, target) if replayed else self._text(x, target)
             output = recording.output if replayed else self.output
+            saved = []
             if self.loss is not None:
+                saved = [part._all_saved() for part in self.parts]
                 run(recording.backward_calls) if replayed else self._text_backward()
-            saved = [part._all_saved() for part in self.parts] if self.loss is not None else []
             found.append(_bits([value, output, saved, *state.content]))
             state.put_back()
         return bool(found[0] == found[1])
@@ -217,37 +231,34 @@ class Recording:
         self, network: Any, loss: Any, parts: Sequence[Any], x: Array, target: Target
     ) -> None:
         """Record the text of the layers and the loss, forward and backward."""
-        in_place = loss is None or all(p._memory.packed for p in network.parameters())
-        if not (in_place and x.flags.forc and target.flags.forc and all(map(_replayable, parts))):
-            raise Unseen("not all of this is declared to be replayable")
+        if loss is not None and not all(p._memory.packed for p in network.parameters()):
+            raise Unseen("an optimizer may still move the parameters")
         self.x, self.target = x.copy("K"), target.copy("K")
         recorder = Recorder(LIMIT - x.nbytes - target.nbytes)
-        self.results = recorder.results
         twin, twin_loss = copy.deepcopy((network, loss), _stand_ins(network, parts, recorder))
-        twins = [layer for _, layer in twin._all_layers()]
         if loss is not None:
             self._check_target = loss.check_target  # which a replay asks, before its calls
-            vars(twin_loss).update(check_target=_accept, finite=_returned)
-            twins.append(twin_loss)
-        before = [*chain.from_iterable(map(_attributes, twins))]
-        output = twin.forward(recorder.hold(self.x))
-        self.output = self.value = recorder.written(output)
+            vars(twin_loss).update(check_target=_accept, finite=_float64)
+        twins = [*(layer for _, layer in twin._all_layers()), *_losses(twin_loss)]
+        before = [value for part in twins for _, value in _attributes(part)]
+        self.output = self.value = recorder.written(output := twin.forward(recorder.hold(self.x)))
         if loss is not None:
             self._check_target(self.output, target)
             self.value = recorder.written(twin_loss.forward(output, recorder.hold(self.target)))
         memo: dict[int, Any] = {}
-        saved = [_plain(one._all_saved(), memo) for one in twins]
+        alive = [part._all_saved() for part in twins]
+        saved = [_plain(one, memo) for one in alive]
         calls, recorder.calls = recorder.calls, []
         if loss is not None:
-            dy = twin_loss.backward()
-            recorder.written(dy)
+            recorder.written(dy := twin_loss.backward())
             twin.backward_parameters(dy)
-        after = [*chain.from_iterable(map(_attributes, twins))]
-        if len(before) != len(after) or any(a[1] is not b[1] for a, b in zip(before, after)):
+        after = [value for part in twins for _, value in _attributes(part)]
+        if len(before) != len(after) or any(map(operator.is_not, before, after)):
             raise Unseen("an attribute was assigned")
         self.saved: Any = [] if loss is None else [*zip(map(vars, parts), saved, strict=True)]
         self._guarded = parts if recorder.guarded else None
-        self.calls, self.backward_calls = calls, recorder.calls
+        self.results, self.backward_calls = recorder.results, tuple(recorder.calls)
+        self.calls = tuple(calls)
 
     def forward(self, x: Array, target: Target) -> float:
         """Return the loss of another batch; nan for a prediction."""
@@ -255,7 +266,7 @@ class Recording:
         if self.saved:
             self._check_target(self.output, target)
             np.copyto(self.target, target)
-        state = None if self._guarded is None else State(self._guarded)
+        state = None if self._guarded is None else State(self._guarded, ())
         try:
             run(self.calls)
         except BaseException:
@@ -270,12 +281,15 @@ class Recording:
 
 
 class State:
-    """The arrays and the generators of some layers, as they are now; and other arrays."""
+    """What layers, losses and parameters hold, and where their generators are."""
 
-    def __init__(self, parts: Sequence[Any], grads: Sequence[Array] = ()) -> None:
-        values = [*grads, *(value for part in parts for _, value in _attributes(part))]
-        self._grads = grads
-        self._arrays = [(array, array.copy()) for array in values if isinstance(array, np.ndarray)]
+    def __init__(self, parts: Sequence[Any], parameters: Sequence[Any]) -> None:
+        self._attributes = [(vars(part), dict(vars(part))) for part in parts]
+        values = [value for part in parts for _, value in _attributes(part)]
+        self._grads = [parameter.grad for parameter in parameters]
+        arrays = [*self._grads, *(p.value for p in parameters)]
+        arrays += [value for value in values if isinstance(value, np.ndarray)]
+        self._arrays = [(array, array.copy()) for array in arrays]
         generators = [g.bit_generator for g in values if isinstance(g, np.random.Generator)]
         self._generators = [(generator, generator.state) for generator in generators]
 
@@ -285,17 +299,22 @@ class State:
         return [*(a for a, _ in self._arrays), *(repr(g.state) for g, _ in self._generators)]
 
     def put_back(self) -> None:
-        """Make the layers what they were."""
+        """Make all what it was."""
         for array, numbers in self._arrays:
             array[...] = numbers
         for generator, state in self._generators:
             generator.state = state
+        for own, attributes in self._attributes:
+            for name in own.keys() - attributes.keys():
+                del own[name]
+            own.update(attributes)
 
-    def spoil(self, results: Sequence[Array]) -> None:
-        """Fill gradients and results with NaN."""
-        for array in (*self._grads, *results):
-            if array.dtype.kind == "f":
-                array.fill(np.nan)
+    def disturb(self, factor: float, results: Sequence[Array]) -> None:
+        """Scale what a step reads; fill what it writes with NaN, to see that it is written."""
+        for array in (array for array, _ in self._arrays if array.dtype.kind == "f"):
+            np.multiply(array, factor, out=array)
+        for array in (array for array in (*self._grads, *results) if array.dtype.kind == "f"):
+            array.fill(np.nan)
 
 
 def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[int, Any]:
@@ -305,7 +324,7 @@ def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[i
     not touched: whatever interrupts the text, they are as they were.
     """
     memo: dict[int, Any] = {}
-    for _, value in chain.from_iterable(map(_attributes, parts)):
+    for value in (value for part in parts for _, value in _attributes(part)):
         if isinstance(value, np.ndarray):
             memo[id(value)] = recorder.hold(value)
         elif isinstance(value, np.random.Generator):
@@ -321,26 +340,43 @@ def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[i
     return memo
 
 
-def _replayable(part: Any) -> bool:
-    """Return whether the very class declares it, and nothing in the object changes in place."""
-    declared = vars(type(part)).get("replayable") is True
-    return declared and all(_fixed(value) for _, value in _attributes(part))
+def _replayable(parts: Sequence[Any], loss: Any) -> bool:
+    """Return whether the very classes declare it, and no object or class changes in place."""
+    declared = [part for part in parts if hasattr(part, "_walk") or part is loss]
+    return (
+        all(vars(type(part)).get("replayable") is True for part in declared)
+        and sum("finite" in vars(base) for base in type(loss).__mro__) < 2  # the Loss's own
+        and all(_fixed(value, parts) for part in parts for _, value in _attributes(part))
+        and not any(map(_has_tables, {base for part in parts for base in type(part).__mro__}))
+    )
 
 
-def _fixed(value: Any) -> bool:
+def _fixed(value: Any, parts: Sequence[Any]) -> bool:
     if type(value) is tuple:
-        return all(map(_fixed, value))
-    counted = isinstance(value, CountsChanges) or hasattr(value, "_memory")  # a layer, a parameter
-    return counted or isinstance(value, (np.random.Generator, *FIXED))
+        return all(_fixed(item, parts) and not isinstance(item, np.ndarray) for item in value)
+    counted = hasattr(value, "_memory") or any(value is part for part in parts)
+    return counted or isinstance(value, FIXED)
+
+
+def _has_tables(kind: type) -> bool:
+    """Return whether a class has an attribute that can change in place."""
+    own = [value for name, value in vars(kind).items() if name not in ("formulas", "joins")]
+    return any(isinstance(value, list | set | np.ndarray) for value in own)
+
+
+def _losses(loss: Any) -> list[Any]:
+    """Return a loss, and those that are its attributes."""
+    if not isinstance(loss, CountsChanges):
+        return []
+    inner = [value for _, value in _attributes(loss) if not hasattr(value, "_walk")]
+    return [loss, *chain.from_iterable(map(_losses, inner))]
 
 
 def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the attributes of a layer or a loss, and of a loss in that, but for `training`."""
+    """Yield the attributes of a layer or a loss, but for its mode and what a forward saved."""
     for name, value in vars(part).items():
         if not name.startswith("_saved") and name not in ("training", "_arguments"):
             yield name, value
-            if isinstance(value, CountsChanges) and not hasattr(value, "_walk"):
-                yield from _attributes(value)
 
 
 def _like(array: Array, values: Array) -> Array:
@@ -351,13 +387,17 @@ def _like(array: Array, values: Array) -> Array:
 
 
 def _plain(value: Any, memo: dict[int, Any]) -> Any:
-    """Return what was saved without its recorder; of one tuple always the same one."""
+    """Return what was saved without its recorder; of one container always the same one."""
+    if id(value) in memo:
+        return memo[id(value)]
     if type(value) is dict:
-        return {name: _plain(item, memo) for name, item in value.items()}
-    if type(value) is not tuple:
+        memo[id(value)] = {name: _plain(item, memo) for name, item in value.items()}
+    elif type(value) in (tuple, list):
+        memo[id(value)] = type(value)(_plain(item, memo) for item in value)
+    elif isinstance(value, (np.ndarray, *FIXED)) or type(value) is object:
         return plain(value)
-    if id(value) not in memo:
-        memo[id(value)] = tuple(_plain(item, memo) for item in value)
+    else:
+        raise Unseen("what was saved cannot be looked into")
     return memo[id(value)]
 
 
@@ -368,7 +408,8 @@ def _bits(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _bits(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | float):
-        return np.shape(value), np.asarray(value).dtype.str, np.asarray(value).tobytes()
+        array = np.asarray(value)
+        return array.shape, array.dtype.str, hash(array.tobytes())
     return value if isinstance(value, str | int) else None
 
 
@@ -376,5 +417,6 @@ def _accept(*_: object) -> None:
     """Stand for a check that a replay makes before its calls."""
 
 
-def _returned(value: Any) -> Any:
-    return value
+def _float64(value: Any) -> Any:
+    """Stand for `Loss.finite`: a replay's caller looks whether the loss is finite."""
+    return value if value.dtype == np.float64 else value.astype(np.float64)

@@ -61,5 +61,5 @@ def checked_state(
         except (TypeError, ValueError) as error:
             faults.append(str(error).removeprefix(f"{owner.partition('.')[0]} "))
     if faults:
-        raise ValueError(f"{owner}: {'; '.join(sorted(faults))}")
+        raise ValueError(f"{owner}: {'; '.join(faults)}")
     return values

@@ -6,6 +6,7 @@ A check is a cheap condition; the sentence is put together only on failure.
 import contextlib
 import math
 import operator
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,7 @@ def check_plain(owner: object, name: str, x: object) -> None:
     if type(x) is PLAIN:
         return
     what = ""
-    if isinstance(x, np.ma.MaskedArray):
+    if "numpy.ma" in sys.modules and isinstance(x, np.ma.MaskedArray):  # not to load it
         what = f"without a mask, got a masked array; use {name}.filled(...), or leave rows out"
     elif isinstance(x, np.matrix):
         what = f"to be an array, got a matrix; use np.asarray({name})"

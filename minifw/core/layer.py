@@ -16,7 +16,7 @@ from minifw._engine.state import load_arrays
 from minifw._engine.summary import Summary, summary
 from minifw._tools.arguments import KeepsArguments
 from minifw._tools.cache import SavesForBackward
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_array, check_cotangent, describe
 from minifw.core.parameter import Parameter
 from minifw.typing import Array, Formulas, Shape
 
@@ -405,11 +405,13 @@ class Identity(Layer):
         return input_shape
 
     def forward(self, x: Array) -> Array:
-        """Return x."""
+        """Return a copy of x."""
+        check_array(self, "x", x)
         self.save(x)
-        return x
+        return x.copy("K")
 
     def backward(self, dy: Array) -> Array:
-        """Return dy."""
-        self.saved()
-        return dy
+        """Return a copy of dy."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        return dy.copy("K")

@@ -8,6 +8,7 @@ import numpy as np
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss
 from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
+from minifw._tools.changes import CHANGES
 from minifw._tools.checks import check_flag, describe
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Identity, Layer
@@ -69,12 +70,18 @@ class Objective:
             raise TypeError(f"Objective expects loss to be a loss, got {describe(loss)}{hint}")
         self._model, self._loss = model, loss
         self.steps = 0
-        self._network, self._head, self._activation = _joined(model, loss)
-        enabled = check_flag("Objective", "replay", replay)
-        self._step = Replay(self._network, self._head, enabled=enabled)
-        self._gradients: Gradients | None = None
+        self._replay = check_flag("Objective", "replay", replay)
+        self._join()
         self._latest: Batch | None = None
         self._saved: list[object] = []  # what layers and loss had saved after the latest forward
+
+    def _join(self) -> None:
+        """Join the model with the loss; again, if layers of the model are replaced later."""
+        self._network, self._head, self._activation = _joined(self._model, self._loss)
+        self._step = Replay(self._network, self._head, enabled=self._replay)
+        self._layers = self._model.named_layers()
+        self._count = CHANGES.count
+        self._gradients: Gradients | None = None
 
     @property
     def model(self) -> Layer:
@@ -99,6 +106,8 @@ class Objective:
             If the loss is not finite, saying where that arose.
         """
         self._latest = None  # until this forward has succeeded
+        if CHANGES.count != self._count:
+            self._look()
         step, batch = self._step, (x, target, sample_weight)
         try:
             value = step.forward(*batch)
@@ -113,6 +122,12 @@ class Objective:
         self._saved = [part._saved for part in step.parts]
         self._latest = batch
         return value
+
+    def _look(self) -> None:
+        """Look whether layers were replaced since; parameters may have been in any case."""
+        if self._layers != self._model.named_layers():
+            self._join()
+        self._count, self._gradients = CHANGES.count, None
 
     def backward(self) -> None:
         """Set the gradient of every parameter of the model.
