@@ -1,9 +1,9 @@
-"""Draw the house: the floors of docs/architecture.md and the imports between its rooms.
+"""Draws the house: the floors of docs/architecture.md, and the imports between its rooms.
 
-    .venv/bin/python tests/house/draw_house.py
+    .venv/bin/python tests/support/draw_house.py
 
-An import that others imply (a room that is reached through a room between) is left out.
-A test holds the list of what is drawn, which is in the file, against the real imports.
+It writes the arrows of the flowchart on that page, and the same picture into docs/images, for
+pages that do not draw a flowchart. An import that others imply is left out.
 """
 
 import math
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from test_tools import ROOT, imports, picture, room_of
+from house import PAGE, ROOT, Arrows, drawing, floors, real_arrows
 
 PICTURE = ROOT / "docs" / "images" / "house.svg"
 
@@ -24,41 +24,25 @@ BETWEEN = "|"  # begins the name of a place where an arrow passes a floor
 
 GROUPS = (  # fill, line, and the rooms, by how they begin; the first that fits
     ("#e8eef7", "#3b5f92", "the contracts and what they stand on", ("core", "_engine", "_tools")),
-    ("#fdf0dc", "#b07a1f", "what the user composes", ("layers", "losses", "optimizers")),
-    ("#e6f3ea", "#37794e", "what trains", ("_planning", "training", "callbacks")),
+    (
+        "#fdf0dc",
+        "#b07a1f",
+        "what the user composes",
+        ("layers", "losses", "optimizers", "initializers"),
+    ),
+    ("#e6f3ea", "#37794e", "what trains", ("training", "callbacks", "schedules", "metrics")),
     ("#f3f3f3", "#6b6b6b", "all else", ("",)),
 )
 
 
-def arrows(floors: list[set[str]]) -> set[tuple[str, str]]:
-    """Return the imports between rooms that no other ones imply, from the upper to the lower."""
-    rooms = set().union(*floors)
-    below: dict[str, set[str]] = {room: set() for room in rooms}
-    for module, targets in imports().items():
-        room = room_of(module, rooms)
-        below[room] |= {room_of(target, rooms) for target in targets} - {room}
-    reached: dict[str, set[str]] = {}
-    for floor in reversed(floors):  # the lowest first
-        for room in floor:
-            reached[room] = below[room].union(*(reached[other] for other in below[room]))
-    return {
-        (room, other)
-        for room in rooms
-        for other in below[room]
-        if not any(other in reached[between] for between in below[room] - {other})
-    }
-
-
-def described(found: set[tuple[str, str]]) -> str:
+def described(found: Arrows) -> str:
     """Return the arrows as text: what the file says of itself, and the test compares."""
     return "; ".join(f"{room} > {other}" for room, other in sorted(found))
 
 
-def routes(
-    floors: list[set[str]], found: set[tuple[str, str]]
-) -> dict[tuple[str, str], list[str]]:
+def routes(found: Arrows) -> dict[tuple[str, str], list[str]]:
     """Return what each arrow goes through: a place of its own on every floor between."""
-    height = {room: index for index, floor in enumerate(floors) for room in floor}
+    height = heights()
     return {
         (room, other): [
             room,
@@ -69,10 +53,15 @@ def routes(
     }
 
 
-def ordered(floors: list[set[str]], ways: list[list[str]]) -> list[dict[str, float]]:
+def heights() -> dict[str, int]:
+    """Return the floor of every room, counted from the top."""
+    return {room: index for index, floor in enumerate(floors()) for room in floor}
+
+
+def ordered(ways: list[list[str]]) -> list[dict[str, float]]:
     """Return the middles of all places, floor by floor, each near what it is tied to."""
-    rows = [sorted(floor) for floor in floors]
-    height = {room: index for index, floor in enumerate(floors) for room in floor}
+    rows = [sorted(floor) for floor in floors()]
+    height = heights()
     ties: dict[str, list[str]] = {room: [] for row in rows for room in row}
     for way in ways:
         for step, (upper, lower) in enumerate(pairwise(way)):
@@ -137,10 +126,9 @@ def draw(path: Path) -> None:
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle  # noqa: PLC0415
     from matplotlib.path import Path as MplPath  # noqa: PLC0415
 
-    floors = picture()
-    found = arrows(floors)
-    ways = [way for _, way in sorted(routes(floors, found).items())]
-    rows = ordered(floors, ways)
+    found = real_arrows()
+    ways = [way for _, way in sorted(routes(found).items())]
+    rows = ordered(ways)
     height = FLOOR * len(rows) + 0.5
     figure = Figure(figsize=(WIDTH, height))
     axes: Any = figure.add_axes((0, 0, 1, 1))
@@ -203,9 +191,27 @@ def draw(path: Path) -> None:
 
 def is_current(path: Path) -> bool:
     """Return whether the picture shows the imports as they are."""
-    return escape(described(arrows(picture()))) in path.read_text(encoding="utf-8")
+    return escape(described(real_arrows())) in path.read_text(encoding="utf-8")
+
+
+def write_arrows() -> None:
+    """Write the arrows of the flowchart."""
+    old = drawing()
+    below: dict[str, list[str]] = {}
+    for room, other in sorted(real_arrows()):
+        below.setdefault(room, []).append(other)
+    lines = [
+        f"    {room} --> {' & '.join(below[room])}"
+        for floor in floors()
+        for room in floor
+        if room in below
+    ]
+    boxes = old[: old.rindex("    end\n")] + "    end\n"
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(page.replace(old, boxes + "\n".join(lines) + "\n"), encoding="utf-8")
 
 
 if __name__ == "__main__":
+    write_arrows()
     draw(PICTURE)
-    print(f"wrote {PICTURE.relative_to(ROOT)}")
+    print(f"wrote the arrows of {PAGE.relative_to(ROOT)}, and {PICTURE.relative_to(ROOT)}")
