@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 # What a build of the site makes, and what only Sphinx can import.
 collect_ignore_glob = [
     "docs/_build/*",
@@ -17,3 +19,10 @@ collect_ignore_glob = [
 # that signal, and show what training makes of it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count the pages among the slow tests: each runs from top to bottom."""
+    for item in items:
+        if item.path.suffix == ".md":
+            item.add_marker(pytest.mark.slow)

@@ -69,6 +69,7 @@ def in_use(objective: Objective) -> list[Recording]:
     return [one for one in objective._step._recordings if one.agrees]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -6,6 +6,8 @@ import sys
 import pytest
 from house import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "command",

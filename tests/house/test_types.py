@@ -9,6 +9,8 @@ from textwrap import dedent
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 CACHE = ROOT / ".mypy_cache" / "types"  # what mypy found out of NumPy is kept between runs

@@ -21,6 +21,8 @@ if not MPIRUN.exists():
 
 import mpi_job  # noqa: E402 - which needs mpi4py
 
+pytestmark = pytest.mark.slow
+
 LIMIT_SECONDS = 60  # what hangs is ended
 
 

@@ -33,6 +33,8 @@ from minifw import (
 )
 from minifw.interop.onnx import IR_VERSION, OPSET, Graph, export, import_, register
 
+pytestmark = pytest.mark.slow
+
 DATA = pathlib.Path(__file__).parents[1] / "data" / "onnx"
 
 DTYPES = [np.float32, np.float64]

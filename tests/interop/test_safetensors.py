@@ -46,6 +46,8 @@ tensors = pytest.importorskip("safetensors.numpy")
 
 from minifw.interop.safetensors import load_into, save  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).parents[1] / "data" / "torch"
 DTYPES = {"32": np.float32, "64": np.float64}
 TOLERANCE = {"32": 1e-6, "64": 1e-12}

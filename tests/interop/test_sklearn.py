@@ -55,6 +55,8 @@ from minifw import (
 )
 from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -291,6 +291,7 @@ def test_what_no_float_can_hold_is_infinite_and_no_warning() -> None:
     assert np.isposinf(layer.backward(np.full_like(y, 1e30))).all()
 
 
+@pytest.mark.slow
 def test_forward_allocates_blocks_and_not_all_windows() -> None:
     import tracemalloc  # noqa: PLC0415 - here alone
 

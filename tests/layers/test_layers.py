@@ -22,7 +22,7 @@ each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CA
 each_real_case = pytest.mark.parametrize(
     "case", [c for c in CASES if not c.indices], ids=[c.name for c in CASES if not c.indices]
 )
-each_batch = pytest.mark.parametrize("batch", [1, 2, 6])
+each_batch = pytest.mark.parametrize("batch", [1, 2, pytest.param(6, marks=pytest.mark.slow)])
 
 
 def random_layer(case: Case, dtype: type = np.float64) -> Layer:

@@ -161,6 +161,7 @@ def test_gradients_are_those_of_the_complex_step(kind: Any, whole: bool, time: i
         np.testing.assert_allclose(parameter.grad, expected, rtol=0, atol=EXACT)
 
 
+@pytest.mark.slow
 @both
 def test_gradients_through_twelve_steps_are_central_differences(kind: Any) -> None:
     layer = randomized(kind(3, 4, return_sequences=False))

@@ -531,6 +531,7 @@ a_call: st.SearchStrategy[Call] = st.tuples(
 )
 
 
+@pytest.mark.slow
 @each_loss
 @given(st.lists(a_call, min_size=2, max_size=8))
 def test_a_used_loss_gives_what_a_new_one_gives(make: Make, calls: list[Call]) -> None:

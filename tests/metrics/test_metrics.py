@@ -69,6 +69,7 @@ def tables(draw: Any) -> tuple[Any, Any, Any, list[int]]:
     return score[:, np.newaxis], target[:, np.newaxis], weight, sorted(set(cuts))
 
 
+@pytest.mark.slow
 @given(tables(), st.booleans())
 def test_every_metric_is_that_of_scikit_learn_in_any_batches(
     table: tuple[Any, Any, Any, list[int]], weighted: bool

@@ -38,6 +38,8 @@ from minifw import plots as typed_plots
 from minifw.datasets import blobs, planar_flower
 from minifw.plots import ParameterHistory
 
+pytestmark = pytest.mark.slow
+
 plots: Any = typed_plots  # for what matplotlib returns is typed as many things
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

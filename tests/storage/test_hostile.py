@@ -21,6 +21,8 @@ from minifw._tools import generators
 from minifw.storage import _archive, _arguments, _classes, _model, _text, _zip
 from minifw.storage._archive import read_archive, write_archive
 
+pytestmark = pytest.mark.slow
+
 SUFFIXES = [".npz", ".safetensors"]
 MEBIBYTE = 2**20
 

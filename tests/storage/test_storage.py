@@ -92,6 +92,7 @@ def assert_same(layer: Layer, twin: Layer, x: Array) -> None:
 # -- models --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -396,6 +397,7 @@ DTYPES = (
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(
     meta=st.dictionaries(st.text(), VALUES, max_size=4),
@@ -429,6 +431,7 @@ def test_the_payload_of_a_nan_is_kept(tmp_path: Path) -> None:
     assert read_archive(tmp_path / "a.npz", "test")[1]["a"].tobytes() == bits.tobytes()
 
 
+@pytest.mark.slow
 def test_a_file_of_more_members_than_16_bits_count(tmp_path: Path) -> None:
     """The end of the archive has another form then; the same as beyond 4 GiB."""
     arrays = {str(index): np.zeros((), np.int8) for index in range(65_600)}
@@ -587,6 +590,7 @@ def test_links_and_permissions_are_kept(tmp_path: Path) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == 0o604
 
 
+@pytest.mark.slow
 def test_killed_at_200_moments_the_file_is_whole(tmp_path: Path) -> None:
     """The children are forks of a process that has loaded minifw; each is killed once."""
     path = tmp_path / "m.npz"

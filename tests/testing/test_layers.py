@@ -26,6 +26,8 @@ from minifw.testing import (
     optimizer_checks,
 )
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 5  # of the right layers; tests/benchmarks/kit_figures.py takes 1000
 RIGHT_SHARE = 0.9  # of the diagnoses, at least
 

@@ -22,6 +22,8 @@ from minifw import (
 )
 from minifw.testing import CheckError, check_objective, check_optimizer
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 10
 RIGHT_SHARE = 0.9  # of the diagnoses, at least
 

@@ -49,6 +49,8 @@ from minifw import (
 from minifw._tools.generators import find_generators
 from minifw.training._checkpoint import PARTS, capture, write
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
