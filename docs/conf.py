@@ -3,6 +3,9 @@
 import sys
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
 import minifw
 
 DOCS = Path(__file__).parent
@@ -105,3 +108,8 @@ html_theme_options = {
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+def setup(app: Sphinx) -> None:
+    """Show a flowchart as its text: GitHub draws it, and the site has the picture below."""
+    app.add_lexer("mermaid", TextLexer)
