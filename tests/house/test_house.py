@@ -23,7 +23,6 @@ PRIVATE = {
     # The contract of a callback, the team and the generators will be public files of training.
     ("callbacks", "training._history"),
     ("callbacks", "training._hooks"),
-    ("interop", "training._generators"),
     ("interop", "training._hooks"),
     ("interop", "training._team"),
     # Doors that write files: they will ask storage by public names.
@@ -36,7 +35,6 @@ PRIVATE = {
     ("storage", "core.layer._NOT_MEMBERS"),
     ("training", "storage._archive"),
     # One finder of generators, in _tools, will replace both.
-    ("training", "storage._generators"),
     # The exported operator has to place the windows, and the constants, as the layer does.
     ("interop", "layers._special"),
     ("interop", "layers._windows"),

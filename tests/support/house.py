@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 # Not drawn: the public names, which import everything; and a room that is about to go, for the
 # recording of a step takes its place.
-NOT_DRAWN = frozenset({"__init__", "_planning"})
+NOT_DRAWN = frozenset({"__init__"})
 
 Arrows = frozenset[tuple[str, str]]
 
