@@ -1,10 +1,11 @@
 """Arrays and plain values in one file: a `.npz` that is read as if it came from an enemy.
 
 The file is a zip archive without compression: one `.npy` file for each array, as
-`numpy.load` reads them, and `minifw.json` with the rest. It is read by a parser that
-accepts what `write_archive` writes, and nothing else of what the two formats allow:
-nothing is evaluated, unpacked or allocated before its size has been held against the
-size of the file.
+`numpy.load` reads them, and `minifw.json` with the rest. `zipfile` reads it, but no member
+before a check that the file is laid out as `write_archive` does it: the members back to back
+from the first byte on, then the directory, then the end. Hence no two members overlap, and
+none is larger than the file. Headers of arrays are compared with the one form that is
+written, never evaluated, and hold no size that is believed.
 """
 
 import errno
@@ -12,11 +13,12 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
-from io import BytesIO
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader, FileIO
+from typing import Any
 from urllib.parse import quote, unquote
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
@@ -24,7 +26,6 @@ from minifw._tools.checks import describe
 from minifw.errors import FileFormatError
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import from_text, to_text
-from minifw.storage._zip import Member, members_of, read_member
 
 __all__ = [
     "TEXT",
@@ -33,6 +34,7 @@ __all__ = [
     "dtype_of",
     "head_text",
     "read_archive",
+    "reading",
     "regular",
     "write_archive",
 ]
@@ -43,14 +45,38 @@ _JSON = "minifw.json"
 TEXT = 2**22  # bytes of JSON: enough for any architecture; parsed, it takes 25 times as much
 _LONGEST_NAME = 1000  # characters of an array's name
 _HEADER = 10_000  # bytes of a .npy header: NumPy's own limit for files that are not trusted
-_AXES = 64  # of an array: NumPy's limit
+_DIRECTORY = 2**24  # bytes of a zip's directory: more than 100,000 members
+_BLOCK = 2**18  # bytes of an array that are read at once
 _KINDS = frozenset("?biufcmMSUV")  # of dtypes: plain bytes, no Python objects
 
 _CODE = r"[<>|][biufcmMSUV][0-9]{1,9}(?:\[[0-9]{0,9}[A-Za-z]{1,2}\])?"  # of a dtype
-_NPY_HEADER = re.compile(
-    rf"\{{'descr': '(?P<descr>{_CODE})', "
-    r"'fortran_order': False, 'shape': \((?P<shape>(?:[0-9]{1,19}(?:, ?|(?=\))))*)\), \} *\n"
+_SHAPE = r"(?:(?:0|[1-9][0-9]{0,18})(?:, ?|(?=\))))*"
+_NPY_HEADER = re.compile(  # of format 1.0, the only one that plain arrays need
+    rf"\x93NUMPY\x01\x00[\x00-\xff]{{2}}\{{'descr': '(?P<descr>{_CODE})', "
+    rf"'fortran_order': False, 'shape': \((?P<shape>{_SHAPE})\), \}} *\n"
 )
+
+# What zipfile, NumPy and Python raise for contents that they do not expect.
+_FAULTS: tuple[type[Exception], ...] = (
+    BadZipFile, EOFError, KeyError, NotImplementedError, OSError, OverflowError, RecursionError,
+    TypeError, ValueError, Warning,
+)  # fmt: skip
+
+
+class _Reader(BufferedReader):
+    """Reads no more at once than a directory may take, of which `zipfile` reads all at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _DIRECTORY:
+            raise FileFormatError(f"its directory has {size} bytes, more than {_DIRECTORY}")
+        return super().read(size)
+
+
+class _Writer(ZipFile):
+    """Is left as it is after a failure: the end of the archive needs a file that is open."""
+
+    def __del__(self) -> None:
+        pass
 
 
 def write_archive(
@@ -80,18 +106,19 @@ def write_archive(
         If the file cannot be written, with the path and the reason; an old file is untouched.
     """
     path = path_of("write_archive", path)
-    members: list[tuple[str, bytes, Any]] = [(_JSON, head_text(kind, meta).encode(), b"")]
-    for name, array in arrays.items():
-        plain = check_storable(name, array)
-        members.append((_member_of(name), _npy_header(plain), plain))
-    with replacing(path) as file, ZipFile(file, "w", ZIP_STORED) as archive:
-        for name, head, data in members:
-            info = ZipInfo(name)  # of 1980: the same contents make the same bytes
-            info.file_size = len(head) + getattr(data, "nbytes", 0)
+    text = head_text(kind, meta)
+    plain = {name: check_storable(name, array) for name, array in arrays.items()}
+    with replacing(path) as file:
+        archive = _Writer(file, "w")  # without compression; not in a `with`: see _Writer
+        archive.writestr(ZipInfo(_JSON), text)
+        for name, array in plain.items():
+            info = ZipInfo(_member_of(name))  # of 1980: the same contents make the same bytes
+            info.file_size = array.nbytes
+            head = np.lib.format.header_data_from_array_1_0(array)
             with archive.open(info, "w") as member:
-                member.write(head)
-                if isinstance(data, np.ndarray):
-                    member.write(data.reshape(-1).view(np.uint8).data)
+                np.lib.format.write_array_header_1_0(member, head)
+                member.write(array.reshape(-1).view(np.uint8).data)
+        archive.close()
 
 
 def check_storable(name: object, array: object) -> np.ndarray[Any, Any]:
@@ -132,13 +159,30 @@ def read_archive(
     """
     path = path_of("read_archive", path)
     regular(path)
-    with open(path, "rb") as file:  # noqa: PTH123
-        try:
-            return _read(kind, file)
-        except FileFormatError as error:
-            raise FileFormatError(f"{path} cannot be read: {error}") from error
-        except (ValueError, TypeError, OverflowError, Warning) as error:  # NumPy finds fault
-            raise FileFormatError(f"{path} cannot be read: it is damaged ({error})") from error
+    with _Reader(FileIO(path)) as file, reading(path):
+        _check_end(file)
+        with ZipFile(file) as archive:
+            members = _members(file, archive)
+            text = members.pop(_JSON, None)
+            if text is None:
+                raise FileFormatError(f"it holds no {_JSON}, so minifw did not write it")
+            if text.file_size > TEXT:
+                raise FileFormatError(f"{_JSON} has {text.file_size} bytes, more than {TEXT}")
+            meta = check_head(kind, from_text(_JSON, archive.read(text)))
+            return meta, {_name_of(name): _array(archive, members[name]) for name in members}
+
+
+@contextmanager
+def reading(path: str, *faults: type[Exception], step: str = "read") -> Iterator[None]:
+    """Raise a FileFormatError that names the path for what is found within to be wrong."""
+    try:
+        yield
+    except FileFormatError as error:
+        raise FileFormatError(f"{path} cannot be {step}: {error}") from error
+    except _FAULTS + faults as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault; EINVAL is a place in front of the file
+        raise FileFormatError(f"{path} cannot be {step}: it is damaged ({error})") from error
 
 
 def regular(path: str) -> None:
@@ -150,20 +194,37 @@ def regular(path: str) -> None:
         raise OSError(f"{path!r} is not a file")
 
 
-def _read(kind: str, file: BinaryIO) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    meta: dict[str, Any] | None = None
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for member, start in members_of(file):
-        if member.name == _JSON:
-            if member.size > TEXT:
-                raise FileFormatError(f"{_JSON} has {member.size} bytes, more than {TEXT}")
-            text = read_member(file, member, start).tobytes()
-            meta = check_head(kind, from_text(_JSON, text))
-        else:
-            arrays[_name_of(member)] = _array(file, member, start)
-    if meta is None:
-        raise FileFormatError(f"it holds no {_JSON}, so minifw did not write it")
-    return meta, arrays
+def _check_end(file: BufferedReader) -> None:
+    """Raise unless the last bytes are the end of an archive, without a comment."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 22))
+    end = file.read()
+    if size < 98 or end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":  # 98: the end of a large archive
+        raise FileFormatError("it does not end as a zip archive does")
+
+
+def _members(file: BufferedReader, archive: ZipFile) -> dict[str, ZipInfo]:
+    """Return the members by their names; raise unless each begins where the one before ends."""
+    infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    members = {info.orig_filename: info for info in infos}
+    if len(members) != len(infos):
+        raise FileFormatError("its directory lists a member twice")
+    position = 0
+    for info in infos:
+        if info.compress_type or info.flag_bits or info.compress_size != info.file_size:
+            raise FileFormatError("a member is compressed or encrypted, which minifw never writes")
+        file.seek(position)
+        head = file.read(30)  # the member's own: 4 signature, 2, 2 flags, 2 method, 4, 4 CRC, ...
+        name, extra = (int.from_bytes(head[at : at + 2], "little") for at in (26, 28))
+        same = head[6:10] + head[14:18] == bytes(4) + info.CRC.to_bytes(4, "little")
+        if info.header_offset != position or extra not in (0, 20) or len(info.extra) > 28:
+            raise FileFormatError("its members do not follow each other")
+        if not same:
+            raise FileFormatError(f"{info.filename[:80]} is not what its directory says")
+        position += 30 + name + extra + info.file_size
+    if position != archive.start_dir:
+        raise FileFormatError("its directory does not follow its members")
+    return members
 
 
 def head_text(kind: str, meta: Mapping[str, Any]) -> str:
@@ -196,11 +257,10 @@ def _member_of(name: str) -> str:
     return f"{quote(name, safe='')}.npy"
 
 
-def _name_of(member: Member) -> str:
-    stem = member.name.removesuffix(".npy")
-    name = unquote(stem, errors="strict")
-    if len(member.name) > _LONGEST_NAME or _member_of(name) != member.name:
-        raise FileFormatError(f"{member.name[:80]!r} is no name that minifw gives to an array")
+def _name_of(member: str) -> str:
+    name = unquote(member.removesuffix(".npy"), errors="strict")
+    if len(member) > _LONGEST_NAME or _member_of(name) != member:
+        raise FileFormatError(f"{member[:80]!r} is no name that minifw gives to an array")
     return name
 
 
@@ -211,27 +271,25 @@ def dtype_of(code: str) -> np.dtype[Any]:
     return np.dtype(code)
 
 
-def _npy_header(array: np.ndarray[Any, Any]) -> bytes:
-    text = BytesIO()
-    np.lib.format.write_array_header_1_0(text, np.lib.format.header_data_from_array_1_0(array))
-    return text.getvalue()
-
-
-def _array(file: BinaryIO, member: Member, start: int) -> np.ndarray[Any, Any]:
-    """Return the array of a `.npy` file of format 1.0, the only one that plain arrays need."""
-    file.seek(start)
-    head = file.read(min(_HEADER, member.size))
-    magic, length = head[:8], int.from_bytes(head[8:10], "little")
-    found = _NPY_HEADER.fullmatch(head[10 : 10 + length].decode("latin-1"))
-    if magic != b"\x93NUMPY\1\0" or found is None:
-        raise FileFormatError(f"{member.name} has no header of a plain array")
-    dtype = dtype_of(found["descr"])
-    shape = tuple(int(axis) for axis in found["shape"].replace(" ", "").split(",") if axis)
-    here = member.size - 10 - length
-    if len(shape) > _AXES or not dtype.itemsize or math.prod(shape) * dtype.itemsize != here:
-        raise FileFormatError(
-            f"{member.name} has {here} bytes, which is no array of shape {shape[:9]} and {dtype}"
+def _array(archive: ZipFile, info: ZipInfo) -> np.ndarray[Any, Any]:
+    """Return the array of a `.npy` file, once its header has been held against its size."""
+    with archive.open(info) as member:
+        start = member.read(10)
+        length = int.from_bytes(start[8:], "little")
+        found = _NPY_HEADER.fullmatch(
+            (start + member.read(min(length, _HEADER))).decode("latin-1")
         )
-    data = read_member(file, member, start, 10 + length)
-    array = data.view(dtype).reshape(shape)
-    return array.astype(dtype.newbyteorder("="), copy=False)
+        if found is None:
+            raise FileFormatError(f"{info.filename} has no header of a plain array")
+        dtype = dtype_of(found["descr"])
+        shape = [int(axis) for axis in re.findall("[0-9]+", found["shape"])]
+        here = info.file_size - 10 - length
+        if not dtype.itemsize or math.prod(shape) * dtype.itemsize != here:
+            raise FileFormatError(
+                f"{info.filename} has {here} bytes, which is no array of shape {shape[:9]} and "
+                f"{dtype}"
+            )
+        data = np.empty(here, np.uint8)
+        for at in range(0, here, _BLOCK):  # the last one holds the checksum against all
+            data[at : at + _BLOCK] = np.frombuffer(member.read(_BLOCK), np.uint8)
+    return data.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)

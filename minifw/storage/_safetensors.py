@@ -1,6 +1,5 @@
 """The same contents as a `.safetensors` file, which many other programs read."""
 
-import os
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +8,8 @@ import numpy as np
 
 from minifw._tools.extras import needs
 from minifw.errors import FileFormatError
-from minifw.storage._archive import TEXT, check_head, check_storable, head_text, regular
-from minifw.storage._atomic import path_of, replacing
+from minifw.storage._archive import TEXT, check_head, check_storable, head_text, reading, regular
+from minifw.storage._atomic import replacing
 from minifw.storage._text import from_text
 
 __all__ = ["check_header", "package", "read_tensors", "storable", "write_tensors"]
@@ -18,13 +17,11 @@ __all__ = ["check_header", "package", "read_tensors", "storable", "write_tensors
 _METADATA = "__metadata__"  # in the header it stands for what is no tensor
 _HEADER = 4 * TEXT  # bytes of its own JSON header, which holds ours and the tensors' names
 
-_DTYPES = frozenset(
-    np.dtype(code) for code in ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
-) | frozenset(np.dtype(code) for code in ("f2", "f4", "f8"))
+_DTYPES = frozenset(map(np.dtype, "?bBhHiIqQefd"))  # all integers, and floats of 2, 4 and 8 bytes
 
 
 def write_tensors(
-    path: str | os.PathLike[str], kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Any]
+    path: str, kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> None:
     """Write what `write_archive` does, in the other format.
 
@@ -36,37 +33,31 @@ def write_tensors(
         If an array has the one name that the format keeps for itself.
     """
     numpy_format = package().numpy
-    path = path_of("save", path)
-    tensors = storable(arrays)
-    text = head_text(kind, meta)
+    tensors, text = storable(arrays), head_text(kind, meta)
     metadata = {"minifw": text, "minifw_crc32": _checksum(text, tensors)}
     data = numpy_format.save(tensors, metadata)
     with replacing(path) as file:
         file.write(data)
 
 
-def read_tensors(
-    path: str | os.PathLike[str], kind: str
-) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+def read_tensors(path: str, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Return what `read_archive` does, and raise as it does."""
     safetensors = package()
-    path = path_of("load", path)
     check_header(path)
-    try:
-        with safetensors.safe_open(path, framework="numpy") as opened:
-            metadata = opened.metadata() or {}
-            text = _description(metadata)
-            head = from_text("its description", text.encode("utf-8", "replace"))
-            meta = check_head(kind, head)
-            # copies, because a tensor may be a view of the file
-            tensors = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
-        checksum = _checksum(text, tensors)
-    except FileFormatError as error:
-        raise FileFormatError(f"{path} cannot be read: {error}") from error
-    except (safetensors.SafetensorError, ValueError, TypeError, OSError) as error:
-        raise FileFormatError(f"{path} cannot be read: it is damaged ({error})") from error
-    if metadata.get("minifw_crc32") != checksum:
-        raise FileFormatError(f"{path} cannot be read: it is damaged (its checksum differs)")
+    faults, opening = safetensors.SafetensorError, safetensors.safe_open
+    with reading(path, faults), opening(path, framework="numpy") as opened:
+        metadata = opened.metadata() or {}
+        if "minifw" not in metadata:
+            raise FileFormatError(
+                "it holds weights and no description of a model; put them into a model of "
+                "your own with minifw.interop.safetensors.load_into(model, path)"
+            )
+        text = metadata["minifw"]
+        meta = check_head(kind, from_text("its description", text.encode("utf-8", "replace")))
+        # copies, because a tensor may be a view of the file
+        tensors = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
+        if metadata.get("minifw_crc32") != _checksum(text, tensors):
+            raise ValueError("its checksum differs")
     return meta, tensors
 
 
@@ -93,16 +84,6 @@ def check_header(path: str) -> None:
         header = int.from_bytes(file.read(8), "little")
     if header > _HEADER:
         raise FileFormatError(f"{path} cannot be read: it has no header of a safetensors file")
-
-
-def _description(metadata: Mapping[str, str]) -> str:
-    """Return what `write_tensors` wrote of the model, or raise if the file has weights alone."""
-    if "minifw" not in metadata:
-        raise FileFormatError(
-            "it holds weights and no description of a model; put them into a model of your own "
-            "with minifw.interop.safetensors.load_into(model, path)"
-        )
-    return metadata["minifw"]
 
 
 def _checksum(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:

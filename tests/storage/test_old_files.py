@@ -16,7 +16,8 @@ MADE = runpy.run_path(str(DATA / "make_v01.py"))  # its functions; the files lie
 
 @pytest.fixture(name="wanted")
 def wanted_fixture() -> Mapping[str, Any]:
-    return np.load(DATA / "out.npz")  # type: ignore[no-any-return]
+    with np.load(DATA / "out.npz") as file:
+        return dict(file)
 
 
 def assert_state(model: Layer, wanted: Mapping[str, Any], prefix: str) -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import gc
+import itertools
 import json
 import math
 import os
@@ -11,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -529,6 +532,42 @@ def test_ctrl_c_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         patch.setattr(os, "fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
             save(Dense(2, 3, rng=2), path)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_a_failure_at_any_line_of_zipfile_is_all_that_is_told(
+    error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive that is thrown away must not write its end into a file that is closed."""
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    left = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_filename != zipfile.ZipFile.open.__code__.co_filename:
+            return None
+        left -= event == "line"
+        if left == 0:
+            raise error("stop")
+        return trace
+
+    with untouched(tmp_path) as path:
+        for line in itertools.count(1, 7):
+            left, before = line, sys.gettrace()
+            sys.settrace(trace)
+            try:
+                with contextlib.suppress(error):
+                    save(Dense(2, 3, rng=2), tmp_path / "other.npz")
+            finally:
+                sys.settrace(before)
+            if left > 0:
+                break
+        assert line > 200
+        (tmp_path / "other.npz").unlink()
+        assert path.exists()
+    gc.collect()
+    assert not told
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
