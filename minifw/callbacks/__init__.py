@@ -1,11 +1,12 @@
 """Callbacks: what happens between the steps of training."""
 
-from minifw.callbacks._callback import Callback, TrainingWarning
 from minifw.callbacks._progress import CostLines, Progress
 from minifw.callbacks._saving import Checkpoint, CSVLog
 from minifw.callbacks._steps import ClipGradNorm, Scheduled
 from minifw.callbacks._stopping import EarlyStopping
+from minifw.callbacks._warning import TrainingWarning
 from minifw.callbacks._watch import Watch
+from minifw.training._hooks import Callback
 
 __all__ = [
     "CSVLog",

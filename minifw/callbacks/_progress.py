@@ -4,9 +4,9 @@ import sys
 from typing import Any
 
 from minifw._tools.checks import check_size
-from minifw.callbacks._callback import Callback
 from minifw.training import Trainer
 from minifw.training._history import shown
+from minifw.training._hooks import Callback
 
 __all__ = ["CostLines", "Progress"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from minifw._tools.checks import check_flag, check_size
-from minifw.callbacks._callback import Callback
 from minifw.callbacks._monitor import Monitor
 from minifw.training import Trainer
+from minifw.training._hooks import Callback
 
 __all__ = ["CSVLog", "Checkpoint"]
 

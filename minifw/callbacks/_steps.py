@@ -3,10 +3,11 @@
 from typing import Any
 
 from minifw._tools.checks import describe, positive_number
-from minifw.callbacks._callback import Callback, warn
+from minifw.callbacks._warning import warn
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
 from minifw.training import Trainer
+from minifw.training._hooks import Callback
 
 __all__ = ["ClipGradNorm", "Scheduled"]
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from minifw._tools.checks import check_size, non_negative_number
-from minifw.callbacks._callback import Callback
 from minifw.callbacks._monitor import Monitor
 from minifw.training import Trainer
 from minifw.training._history import shown
+from minifw.training._hooks import Callback
 from minifw.typing import Array
 
 __all__ = ["EarlyStopping"]

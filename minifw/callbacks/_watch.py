@@ -10,10 +10,11 @@ import numpy as np
 
 from minifw._engine.listening import listening
 from minifw._tools.checks import check_size
-from minifw.callbacks._callback import Callback, warn
+from minifw.callbacks._warning import warn
 from minifw.core.layer import Layer
 from minifw.layers import Sequential
 from minifw.training import Trainer
+from minifw.training._hooks import Callback
 from minifw.typing import Array
 
 __all__ = ["Watch"]

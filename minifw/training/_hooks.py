@@ -1,43 +1,90 @@
 """What a callback may do, and which of it each one does."""
 
 from collections.abc import Callable, Container, Iterable
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from minifw._tools.checks import describe
 from minifw.schedules import ReduceOnPlateau, Schedule
 
-__all__ = ["HasHooks", "Hooks", "check_callbacks", "keys_of", "nothing"]
+__all__ = ["Callback", "Hooks", "check_callbacks", "keys_of"]
 
 EVENTS = ("fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end")
 
 Hook: TypeAlias = Callable[[Any], None]
 
-_F = TypeVar("_F", bound=Callable[..., None])
-
 
 @runtime_checkable
-class HasHooks(Protocol):
-    """A callback, as `Trainer` sees it; `minifw.Callback` is one to inherit from."""
+class Callback(Protocol):  # so that whatever has its methods is one, too
+    """Does something between the steps of training: a subclass writes the hooks it needs.
 
-    def on_fit_begin(self, trainer: Any) -> None: ...
-    def on_epoch_begin(self, trainer: Any) -> None: ...
-    def on_backward_end(self, trainer: Any) -> None: ...
-    def on_batch_end(self, trainer: Any) -> None: ...
-    def on_epoch_end(self, trainer: Any) -> None: ...
-    def on_fit_end(self, trainer: Any) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    Every hook receives the trainer, whose attributes say where training is: ``epoch``,
+    ``batch``, ``step``, ``batch_loss``, ``history``, and so on. ``trainer.stop(why)`` ends it.
+    Hooks that do nothing cost nothing.
+
+    A callback that must go on after a checkpoint as if there had been none returns what it
+    knows from ``state_dict``, as numbers, text, arrays and containers of them, and
+    takes it in ``load_state_dict``; that is called after ``on_fit_begin``. Random generators
+    in its attributes are kept without that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Callback, Dense, MSELoss, SGD, Trainer
+    >>> class Norm(Callback):
+    ...     '''Prints the norm of a weight after every epoch.'''
+    ...     def on_epoch_end(self, trainer):
+    ...         norm = np.linalg.norm(trainer.model.weight.value)
+    ...         print(f"epoch {trainer.epoch}: {norm:.3f}")
+    >>> model = Dense(1, 1, rng=0)
+    >>> optimizer = SGD(model.parameters(), lr=0.1)
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[Norm()])
+    >>> history = trainer.fit([[1.0], [2.0]], [[2.0], [4.0]], epochs=2, shuffle=False)
+    epoch 1: 1.237
+    epoch 2: 1.481
+    """
+
+    def on_fit_begin(self, trainer: Any) -> None:
+        """Before the first epoch; after a checkpoint was loaded, before training goes on."""
+        del trainer
+
+    def on_epoch_begin(self, trainer: Any) -> None:
+        """Before the first batch of an epoch."""
+        del trainer
+
+    def on_backward_end(self, trainer: Any) -> None:
+        """Between the gradients and the step of the optimizer."""
+        del trainer
+
+    def on_batch_end(self, trainer: Any) -> None:
+        """After the step of a batch."""
+        del trainer
+
+    def on_epoch_end(self, trainer: Any) -> None:
+        """After an epoch, its validation included; ``trainer.history.last`` has its values."""
+        del trainer
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """At the end, be it by an error, too; ``trainer.history.stopped`` says why.
+
+        It is not called if ``on_fit_begin`` of this callback, or of one before it, raised.
+        """
+        del trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint has to hold; nothing, by default."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        del state
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
-def nothing(hook: _F) -> _F:
-    """Mark a method that does nothing, so that nobody calls it in every batch."""
-    vars(hook)["does_nothing"] = True
-    return hook
-
-
-def check_callbacks(owner: str, callbacks: Any) -> list[HasHooks]:
+def check_callbacks(owner: str, callbacks: Any) -> list[Callback]:
     """Return the callbacks as a list, or raise unless they are some."""
-    if isinstance(callbacks, HasHooks) or not isinstance(callbacks, Iterable):
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
         raise TypeError(f"{owner} expects a list of callbacks, got {describe(callbacks)}")
     found = list(callbacks)
     for callback in found:
@@ -49,7 +96,7 @@ def check_callbacks(owner: str, callbacks: Any) -> list[HasHooks]:
             raise TypeError(
                 f"{owner} expects callbacks, got {describe(callback)}; write Scheduled(schedule)"
             )
-        if not isinstance(callback, HasHooks):
+        if not isinstance(callback, Callback):
             raise TypeError(
                 f"{owner} expects callbacks, got {describe(callback)}; derive it from "
                 "minifw.Callback"
@@ -65,7 +112,7 @@ def check_callbacks(owner: str, callbacks: Any) -> list[HasHooks]:
     return found
 
 
-def keys_of(callbacks: Iterable[HasHooks]) -> list[str]:
+def keys_of(callbacks: Iterable[Callback]) -> list[str]:
     """Return a name for each callback that a checkpoint finds again: its class and its number."""
     counts: dict[str, int] = {}
     keys = []
@@ -90,14 +137,15 @@ class Hooks:
         The event whose hooks are being called; it stays where one of them raised.
     """
 
-    def __init__(self, callbacks: Iterable[HasHooks]) -> None:
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
         callbacks = list(callbacks)
         self._keys = keys = keys_of(callbacks)
         self._of: dict[str, list[tuple[str, Hook]]] = {}
         for event in EVENTS:
+            idle = getattr(Callback, f"on_{event}")  # which does nothing
             hooks = [getattr(callback, f"on_{event}") for callback in callbacks]
             pairs = zip(keys, hooks, strict=True)
-            self._of[event] = [p for p in pairs if not getattr(p[1], "does_nothing", False)]
+            self._of[event] = [p for p in pairs if getattr(p[1], "__func__", None) is not idle]
         self.heard = {event for event, pairs in self._of.items() if pairs}
         self.event: str | None = None
         self._left: list[tuple[str, Hook]] = []

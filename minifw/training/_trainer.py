@@ -20,7 +20,7 @@ from minifw.training._checkpoint import apply, capture, check_plan, read, write
 from minifw.training._data import Batch, Casting, Source, held_out, source
 from minifw.training._evaluation import measure
 from minifw.training._history import History
-from minifw.training._hooks import HasHooks, Hooks, check_callbacks
+from minifw.training._hooks import Callback, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt
 from minifw.training._reasons import Place, explain
 from minifw.training._team import Team, agreed, gather, joined, own_part
@@ -100,7 +100,7 @@ class Trainer:
         optimizer: Optimizer,
         *,
         metrics: Iterable[AnyMetric] | Mapping[str, AnyMetric] = (),
-        callbacks: Iterable[HasHooks] = (),
+        callbacks: Iterable[Callback] = (),
         rng: RNG = None,
     ) -> None:
         self.objective = Objective(model, loss)
