@@ -32,8 +32,8 @@ from minifw.interop.sklearn._building import (
     same,
     snapshot,
 )
+from minifw.interop.sklearn._rollback import undone_by_errors
 from minifw.interop.sklearn._stopping import Plateau
-from minifw.interop.sklearn._undoing import undone_by_errors
 from minifw.layers import BatchNorm
 from minifw.losses import Loss
 from minifw.training import History, Trainer
@@ -61,44 +61,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     _metric: str  # of minifw.metrics: what is recorded beside the loss
 
-    def __init__(
-        self,
-        hidden_layers: Any = (100,),
-        *,
-        activation: Any = "relu",
-        network: Any = None,
-        optimizer: Any = "adam",
-        lr: float = 0.001,
-        weight_decay: float = 0.0,
-        batch_size: Any = "auto",
-        max_epochs: int = 200,
-        shuffle: bool = True,
-        tol: float | None = 1e-4,
-        n_iter_no_change: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        callbacks: Any = (),
-        warm_start: bool = False,
-        verbose: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layers = hidden_layers
-        self.activation = activation
-        self.network = network
-        self.optimizer = optimizer
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.shuffle = shuffle
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.callbacks = callbacks
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
+    def _keep(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of the constructor under their names, as scikit-learn asks for it."""
+        for name in arguments.keys() - {"self"}:
+            setattr(self, name, arguments[name])
 
     # -- what the two differ in --------------------------------------------------
 
@@ -132,7 +98,32 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     # -- training ----------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, held: tuple[Any, Any, Any] | None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array or table of shape (examples, features)
+        y : array of shape (examples,), or of several columns: of a classifier 0 and 1 per label
+        sample_weight : array of shape (examples,), optional
+            What each example counts: a weight of 2 is as good as the row twice.
+        X_val, y_val, sample_weight_val : optional
+            A validation part of your own, evaluated after each epoch.
+
+        Returns
+        -------
+        self
+        """
+        held = None if X_val is None and y_val is None else (X_val, y_val, sample_weight_val)
         owner = f"{type(self).__name__}.fit"
         with undone_by_errors(self):
             trainer = self._trained(owner, X, y, sample_weight, held)

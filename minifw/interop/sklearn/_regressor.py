@@ -158,54 +158,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         verbose: bool = False,
         random_state: Any = None,
     ) -> None:
-        super().__init__(
-            hidden_layers,
-            activation=activation,
-            network=network,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            shuffle=shuffle,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            callbacks=callbacks,
-            warm_start=warm_start,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.loss = loss
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Self:
-        """Train.
-
-        Parameters
-        ----------
-        X : array or table of shape (examples, features)
-        y : array of shape (examples,) or (examples, columns)
-        sample_weight : array of shape (examples,), optional
-            What each example counts: a weight of 2 is as good as the row twice.
-        X_val, y_val, sample_weight_val : optional
-            A validation part of your own, evaluated after each epoch.
-
-        Returns
-        -------
-        self
-        """
-        held = None if X_val is None and y_val is None else (X_val, y_val, sample_weight_val)
-        return self._fit(X, y, sample_weight, held)
+        self._keep(locals())
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch, from the weights and the optimizer as they are.
