@@ -1,9 +1,9 @@
 """Schedules that fall: in stairs, by a factor at each step, along half a cosine."""
 
 import math
-from typing import ClassVar
 
 from minifw._tools.checks import check_size, non_negative_number, positive_number
+from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.schedules.schedule import Schedule, half_cosine
 
@@ -33,12 +33,13 @@ class StepLR(Schedule):
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     """
 
-    _checks: ClassVar = {"step_size": check_size, "gamma": positive_number}
+    step_size = Option(check_size)
+    gamma = Option(positive_number)
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
-        self.step_size = self._checked("step_size", step_size)
-        self.gamma = self._checked("gamma", gamma)
+        self.step_size = step_size
+        self.gamma = gamma
         self.start()
 
     def rate(self, steps: int) -> float:
@@ -65,11 +66,11 @@ class ExponentialLR(Schedule):
     [1.0, 0.5, 0.25, 0.125]
     """
 
-    _checks: ClassVar = {"gamma": positive_number}
+    gamma = Option(positive_number)
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
         super().__init__(optimizer)
-        self.gamma = self._checked("gamma", gamma)
+        self.gamma = gamma
         self.start()
 
     def rate(self, steps: int) -> float:
@@ -111,12 +112,13 @@ class CosineLR(Schedule):
     [1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
     """
 
-    _checks: ClassVar = {"total_steps": check_size, "eta_min": non_negative_number}
+    total_steps = Option(check_size)
+    eta_min = Option(non_negative_number)
 
     def __init__(self, optimizer: Optimizer, total_steps: int, eta_min: float = 0.0) -> None:
         super().__init__(optimizer)
-        self.total_steps = self._checked("total_steps", total_steps)
-        self.eta_min = self._checked("eta_min", eta_min)
+        self.total_steps = total_steps
+        self.eta_min = eta_min
         self.start()
 
     def rate(self, steps: int) -> float:

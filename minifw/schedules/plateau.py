@@ -1,11 +1,12 @@
 """A learning rate that falls when a watched value has ceased to get better."""
 
 import math
-from typing import ClassVar
+from collections.abc import Callable
 
 from minifw._tools.checks import finite_number, non_negative_number, positive_number
+from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
-from minifw.schedules.schedule import Check, Scheduler, count
+from minifw.schedules.schedule import Scheduler, count
 
 __all__ = ["ReduceOnPlateau"]
 
@@ -17,7 +18,7 @@ def _below_1(owner: str, name: str, value: float) -> float:
     return number
 
 
-def _one_of(*choices: str) -> Check:
+def _one_of(*choices: str) -> Callable[[str, str, str], str]:
     def check(owner: str, name: str, value: str) -> str:
         if value not in choices:
             texts = " or ".join(map(repr, choices))
@@ -90,19 +91,17 @@ class ReduceOnPlateau(Scheduler):
     0.5
     """
 
-    _checks: ClassVar = {
-        "mode": _one_of("min", "max"),
-        "factor": _below_1,
-        "patience": count,
-        "threshold": non_negative_number,
-        "threshold_mode": _one_of("rel", "abs"),
-        "cooldown": count,
-        "min_lr": non_negative_number,
-        "eps": non_negative_number,
-        "best": _best,
-        "bad_steps": count,
-        "cooling": count,
-    }
+    mode = Option(_one_of("min", "max"))
+    factor = Option(_below_1)
+    patience = Option(count)
+    threshold = Option(non_negative_number)
+    threshold_mode = Option(_one_of("rel", "abs"))
+    cooldown = Option(count)
+    min_lr = Option(non_negative_number)
+    eps = Option(non_negative_number)
+    best = Option(_best)
+    bad_steps = Option(count)
+    cooling = Option(count)
 
     def __init__(
         self,
@@ -118,14 +117,14 @@ class ReduceOnPlateau(Scheduler):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(optimizer)
-        self.mode = self._checked("mode", mode)
-        self.factor = self._checked("factor", factor)
-        self.patience = self._checked("patience", patience)
-        self.threshold = self._checked("threshold", threshold)
-        self.threshold_mode = self._checked("threshold_mode", threshold_mode)
-        self.cooldown = self._checked("cooldown", cooldown)
-        self.min_lr = self._checked("min_lr", min_lr)
-        self.eps = self._checked("eps", eps)
+        self.mode = mode
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
+        self.threshold_mode = threshold_mode
+        self.cooldown = cooldown
+        self.min_lr = min_lr
+        self.eps = eps
         self.best = math.inf if mode == "min" else -math.inf
         self.bad_steps = 0
         self.cooling = 0

@@ -3,19 +3,18 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
 
+from minifw._engine.state import checked_state
 from minifw._tools.checks import check_size, describe, normal_number, positive_number
+from minifw._tools.options import Option, check_kind, options_of
 from minifw.core.optimizer import Optimizer
 
 __all__ = ["Schedule"]
-
-_T = TypeVar("_T")
-Check: TypeAlias = Callable[[str, str, Any], Any]
 
 count = partial(check_size, least=0)
 
@@ -23,8 +22,7 @@ count = partial(check_size, least=0)
 class Scheduler:
     """What all schedules share: an optimizer whose lr they set, and a state."""
 
-    # What the public attributes have to be, when they are given and when they are loaded.
-    _checks: ClassVar[Mapping[str, Check]] = {"steps": count}
+    steps = Option(count)
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -39,22 +37,14 @@ class Scheduler:
         """The optimizer whose lr is set."""
         return self._optimizer
 
-    def _checked(self, name: str, value: _T) -> _T:
-        """Return the value of an attribute as it is to be kept, or raise."""
-        for kind in type(self).__mro__:
-            check = vars(kind).get("_checks", {}).get(name)
-            if check is not None:
-                value = check(type(self).__name__, name, value)
-                break
-        return value
-
     def _set(self, lr: float) -> None:
         self._optimizer.lr = max(lr, _smallest(self._optimizer))
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all public attributes, and of the optimizer's lr."""
         state = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return {"lr": self._optimizer.lr, **copy.deepcopy(state)}
+        options = {name: getattr(self, name) for name in options_of(type(self))}
+        return {"lr": self._optimizer.lr, **options, **copy.deepcopy(state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, and set the optimizer's lr.
@@ -69,31 +59,23 @@ class Scheduler:
 
     def _found(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the state as it is to be kept, or raise if it is not one of this schedule."""
-        name = f"{type(self).__name__}.load_state_dict"
-        if not isinstance(state, Mapping):
-            raise TypeError(f"{name} expects a dict, got {describe(state)}")
-        own = self.state_dict()
-        faults = [f"{key} is missing" for key in own if key not in state]
-        faults += [f"{key} is unexpected" for key in state if key not in own]
-        found = {}
-        for key in own.keys() & state.keys():
-            if isinstance(own[key], int | float) != isinstance(state[key], int | float):
-                faults.append(f"{key} is {state[key]!r}, not like {own[key]!r}")
-                continue
-            try:
-                found[key] = self._checked(key, copy.deepcopy(state[key]))
-            except (TypeError, ValueError) as error:
-                faults.append(str(error).removeprefix(f"{type(self).__name__} "))
-        if faults:
-            raise ValueError(f"{name}: {'; '.join(sorted(faults))}")
-        lr = positive_number(name, "lr", state["lr"])
-        normal_number(name, "lr", lr, self._optimizer.parameters[0].dtype)
-        return found
+        own, owner = self.state_dict(), f"{type(self).__name__}.load_state_dict"
+        return checked_state(owner, own, state, lambda key, new: self._taken(key, own[key], new))
 
-    def _take(self, found: Mapping[str, Any]) -> None:
-        self._optimizer.lr = found["lr"]
-        for key in found.keys() - {"lr"}:
-            setattr(self, key, found[key])
+    def _taken(self, key: str, own: Any, new: Any) -> Any:
+        """Return a value of a state as it is to be kept, or raise if it does not fit."""
+        check_kind(key, own, new)
+        name, option = type(self).__name__, options_of(type(self)).get(key)
+        if key == "lr":
+            lr = positive_number(name, "lr", new)
+            return normal_number(name, "lr", lr, self._optimizer.parameters[0].dtype)
+        return copy.deepcopy(new) if option is None else option.checked(self, new)
+
+    def _take(self, found: dict[str, Any]) -> None:
+        lr = found.pop("lr")
+        for key, value in found.items():
+            setattr(self, key, value)
+        self._optimizer.lr = lr
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -141,7 +123,7 @@ class Schedule(Scheduler, ABC):
     0.4
     """
 
-    _checks: ClassVar = {"base_lr": positive_number}
+    base_lr = Option(positive_number)
     _replaces = False  # whether it has rates of its own, whatever the optimizer's
 
     def __init__(self, optimizer: Optimizer) -> None:

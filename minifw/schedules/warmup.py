@@ -1,9 +1,9 @@
 """Schedules that rise first: to the base rate, or to the peak of one cycle."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from minifw._tools.checks import check_size, describe, fraction, positive_number
+from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.schedules.schedule import Schedule, half_cosine
 
@@ -39,7 +39,8 @@ class LinearWarmup(Schedule):
     [0.2, 0.4, 0.6, 0.8, 1.0, 0.5, 0.0]
     """
 
-    _checks: ClassVar = {"total_steps": check_size, "start_factor": fraction}
+    total_steps = Option(check_size)
+    start_factor = Option(fraction)
 
     def __init__(
         self,
@@ -50,8 +51,8 @@ class LinearWarmup(Schedule):
         then: Schedule | None = None,
     ) -> None:
         super().__init__(optimizer)
-        self.total_steps = self._checked("total_steps", total_steps)
-        self.start_factor = self._checked("start_factor", start_factor)
+        self.total_steps = total_steps
+        self.start_factor = start_factor
         if then is not None and not isinstance(then, Schedule):
             raise TypeError(
                 "LinearWarmup expects then to be a schedule that depends on the steps alone, "
@@ -86,14 +87,15 @@ class LinearWarmup(Schedule):
         state = super().state_dict()
         return state if self._then is None else {**state, "then": self._then.state_dict()}
 
-    def _found(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        found = super()._found(state)
-        return found if self._then is None else {**found, "then": self._then._found(state["then"])}
+    def _taken(self, key: str, own: Any, new: Any) -> Any:
+        if key == "then" and self._then is not None:
+            return self._then._found(new)
+        return super()._taken(key, own, new)
 
-    def _take(self, found: Mapping[str, Any]) -> None:
+    def _take(self, found: dict[str, Any]) -> None:
         if self._then is not None:
-            self._then._take(found["then"])
-        super()._take({key: value for key, value in found.items() if key != "then"})
+            self._then._take(found.pop("then"))
+        super()._take(found)
 
 
 class OneCycleLR(Schedule):
@@ -140,13 +142,11 @@ class OneCycleLR(Schedule):
     [0.04, 0.52, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05, 0.0]
     """
 
-    _checks: ClassVar = {
-        "max_lr": positive_number,
-        "total_steps": check_size,
-        "pct_start": fraction,
-        "div_factor": positive_number,
-        "final_div_factor": positive_number,
-    }
+    max_lr = Option(positive_number)
+    total_steps = Option(check_size)
+    pct_start = Option(fraction)
+    div_factor = Option(positive_number)
+    final_div_factor = Option(positive_number)
     _replaces = True
 
     def __init__(
@@ -160,11 +160,11 @@ class OneCycleLR(Schedule):
         final_div_factor: float = 1e4,
     ) -> None:
         super().__init__(optimizer)
-        self.max_lr = self._checked("max_lr", max_lr)
-        self.total_steps = self._checked("total_steps", total_steps)
-        self.pct_start = self._checked("pct_start", pct_start)
-        self.div_factor = self._checked("div_factor", div_factor)
-        self.final_div_factor = self._checked("final_div_factor", final_div_factor)
+        self.max_lr = max_lr
+        self.total_steps = total_steps
+        self.pct_start = pct_start
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
         self.start()
 
     def rate(self, steps: int) -> float:
