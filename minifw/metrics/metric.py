@@ -1,7 +1,6 @@
 """The contract of a metric: the sums of a batch, and the number that all sums give."""
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self, TypeAlias
@@ -9,7 +8,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.checks import describe, finite_number
+from minifw._tools.checks import check_sample_weight, describe, finite_number
 from minifw._tools.rows import as_array
 from minifw.typing import Array, Target
 
@@ -91,17 +90,8 @@ class Metric(ABC):
             )
         if weight is None:
             weight = np.ones(len(prediction))
-        elif weight.shape != (len(prediction),):
-            raise ValueError(
-                f"{self.name} expects one sample_weight for each example, of shape "
-                f"({len(prediction)},), got {weight.shape}"
-            )
-        elif not (weight.min() >= 0 and math.isfinite(weight.max())):
-            bad = int(np.argmin(np.isfinite(weight) & (weight >= 0)))
-            raise ValueError(
-                f"{self.name} expects every sample_weight to be finite and at least 0, got "
-                f"{weight.item(bad)} at index {bad}"
-            )
+        else:
+            check_sample_weight(self, weight, len(prediction), weight.dtype)
         threshold = midpoint if self.threshold is None else self.threshold
         return self.measure(prediction, target, weight.astype(np.float64, copy=False), threshold)
 
@@ -123,10 +113,6 @@ class Metric(ABC):
                     f"got {describe(array)}"
                 )
         sums = self.checked(*arrays)
-        if sample_weight is not None and not arrays[2].any():
-            raise ValueError(
-                f"{self.name} expects a sample_weight above 0, got 0 for every example"
-            )
         if self.threshold is None and self._by_threshold(*arrays[:2]):
             check_probabilities(self, arrays[0])
         return self.value(sums)
