@@ -1,40 +1,37 @@
 """How `Dense`, `Embedding` and the layers of shape are written to ONNX."""
 
+from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.layers.dense import Dense
-from minifw.layers.dropout import Dropout
-from minifw.layers.embedding import Embedding
-from minifw.layers.shape import Flatten, Reshape
 
 __all__: list[str] = []
 
 
-@register(Dense)
-def dense(layer: Dense, graph: Graph, x: str) -> str:
+@register(layers.Dense)
+def dense(layer: layers.Dense, graph: Graph, x: str) -> str:
     """Write y = x W' + b."""
     bias = () if layer.bias is None else (graph.constant(layer.bias),)
     return graph.node("Gemm", x, graph.constant(layer.weight), *bias, transB=1)
 
 
-@register(Embedding)
-def embedding(layer: Embedding, graph: Graph, x: str) -> str:
+@register(layers.Embedding)
+def embedding(layer: layers.Embedding, graph: Graph, x: str) -> str:
     """y[..., :] = W[x[...], :]."""
     return graph.node("Gather", graph.constant(layer.weight), x, axis=0)
 
 
-@register(Flatten)
-def flatten(_: Flatten, graph: Graph, x: str) -> str:
+@register(layers.Flatten)
+def flatten(_: layers.Flatten, graph: Graph, x: str) -> str:
     """(batch, ...) becomes (batch, features)."""
     return graph.node("Flatten", x, axis=1)
 
 
-@register(Reshape)
-def reshape(layer: Reshape, graph: Graph, x: str) -> str:
+@register(layers.Reshape)
+def reshape(layer: layers.Reshape, graph: Graph, x: str) -> str:
     """(batch, ...) becomes (batch, *shape); 0 stands for the batch as it is."""
     return graph.node("Reshape", x, graph.whole([0, *layer.output_shape(graph.shape(x))]))
 
 
-@register(Dropout)
-def dropout(layer: Dropout, graph: Graph, x: str) -> str:
+@register(layers.Dropout)
+def dropout(layer: layers.Dropout, graph: Graph, x: str) -> str:
     """Write y = x: outside training ONNX's operator has nothing to do, either."""
     return graph.node("Dropout", x, graph.constant(layer.p))

@@ -8,17 +8,16 @@ import math
 
 import numpy as np
 
+from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import arithmetic
 from minifw.layers._windows import Windows
-from minifw.layers.convolution import Conv2D
-from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 
 __all__: list[str] = []
 
 
-@register(Conv2D)
-def conv(layer: Conv2D, graph: Graph, x: str) -> str:
+@register(layers.Conv2D)
+def conv(layer: layers.Conv2D, graph: Graph, x: str) -> str:
     """Every output pixel is a weighted sum over a window of the input, plus a bias."""
     if graph.dtype == np.float64:
         return _conv_written_out(layer, graph, x)
@@ -36,7 +35,7 @@ def conv(layer: Conv2D, graph: Graph, x: str) -> str:
     )
 
 
-def _conv_written_out(layer: Conv2D, graph: Graph, x: str) -> str:
+def _conv_written_out(layer: layers.Conv2D, graph: Graph, x: str) -> str:
     """As `Conv2D` itself: Y = W X + b, a row of X for each position in the kernel and channel."""
     taps, size = _taps(layer, layer._windows, graph, x)
     k, groups, channels = len(taps), layer.groups, layer.in_channels // layer.groups
@@ -57,8 +56,8 @@ def _conv_written_out(layer: Conv2D, graph: Graph, x: str) -> str:
     return arithmetic(graph).add(y, reshaped(graph.constant(layer.bias), -1, 1, 1))
 
 
-@register(MaxPool2D)
-def max_pool(layer: MaxPool2D, graph: Graph, x: str) -> str:
+@register(layers.MaxPool2D)
+def max_pool(layer: layers.MaxPool2D, graph: Graph, x: str) -> str:
     """Write the largest of each window."""
     return graph.node(
         "MaxPool",
@@ -69,8 +68,8 @@ def max_pool(layer: MaxPool2D, graph: Graph, x: str) -> str:
     )
 
 
-@register(AvgPool2D)
-def avg_pool(layer: AvgPool2D, graph: Graph, x: str) -> str:
+@register(layers.AvgPool2D)
+def avg_pool(layer: layers.AvgPool2D, graph: Graph, x: str) -> str:
     """Write the mean of each window, padding counted."""
     if graph.dtype == np.float32:
         return graph.node(
@@ -85,8 +84,8 @@ def avg_pool(layer: AvgPool2D, graph: Graph, x: str) -> str:
     return arithmetic(graph).mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
 
 
-@register(GlobalAvgPool2D)
-def global_avg_pool(_: GlobalAvgPool2D, graph: Graph, x: str) -> str:
+@register(layers.GlobalAvgPool2D)
+def global_avg_pool(_: layers.GlobalAvgPool2D, graph: Graph, x: str) -> str:
     """Write the mean of each channel: (batch, channels)."""
     return graph.node("ReduceMean", x, graph.whole([2, 3]), keepdims=0)
 

@@ -2,11 +2,10 @@
 
 import numpy as np
 
+from minifw import layers
 from minifw.core.parameter import Parameter
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import arithmetic
-from minifw.layers.batchnorm import BatchNorm
-from minifw.layers.normalization import LayerNorm, RMSNorm
 from minifw.typing import Array
 
 __all__: list[str] = []
@@ -16,8 +15,8 @@ __all__: list[str] = []
 FAR = 16.0
 
 
-@register(BatchNorm)
-def batch_norm(layer: BatchNorm, graph: Graph, x: str) -> str:
+@register(layers.BatchNorm)
+def batch_norm(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
     """Write y = w (x - m) / sqrt(v + eps) + b, with the running m and v."""
     mean, var = layer.running_mean, layer.running_var
     eps = layer.eps
@@ -33,7 +32,7 @@ def batch_norm(layer: BatchNorm, graph: Graph, x: str) -> str:
     )
 
 
-def _batch_norm_written_out(layer: BatchNorm, graph: Graph, x: str) -> str:
+def _batch_norm_written_out(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
     maths = arithmetic(graph)
     images = len(graph.shape(x)) == 3
     column = graph.whole([-1, 1, 1])
@@ -49,8 +48,8 @@ def _batch_norm_written_out(layer: BatchNorm, graph: Graph, x: str) -> str:
     return maths.add(maths.mul(y, channels(layer.weight)), channels(layer.bias))
 
 
-@register(LayerNorm)
-def layer_norm(layer: LayerNorm, graph: Graph, x: str) -> str:
+@register(layers.LayerNorm)
+def layer_norm(layer: layers.LayerNorm, graph: Graph, x: str) -> str:
     """Write y = w (x - m) / sqrt(v + eps) + b, with m and v of the last axes."""
     axes = len(layer.normalized_shape)
     if graph.dtype == np.float32:
@@ -67,8 +66,8 @@ def layer_norm(layer: LayerNorm, graph: Graph, x: str) -> str:
     return maths.add(maths.mul(y, graph.constant(layer.weight)), graph.constant(layer.bias))
 
 
-@register(RMSNorm)
-def rms_norm(layer: RMSNorm, graph: Graph, x: str) -> str:
+@register(layers.RMSNorm)
+def rms_norm(layer: layers.RMSNorm, graph: Graph, x: str) -> str:
     """Write y = w x / sqrt(mean(x^2) + eps) over the last axes."""
     last = graph.whole(range(-len(layer.normalized_shape), 0))
     y = _scaled(graph, x, last, layer.eps)

@@ -5,21 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from minifw import layers
 from minifw._tools.checks import DTYPES
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading import Node, dense, in_dtype, reader
-from minifw.layers.activations import Sigmoid, Tanh
-from minifw.layers.batchnorm import BatchNorm
-from minifw.layers.convolution import Conv2D
-from minifw.layers.dropout import Dropout
-from minifw.layers.embedding import Embedding
-from minifw.layers.normalization import LayerNorm
-from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
-from minifw.layers.sequential import Sequential
-from minifw.layers.shape import Flatten, Reshape
-from minifw.layers.smooth import GELU, Softplus
-from minifw.layers.softmax import LogSoftmax, Softmax
 
 __all__: list[str] = []
 
@@ -27,15 +16,14 @@ CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs
 SINGLE_AXES = 13  # the operator set from which on Softmax is along one axis, and -1 its default
 
 PLAIN: dict[str, type[Layer]] = {
-    "GlobalAveragePool": GlobalAvgPool2D,
-    "Relu": ReLU,
-    "Sigmoid": Sigmoid,
-    "Softplus": Softplus,
-    "Tanh": Tanh,
+    "Relu": layers.ReLU,
+    "Sigmoid": layers.Sigmoid,
+    "Softplus": layers.Softplus,
+    "Tanh": layers.Tanh,
 }
 
 
-@reader("Relu", "Sigmoid", "Softplus", "Tanh")
+@reader(*PLAIN)
 def plain(node: Node) -> Layer:
     """Read an operator without attributes."""
     return PLAIN[node.operator]()
@@ -71,7 +59,7 @@ def matmul(node: Node) -> Layer:
 @reader("LeakyRelu")
 def leaky_relu(node: Node) -> Layer:
     """Read x where x > 0, else alpha x."""
-    return LeakyReLU(node.attributes.get("alpha", 0.01))
+    return layers.LeakyReLU(node.attributes.get("alpha", 0.01))
 
 
 @reader("PRelu")
@@ -79,12 +67,12 @@ def prelu(node: Node) -> Layer:
     """Read x where x > 0, else a x, with a number a for all or one for each feature."""
     slope = node.needed(1)
     if slope.size == 1:
-        layer = PReLU(**in_dtype(slope))
+        layer = layers.PReLU(**in_dtype(slope))
     else:
         axis = int(np.argmax(slope.shape)) - slope.ndim  # counted from the end, as x may have more
         if node.shape is None or slope.shape[axis] != slope.size or -axis > len(node.shape):
             raise node.refuse(f"minifw has slopes along one axis, not {slope.shape}")
-        layer = PReLU(slope.size, axis=axis, **in_dtype(slope))
+        layer = layers.PReLU(slope.size, axis=axis, **in_dtype(slope))
     layer.weight.value = slope.reshape(-1)
     return layer
 
@@ -92,19 +80,17 @@ def prelu(node: Node) -> Layer:
 @reader("Elu")
 def elu(node: Node) -> Layer:
     """Read x where x > 0, else alpha (exp(x) - 1)."""
-    return ELU(node.attributes.get("alpha", 1.0))
+    return layers.ELU(node.attributes.get("alpha", 1.0))
 
 
 @reader("Selu")
 def selu(node: Node) -> Layer:
     """Read the one pair of constants that SELU has."""
-    alpha, gamma = (
-        node.attributes.get("alpha", SELU.alpha),
-        node.attributes.get("gamma", SELU.scale),
-    )
-    if not np.allclose([alpha, gamma], [SELU.alpha, SELU.scale], rtol=1e-6, atol=0.0):
+    ours = {"alpha": layers.SELU.alpha, "gamma": layers.SELU.scale}
+    alpha, gamma = (node.attributes.get(name, own) for name, own in ours.items())
+    if not np.allclose([alpha, gamma], list(ours.values()), rtol=1e-6, atol=0.0):
         raise node.refuse(f"minifw has no alpha={alpha}, gamma={gamma}")
-    return SELU()
+    return layers.SELU()
 
 
 @reader("Clip")
@@ -120,13 +106,15 @@ def clip(node: Node) -> Layer:
     # a bound that is left out is the largest number that there is
     largest = float(np.finfo(node.dtype if node.dtype in DTYPES else np.float32).max)
     low, high = bound(1, "min", -largest), bound(2, "max", largest)
-    return ReLU() if low == 0.0 and high >= np.finfo(np.float32).max else HardTanh(low, high)
+    if low == 0.0 and high >= np.finfo(np.float32).max:
+        return layers.ReLU()
+    return layers.HardTanh(low, high)
 
 
 @reader("Gelu")
 def gelu(node: Node) -> Layer:
     """Read x Phi(x), or the form with tanh."""
-    return GELU(node.attributes.get("approximate", "none"))
+    return layers.GELU(node.attributes.get("approximate", "none"))
 
 
 @reader("Softmax", "LogSoftmax")
@@ -135,7 +123,7 @@ def softmax(node: Node) -> Layer:
     axis = node.attributes.get("axis", -1 if node.opset >= SINGLE_AXES else 1)
     if node.opset < SINGLE_AXES and (node.shape is None or axis not in (-1, len(node.shape))):
         raise node.refuse("minifw has a softmax along one axis")
-    return Softmax(axis) if node.operator == "Softmax" else LogSoftmax(axis)
+    return layers.Softmax(axis) if node.operator == "Softmax" else layers.LogSoftmax(axis)
 
 
 @reader("Dropout")
@@ -145,14 +133,14 @@ def dropout(node: Node) -> Layer:
     p = float(node.attributes.get("ratio", 0.5) if ratio is None else ratio)
     if node.constant(2) is not None and bool(node.needed(2)):
         raise node.refuse("it drops numbers outside training, too")
-    return Dropout(p)
+    return layers.Dropout(p)
 
 
 @reader("Flatten")
 def flatten(node: Node) -> Layer:
     """Read (batch, ...) as (batch, features)."""
     node.expect(axis=1)
-    return Flatten()
+    return layers.Flatten()
 
 
 @reader("Reshape")
@@ -170,7 +158,7 @@ def reshape(node: Node) -> Layer:
     count = None if node.shape is None else math.prod(node.shape)
     if not target or target[0] > 0 or (target[0] == -1 and count != math.prod(rest)):
         raise node.refuse(f"minifw keeps the batch axis, the shape {target} does not")
-    return Flatten() if rest in ([-1], [count]) else Reshape(tuple(rest))
+    return layers.Flatten() if rest in ([-1], [count]) else layers.Reshape(tuple(rest))
 
 
 @reader("Gather")
@@ -180,7 +168,7 @@ def gather(node: Node) -> Layer:
     table = node.needed(0)
     if table.ndim != 2:
         raise node.refuse("minifw looks up rows of a table of two axes")
-    layer = Embedding(*table.shape, **in_dtype(table))
+    layer = layers.Embedding(*table.shape, **in_dtype(table))
     layer.weight.value = table
     return layer
 
@@ -195,7 +183,7 @@ def batch_norm(node: Node) -> Layer:
         raise node.refuse(f"minifw needs an epsilon of 0 or above, not {epsilon}")
     # One of 0, as of a variance that has it already, is the smallest that there is.
     eps = max(epsilon, float(np.finfo(mean.dtype).tiny))
-    layer = BatchNorm(mean.size, eps=eps, **in_dtype(mean))
+    layer = layers.BatchNorm(mean.size, eps=eps, **in_dtype(mean))
     layer.load_state_dict(
         {"weight": weight, "bias": bias, "running_mean": mean, "running_var": var}
     )
@@ -212,7 +200,7 @@ def layer_norm(node: Node) -> Layer:
     if axis != -weight.ndim:
         raise node.refuse(f"minifw needs a scale of the normalised axes, not {weight.shape}")
     eps = node.attributes.get("epsilon", 1e-5)
-    layer = LayerNorm(weight.shape, eps=eps, **in_dtype(weight))
+    layer = layers.LayerNorm(weight.shape, eps=eps, **in_dtype(weight))
     layer.load_state_dict(
         {"weight": weight, "bias": np.zeros_like(weight) if bias is None else bias}
     )
@@ -229,7 +217,7 @@ def conv(node: Node) -> Layer:
     kernel = tuple(weight.shape[2:])
     node.expect(kernel_shape=list(kernel))
     dilation = tuple(node.attributes.get("dilations", [1, 1]))
-    layer = Conv2D(
+    layer = layers.Conv2D(
         weight.shape[1] * groups,
         weight.shape[0],
         kernel,
@@ -256,10 +244,10 @@ def pool(node: Node) -> Layer:
     padding = _padding(node)
     stride = tuple(node.attributes.get("strides", [1, 1]))
     if node.operator == "MaxPool":
-        return MaxPool2D(kernel, stride, padding)
+        return layers.MaxPool2D(kernel, stride, padding)
     if padding != (0, 0) and not node.attributes.get("count_include_pad", 0):
         raise node.refuse("minifw counts the padding, count_include_pad=0 does not")
-    return AvgPool2D(kernel, stride, padding)
+    return layers.AvgPool2D(kernel, stride, padding)
 
 
 @reader("GlobalAveragePool")
@@ -267,7 +255,7 @@ def global_average_pool(node: Node) -> Layer:
     """Read the mean of each channel, which keeps two axes of length 1."""
     if node.shape is None:
         raise node.refuse("the shape of its images is not known")
-    return Sequential(GlobalAvgPool2D(), Reshape((node.shape[0], 1, 1)))
+    return layers.Sequential(layers.GlobalAvgPool2D(), layers.Reshape((node.shape[0], 1, 1)))
 
 
 @reader("ReduceMean")
@@ -277,9 +265,8 @@ def reduce_mean(node: Node) -> Layer:
     axes = node.attributes.get("axes", []) if given is None else [int(axis) for axis in given]
     if node.shape is None or len(node.shape) != 3 or sorted(a % 4 for a in axes) != [2, 3]:
         raise node.refuse("minifw has the mean of each channel of images alone")
-    if node.attributes.get("keepdims", 1):
-        return Sequential(GlobalAvgPool2D(), Reshape((node.shape[0], 1, 1)))
-    return GlobalAvgPool2D()
+    kept = node.attributes.get("keepdims", 1)
+    return global_average_pool(node) if kept else layers.GlobalAvgPool2D()
 
 
 @reader("Squeeze")
@@ -292,7 +279,7 @@ def squeeze(node: Node) -> Layer:
     gone = {axis % (len(node.shape) + 1) for axis in axes}
     if any(axis == 0 or node.shape[axis - 1] != 1 for axis in gone):
         raise node.refuse(f"minifw drops axes of length 1, not {axes}")
-    return Reshape(tuple(size for i, size in enumerate(node.shape, 1) if i not in gone))
+    return layers.Reshape(tuple(size for i, size in enumerate(node.shape, 1) if i not in gone))
 
 
 def _padding(node: Node, same: tuple[int, ...] | None = None) -> Any:

@@ -13,18 +13,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw import layers
 from minifw._tools.checks import DTYPES
 from minifw._tools.loading import building
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
-from minifw.layers.activations import Sigmoid
-from minifw.layers.branches import Concat, Residual
-from minifw.layers.dense import Dense
-from minifw.layers.dropout import Dropout
-from minifw.layers.pooling import GlobalAvgPool2D
-from minifw.layers.sequential import Sequential
-from minifw.layers.shape import Reshape
-from minifw.layers.smooth import SiLU
 from minifw.typing import Shape
 
 __all__ = ["LARGEST", "Node", "Reading", "dense", "in_dtype", "read_graph", "reader"]
@@ -176,7 +169,7 @@ class Reading:
                 self.gates[y] = x, steps + 1, first
                 return True
         elif steps == len(GATE) and node.operator == "Div" and inputs == [x, before]:
-            self.chains[y] = self._step(self.chains[x], SiLU())
+            self.chains[y] = self._step(self.chains[x], layers.SiLU())
             self.dtypes |= {y: self.dtypes[x]} if x in self.dtypes else {}
             return True
         raise first.refuse(_supported())
@@ -207,7 +200,7 @@ class Reading:
         """Return the chain with the bias of its last layer: what follows a MatMul."""
         last = chain[-1] if chain else None
         bias = next(array for array in node.constants if array is not None)
-        if not isinstance(last, Dense) or last.bias is not None:
+        if not isinstance(last, layers.Dense) or last.bias is not None:
             raise node.refuse("minifw adds a constant to a product alone, and once")
         if bias.shape[-1:] != (bias.size,) or bias.size != last.out_features:
             raise node.refuse(f"minifw adds one number per feature, not {bias.shape}")
@@ -236,15 +229,15 @@ class Reading:
     def _join(self, node: Node, common: Chain, rests: list[Chain], chains: list[Chain]) -> Chain:
         """Return what they have in common, and the layer that the rests are."""
         if node.operator == "Add" and len(rests) == 2 and not all(rests) and any(rests):
-            return self._step(common, Residual(_one(rests[0] or rests[1])))
+            return self._step(common, layers.Residual(_one(rests[0] or rests[1])))
         if node.operator == "Mul" and len(rests) == 2 and not all(rests):
             gate = rests[0] or rests[1]
-            if len(gate) == 1 and isinstance(gate[0], Sigmoid):  # x sigmoid(x)
-                return self._step(common, SiLU())
+            if len(gate) == 1 and isinstance(gate[0], layers.Sigmoid):  # x sigmoid(x)
+                return self._step(common, layers.SiLU())
         if node.operator == "Concat":
             axis, shape = node.attributes.get("axis", 1), self._shape(chains[0])
             if axis == -1 or (shape is not None and axis == len(shape)):
-                return self._step(common, Concat(*[_one(rest) for rest in rests]))
+                return self._step(common, layers.Concat(*[_one(rest) for rest in rests]))
             raise node.refuse("minifw joins along the last axis alone")
         raise node.refuse(f"minifw has no layer that joins values so; {_supported()}")
 
@@ -253,9 +246,9 @@ class Reading:
         after = None if before is None else layer.output_shape(before)
         if after is not None and math.prod(after) > LARGEST:
             raise FileFormatError(f"{layer!r} makes examples of the shape {after}, too large")
-        dropped = isinstance(layer, Reshape) and after is not None and len(after) == 1
+        dropped = isinstance(layer, layers.Reshape) and after is not None and len(after) == 1
         if dropped and chain and _is_global_pool(chain[-1]):  # the axes that ONNX's pooling keeps
-            return self._step(chain[:-1], GlobalAvgPool2D())
+            return self._step(chain[:-1], layers.GlobalAvgPool2D())
         self.shapes[id(layer)] = after
         return (*chain, layer)
 
@@ -295,19 +288,21 @@ def read_graph(onnx: Any, proto: Any) -> Layer:
         raise reading.gates[graph.output[0].name][2].refuse(_supported())
     if chain is None:
         raise FileFormatError("its output does not depend on its input")
-    return Sequential(*chain) if chain else Dropout(0.0)
+    return layers.Sequential(*chain) if chain else layers.Dropout(0.0)
 
 
 def _one(chain: Chain) -> Layer:
     """Return a chain as one layer; of none, one that hands on its input."""
-    return chain[0] if len(chain) == 1 else Sequential(*chain) if chain else Dropout(0.0)
+    if not chain:
+        return layers.Dropout(0.0)
+    return chain[0] if len(chain) == 1 else layers.Sequential(*chain)
 
 
-def dense(weight: Array, bias: Array | None) -> Dense:
+def dense(weight: Array, bias: Array | None) -> layers.Dense:
     """Return the layer of a weight, (out, in), and a bias."""
     out, into = weight.shape
     without: dict[str, Any] = {} if bias is not None else {"bias": False}
-    layer = Dense(into, out, **without, **in_dtype(weight))
+    layer = layers.Dense(into, out, **without, **in_dtype(weight))
     layer.weight.value = weight
     if layer.bias is not None:
         layer.bias.value = np.asarray(bias).reshape(-1)
@@ -358,7 +353,7 @@ def _dtype_after(node: Node, y: str) -> dict[str, np.dtype[Any]]:
 
 
 def _is_global_pool(layer: Layer) -> bool:
-    return isinstance(layer, Sequential) and isinstance(layer[0], GlobalAvgPool2D)
+    return isinstance(layer, layers.Sequential) and isinstance(layer[0], layers.GlobalAvgPool2D)
 
 
 def _supported() -> str:

@@ -5,6 +5,9 @@ a runtime loads the graph. ONNX Runtime has LSTM and GRU in float32 alone, so th
 steps are written out, inside a Scan.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
 from minifw.interop.onnx._graph import Graph, register
@@ -17,27 +20,26 @@ LSTM_ORDER = (0, 3, 1, 2)  # ONNX: i, o, f, g; here: i, f, g, o
 GRU_ORDER = (1, 0, 2)  # ONNX: z, r, n; here: r, z, n
 
 
+Step: TypeAlias = Callable[[list[str], str, str, str], list[str]]
+"""From the states, W_ih x + b_ih, W_hh' and b_hh to the next states."""
+
+
 @register(LSTM)
 def lstm(layer: LSTM, graph: Graph, x: str) -> str:
     """c1 = f c + i g, h1 = o tanh(c1)."""
     if graph.dtype == np.float32:
         return _operator(layer, graph, x, LSTM_ORDER)
-    maths = arithmetic(graph)
-    weight = graph.node("Transpose", graph.constant(layer.weight_hh_l0), perm=[1, 0])
-    bias = graph.constant(layer.bias_hh_l0)
 
-    def step(states: list[str], parts: list[str]) -> tuple[list[str], list[str]]:
-        (h, c), (a,) = states, parts
+    def step(states: list[str], a: str, weight: str, bias: str) -> list[str]:
+        h, c = states
         sums = maths.add(maths.add(a, graph.node("MatMul", h, weight)), bias)
         i, f, g, o = graph.nodes("Split", 4, sums, axis=-1, num_outputs=4)
         kept = maths.mul(graph.node("Sigmoid", f), c)
         c1 = maths.add(kept, maths.mul(graph.node("Sigmoid", i), graph.node("Tanh", g)))
-        h1 = maths.mul(graph.node("Sigmoid", o), graph.node("Tanh", c1))
-        return [h1, c1], [h1]
+        return [maths.mul(graph.node("Sigmoid", o), graph.node("Tanh", c1)), c1]
 
-    start = _zeros(layer, graph, x)
-    h, _, every = graph.loop([start, start], [_sums_of_x(layer, graph, x)], step)
-    return _output(layer, graph, every, h)
+    maths = arithmetic(graph)
+    return _loop(layer, graph, x, step, states=2)
 
 
 @register(GRU)
@@ -45,23 +47,32 @@ def gru(layer: GRU, graph: Graph, x: str) -> str:
     """h1 = (1 - z) n + z h."""
     if graph.dtype == np.float32:
         return _operator(layer, graph, x, GRU_ORDER)
-    maths = arithmetic(graph)
-    weight = graph.node("Transpose", graph.constant(layer.weight_hh_l0), perm=[1, 0])
-    bias = graph.constant(layer.bias_hh_l0)
 
-    def step(states: list[str], parts: list[str]) -> tuple[list[str], list[str]]:
-        (h,), (a,) = states, parts
+    def step(states: list[str], a: str, weight: str, bias: str) -> list[str]:
+        (h,) = states
         q = maths.add(graph.node("MatMul", h, weight), bias)
         a_r, a_z, a_n = graph.nodes("Split", 3, a, axis=-1, num_outputs=3)
         q_r, q_z, q_n = graph.nodes("Split", 3, q, axis=-1, num_outputs=3)
         r = graph.node("Sigmoid", maths.add(a_r, q_r))
         z = graph.node("Sigmoid", maths.add(a_z, q_z))
         n = graph.node("Tanh", maths.add(a_n, maths.mul(r, q_n)))
-        h1 = maths.add(maths.mul(maths.sub(h, n), z), n)
-        return [h1], [h1]
+        return [maths.add(maths.mul(maths.sub(h, n), z), n)]
+
+    maths = arithmetic(graph)
+    return _loop(layer, graph, x, step, states=1)
+
+
+def _loop(layer: LSTM | GRU, graph: Graph, x: str, step: Step, states: int) -> str:
+    """Write the steps out; h is the first of the states."""
+    weight = graph.node("Transpose", graph.constant(layer.weight_hh_l0), perm=[1, 0])
+    bias = graph.constant(layer.bias_hh_l0)
+
+    def one(before: list[str], parts: list[str]) -> tuple[list[str], list[str]]:
+        after = step(before, parts[0], weight, bias)
+        return after, after[:1]
 
     start = _zeros(layer, graph, x)
-    h, every = graph.loop([start], [_sums_of_x(layer, graph, x)], step)
+    h, *_, every = graph.loop([start] * states, [_sums_of_x(layer, graph, x)], one)
     return _output(layer, graph, every, h)
 
 
