@@ -497,3 +497,27 @@ def test_onnx_is_imported_when_used() -> None:
         check=True,
     )
     assert result.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("axis", "wide"), [(1, (2, 4, 4, 5)), (-1, (2, 2, 4, 10)), (2, (2, 2, 8, 5))]
+)
+def test_images_are_joined_along_the_axis_of_the_node(
+    axis: int, wide: tuple[int, ...], tmp_path: pathlib.Path
+) -> None:
+    info = onnx.helper.make_tensor_value_info
+    nodes = [
+        onnx.helper.make_node("Tanh", ["x"], ["a"]),
+        onnx.helper.make_node("Sigmoid", ["x"], ["b"]),
+        onnx.helper.make_node("Concat", ["a", "b"], ["y"], axis=axis),
+    ]
+    float32 = onnx.TensorProto.FLOAT
+    inputs, outputs = [info("x", float32, ["N", 2, 4, 5])], [info("y", float32, ["N", *wide[1:]])]
+    graph = onnx.helper.make_graph(nodes, "joined", inputs, outputs)
+    opset = onnx.helper.make_opsetid("", OPSET)
+    path = tmp_path / "model.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION), path)
+    x = np.random.default_rng(0).standard_normal((2, 2, 4, 5)).astype(np.float32)
+    y = import_(path).predict(x)
+    assert y.shape == wide
+    close(y, run(path, x))

@@ -22,5 +22,7 @@ def residual(layer: layers.Residual, graph: Graph, x: str) -> str:
 
 @register(layers.Concat)
 def concat(layer: layers.Concat, graph: Graph, x: str) -> str:
-    """Write the outputs of all branches, joined along the last axis."""
-    return graph.node("Concat", *[graph.layer(inner, x) for inner in layer.layers], axis=-1)
+    """Write the outputs of all branches, joined along their features."""
+    outputs = [graph.layer(inner, x) for inner in layer.layers]
+    ndim = len(graph.shape(outputs[0])) + 1
+    return graph.node("Concat", *outputs, axis=layer._axis(ndim) - ndim)

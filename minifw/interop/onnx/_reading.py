@@ -236,9 +236,13 @@ class Reading:
                 return self._step(common, layers.SiLU())
         if node.operator == "Concat":
             axis, shape = node.attributes.get("axis", 1), self._shape(chains[0])
-            if axis == -1 or (shape is not None and axis == len(shape)):
-                return self._step(common, layers.Concat(*[_one(rest) for rest in rests]))
-            raise node.refuse("minifw joins along the last axis alone")
+            ndim = 0 if shape is None else len(shape) + 1
+            at = axis % ndim if ndim else axis
+            if at < -1 or at == 0:
+                raise node.refuse("minifw does not join along the batch")
+            usual = ndim and at == (1 if ndim == 4 else ndim - 1)  # where `Concat` joins by itself
+            options = {} if usual else {"axis": at}
+            return self._step(common, layers.Concat(*map(_one, rests), **options))
         raise node.refuse(f"minifw has no layer that joins values so; {_supported()}")
 
     def _step(self, chain: Chain, layer: Layer) -> Chain:
