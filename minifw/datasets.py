@@ -10,7 +10,7 @@ multiplies quickest.
 
 import operator
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -93,10 +93,7 @@ def spiral(
     >>> x.shape, y.shape
     ((100, 2), (100, 1))
     """
-    sizes = _sizes("spiral", examples)
-    noise = non_negative_number("spiral", "noise", noise)
-    turns = non_negative_number("spiral", "turns", turns)
-    generator = check_rng("spiral", rng)
+    sizes, generator, noise, turns = _given("spiral", examples, rng, noise=noise, turns=turns)
     points = []
     for j, n in enumerate(sizes):
         r = np.linspace(0, 1, n)
@@ -127,9 +124,7 @@ def moons(examples: int = 400, *, noise: float = 0.1, rng: RNG = None) -> tuple[
     >>> x.round(6).tolist()
     [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.5], [2.0, 0.5]]
     """
-    sizes = _sizes("moons", examples)
-    noise = non_negative_number("moons", "noise", noise)
-    generator = check_rng("moons", rng)
+    sizes, generator, noise = _given("moons", examples, rng, noise=noise)
     upper, lower = (np.linspace(0, np.pi, n) for n in sizes)
     points = [
         _columns(np.cos(upper), np.sin(upper)),
@@ -165,10 +160,7 @@ def circles(
     >>> np.hypot(x[:, 0], x[:, 1]).tolist()
     [1.0, 1.0, 0.5, 0.5]
     """
-    sizes = _sizes("circles", examples)
-    noise = non_negative_number("circles", "noise", noise)
-    factor = non_negative_number("circles", "factor", factor)
-    generator = check_rng("circles", rng)
+    sizes, generator, noise, factor = _given("circles", examples, rng, noise=noise, factor=factor)
     points = []
     for radius, n in zip((1.0, factor), sizes, strict=True):
         t = np.linspace(0, 2 * np.pi, n, endpoint=False)
@@ -203,10 +195,7 @@ def blobs(
     >>> x.tolist()
     [[-3.0, 0.0], [-3.0, 0.0], [3.0, 0.0], [3.0, 0.0]]
     """
-    sizes = _sizes("blobs", examples)
-    std = non_negative_number("blobs", "std", std)
-    distance = non_negative_number("blobs", "distance", distance)
-    generator = check_rng("blobs", rng)
+    sizes, generator, std, distance = _given("blobs", examples, rng, std=std, distance=distance)
     points = []
     for centre, n in zip((-distance / 2, distance / 2), sizes, strict=True):
         points.append(np.array([centre, 0.0]) + std * generator.standard_normal((n, 2)))
@@ -221,6 +210,12 @@ def _sizes(owner: str, examples: int) -> tuple[int, int]:
             f"{owner} expects examples to be at least {_CLASSES}, one per class, got {examples}"
         )
     return total - total // _CLASSES, total // _CLASSES
+
+
+def _given(owner: str, examples: int, rng: RNG, **numbers: float) -> tuple[Any, ...]:
+    """Return the sizes of the classes, a generator, and the numbers, which are 0 or above."""
+    checked = [non_negative_number(owner, name, value) for name, value in numbers.items()]
+    return _sizes(owner, examples), check_rng(owner, rng), *checked
 
 
 def _columns(first: Array, second: Array) -> Array:
