@@ -1,6 +1,5 @@
 """What a model says of every point of a plane."""
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -204,16 +203,15 @@ def _scatter(plane: "Axes", x: Array, classes: AnyArray, kinds: int) -> None:
 
 def _ask(owner: str, model: Any, grid: Array) -> Array:
     """Return the outputs for all points of the plane, (points, outputs)."""
-    ask = model
     if isinstance(model, Layer):
-        ask = copy.deepcopy(model).eval()
-        grid = grid.astype(next((p.dtype for p in model.parameters()), grid.dtype), copy=False)
-    elif not callable(model):
+        output = model.predict(grid, batch_size=ROWS, allow_nan=True)
+    elif callable(model):
+        parts = [np.asarray(model(grid[i : i + ROWS])) for i in range(0, len(grid), ROWS)]
+        output = np.concatenate(parts)
+    else:
         raise TypeError(
             f"{owner} expects model to be a layer or a function, got {describe(model)}"
         )
-    parts = [np.asarray(ask(grid[i : i + ROWS])) for i in range(0, len(grid), ROWS)]
-    output = np.concatenate(parts)
     if output.ndim == 1:
         output = output[:, np.newaxis]
     if output.ndim != 2 or len(output) != len(grid):

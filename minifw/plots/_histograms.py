@@ -192,14 +192,6 @@ def _spread(array: Array, bins: int) -> _Spread:
     return _Spread(low, high, np.quantile(finite, np.linspace(0, 1, bins + 1)), each=False)
 
 
-def _counts(values: Array, bins: int, low: float, high: float) -> Array:
-    if high - low > np.spacing(max(abs(low), abs(high))) * bins:
-        return np.histogram(values, bins, (low, high))[0].astype(np.float64)
-    counts = np.zeros(bins)  # all the same, up to rounding
-    counts[bins // 2] = values.size
-    return counts
-
-
 def _draw_now(panel: "Axes", array: Array, color: str) -> None:
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - optional
 
@@ -207,9 +199,12 @@ def _draw_now(panel: "Axes", array: Array, color: str) -> None:
     if finite.size:
         low, high = float(finite.min()), float(finite.max())
         bins = int(np.clip(2 * np.sqrt(finite.size), FEWEST, BINS))
-        reach = (high - low) or 0.1 * (abs(low) or 1.0)  # a bar of some width, if all are the same
-        edges = np.linspace(low, low + reach, bins + 1) - (reach / 2 if high == low else 0.0)
-        panel.stairs(_counts(finite, bins, low, high), edges, fill=True, color=color, alpha=0.85)
+        reach = high - low
+        if reach <= np.spacing(max(abs(low), abs(high))) * bins:  # all the same, up to rounding
+            reach = 0.1 * (abs(low) or 1.0)  # a bar of some width
+            low -= reach / 2
+        counts, edges = np.histogram(finite, np.linspace(low, low + reach, bins + 1))
+        panel.stairs(counts, edges, fill=True, color=color, alpha=0.85)
     panel.axvline(0, color=GREY, linewidth=0.9, linestyle=":")
     panel.set_ylim(bottom=0)
     panel.xaxis.set_major_locator(MaxNLocator(4))
