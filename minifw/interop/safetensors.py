@@ -20,6 +20,8 @@ from minifw.storage._safetensors import check_header, package, storable
 
 __all__ = ["load_into", "save"]
 
+Arrays = dict[str, np.ndarray[Any, Any]]
+Heads = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype of each entry
 Names = Mapping[str, str] | Callable[[str], str]
 
 # What the state dict of a layer's twin has and the layer has not. PyTorch's BatchNorm counts its
@@ -165,9 +167,7 @@ to the file's
     model.load_state_dict(_cast(own, new, places))
 
 
-def _entries(
-    owner: str, model: object
-) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
+def _entries(owner: str, model: object) -> tuple[Arrays, Arrays]:
     """Return the arrays of a model, and what PyTorch's twin has besides, by name."""
     if not isinstance(model, Layer):
         raise TypeError(f"{owner} expects a layer as model, got {describe(model)}")
@@ -214,11 +214,7 @@ def _renamed(owner: str, names: object, entries: Iterable[str]) -> dict[str, str
 
 
 def _check(
-    own: Mapping[str, np.ndarray[Any, Any]],
-    besides: Mapping[str, np.ndarray[Any, Any]],
-    places: Mapping[str, str],
-    heads: Mapping[str, tuple[tuple[int, ...], str]],
-    rounding: bool,
+    own: Arrays, besides: Arrays, places: Mapping[str, str], heads: Heads, rounding: bool
 ) -> None:
     """Raise unless the file has what the model needs, judged by its header alone."""
     faults = [f"{places[name]} is missing" for name in own if places[name] not in heads]
@@ -252,11 +248,7 @@ def _fits(code: str, dtype: np.dtype[Any], rounding: bool) -> bool:
     )
 
 
-def _cast(
-    own: Mapping[str, np.ndarray[Any, Any]],
-    new: Mapping[str, np.ndarray[Any, Any]],
-    places: Mapping[str, str],
-) -> dict[str, np.ndarray[Any, Any]]:
+def _cast(own: Arrays, new: Arrays, places: Mapping[str, str]) -> Arrays:
     """Return the arrays in the model's dtypes, or raise if one does not hold their numbers."""
     result, faults = {}, []
     for name, array in new.items():

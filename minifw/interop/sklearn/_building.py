@@ -119,6 +119,7 @@ def build_optimizer(
     owner: str, optimizer: Any, model: Layer, lr: float, weight_decay: float
 ) -> Optimizer:
     """Return the optimizer of that name, or that which the user's class or function builds."""
+    named = False
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZERS:
             raise ValueError(
@@ -126,33 +127,23 @@ def build_optimizer(
                 f"{optimizer!r}"
             )
         optimizer = OPTIMIZERS[optimizer]
-        # AdamW has a decay by default; here it is what the estimator's parameter says.
-        found: Any = optimizer(
-            model.parameters(),
-            lr=lr,
-            weight_decay=weight_decay,
-            no_decay=biases_and_norms(model),
-        )
-        return _checked(owner, found)
-    if not callable(optimizer):
+        named = True  # AdamW has a decay by default; here it is what the parameter says
+    elif not callable(optimizer):
         raise TypeError(
             f"{owner} expects optimizer to be a name, or a class or function called with "
             f"(parameters, lr=...), got {describe(optimizer)}"
         )
     decay: dict[str, Any] = {}
-    if weight_decay:
+    if weight_decay or named:
         decay = {"weight_decay": weight_decay, "no_decay": biases_and_norms(model)}
     said = f"optimizer(parameters, lr=...{''.join(f', {name}=...' for name in decay)})"
-    return _checked(owner, call(owner, said, optimizer, model.parameters(), lr=lr, **decay))
-
-
-def _checked(owner: str, optimizer: Any) -> Optimizer:
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    raise TypeError(
-        f"{owner} expects optimizer(parameters, lr=...) to return an optimizer, it returned "
-        f"{describe(optimizer)}"
-    )
+    found = call(owner, said, optimizer, model.parameters(), lr=lr, **decay)
+    if not isinstance(found, Optimizer):
+        raise TypeError(
+            f"{owner} expects optimizer(parameters, lr=...) to return an optimizer, it returned "
+            f"{describe(found)}"
+        )
+    return found
 
 
 def call(owner: str, said: str, function: Any, *args: Any, **kwargs: Any) -> Any:
