@@ -79,16 +79,11 @@ class Table:
         for block in range(first - first % per_block, self.rows, per_block):
             stop = min(block + per_block, self.rows)
             rows = slice(block, stop) if order is None else order[block:stop]
-            taken = [column.take(rows) for column in self._columns]
-            if len(taken) == 2:
-                x, y = taken
-                for begin in range(max(first - block, 0), stop - block, batch_size):
-                    yield x[begin : begin + batch_size], y[begin : begin + batch_size], None
-            else:
-                x, y, weight = taken
-                for begin in range(max(first - block, 0), stop - block, batch_size):
-                    end = begin + batch_size
-                    yield x[begin:end], y[begin:end], weight[begin:end]
+            taken: list[Any] = [column.take(rows) for column in self._columns]
+            x, y, weight = (*taken, None)[:3]
+            for begin in range(max(first - block, 0), stop - block, batch_size):
+                part = slice(begin, begin + batch_size)
+                yield x[part], y[part], None if weight is None else weight[part]
 
     def _block(self, batch_size: int) -> int:
         """Return the rows of a block: whole batches, of some `BLOCK_BYTES`."""

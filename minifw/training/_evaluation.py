@@ -26,44 +26,36 @@ def measure(
 
     Of a team, each rank takes as many of the batches as any other, and the sums are those of all.
     """
-    if team is not None:
-        team.together(lambda: _add(owner, objective, data, size, totals, where, team))
-        gather(team, totals, loss=True)
-    else:
-        _add(owner, objective, data, size, totals, where, team)
-    return totals.values()
 
-
-def _add(  # noqa: PLR0917 - those of `measure`
-    owner: str,
-    objective: Objective,
-    data: Source,
-    size: int,
-    totals: Totals,
-    where: str,
-    team: Team | None,
-) -> None:
-    """Add all batches, or this rank's."""
-    batch: Batch | None = None
-    done = 0  # examples before the batch
-    try:
-        with objective.model.evaluating():
-            for index, batch in enumerate(data.batches(size)):
-                x, y, weight = batch
-                if team is not None and index % team.size != team.rank:
+    def add() -> None:
+        """Add all batches, or this rank's."""
+        batch: Batch | None = None
+        done = 0  # examples before the batch
+        try:
+            with objective.model.evaluating():
+                for index, batch in enumerate(data.batches(size)):
+                    x, y, weight = batch
+                    if team is not None and index % team.size != team.rank:
+                        done += len(x)
+                        continue
+                    count = objective.loss.total_weight(y, weight)
+                    if count:  # else it counts nothing
+                        totals.loss += objective.forward(x, y, weight) * count
+                        totals.weight += count
+                        if totals.measured:
+                            totals.measure(objective.prediction, y, weight)
                     done += len(x)
-                    continue
-                count = objective.loss.total_weight(y, weight)
-                if count:  # else it counts nothing
-                    totals.loss += objective.forward(x, y, weight) * count
-                    totals.weight += count
-                    if totals.measured:
-                        totals.measure(objective.prediction, y, weight)
-                done += len(x)
-    except (NonFiniteError, ValueError) as error:
-        if batch is None:
-            raise
-        rows = None if data.rows is None else np.arange(done, done + len(batch[0]))
-        explain(error, objective.model, batch, Place(owner, where, rows))
-    finally:
-        objective._latest = None  # no gradient is asked of an evaluation
+        except (NonFiniteError, ValueError) as error:
+            if batch is None:
+                raise
+            rows = None if data.rows is None else np.arange(done, done + len(batch[0]))
+            explain(error, objective.model, batch, Place(owner, where, rows))
+        finally:
+            objective._latest = None  # no gradient is asked of an evaluation
+
+    if team is None:
+        add()
+    else:
+        team.together(add)
+        gather(team, totals, loss=True)
+    return totals.values()

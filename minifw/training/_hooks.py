@@ -88,19 +88,15 @@ def check_callbacks(owner: str, callbacks: Any) -> list[Callback]:
         raise TypeError(f"{owner} expects a list of callbacks, got {describe(callbacks)}")
     found = list(callbacks)
     for callback in found:
+        fix = ""
         if isinstance(callback, type):
-            raise TypeError(
-                f"{owner} expects callbacks, got {describe(callback)}; write {callback.__name__}()"
-            )
-        if isinstance(callback, Schedule | ReduceOnPlateau):
-            raise TypeError(
-                f"{owner} expects callbacks, got {describe(callback)}; write Scheduled(schedule)"
-            )
-        if not isinstance(callback, Callback):
-            raise TypeError(
-                f"{owner} expects callbacks, got {describe(callback)}; derive it from "
-                "minifw.Callback"
-            )
+            fix = f"write {callback.__name__}()"
+        elif isinstance(callback, Schedule | ReduceOnPlateau):
+            fix = "write Scheduled(schedule)"
+        elif not isinstance(callback, Callback):
+            fix = "derive it from minifw.Callback"
+        if fix:
+            raise TypeError(f"{owner} expects callbacks, got {describe(callback)}; {fix}")
         for name in dir(callback):
             if not name.startswith("on_") or name.removeprefix("on_") in EVENTS:
                 continue
