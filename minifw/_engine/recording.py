@@ -232,7 +232,7 @@ class Recorded(np.ndarray[Any, Any]):
             _refuse()  # the text has a scalar, whose power may differ in the last bit
         return super().__pow__(other)
 
-    __float__ = __int__ = __index__ = __complex__ = __contains__ = __rpow__ = _refuse
+    __float__ = __int__ = __index__ = __complex__ = __contains__ = __rpow__ = __ipow__ = _refuse
     __copy__ = __deepcopy__ = __reduce_ex__ = _refuse
     flat = data = ctypes = property(_refuse)
 

@@ -168,12 +168,13 @@ class Replay:
             else:
                 # A value that came past the recorder is the same for the same batch, so another
                 # batch, and other parameters and options, are tried before this one.
-                other = _like(x, x[::-1, ..., ::-1] if x.ndim > 1 else x[::-1])
-                if x.dtype.kind == "f":
-                    other *= OTHER
+                other = x[::-1, ..., ::-1] if x.ndim > 1 else x[::-1]
+                other = _like(x, other * OTHER if x.dtype.kind == "f" else other)
                 turned = _like(target, target[::-1] if target.ndim else target)
                 recording.agrees = self._agree(recording, state, other, turned, OTHER)
-                recording.agrees &= self._agree(recording, state, x, target)
+                recording.agrees &= self._agree(
+                    recording, state, _like(x, x), _like(target, target)
+                )
                 recording.refused = not recording.agrees
         except Exception:  # noqa: BLE001 - the text, which runs then, says what is wrong
             recording.refused, recording.agrees = True, False
@@ -383,6 +384,7 @@ def _like(array: Array, values: Array) -> Array:
     """Return the values as an array that lies in memory as the other."""
     result = np.empty_like(array)
     result[...] = values
+    result.flags.writeable = False  # a text that writes into x is found out
     return result
 
 

@@ -1,6 +1,7 @@
 """What training minimises: the loss of a model's prediction."""
 
 import math
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss
 from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
+from minifw._engine.sharing import check_unshared, counted
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import check_flag, describe
 from minifw._tools.warn import warn_user
@@ -82,6 +84,7 @@ class Objective:
         self._layers = self._model.named_layers()
         self._count = CHANGES.count
         self._gradients: Gradients | None = None
+        self._used_twice: list[Layer] | None = None  # found in the first forward
 
     @property
     def model(self) -> Layer:
@@ -110,7 +113,11 @@ class Objective:
             self._look()
         step, batch = self._step, (x, target, sample_weight)
         try:
-            value = step.forward(*batch)
+            if self._used_twice is None:
+                run = partial(step.forward, *batch)
+                value, self._used_twice = counted(self._network, run)
+            else:
+                value = step.forward(*batch)
         except _NUMERICAL as error:
             self._refuse_loss(batch, error)
         except Exception as error:
@@ -143,6 +150,8 @@ class Objective:
         for part, saved in zip(self._step.parts, self._saved, strict=True):
             if part._saved is not saved:
                 self._refuse_mixture()
+        if self._gradients is None:
+            check_unshared(self._network, self._used_twice or [])
         cause = None
         try:
             self._step.backward()

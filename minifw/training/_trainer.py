@@ -48,6 +48,8 @@ class Trainer:
         Their hooks are called in this order.
     rng : numpy.random.Generator, int or None, default None
         The source of the order of the examples, or its seed.
+    replay : bool, default True
+        Whether small steps are recorded and made again; see `Objective`.
 
     Attributes
     ----------
@@ -102,8 +104,9 @@ class Trainer:
         metrics: Iterable[AnyMetric] | Mapping[str, AnyMetric] = (),
         callbacks: Iterable[Callback] = (),
         rng: RNG = None,
+        replay: bool = True,
     ) -> None:
-        self.objective = Objective(model, loss)
+        self.objective = Objective(model, loss, replay=replay)
         self.model, self.loss = model, loss
         self.optimizer = _checked_optimizer(model, optimizer)
         self._team = optimizer if isinstance(optimizer, Team) else None
