@@ -2,40 +2,39 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-__all__ = ["Interrupt"]
+__all__ = ["Interrupt", "interruptible"]
 
 
 class Interrupt:
-    """While it is entered, the first Ctrl-C sets `asked`, and the second is raised.
-
-    Where Python's own handler is not in place, or this is not the main thread, which alone
-    gets signals, nothing is changed.
-    """
+    """Whether training was asked to end."""
 
     def __init__(self) -> None:
         self.asked = False
-        self._installed = False
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             signal.default_int_handler(number, frame)
         self.asked = True
 
-    def __enter__(self) -> Self:
-        ours = threading.current_thread() is threading.main_thread()
-        if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._ask)
-            self._installed = True
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+@contextmanager
+def interruptible() -> Iterator[Interrupt]:
+    """Within, the first Ctrl-C sets `asked`, and the second is raised.
+
+    Where Python's own handler is not in place, or this is not the main thread, which alone
+    gets signals, nothing is changed.
+    """
+    interrupt, own = Interrupt(), signal.default_int_handler
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not own:
+        yield interrupt
+        return
+    signal.signal(signal.SIGINT, interrupt.ask)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, own)

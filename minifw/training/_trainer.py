@@ -21,7 +21,7 @@ from minifw.training._data import Batch, Casting, Source, held_out, source
 from minifw.training._evaluation import measure
 from minifw.training._history import History
 from minifw.training._hooks import Callback, Hooks, check_callbacks
-from minifw.training._interrupt import Interrupt
+from minifw.training._interrupt import Interrupt, interruptible
 from minifw.training._reasons import Place, explain
 from minifw.training._team import Team, agreed, gather, joined, own_part
 from minifw.training._totals import AnyMetric, Totals, named_metrics
@@ -217,7 +217,7 @@ class Trainer:
         self._resuming, self._interrupted, self._torn = False, None, False
         self._plan, self.columns = {**plan, "epochs": int(epochs)}, columns
         self.epochs, self.batches = int(epochs), train.count(plan["batch_size"])
-        with keeping_modes(survey(self.model).layers), Interrupt() as interrupt:
+        with keeping_modes(survey(self.model).layers), interruptible() as interrupt:
             self.model.train()
             self._run(train, held, interrupt, resuming=resuming)
         return self.history

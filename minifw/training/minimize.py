@@ -149,7 +149,8 @@ def minimize(
     >>> result.success, result.gradient_norm < 1e-5, result.iterations < 30
     (True, True, True)
     """
-    scipy_minimize = _scipy_minimize()
+    with needs("minimize", "SciPy", "scipy"):
+        from scipy.optimize import minimize as scipy_minimize  # noqa: PLC0415 - optional
     if not isinstance(objective, Objective):
         raise TypeError(f"minimize expects an objective, got {describe(objective)}")
     names = {name.lower(): name for name in METHODS}
@@ -178,8 +179,9 @@ def minimize(
     except _StopError:
         success, message = False, "the callback asked to stop"
     finally:
-        search.settle()
-    gradient = search.differentiate()
+        search.place(search.best)  # by an error, too
+    search.objective.forward(x, target)
+    gradient = search.gradient()
     return MinimizeResult(
         cost=search.best_cost,
         success=success,
@@ -216,11 +218,11 @@ class _Search:
 
     def evaluate(self, theta: Array) -> tuple[float, Array]:
         """Return cost and gradient at `theta`."""
-        self._place(theta)
+        self.place(theta)
         cost = self.objective.forward(self.x, self.target)
         if cost < self.best_cost:
             self.best, self.best_cost = theta.copy(), cost
-        return cost, self._gradient()
+        return cost, self.gradient()
 
     def product(self, theta: Array, p: Array) -> Array:
         """Return H p at `theta`, by a central difference of the gradient."""
@@ -231,9 +233,9 @@ class _Search:
         h = self.step * (1 + float(np.linalg.norm(theta))) / length
         gradients: list[Array] = []
         for point in (theta + h * p, theta - h * p):
-            self._place(point)
+            self.place(point)
             self.objective.forward(self.x, self.target)
-            gradients.append(self._gradient())
+            gradients.append(self.gradient())
         product: Array = (gradients[0] - gradients[1]) / (2 * h)
         return product
 
@@ -252,21 +254,14 @@ class _Search:
             if isinstance(answer, bool | np.bool_) and answer:  # and not whatever is not empty
                 raise _StopError
 
-    def settle(self) -> None:
-        """Put the model at the best point."""
-        self._place(self.best)
-
-    def differentiate(self) -> Array:
-        """Run forward and backward where the model is."""
-        self.objective.forward(self.x, self.target)
-        return self._gradient()
-
-    def _place(self, theta: Array) -> None:
+    def place(self, theta: Array) -> None:
+        """Put the model at `theta`."""
         if self.vector.memory.moved:  # the callback built an optimizer
             self.vector.refresh()
         self.vector.values[...] = theta
 
-    def _gradient(self) -> Array:
+    def gradient(self) -> Array:
+        """Return the gradient of the latest forward."""
         self.objective.backward()
         self.evaluations += 1
         if not finite_vector(self.vector.grads):
@@ -296,10 +291,3 @@ def _check_steady(objective: Objective, x: Array, target: Array) -> None:
         "minimize expects a cost that depends on the parameters alone, but a forward on the same "
         f"batch {what}{'; put the model into eval mode: model.eval()' if training else ''}"
     )
-
-
-def _scipy_minimize() -> Callable[..., Any]:
-    with needs("minimize", "SciPy", "scipy"):
-        from scipy.optimize import minimize as scipy_minimize  # noqa: PLC0415 - optional
-    found: Callable[..., Any] = scipy_minimize
-    return found

@@ -1,5 +1,6 @@
 """Arithmetic in a graph: operators by the names of their formulas, with numbers as operands."""
 
+from functools import partialmethod
 from typing import TypeAlias
 
 from minifw.interop.onnx._graph import Graph
@@ -30,21 +31,10 @@ class Arithmetic:
         names = [v if isinstance(v, str) else self.graph.constant(v) for v in (a, b)]
         return self.graph.node(operator, *names)
 
-    def add(self, a: Operand, b: Operand) -> str:
-        """Return a + b."""
-        return self._two("Add", a, b)
-
-    def sub(self, a: Operand, b: Operand) -> str:
-        """Return a - b."""
-        return self._two("Sub", a, b)
-
-    def mul(self, a: Operand, b: Operand) -> str:
-        """Return a b."""
-        return self._two("Mul", a, b)
-
-    def div(self, a: Operand, b: Operand) -> str:
-        """Return a / b."""
-        return self._two("Div", a, b)
+    add = partialmethod(_two, "Add")
+    sub = partialmethod(_two, "Sub")
+    mul = partialmethod(_two, "Mul")
+    div = partialmethod(_two, "Div")
 
     def exp(self, a: str) -> str:
         """Return exp(a)."""
