@@ -12,29 +12,26 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import CodeType, FunctionType
+from types import CodeType
 from typing import Any
 
 import numpy as np
 
-from minifw.core.parameter import Parameter
+from minifw.testing._equal import alike, differing
 from minifw.testing._report import Failure, NotApplicable
 
 __all__ = [
     "LARGER",
     "VARIADIC",
     "Arguments",
-    "alike",
     "bound",
     "construct",
-    "differing",
     "other_values",
 ]
 
 LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 SEEDS = (1, 2)  # for an argument named rng
 LABELS = ("name", "label", "description")  # of arguments whose None stands for a string
-DEPTH = 8  # of containers and objects that are compared; what lies deeper counts as different
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -245,51 +242,6 @@ OTHERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (np.ndarray, _other_arrays),
     (tuple | list, _other_sequences),
 )
-
-
-def alike(first: Any, second: Any, depth: int = DEPTH) -> bool:
-    """Return whether two things are equal, in arrays and objects inside them, too."""
-    if first is second:
-        return True
-    if type(first) is not type(second) or depth == 0:
-        return False
-    if isinstance(first, np.ndarray):
-        same = first.dtype == second.dtype and first.shape == second.shape
-        return bool(same and first.tobytes() == second.tobytes())
-    one, other = _inside(first), _inside(second)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(
-            alike(one[key], other[key], depth - 1) for key in one
-        )
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(
-            alike(a, b, depth - 1) for a, b in zip(one, other, strict=True)
-        )
-    return bool(first == second) or bool(first != first and second != second)  # noqa: PLR0124 - NaN
-
-
-def _inside(thing: Any) -> Any:
-    """Return a dict or a list of what makes up a thing, or itself."""
-    if isinstance(thing, np.random.Generator):
-        return thing.bit_generator.state
-    if isinstance(thing, Parameter):
-        return [thing.value]
-    if isinstance(thing, FunctionType):
-        cells = [cell.cell_contents for cell in thing.__closure__ or ()]
-        return [thing.__code__, thing.__defaults__, cells]
-    if hasattr(thing, "__dict__") and not isinstance(thing, type):
-        return vars(thing)
-    return thing
-
-
-def differing(one: Any, other: Any) -> set[str]:
-    """Return the attributes in which two subjects differ."""
-    mine, its = vars(one), vars(other)
-    return {
-        name
-        for name in mine.keys() | its.keys()
-        if name != "_arguments" and not alike(mine.get(name), its.get(name))
-    }
 
 
 def _loads(function: Any, name: str) -> bool:

@@ -1,7 +1,6 @@
-"""What the checks of layers, losses and optimizers share: layouts, factors, sentences."""
+"""What the checks of layers, losses and optimizers share: factors and sentences."""
 
 import math
-import pickle
 
 import numpy as np
 import numpy.typing as npt
@@ -13,33 +12,11 @@ __all__ = [
     "constant_factor",
     "disagreement",
     "factor_sentence",
-    "importable",
-    "layouts",
-    "looks_like_float32",
     "worst",
 ]
 
 SPREAD = 1e-6  # of the slopes that are possible, relatively, from which on both ends are told
 CLOSE = 1e-5  # how near, relatively, a factor is to the size that it is taken for
-
-# A float64 has 52 bits after the first; float32 has 23, so 29 of them are 0 in a number that
-# went through float32. So they are in 1/2 or 3 or 0.75, whose next 12 bits are 0 as well.
-SPARE_BITS = np.uint64(2**29 - 1)
-LOW_BITS = np.uint64((2**12 - 1) << 29)
-
-
-def layouts(array: Array) -> dict[str, Array]:
-    """Return copies of an array that differ in how they lie in memory, by name."""
-    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
-    wide[..., ::2] = array
-    read_only = array.copy()
-    read_only.flags.writeable = False
-    return {
-        "Fortran-ordered": np.array(array, order="F"),
-        "strided": wide[..., ::2],
-        "reversed": array[::-1].copy()[::-1],
-        "read-only": read_only,
-    }
 
 
 def constant_factor(analytic: Array, slopes: Slopes) -> float | None:
@@ -135,27 +112,6 @@ def disagreement(analytic: Array, slopes: Slopes) -> float:
     scale = float(np.max(np.abs(slopes.value[asked]), initial=0.0))
     error = float(np.max(np.abs(analytic - slopes.value)[asked], initial=0.0))
     return error / scale if scale > 0 else np.inf
-
-
-def looks_like_float32(array: Array) -> bool:
-    """Return whether a float64 array holds numbers that went through float32.
-
-    Every value is one of float32, and at least one is not so by being a round
-    number, such as 0.75.
-    """
-    if array.dtype != np.float64:
-        return False
-    bits = np.ascontiguousarray(array).view(np.uint64)
-    return not np.any(bits & SPARE_BITS) and bool(np.any(bits & LOW_BITS))
-
-
-def importable(subject: object) -> bool:
-    """Return whether pickle finds the class of a subject; not if a function defines it."""
-    try:
-        pickle.dumps(type(subject))
-    except (pickle.PicklingError, AttributeError):
-        return False
-    return True
 
 
 def _whole(number: float) -> bool:

@@ -7,23 +7,20 @@ from typing import Any
 import numpy as np
 
 from minifw.core.layer import Layer
-from minifw.testing._arguments import (
-    LARGER,
-    Arguments,
-    bound,
-    construct,
-    differing,
-    other_values,
-)
+from minifw.testing._arguments import LARGER, Arguments, bound
 from minifw.testing._layer_gradients import hold_against_differences
-from minifw.testing._layer_situation import INPUT
-from minifw.testing._layer_subject import LayerCheck, LayerSubject, every_layer
-from minifw.testing._report import Failure, NotApplicable
+from minifw.testing._layer_subject import (
+    NUMBERS,
+    LayerCheck,
+    LayerSubject,
+    changed,
+    every_layer,
+)
+from minifw.testing._questions import right_with_others
+from minifw.testing._report import Failure
 from minifw.typing import Array
 
 __all__ = ["ARGUMENT_CHECKS", "USE_CHECKS"]
-
-NO_NUMBER = "no argument is a number with a fraction"
 
 
 def _rebuilt(s: LayerSubject) -> None:
@@ -56,12 +53,7 @@ def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
     twin.eval().forward(x)  # some make their parameters now
     twin.load_state_dict(layer.state_dict())
     if not np.array_equal(y, twin.forward(x), equal_nan=True):
-        lost = sorted(
-            f"{name}.{attribute}".lstrip(".")
-            for (name, one), other in zip(layer._all_layers(), every_layer(twin), strict=True)
-            for attribute in differing(one, other)
-            if isinstance(vars(one).get(attribute), np.ndarray | np.generic | float | int)
-        )
+        lost = changed(layer, twin, kinds=NUMBERS)
         raise Failure(
             "rebuilt from its arguments and with its state_dict loaded, it gives another y: save "
             f"and load would lose {' and '.join(lost) or 'what the constructor draws'}; make it a "
@@ -70,34 +62,13 @@ def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
 
 
 def _right_with_others(s: LayerSubject) -> None:
-    """Change one number at a time; a gradient may be right for the default alone."""
-    numbers = {name: value for name, value in bound(s.layer).items() if isinstance(value, float)}
-    if not numbers:
-        raise NotApplicable(NO_NUMBER)
-    try:
-        hold_against_differences(s)
-    except Failure:
-        raise NotApplicable("a gradient is wrong with those given") from None
-    asked = False
-    for name, value in numbers.items():
-        for other in other_values(name, value):
-            try:
-                layer = construct(type(s.layer), {**bound(s.layer), name: other})
-                subject = LayerSubject(layer, s.x, s.seed)
-                y = subject.twin().forward(subject.input())
-            except Exception:  # noqa: BLE001, S112 - a refusal, or out of its domain
-                continue
-            if not np.isfinite(y).all():  # out of its domain, as x^1.5 of a negative x
-                continue
-            asked = True
-            try:
-                hold_against_differences(subject)
-            except Failure as fault:
-                wrong = f"the gradient does not follow {name}: with {name}={other:g}, "
-                raise Failure(f"{wrong}{fault}") from None
-            break
-    if not asked:
-        raise NotApplicable(NO_NUMBER)
+    def hold(layer: Layer) -> None:
+        subject = LayerSubject(layer, s.x, s.seed)
+        if not np.isfinite(subject.twin().forward(subject.input())).all():
+            raise ValueError("it is out of its domain, as x^1.5 of a negative x")
+        hold_against_differences(subject)
+
+    right_with_others(s.layer, partial(hold_against_differences, s), hold)
 
 
 def _used(s: LayerSubject) -> None:
@@ -117,10 +88,8 @@ def _behaviour(s: LayerSubject, layer: Layer, *, x: Array) -> dict[str, Any]:
     for training in (True, False):  # the second shows what the first has left behind
         layer.train(training)
         y = layer.forward(x)
-        dx = layer.backward(s.cotangent(y))
-        seen.update({f"y, {training}": y, f"{INPUT}, {training}": dx})
-        for name, parameter in layer.named_parameters():
-            seen[f"d{name}, {training}"] = parameter.grad.copy()
+        found = {"y": y, **s.backward(layer, {"dy": s.cotangent(y)})}
+        seen.update({f"{name}, {training}": array for name, array in found.items()})
     return {**seen, **layer.state_dict(), "output_shape": _output_shape(s, layer)}
 
 

@@ -1,115 +1,31 @@
 """The verdicts on copies of a layer, and on inputs that it must refuse."""
 
 import copy
-import pickle
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 
-from minifw._tools.arguments import Placeholder
-from minifw.core.layer import Layer
-from minifw.testing._arguments import alike, differing
-from minifw.testing._layer_same import gradients, same, same_gradients
-from minifw.testing._layer_situation import Situation, analytic
+from minifw.testing._equal import alike, same
 from minifw.testing._layer_subject import (
+    NUMBERS,
     LayerCheck,
     LayerSubject,
-    every_layer,
+    changed,
     generator_states,
     hidden_state,
     put_back,
 )
+from minifw.testing._questions import copied, deterministic, keeps_its_state, pickled, run
 from minifw.testing._report import Failure, NotApplicable
 from minifw.typing import Array
 
 __all__ = ["COPY_CHECKS", "REFUSAL_CHECKS", "STATE_CHECKS"]
 
 
-def _deterministic(s: LayerSubject) -> None:
-    situation = Situation.of(s, training=True)
-    first, second = situation.layer(), situation.layer()
-    same(
-        "twice the same layer and x, y differs",
-        first.forward(situation.x),
-        second.forward(situation.x),
-    )
-    same_gradients("twice the same layer and x", analytic(situation), analytic(situation))
-
-
-def _copied(how: Callable[[Layer], Layer], what: str) -> Callable[[LayerSubject], None]:
-    def check(s: LayerSubject) -> None:
-        situation = Situation.of(s, training=True)
-        layer = situation.layer()
-        twin = how(layer)
-        if repr(twin) != repr(layer):
-            raise Failure(f"the {what} is {twin!r}, not {layer!r}")
-        if twin.training != layer.training:
-            raise Failure(f"the {what} is in another mode")
-        same(f"in the {what}, y differs", layer.forward(situation.x), twin.forward(situation.x))
-        same_gradients(
-            f"in the {what}",
-            gradients(layer, layer.backward(situation.dy)),
-            gradients(twin, twin.backward(situation.dy)),
-        )
-        before = layer.state_dict()  # after the forward, which may write into a buffer
-        for parameter in twin.parameters():
-            parameter.value = np.zeros(parameter.shape)
-        for _, array in twin.named_buffers():
-            array[...] = 7  # a value that no buffer starts at
-        for name, value in layer.state_dict().items():
-            if not np.array_equal(value, before[name]):
-                kind = "parameter" if name in dict(layer.named_parameters()) else "buffer"
-                raise Failure(f"the {what} shares the {kind} {name} with the original")
-
-    return check
-
-
-def _state_of_its_own(s: LayerSubject) -> None:
-    """Let a copy go forward in between: what they share, it overwrites."""
-    situation = Situation.of(s, training=True)
-    layer = situation.layer()
-    twin = copy.deepcopy(layer)
-    layer.forward(situation.x)
-    twin.forward(s.input(draw=3))
-    found = gradients(layer, layer.backward(situation.dy))
-    try:
-        same_gradients("after a forward of a copy", analytic(situation), found)
-    except Failure as fault:
-        raise Failure(
-            f"{fault}; what forward keeps lies where all layers share it (the class, the module, "
-            "a default argument): keep it in self, with self.save(...)"
-        ) from None
-
-
-def _pickled(layer: Layer) -> Layer:
-    for _, one in layer._all_layers():
-        try:
-            pickle.dumps(type(one))
-        except (AttributeError, pickle.PicklingError):
-            raise NotApplicable(
-                f"{type(one).__name__} is not at the top of a module, where pickle looks for it"
-            ) from None
-        args, kwargs = one._arguments
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, Placeholder):  # a copy, too, holds the repr alone
-                raise NotApplicable("no pickle can hold an argument that is a nameless function")
-    twin: Layer = pickle.loads(pickle.dumps(layer))  # noqa: S301 - made here
-    return twin
-
-
 def _state_dict(s: LayerSubject) -> None:
-    situation = Situation.of(s, training=True)
-    layer, other = situation.layer(), s.twin(draw=9)
+    layer, other, inputs = s.twin(), s.twin(draw=9), s.inputs()
     other.load_state_dict(layer.state_dict())
-    same(
-        "after load_state_dict, y differs", layer.forward(situation.x), other.forward(situation.x)
-    )
-    same_gradients(
-        "after load_state_dict",
-        gradients(layer, layer.backward(situation.dy)),
-        gradients(other, other.backward(situation.dy)),
-    )
+    same("after load_state_dict", run(s, layer, inputs), run(s, other, inputs))
 
 
 def _state_after_training(s: LayerSubject) -> None:
@@ -127,8 +43,7 @@ def _state_after_training(s: LayerSubject) -> None:
     for mode in ("train", "eval"):
         mine, its = (one.train(mode == "train").forward(x) for one in (layer, other))
         if not np.array_equal(mine, its, equal_nan=True):
-            lost = sorted(_differing_numbers(layer, other))
-            kept = " and ".join(lost) or "it"
+            kept = " and ".join(changed(layer, other, kinds=NUMBERS)) or "it"
             raise NotApplicable(
                 f"state_dict loses what forward changes in training, and y in {mode} mode is "
                 f"another; to save {kept}, keep arrays and name them in `buffers`"
@@ -145,17 +60,6 @@ def _keeps_its_draw(s: LayerSubject) -> bool:
     start, first, second = states
     drew_once = not alike(start, first) and alike(first, second)
     return drew_once and not np.array_equal(y, layer.eval().forward(x), equal_nan=True)
-
-
-def _differing_numbers(layer: Layer, other: Layer) -> set[str]:
-    """Return the attributes, of nested layers too, that hold other numbers."""
-    pairs = zip(layer._all_layers(), every_layer(other), strict=True)
-    return {
-        f"{name}.{attribute}".lstrip(".")
-        for (name, one), twin in pairs
-        for attribute in differing(one, twin)
-        if isinstance(vars(one).get(attribute), np.ndarray | np.generic | float | int)
-    }
 
 
 def _wrong_width(s: LayerSubject) -> None:
@@ -201,13 +105,13 @@ def _refuses(s: LayerSubject, x: Array, what: str, *, rank: bool = False) -> Non
 
 
 STATE_CHECKS: tuple[LayerCheck, ...] = (
-    ("deterministic", _deterministic),
-    ("keeps its state in itself", _state_of_its_own),
+    ("deterministic", deterministic),
+    ("keeps its state in itself", keeps_its_state),
 )
 
 COPY_CHECKS: tuple[LayerCheck, ...] = (
-    ("deepcopy", _copied(copy.deepcopy, "deepcopy")),
-    ("pickle", _copied(_pickled, "pickle")),
+    ("deepcopy", copied("deepcopy", copy.deepcopy)),
+    ("pickle", copied("pickle", pickled)),
     ("state_dict", _state_dict),
     ("state_dict after training", _state_after_training),
 )

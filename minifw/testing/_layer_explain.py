@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from minifw.testing._compare import constant_factor, factor_sentence, looks_like_float32
+from minifw.testing._compare import constant_factor, factor_sentence
+from minifw.testing._equal import looks_like_float32
 from minifw.testing._layer_situation import INPUT, Situation, analytic, numeric
 from minifw.testing._layer_subject import hidden_state, put_back
 from minifw.testing._numeric import Slopes, mismatches
@@ -327,7 +328,7 @@ def _of_other_signs(f: Fault) -> str | None:
     subject = f.situation.subject
     given = dict(subject.twin().named_parameters())
     kept = replace(f.situation, subject=replace(subject, signs=False))
-    if mismatches(analytic(kept)[f.name], numeric(kept, f.name)).any():
+    if mismatches(analytic(kept, earlier=f.earlier)[f.name], numeric(kept, f.name)).any():
         return None
     for name, parameter in kept.layer().named_parameters():
         turned = given[name].value * parameter.value < 0

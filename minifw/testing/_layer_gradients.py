@@ -10,7 +10,6 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
-from minifw.testing._arguments import differing
 from minifw.testing._compare import worst
 from minifw.testing._layer_explain import Fault, explain
 from minifw.testing._layer_situation import (
@@ -24,7 +23,7 @@ from minifw.testing._layer_situation import (
 from minifw.testing._layer_subject import (
     LayerCheck,
     LayerSubject,
-    every_layer,
+    changed,
     hidden_state,
     put_back,
 )
@@ -32,7 +31,7 @@ from minifw.testing._numeric import Slopes, mismatches
 from minifw.testing._report import Failure, NotApplicable
 from minifw.typing import Array, Shape
 
-__all__ = ["GRADIENT_CHECKS", "hold_against_differences"]
+__all__ = ["GRADIENT_CHECKS", "compare", "hold_against_differences"]
 
 ROUNDING = 1e4  # times what rounding hides: float64 has 100 at the shortest step, float32 1e8
 NOISE = 1e-4  # an error of the differences, relative to them; in float64 it is 1e-10 or so
@@ -122,7 +121,7 @@ def _gradient(
             situation = Situation.at(s, training, s.given(np.float64))
         else:
             situation = Situation.of(s, training=training, batch=batch)
-        _compare(situation, of_x=of_x)
+        compare(situation, of_x=of_x)
 
     return check
 
@@ -150,14 +149,9 @@ def _why_noisy(situation: Situation) -> str:
     put_back(layer, state)
     if np.array_equal(y, layer.forward(x.copy())):
         return "it computes in a lower precision than float64"
-    changed = sorted(
-        f"{name}.{attribute}".lstrip(".")
-        for (name, one), twin in zip(layer._all_layers(), every_layer(before), strict=True)
-        for attribute in differing(one, twin)
-        if not (attribute.startswith("_saved") or isinstance(vars(one).get(attribute), Layer))
-    )
-    if changed:
-        return f"a second forward of the same x gives another y, after a change of {changed[0]}"
+    names = [name for name in changed(layer, before) if name not in dict(layer.named_layers())]
+    if names:
+        return f"a second forward of the same x gives another y, after a change of {names[0]}"
     return (
         "a second forward of the same x gives another y; a random source belongs in an attribute, "
         "where the kit finds it"
@@ -188,7 +182,8 @@ def _not_repeated(situation: Situation) -> str:
     return "" if same else _why_noisy(situation)
 
 
-def _compare(situation: Situation, *, of_x: bool) -> None:
+def compare(situation: Situation, *, of_x: bool) -> None:
+    """Hold the gradient of x, or those of the parameters, against differences."""
     s = situation.subject
     names = [name for name, _ in situation.layer().named_parameters()]
     if of_x and not s.differentiable:
@@ -220,9 +215,9 @@ def hold_against_differences(s: LayerSubject) -> None:
     """Check all gradients at one point."""
     situation = Situation.of(s, training=True)
     if s.differentiable:
-        _compare(situation, of_x=True)
+        compare(situation, of_x=True)
     if situation.layer().parameters():
-        _compare(situation, of_x=False)
+        compare(situation, of_x=False)
 
 
 GRADIENT_CHECKS: tuple[LayerCheck, ...] = (

@@ -9,13 +9,16 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minifw._engine.packing import Memory
-from minifw._tools.generators import AnyGenerator, find_generators
+from minifw._tools.generators import AnyGenerator, find_generators, load_state, state_of
 from minifw.core.layer import Layer
+from minifw.testing._equal import Results, differing
 from minifw.typing import Array, DType
 
 __all__ = [
+    "NUMBERS",
     "LayerCheck",
     "LayerSubject",
+    "changed",
     "every_layer",
     "generator_states",
     "hidden_state",
@@ -25,6 +28,7 @@ __all__ = [
 
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
+NUMBERS = np.ndarray | np.generic | float | int
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
 
 
@@ -40,6 +44,7 @@ class LayerSubject:
     x: Array
     seed: int = 0
     signs: bool = True  # whether the random parameters have other signs than those given
+    training: bool = True  # the mode of its copies
 
     @cached_property
     def batch(self) -> int:
@@ -62,7 +67,9 @@ class LayerSubject:
         """The dtype that the layer as given computes in."""
         return next((p.dtype for p in self.layer.parameters()), _float_of(self.x))
 
-    def twin(self, dtype: type = np.float64, *, training: bool = True, draw: int = 0) -> Layer:
+    def twin(
+        self, dtype: type = np.float64, *, training: bool | None = None, draw: int = 0
+    ) -> Layer:
         """Return a copy of the layer in `dtype`, with random parameters."""
         twin = copy.deepcopy(self.layer)
         if twin.named_buffers() or not twin.parameters():
@@ -74,7 +81,7 @@ class LayerSubject:
                 twin.named_buffers(), used.named_buffers(), strict=True
             ):
                 buffer[...] = later  # that are not their first values
-        twin.train(training)
+        twin.train(self.training if training is None else training)
         values = self._values
         if draw not in values:  # drawn once: a large table takes its time
             values[draw] = self._drawn(twin, draw)
@@ -142,6 +149,30 @@ class LayerSubject:
         except Exception:  # noqa: BLE001 - it has a domain
             return False
 
+    def inputs(
+        self, rows: int | None = None, *, draw: int = 0, dtype: type = np.float64
+    ) -> Results:
+        """Return a batch of x, and a dy for its y."""
+        x = self.input(rows, draw=draw, dtype=dtype)
+        return {"x": x, "dy": self.cotangent(self.twin(dtype).forward(x.copy()), draw=draw)}
+
+    def forward(self, layer: Layer, inputs: Results) -> Results:
+        """Return y."""
+        return {"y": layer.forward(inputs["x"])}
+
+    def backward(self, layer: Layer, inputs: Results) -> Results:
+        """Return dx, but of indices, and the gradients of the parameters."""
+        return self.gradients(layer, layer.backward(inputs["dy"]))
+
+    def gradients(self, layer: Layer, dx: Array) -> Results:
+        """Return dx, but of indices, and the gradients that a backward has left."""
+        found = {f"d{name}": p.grad.copy() for name, p in layer.named_parameters()}
+        return {"dx": dx, **found} if self.differentiable else found
+
+    def model(self, layer: Layer) -> Layer:
+        """Return the layer itself: see `Subject`."""
+        return layer
+
     def cotangent(self, y: Array, *, draw: int = 0) -> Array:
         """Return a random dy for the output y: all ones would hide faults."""
         return np.asarray(self.rng(draw + DRAWS // 2).standard_normal(y.shape), y.dtype)
@@ -187,6 +218,17 @@ def every_layer(layer: Layer) -> list[Layer]:
     return [one for _, one in layer._all_layers()]
 
 
+def changed(layer: Layer, other: Layer, *, kinds: Any = object) -> list[str]:
+    """Return the attributes, of nested layers too, in which two layers differ."""
+    pairs = zip(layer._all_layers(), every_layer(other), strict=True)
+    return sorted(
+        f"{name}.{attribute}".lstrip(".")
+        for (name, one), twin in pairs
+        for attribute in differing(one, twin)
+        if isinstance(vars(one).get(attribute), kinds) and not attribute.startswith("_saved")
+    )
+
+
 def random_sources(thing: object) -> list[AnyGenerator]:
     """Return the random generators inside a thing, be it a layer or an optimizer."""
     return list(find_generators({"": thing}).values())
@@ -194,14 +236,7 @@ def random_sources(thing: object) -> list[AnyGenerator]:
 
 def generator_states(layer: Layer) -> list[Any]:
     """Return the state of every random generator inside the layer."""
-    return [
-        copy.deepcopy(
-            source.bit_generator.state
-            if isinstance(source, np.random.Generator)
-            else source.get_state()
-        )
-        for source in random_sources(layer)
-    ]
+    return [state_of(source) for source in random_sources(layer)]
 
 
 def _numbers(layer: Layer) -> list[dict[str, Any]]:
@@ -231,10 +266,7 @@ def hidden_state(layer: Layer) -> HiddenState:
 def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
     """Undo what forwards have changed."""
     for source, random in zip(random_sources(layer), state.generators, strict=True):
-        if isinstance(source, np.random.Generator):
-            source.bit_generator.state = random
-        else:
-            source.set_state(random)
+        load_state(source, random)
     for (_, buffer), value in zip(layer.named_buffers(), state.buffers, strict=True):
         buffer[...] = value
     if numbers:

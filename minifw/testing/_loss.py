@@ -3,7 +3,6 @@
 import copy
 import inspect
 import math
-import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,11 +13,25 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
-from minifw.testing._arguments import LARGER, Arguments, bound, construct, other_values
-from minifw.testing._compare import importable, layouts, looks_like_float32
+from minifw.testing._arguments import LARGER, Arguments, bound
+from minifw.testing._equal import same
 from minifw.testing._loss_explain import loss_fault
 from minifw.testing._loss_extremes import extremes
 from minifw.testing._loss_subject import BATCH, LossSubject, Pair, close, near, run
+from minifw.testing._questions import (
+    backward_first,
+    backward_twice,
+    copied,
+    deterministic,
+    keeps_dtype,
+    keeps_its_state,
+    latest_forward,
+    layouts,
+    not_through_float32,
+    pickled,
+    right_with_others,
+    writes_nothing,
+)
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 from minifw.typing import Array
 
@@ -128,24 +141,19 @@ def _answers(s: LossSubject) -> None:
 def _dtype_kept(s: LossSubject) -> None:
     for dtype in (np.float64, np.float32):
         _, gradient = run(s.twin(), s.given(dtype))
-        if gradient.dtype != dtype:
-            raise Failure(
-                f"the gradient of a {np.dtype(dtype)} prediction must be {np.dtype(dtype)}, "
-                f"it is {gradient.dtype}"
-            )
+        keeps_dtype({"gradient": gradient}, dtype)
 
 
 def _float32_near(s: LossSubject) -> None:
-    pair = s.cast(*_inside(s), np.float32)
-    value, gradient = run(s.twin(), pair)
+    low = s.cast(*_inside(s), np.float32)
+    value, gradient = run(s.twin(), low)
     if type(value) is not float:
         raise Failure(f"forward must return a Python float in float32, too, it returned {value!r}")
-    true, slope = run(s.twin(), s.cast(*pair, np.float64))
-    if not math.isclose(value, true, rel_tol=FLOAT32_ROUNDING, abs_tol=FLOAT32_ROUNDING):
-        raise Failure(f"the loss is {value:.9g} in float32 and {true:.9g} in float64")
-    limit = FLOAT32_ROUNDING * np.abs(slope).max() + FLOAT32_FLOOR
-    if not np.all(np.abs(gradient - slope) <= limit):
-        raise Failure("the gradient in float32 is far from the one in float64")
+    expected, found = (
+        {"loss": np.array(number), "gradient": array.astype(np.float64)}
+        for number, array in (run(s.twin(), s.cast(*low, np.float64)), (value, gradient))
+    )
+    same("in float64 and in float32", expected, found, FLOAT32_ROUNDING, FLOAT32_FLOOR)
 
 
 def _inside(s: LossSubject) -> Pair:
@@ -157,11 +165,7 @@ def _inside(s: LossSubject) -> Pair:
 def _precise(s: LossSubject) -> None:
     pair = _inside(s)
     value, gradient = run(s.twin(), pair)
-    for name, array in (("loss", np.array([value])), ("gradient", gradient)):
-        if looks_like_float32(array):
-            raise Failure(
-                f"the {name} of a float64 prediction went through float32: it has 7 digits"
-            )
+    not_through_float32({"loss": np.array(value), "gradient": gradient})
     if loss_fault(s, pair).noisy:
         raise Failure(
             "the loss of a float64 prediction is computed in a lower precision, such as float32: "
@@ -222,107 +226,17 @@ def _held_against_differences(
 # -- order of calls --------------------------------------------------------------------
 
 
-def _deterministic(s: LossSubject) -> None:
-    loss = s.twin()
-    first, again, other = run(loss, s.given()), run(loss, s.given()), run(s.twin(), s.given())
-    for value, gradient in (again, other):
-        if value != first[0] or not np.array_equal(gradient, first[1], equal_nan=True):
-            raise Failure("the same prediction and target give another loss or gradient each time")
-
-
 def _writes_nothing(s: LossSubject) -> None:
-    loss, pair, kept = s.twin(), s.draw(draw=3), s.draw(draw=3)
-    for method in ("forward", "backward"):
-        result = loss.forward(*pair) if method == "forward" else loss.backward()
-        for name, array, before in zip(("prediction", "target"), pair, kept, strict=True):
-            if not np.array_equal(array, before, equal_nan=array.dtype.kind == "f"):
-                raise Failure(f"{method} writes into the {name}")
-            if isinstance(result, np.ndarray) and np.shares_memory(result, array):
-                raise Failure(f"backward returns the memory of the {name}")
-    handed_out = np.asarray(result)
-    before = handed_out.copy()
-    run(loss, s.draw(draw=4))
-    if not np.array_equal(handed_out, before, equal_nan=True):
-        raise Failure("a later forward and backward write into a gradient handed out earlier")
-
-
-def _latest_forward(s: LossSubject) -> None:
-    first, second = s.draw(draw=5), s.draw(BATCH - 2, draw=6)
-    _second_of(s, first, second, "of another batch size")
-    _second_of(s, first, s.draw(draw=7), "with other values")
-    loss, buffers, later = s.twin(), s.draw(draw=5), s.draw(draw=7)
-    loss.forward(*buffers)
-    for buffer, values in zip(buffers, later, strict=True):
-        buffer[...] = values
-    found = loss.forward(*buffers), loss.backward()
-    true = run(s.twin(), later)
-    if not (close(found[0], true[0]) and near(found[1], true[1])):
-        raise Failure(
-            "after the arrays of the first forward were overwritten, the second gives "
-            "something else than a fresh loss: something was kept that belongs to their old values"
-        )
-
-
-def _second_of(s: LossSubject, first: Pair, second: Pair, how: str) -> None:
-    loss = s.twin()
-    _, stale = run(loss, first)
-    value, found = run(loss, second)
-    expected, true = run(s.twin(), second)
-    if not close(value, expected):
-        raise Failure(f"the second of two forwards, {how}, returned {value}, a fresh {expected}")
-    if near(found, true):
-        return
-    old = found.shape == stale.shape and near(found, stale)
-    reason = ": it is stale, it belongs to the first forward" if old else ""
-    raise Failure(f"the gradient of the second of two forwards, {how}, is wrong{reason}")
-
-
-def _backward_twice(s: LossSubject) -> None:
-    loss = s.twin()
-    _, first = run(loss, s.draw(draw=8))
-    kept = first.copy()
-    second = loss.backward()
-    if not np.array_equal(first, kept, equal_nan=True):
-        raise Failure("a second backward writes into the gradient that the first handed out")
-    if not near(second, kept):
-        raise Failure("a second backward after one forward returns another gradient")
-
-
-def _backward_first(s: LossSubject) -> None:
-    try:
-        args, kwargs = s.loss._arguments
-        loss = type(s.loss)(*copy.deepcopy(args), **copy.deepcopy(kwargs))
-    except Exception as error:  # noqa: BLE001 - the constructor is not in question here
-        raise NotApplicable(f"it cannot be built anew: {error}") from None
-    try:
-        result = loss.backward()
-    except RuntimeError:
-        return
-    except Exception as error:  # noqa: BLE001 - as any error is a finding
-        raise Failure(
-            f"backward before forward must raise RuntimeError, it raised {type(error).__name__}: "
-            "take what forward saved from self.saved()"
-        ) from None
-    raise Failure(f"backward before forward must raise RuntimeError, it returned {result!r}")
+    writes_nothing(s)
+    loss, inputs = s.twin(), s.inputs(draw=3)
+    s.forward(loss, inputs)
+    gradient = loss.backward()
+    for name, array in inputs.items():
+        if np.shares_memory(gradient, array):
+            raise Failure(f"backward returns the memory of the {name}")
 
 
 # -- arguments -------------------------------------------------------------------------
-
-
-def _layouts(s: LossSubject) -> None:
-    prediction, target = s.given()
-    value, gradient = run(s.twin(), (prediction, target))
-    targets = layouts(target)
-    for name, array in layouts(prediction).items():
-        try:
-            loss = s.twin()
-            other, slope = loss.forward(array, targets[name]), loss.backward()
-        except Exception as error:  # noqa: BLE001 - as any error is a finding
-            raise Failure(f"a {name} prediction raised {type(error).__name__}: {error}") from None
-        if not close(other, value):
-            raise Failure(f"a {name} prediction changes the loss from {value} to {other}")
-        if not near(slope, gradient):
-            raise Failure(f"a {name} prediction changes the gradient")
 
 
 def _refuses_shapes(s: LossSubject) -> None:
@@ -444,31 +358,8 @@ def _not_silent(s: LossSubject) -> None:
 
 
 def _deepcopy(s: LossSubject) -> None:
-    loss, pair = s.twin(), s.draw(draw=13)
-    expected = run(loss, pair)
-    twin = copy.deepcopy(loss)
-    _same("a deepcopy", twin, pair, expected)
-    run(twin, s.draw(draw=14))
-    if not np.array_equal(loss.backward(), expected[1], equal_nan=True):
-        raise Failure("a forward of its deepcopy changes the gradient of the loss")
-
-
-def _pickle(s: LossSubject) -> None:
-    if not importable(s.loss):
-        raise NotApplicable("its class is not defined at the top level of a module")
-    loss, pair = s.twin(), s.draw(draw=13)
-    expected = run(loss, pair)
-    try:
-        twin = pickle.loads(pickle.dumps(loss))  # noqa: S301 - made on the same line
-    except Exception as error:  # noqa: BLE001 - as any error is a finding
-        raise Failure(f"it cannot be pickled: {error}") from None
-    _same("what comes out of a pickle", twin, pair, expected)
-
-
-def _same(name: str, loss: Loss, pair: Pair, expected: tuple[float, Array]) -> None:
-    value, gradient = run(loss, pair)
-    if value != expected[0] or not np.array_equal(gradient, expected[1], equal_nan=True):
-        raise Failure(f"{name} gives the loss {value} and not {expected[0]}, or another gradient")
+    copied("deepcopy", copy.deepcopy)(s)
+    keeps_its_state(s)
 
 
 # -- constructor -----------------------------------------------------------------------
@@ -483,27 +374,11 @@ def _uses_arguments(s: LossSubject) -> None:
 
 
 def _right_with_others(s: LossSubject) -> None:
-    """Change one number at a time; a gradient may be right for the default alone."""
-    numbers = {name: value for name, value in bound(s.loss).items() if isinstance(value, float)}
-    if numbers:
-        _right_elsewhere(s)
-    asked = False
-    for name, value in numbers.items():
-        for other in other_values(name, value):
-            try:
-                loss = construct(type(s.loss), {**bound(s.loss), name: other})
-                subject = replace(s, loss=loss)
-                run(subject.twin(), subject.draw(draw=16))
-            except Exception:  # noqa: BLE001, S112 - a refusal, or out of its domain
-                continue
-            asked = True
-            fault = loss_fault(subject, subject.draw(draw=16))
-            if fault.wrong.any():
-                wrong = f"the gradient does not follow {name}: with {name}={other:g}, "
-                raise Failure(wrong + fault.sentence())
-            break
-    if not asked:
-        raise NotApplicable("no argument is a number with a fraction")
+    def hold(loss: Loss) -> None:
+        subject = replace(s, loss=loss)
+        _held_against_differences(subject, subject.draw(draw=16))
+
+    right_with_others(s.loss, partial(hold, s.loss), hold)
 
 
 Check: TypeAlias = Callable[[LossSubject], None]
@@ -520,14 +395,14 @@ LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
     ("the gradient at extremes", _exact_at_extremes),
     ("a NaN is not silent", _not_silent),
     ("refuses other shapes", _refuses_shapes),
-    ("memory layouts", _layouts),
+    ("memory layouts", layouts),
     ("writes into nothing", _writes_nothing),
-    ("deterministic", _deterministic),
-    ("forward twice, then backward", _latest_forward),
-    ("backward twice", _backward_twice),
-    ("backward before forward", _backward_first),
+    ("deterministic", deterministic),
+    ("forward twice, then backward", latest_forward),
+    ("backward twice", backward_twice),
+    ("backward before forward", backward_first),
     ("deepcopy", _deepcopy),
-    ("pickle", _pickle),
+    ("pickle", copied("pickle", pickled)),
     ("weights", _weights),
     ("uses every argument", _uses_arguments),
     ("gradients with other arguments", _right_with_others),

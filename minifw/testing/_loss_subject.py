@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw.core.layer import Identity, Layer
 from minifw.losses import Loss
+from minifw.testing._equal import Results
 from minifw.testing._layer_subject import jittered
 from minifw.typing import Array
 
@@ -90,6 +92,23 @@ class LossSubject:
         except ValueError:  # out of a domain that is no box, such as rows that sum to 1
             moved = prediction
         return self.cast(moved, target, dtype)
+
+    def inputs(self, rows: int | None = None, *, draw: int = 0) -> Results:
+        """Return a random batch."""
+        prediction, target = self.draw(rows or BATCH, draw=draw)
+        return {"prediction": prediction, "target": target}
+
+    def forward(self, loss: Loss, inputs: Results) -> Results:
+        """Return the loss."""
+        return {"loss": np.array(loss.forward(inputs["prediction"], inputs["target"]))}
+
+    def backward(self, loss: Loss, _: Results) -> Results:
+        """Return the gradient."""
+        return {"gradient": loss.backward()}
+
+    def model(self, _: Loss) -> Layer:
+        """Return a layer without parameters: see `Subject`."""
+        return Identity()
 
     def rng(self, draw: int) -> np.random.Generator:
         """Return a generator of its own for each draw."""

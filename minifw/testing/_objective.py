@@ -11,25 +11,30 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minifw._tools.checks import describe
+from minifw.core.layer import Layer
 from minifw.core.objective import Objective
+from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError, SaturationWarning
-from minifw.testing._compare import constant_factor, factor_sentence, worst
-from minifw.testing._layer_subject import hidden_state, jittered, put_back
-from minifw.testing._numeric import Slopes, differences, mismatches
+from minifw.testing._equal import ROUNDING, Results, same
+from minifw.testing._layer_gradients import compare
+from minifw.testing._layer_situation import Situation
+from minifw.testing._layer_subject import LayerSubject, jittered
+from minifw.testing._questions import (
+    backward_first,
+    copied,
+    deterministic,
+    latest_forward,
+    leaves_parameters,
+    overwrites,
+    writes_nothing,
+)
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 from minifw.typing import Array
 
 __all__ = ["OBJECTIVE_CHECKS", "ObjectiveSubject", "check_objective", "objective_subject"]
 
-Batch: TypeAlias = tuple[Any, Any]
-"""x and target, which may hold whole numbers."""
-
-Gradients: TypeAlias = dict[str, Array]
-"""The gradient of each parameter, by name."""
-
 ROWS = 5  # of a random batch: a prime, so that a factor of 5 comes from nothing else
 
-ROUNDING = 1e-10  # what the same sums may differ by, relative to the largest
 TWO_FORMS = 1e-6  # the same of a joint form and the two apart, which lose digits beside 1
 FLOAT32_TWO_FORMS = 1e-2  # the same in float32
 
@@ -110,37 +115,50 @@ class ObjectiveSubject:
             parameter.value = jittered(parameter.value, rng)
         return twin
 
-    def batch(self, rows: int = ROWS, *, draw: int = 0) -> Batch:
+    def inputs(self, rows: int | None = None, *, draw: int = 0) -> Results:
         """Return random rows of those given, with x moved within its range."""
-        rng = np.random.default_rng([self.seed, draw, 1])
+        rng, rows = np.random.default_rng([self.seed, draw, 1]), rows or ROWS
         chosen = rng.permutation(np.arange(max(rows, len(self.x))) % len(self.x))[:rows]
         x, target = self.x[chosen], self.target[chosen]
         if x.dtype.kind == "f":
             moved = jittered(x, rng).clip(self.x.min(), self.x.max())
             x = moved.astype(x.dtype)
-        return x, target
+        return {"x": x, "target": target}
+
+    def forward(self, objective: Objective, inputs: Results) -> Results:
+        """Return the loss."""
+        return {"loss": np.array(objective.forward(inputs["x"], inputs["target"]))}
+
+    def backward(self, objective: Objective, _: Results) -> Results:
+        """Return the gradients of the parameters."""
+        objective.backward()
+        return _gradients(objective)
+
+    def model(self, objective: Objective) -> Layer:
+        """Return the model: see `Subject`."""
+        return objective.model
 
 
-def _run(objective: Objective, batch: Batch) -> tuple[float, Gradients]:
-    """Return the loss and the gradients; the objective is given copies."""
-    x, target = batch
-    value = objective.forward(x.copy(), target.copy())
-    objective.backward()
-    return value, _gradients(objective)
+def _gradients(objective: Objective) -> Results:
+    return {f"d{name}": p.grad.copy() for name, p in objective.model.named_parameters()}
 
 
-def _gradients(objective: Objective) -> Gradients:
-    return {name: p.grad.copy() for name, p in objective.model.named_parameters()}
+class _OfX(Layer):
+    """An objective on one target as a layer: it has the parameters of the model."""
 
+    def __init__(self, objective: Objective, target: Array) -> None:
+        self.objective, self.target = objective, target
 
-def _differing(found: Gradients, expected: Gradients, tolerance: float) -> list[str]:
-    """Return the names of the gradients that differ by more than rounding."""
-    scale = max((float(np.max(np.abs(g), initial=0.0)) for g in expected.values()), default=0.0)
-    return [
-        name
-        for name, gradient in expected.items()
-        if not np.all(np.abs(found[name] - gradient) <= tolerance * scale)
-    ]
+    def forward(self, x: Array) -> Array:
+        return np.array([self.objective.forward(x, self.target)])  # (1,)
+
+    def backward(self, dy: Array) -> Array:
+        with contextlib.suppress(NonFiniteError):  # the gradients tell more
+            self.objective.backward()
+        return dy
+
+    def _walk(self) -> list[tuple[str, Parameter | Layer]]:
+        return self.objective.model._walk()
 
 
 # -- the verdicts ----------------------------------------------------------------------
@@ -159,187 +177,54 @@ def _gradient(s: ObjectiveSubject) -> None:
         raise NotApplicable("the model has no parameters")
     if any(p.dtype != np.float64 for p in s.objective.model.parameters()):
         raise NotApplicable("its parameters are float32, of too few digits for differences")
-    batch = s.batch(draw=1)
-    _, found = _run(s.twin(), batch)
-    sentences = []
-    for name, gradient in found.items():
-        slopes = _slopes(s, name, batch)
-        wrong = mismatches(gradient, slopes)
-        if wrong.any():
-            reason = _explain(gradient, slopes, batch)
-            sentence = worst(f"{name}.grad", gradient, slopes, wrong)
-            sentences.append(f"{sentence}: {reason}" if reason else sentence)
-    if sentences:
-        raise Failure("\n".join(sentences))
-
-
-def _slopes(s: ObjectiveSubject, name: str, batch: Batch) -> Slopes:
-    """Return the gradient of one parameter by differences."""
-    objective = s.twin()
-    states = hidden_state(objective.model)
-
-    def forward() -> Array:
-        put_back(objective.model, states)
-        x, target = batch
-        return np.array([objective.forward(x.copy(), target.copy())])
-
-    value = dict(objective.model.named_parameters())[name].value
-    return differences(forward, value, np.ones(1), np.random.default_rng([s.seed, 2]))
-
-
-def _explain(gradient: Array, slopes: Slopes, batch: Batch) -> str:
-    asked = ~np.isnan(slopes.value)
-    if not np.isfinite(gradient).all():
-        return "it holds a NaN or an infinity"
-    if not gradient[asked].any():
-        return "it is zero everywhere"
-    factor = constant_factor(gradient, slopes)
-    if factor is not None:
-        x, target = batch
-        sizes = {
-            "the batch size": len(x),
-            "the number of elements of the target": target.size,
-            "the number of elements of a row of the target": target.size // len(target),
-        }
-        return factor_sentence(factor, sizes)
-    transposed = Slopes(*(part.T for part in vars(slopes).values()))
-    square = gradient.ndim == 2 and gradient.shape[0] == gradient.shape[1]
-    if square and not mismatches(gradient, transposed).any():
-        return "it is transposed"
-    return ""
+    inputs = s.inputs(draw=1)
+    subject = LayerSubject(_OfX(s.twin(), inputs["target"]), inputs["x"], s.seed)
+    compare(Situation(subject, True, inputs["x"], np.ones(1)), of_x=False)
 
 
 def _prediction(s: ObjectiveSubject) -> None:
-    objective, twin, (x, target) = s.twin(), s.twin(), s.batch(draw=2)
-    objective.forward(x, target)
-    found, expected = objective.prediction, twin.model.forward(x)
-    if found.shape != expected.shape:
-        raise Failure(f"prediction has shape {found.shape}, model.forward gives {expected.shape}")
-    if not np.allclose(found, expected, rtol=ROUNDING, atol=ROUNDING):
-        raise Failure("prediction is something else than model.forward(x)")
+    objective, inputs = s.twin(), s.inputs(draw=2)
+    s.forward(objective, inputs)
+    expected = {"prediction": s.twin().model.forward(inputs["x"])}
+    same("against model.forward(x)", expected, {"prediction": objective.prediction}, ROUNDING)
 
 
 def _apart(s: ObjectiveSubject) -> None:
     """Hold the objective, which may join activation and loss, against the two in turn."""
-    batch = x, target = s.batch(draw=3)
-    value, found = _run(s.twin(), batch)
-    apart = s.twin()
+    inputs, joined, apart = s.inputs(draw=3), s.twin(), s.twin()
+    found = {**s.forward(joined, inputs), **s.backward(joined, inputs)}
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        expected = apart.loss.forward(apart.model.forward(x), target)
+        value = apart.loss.forward(apart.model.forward(inputs["x"]), inputs["target"])
         apart.model.backward(apart.loss.backward())
     if any(issubclass(w.category, SaturationWarning) for w in warned):
         raise NotApplicable("the loss of the prediction saturates")
     low = any(p.dtype == np.float32 for p in apart.model.parameters())
-    tolerance = FLOAT32_TWO_FORMS if low else TWO_FORMS
-    if not math.isclose(value, expected, rel_tol=tolerance, abs_tol=tolerance):
-        raise Failure(f"the loss is {value}, loss.forward(prediction, target) gives {expected}")
-    wrong = _differing(found, _gradients(apart), tolerance)
-    if wrong:
-        raise Failure(
-            f"the gradient of {', '.join(wrong)} is not what loss.backward and model.backward "
-            "give in turn"
-        )
-
-
-def _backward_first(s: ObjectiveSubject) -> None:
-    model, loss = copy.deepcopy((s.objective.model, s.objective.loss))
-    try:
-        objective = type(s.objective)(model, loss)
-    except TypeError as error:
-        raise NotApplicable(f"it cannot be built anew: {error}") from None
-    try:
-        objective.backward()
-    except RuntimeError:
-        return
-    raise Failure("backward before forward must raise RuntimeError")
-
-
-def _overwrites(s: ObjectiveSubject) -> None:
-    objective, batch = s.twin(), s.batch(draw=4)
-    x, target = batch
-    objective.forward(x, target)
-    for parameter in objective.model.parameters():
-        parameter.grad = np.full(parameter.shape, np.nan)
-    with contextlib.suppress(NonFiniteError):  # the gradients tell more
-        objective.backward()
-    found = _gradients(objective)
-    kept = [name for name, gradient in found.items() if np.isnan(gradient).any()]
-    if kept:
-        raise Failure(
-            f"the gradient of {', '.join(kept)} was NaN before backward, and is NaN after it: it "
-            "is added to or never set, where backward must overwrite it"
-        )
+    expected = {"loss": np.array(value), **_gradients(apart)}
+    same(
+        "against loss.forward(prediction, target), and loss.backward and model.backward in turn",
+        expected,
+        found,
+        FLOAT32_TWO_FORMS if low else TWO_FORMS,
+    )
 
 
 def _writes_nothing(s: ObjectiveSubject) -> None:
-    objective, batch, kept = s.twin(), s.batch(draw=5), s.batch(draw=5)
-    values = {name: p.value.copy() for name, p in objective.model.named_parameters()}
-    objective.forward(*batch)
-    objective.backward()
-    for name, array, before in zip(("x", "target"), batch, kept, strict=True):
-        if not np.array_equal(array, before):
-            raise Failure(f"forward or backward writes into {name}")
-    for name, parameter in objective.model.named_parameters():
-        if not np.array_equal(parameter.value, values[name]):
-            raise Failure(f"forward or backward changes the parameter {name}")
-
-
-def _deterministic(s: ObjectiveSubject) -> None:
-    first, second = (_run(s.twin(), s.batch(draw=6)) for _ in range(2))
-    differing = _differing(second[1], first[1], 0.0)
-    if first[0] != second[0] or differing:
-        raise Failure("two copies give another loss or gradient for the same batch")
-
-
-def _latest_forward(s: ObjectiveSubject) -> None:
-    first, second = s.batch(draw=7), s.batch(ROWS - 2, draw=8)
-    expected, stale = _run(s.twin(), second), _run(s.twin(), first)
-    for between in (True, False):
-        objective = s.twin()
-        states = hidden_state(objective.model)
-        objective.forward(*first)
-        if between:
-            objective.backward()
-        put_back(objective.model, states)
-        value, found = _run(objective, second)
-        wrong = _differing(found, expected[1], ROUNDING)
-        if wrong:
-            old = not _differing(found, stale[1], ROUNDING)
-            reason = ": it is stale, it belongs to the first" if old else ""
-            raise Failure(
-                f"after a second batch, the gradient of {', '.join(wrong)} is wrong{reason}"
-            )
-        if not math.isclose(value, expected[0], rel_tol=ROUNDING, abs_tol=ROUNDING):
-            raise Failure(f"the loss of a second batch is {value}, alone it is {expected[0]}")
-
-
-def _deepcopy(s: ObjectiveSubject) -> None:
-    objective, batch = s.twin(), s.batch(draw=9)
-    states = hidden_state(objective.model)
-    expected = _run(objective, batch)
-    put_back(objective.model, states)
-    twin = copy.deepcopy(objective)
-    found = _run(twin, batch)
-    if found[0] != expected[0] or _differing(found[1], expected[1], 0.0):
-        raise Failure("a deepcopy gives another loss or gradient")
-    _run(twin, s.batch(draw=10))
-    if _differing(_gradients(objective), expected[1], 0.0):
-        raise Failure("a backward of its deepcopy changes the gradients of the objective")
+    writes_nothing(s)
+    leaves_parameters(s)
 
 
 Check: TypeAlias = Callable[[ObjectiveSubject], None]
-
 
 OBJECTIVE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("a finite float, and a backward", _answers),
     ("the gradients are the derivatives of the loss", _gradient),
     ("prediction is model.forward(x)", _prediction),
     ("as model and loss in turn", _apart),
-    ("backward before forward", _backward_first),
-    ("gradients overwritten", _overwrites),
+    ("backward before forward", backward_first),
+    ("gradients overwritten", overwrites),
     ("writes into nothing", _writes_nothing),
-    ("deterministic", _deterministic),
-    ("a second batch", _latest_forward),
-    ("deepcopy", _deepcopy),
+    ("deterministic", deterministic),
+    ("a second batch", latest_forward),
+    ("deepcopy", copied("deepcopy", copy.deepcopy)),
 )

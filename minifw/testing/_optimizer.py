@@ -2,8 +2,8 @@
 
 import copy
 import math
-import pickle
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.core.parameter import Parameter
 from minifw.optimizers import SGD, Optimizer
-from minifw.testing._compare import importable, looks_like_float32
+from minifw.testing._equal import alike, looks_like_float32
 from minifw.testing._layer_subject import random_sources
 from minifw.testing._optimizer_arguments import uses_every_argument
 from minifw.testing._optimizer_descent import DESCENT_CHECKS
@@ -26,6 +26,7 @@ from minifw.testing._optimizer_subject import (
     values_of,
     walk,
 )
+from minifw.testing._questions import pickled
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 from minifw.typing import Array
 
@@ -183,7 +184,7 @@ def _non_finite_refused(s: OptimizerSubject) -> None:
         try:
             walk(parameters, optimizer, [step])
         except (ValueError, FloatingPointError):
-            if differing(before, values_of(parameters)) or not _same(
+            if differing(before, values_of(parameters)) or not alike(
                 state, optimizer.state_dict()
             ):
                 raise Failure(
@@ -242,7 +243,7 @@ def _resumes(s: OptimizerSubject) -> None:
     middle = walk(parameters, optimizer, gradients[:FEW])
     state = copy.deepcopy(optimizer.state_dict())
     after = _additions(optimizer)
-    changed = {name for name in after if not _same(before.get(name), after[name])}
+    changed = {name for name in after if not alike(before.get(name), after[name])}
     expected = walk(parameters, optimizer, gradients[FEW:])
 
     twins, twin = s.built()
@@ -284,32 +285,19 @@ def _copied(value: Any) -> Any:
         return value
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two states are equal, arrays inside them too."""
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return np.array_equal(one, other, equal_nan=True)
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, np.random.Generator) and isinstance(other, np.random.Generator):
-        return _same(one.bit_generator.state, other.bit_generator.state)
-    return bool(one == other) or getattr(type(one), "__eq__", None) is object.__eq__
-
-
 def _state_is_a_copy(s: OptimizerSubject) -> None:
     parameters, optimizer = s.built()
     walk(parameters, optimizer, s.gradients(FEW))
     state = optimizer.state_dict()
     kept = copy.deepcopy(state)
     walk(parameters, optimizer, s.gradients(FEW))
-    changed = [name for name in kept if not _same(kept[name], state[name])]
+    changed = [name for name in kept if not alike(kept[name], state[name])]
     if changed:
         raise Failure(f"state_dict is no copy: later steps change {', '.join(changed)} in it")
     twins, twin = s.built()
     twin.load_state_dict(state)
     walk(twins, twin, s.gradients(FEW))
-    if not _same(kept, state):
+    if not alike(kept, state):
         raise Failure("load_state_dict copies nothing: later steps change what it was given")
 
 
@@ -335,22 +323,7 @@ def _deterministic(s: OptimizerSubject) -> None:
 # -- copies and dtypes -----------------------------------------------------------------
 
 
-def _deepcopy(s: OptimizerSubject) -> None:
-    _continues(s, "a deepcopy", copy.deepcopy)
-
-
-def _pickle(s: OptimizerSubject) -> None:
-    _, optimizer = s.built()
-    if not importable(optimizer):
-        raise NotApplicable("its class is not defined at the top level of a module")
-    try:
-        pickle.dumps(optimizer)
-    except Exception as error:  # noqa: BLE001 - any error is a finding
-        raise Failure(f"it cannot be pickled: {error}") from None
-    _continues(s, "a pickle", lambda pair: pickle.loads(pickle.dumps(pair)))  # noqa: S301
-
-
-def _continues(s: OptimizerSubject, what: str, duplicate: Callable[[Any], Any]) -> None:
+def _continues(what: str, duplicate: Callable[[Any], Any], s: OptimizerSubject) -> None:
     """Copy parameters and optimizer together, and let both go on: twin first."""
     gradients = s.gradients(2 * FEW)
     pair = s.built()
@@ -410,8 +383,8 @@ OPTIMIZER_CHECKS: tuple[OptimizerCheck, ...] = (
     ("state_dict is a copy", _state_is_a_copy),
     ("order of the parameters", _order),
     ("deterministic", _deterministic),
-    ("deepcopy", _deepcopy),
-    ("pickle", _pickle),
+    ("deepcopy", partial(_continues, "a deepcopy", copy.deepcopy)),
+    ("pickle", partial(_continues, "a pickle", lambda pair: pickled(pair, pair[1]))),
     ("state in the dtype of the parameters", _state_dtype),
     ("float32", _float32),
     ("uses every argument", uses_every_argument),
