@@ -168,13 +168,10 @@ class Replay:
             else:
                 # A value that came past the recorder is the same for the same batch, so another
                 # batch, and other parameters and options, are tried before this one.
-                other = x[::-1, ..., ::-1] if x.ndim > 1 else x[::-1]
-                other = _like(x, other * OTHER if x.dtype.kind == "f" else other)
-                turned = _like(target, target[::-1] if target.ndim else target)
-                recording.agrees = self._agree(recording, state, other, turned, OTHER)
-                recording.agrees &= self._agree(
-                    recording, state, _like(x, x), _like(target, target)
-                )
+                other = _turned(x, OTHER), _turned(target)
+                recording.agrees = self._agree(recording, state, *other, OTHER)
+                del other
+                recording.agrees &= self._agree(recording, state, _locked(x), _locked(target))
                 recording.refused = not recording.agrees
         except Exception:  # noqa: BLE001 - the text, which runs then, says what is wrong
             recording.refused, recording.agrees = True, False
@@ -380,12 +377,22 @@ def _attributes(part: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _like(array: Array, values: Array) -> Array:
-    """Return the values as an array that lies in memory as the other."""
+def _turned(array: Array, factor: float = 1) -> Array:
+    """Return the numbers turned around, in an array that lies in memory as this one."""
     result = np.empty_like(array)
-    result[...] = values
-    result.flags.writeable = False  # a text that writes into x is found out
-    return result
+    result[...] = (
+        array[::-1, ..., ::-1] if array.ndim > 1 else array[::-1] if array.ndim else array
+    )
+    if array.dtype.kind == "f":
+        result *= factor
+    return _locked(result)
+
+
+def _locked(array: Array) -> Array:
+    """Return a view to read from: a text that writes into its x is found out."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _plain(value: Any, memo: dict[int, Any]) -> Any:

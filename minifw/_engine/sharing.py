@@ -7,9 +7,17 @@ from typing import Any, TypeVar
 from minifw._engine.listening import listening
 from minifw._engine.protocols import AnyLayer
 
-__all__ = ["check_unshared", "counted"]
+__all__ = ["check_unshared", "counted", "holds_foreign"]
 
 _T = TypeVar("_T")
+
+
+def holds_foreign(model: AnyLayer) -> bool:
+    """Return whether layers lie in a layer that does not see by itself that one runs twice."""
+    return any(
+        layer.named_layers() and not hasattr(layer, "check_forward")
+        for _, layer in model._all_layers()
+    )
 
 
 def counted(model: AnyLayer, run: Callable[[], _T]) -> tuple[_T, list[Any]]:

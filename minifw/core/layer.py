@@ -205,13 +205,13 @@ class Layer(KeepsArguments, SavesForBackward):
                 )
             super().__setattr__(name, value)
             plain = type(held) in _PLAIN and type(value) in _PLAIN
-            if not plain and held is not value and not name.startswith("_saved"):
+            if not plain and held is not value and not name.startswith(_NOT_MEMBERS):
                 self._note_replaced(name, held, value)
 
         def __delattr__(self, name: str) -> None:
             held = vars(self).get(name)
             super().__delattr__(name)
-            if not name.startswith("_saved"):
+            if not name.startswith(_NOT_MEMBERS):
                 self._note_replaced(name, held, None)
 
     def _note_replaced(self, name: str, held: object, value: object) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss
 from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
-from minifw._engine.sharing import check_unshared, counted
+from minifw._engine.sharing import check_unshared, counted, holds_foreign
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import check_flag, describe
 from minifw._tools.warn import warn_user
@@ -81,10 +81,11 @@ class Objective:
         """Join the model with the loss; again, if layers of the model are replaced later."""
         self._network, self._head, self._activation = _joined(self._model, self._loss)
         self._step = Replay(self._network, self._head, enabled=self._replay)
-        self._layers = self._model.named_layers()
+        self._layers = self._named_layers()
+        self._counts = holds_foreign(self._model)
         self._count = CHANGES.count
         self._gradients: Gradients | None = None
-        self._used_twice: list[Layer] | None = None  # found in the first forward
+        self._used_twice: list[Layer] = []
 
     @property
     def model(self) -> Layer:
@@ -113,7 +114,7 @@ class Objective:
             self._look()
         step, batch = self._step, (x, target, sample_weight)
         try:
-            if self._used_twice is None:
+            if self._counts:
                 run = partial(step.forward, *batch)
                 value, self._used_twice = counted(self._network, run)
             else:
@@ -130,9 +131,12 @@ class Objective:
         self._latest = batch
         return value
 
+    def _named_layers(self) -> list[tuple[str, Layer, type[Layer]]]:
+        return [(name, layer, type(layer)) for name, layer in self._model._all_layers()]
+
     def _look(self) -> None:
         """Look whether layers were replaced since; parameters may have been in any case."""
-        if self._layers != self._model.named_layers():
+        if self._layers != self._named_layers():
             self._join()
         self._count, self._gradients = CHANGES.count, None
 
@@ -151,7 +155,7 @@ class Objective:
             if part._saved is not saved:
                 self._refuse_mixture()
         if self._gradients is None:
-            check_unshared(self._network, self._used_twice or [])
+            check_unshared(self._network, self._used_twice)
         cause = None
         try:
             self._step.backward()
