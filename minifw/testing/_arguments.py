@@ -9,7 +9,7 @@ import contextlib
 import copy
 import dis
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import CodeType
@@ -194,54 +194,31 @@ class Arguments:
         return names | seen
 
 
-def other_values(name: str, value: Any) -> Iterator[Any]:
+def other_values(name: str, value: Any) -> Iterator[Any]:  # noqa: C901 - a list of kinds
     """Yield other values that an argument could have; none for what is not understood."""
-    if name == "rng":
-        yield SEEDS[1]
-        return
-    for kind, others in OTHERS:
-        if isinstance(value, kind):
-            yield from others(value)
-            return
-
-
-def _other_integers(value: int) -> Iterator[int]:
-    yield from (value + 1, value + 2, value - 1, 2 * value + 3)
-
-
-def _other_floats(value: float) -> Iterator[float]:
-    yield from (value * 0.75 if value else 0.25, value * 1.5 + 0.1)
-    yield from (value * 1e-3 + 1e-3, value * 1e3 + 1e3)
-
-
-def _other_dtypes(value: Any) -> Iterator[Any]:
-    if value in (float, np.float32, np.float64):
-        yield np.float64 if value == np.float32 else np.float32
-
-
-def _other_arrays(value: Any) -> Iterator[Any]:
-    if value.dtype.kind == "f":
-        yield value * 0.75 + 0.1
-
-
-def _other_sequences(value: Any) -> Iterator[Any]:
-    for index, item in enumerate(value):
-        for other in other_values("", item):
-            yield type(value)([*value[:index], other, *value[index + 1 :]])
-    if value:
-        yield type(value)(value[:-1])
-
-
-OTHERS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
-    (bool, lambda value: [not value]),  # before int, of which it is a kind
-    (int, _other_integers),
-    (float, _other_floats),
-    (str, lambda value: [f"{value}?"]),  # which nobody knows, so that most refuse it
-    (type(None), lambda _: [1, 0.5]),  # a wrong kind is refused
-    (type | np.dtype, _other_dtypes),
-    (np.ndarray, _other_arrays),
-    (tuple | list, _other_sequences),
-)
+    match value:
+        case _ if name == "rng":
+            yield SEEDS[1]
+        case bool():  # before int, of which it is a kind
+            yield not value
+        case int():
+            yield from (value + 1, value + 2, value - 1, 2 * value + 3)
+        case float():
+            yield from (value * 0.75 if value else 0.25, value * 1.5 + 0.1)
+            yield from (value * 1e-3 + 1e-3, value * 1e3 + 1e3)
+        case str():
+            yield f"{value}?"  # which nobody knows, so that most refuse it
+        case None:
+            yield from (1, 0.5)  # a wrong kind is refused
+        case type() | np.dtype() if value in (float, np.float32, np.float64):
+            yield np.float64 if value == np.float32 else np.float32
+        case np.ndarray() if value.dtype.kind == "f":
+            yield value * 0.75 + 0.1
+        case tuple() | list() if value:
+            for index, item in enumerate(value):
+                for other in other_values("", item):
+                    yield type(value)([*value[:index], other, *value[index + 1 :]])
+            yield type(value)(value[:-1])
 
 
 def _loads(function: Any, name: str) -> bool:
@@ -283,27 +260,24 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-class _watched:  # noqa: N801 - used as a function
-    """Writes down which attributes of some objects are read meanwhile."""
-
-    def __init__(self, parts: list[Any]) -> None:
-        self.parts, self.seen = parts, set[str]()
-
-    def __enter__(self) -> set[str]:
-        self.classes = [type(part) for part in self.parts]
-        for part, kind in zip(self.parts, self.classes, strict=True):
-            part.__class__ = self._watching(kind)
-        return self.seen
-
-    def __exit__(self, *_: object) -> None:
-        for part, kind in zip(self.parts, self.classes, strict=True):
+@contextlib.contextmanager
+def _watched(parts: list[Any]) -> Iterator[set[str]]:
+    """Write down which attributes of some objects are read meanwhile."""
+    classes, seen = [type(part) for part in parts], set[str]()
+    try:
+        for part, kind in zip(parts, classes, strict=True):
+            part.__class__ = _watching(kind, seen)
+        yield seen
+    finally:
+        for part, kind in zip(parts, classes, strict=True):
             part.__class__ = kind
 
-    def _watching(self, kind: Any) -> type:
-        def read(this: object, name: str) -> Any:
-            self.seen.add(name)
-            return kind.__getattribute__(this, name)
 
-        members = {"__getattribute__": read, "__module__": kind.__module__}
-        subclass: type = type(kind)(kind.__name__, (kind,), members)
-        return subclass
+def _watching(kind: Any, seen: set[str]) -> type:
+    def read(this: object, name: str) -> Any:
+        seen.add(name)
+        return kind.__getattribute__(this, name)
+
+    members = {"__getattribute__": read, "__module__": kind.__module__}
+    subclass: type = type(kind)(kind.__name__, (kind,), members)
+    return subclass

@@ -140,15 +140,21 @@ def _worthless(slopes: Slopes) -> bool:
 
 def _why_noisy(situation: Situation) -> str:
     """Say why forward gives noise: it is not finite, not the same twice, or imprecise."""
+    x = situation.x
+    if not np.isfinite(situation.layer().forward(x.copy())).all():
+        return f"for x of shape {x.shape} it gives NaN or infinity"
+    return _not_repeated(situation) or "it computes in a lower precision than float64"
+
+
+def _not_repeated(situation: Situation) -> str:
+    """Say what a second forward of the same x finds changed, or "" if it gives the same y."""
     layer, x = situation.layer(), situation.x
     state = hidden_state(layer)
     y = layer.forward(x.copy()).copy()
-    if not np.isfinite(y).all():
-        return f"for x of shape {x.shape} it gives NaN or infinity"
     before = copy.deepcopy(layer)
     put_back(layer, state)
-    if np.array_equal(y, layer.forward(x.copy())):
-        return "it computes in a lower precision than float64"
+    if np.array_equal(y, layer.forward(x.copy()), equal_nan=True):
+        return ""
     names = [name for name in changed(layer, before) if name not in dict(layer.named_layers())]
     if names:
         return f"a second forward of the same x gives another y, after a change of {names[0]}"
@@ -170,16 +176,6 @@ def _elsewhere(situation: Situation, name: str, found: Array) -> list[str]:
         f"direction it gives {given:.10g}, differences give {true.value:.10g}"
     )
     return [message]
-
-
-def _not_repeated(situation: Situation) -> str:
-    """Say what a second forward of the same x finds changed, or "" if it gives the same y."""
-    layer, x = situation.layer(), situation.x
-    state = hidden_state(layer)
-    y = layer.forward(x.copy()).copy()
-    put_back(layer, state)
-    same = np.array_equal(y, layer.forward(x.copy()), equal_nan=True)
-    return "" if same else _why_noisy(situation)
 
 
 def compare(situation: Situation, *, of_x: bool) -> None:

@@ -1,91 +1,47 @@
 """A loss at the extremes of its domain."""
 
-import math
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from minifw.errors import NonFiniteError, SaturationWarning
-from minifw.losses import Loss
-from minifw.testing._loss_subject import LossSubject, Pair, run
+from minifw.testing._extremes import Outcome, last_finite
+from minifw.testing._loss_subject import LossSubject, Pair
+from minifw.testing._questions import run
 from minifw.typing import Array
 
-__all__ = ["Outcome", "extremes"]
+__all__ = ["extremes"]
 
 SCALES = (1e2, 1e4, 1e8)  # exp overflows beyond 709, and float64 loses 1 beside 1e16
 EDGES = (0.0, 1e-300, 1e-12, 1 - 1e-8, 1 - 2.0**-52, 1.0)  # of a probability
 HUGE = 1e100  # a loss that grows beyond it before it overflows is as large as that in truth
 ROWS = 8  # of those given, from first to last: enough for targets of each kind
-HALVINGS = 30  # of the largest scale: enough to come back to 1
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a forward and backward: an error, or a loss, its gradient and warnings."""
-
-    error: Exception | None = None
-    value: float = math.nan
-    gradient: Array | None = None
-    warned: tuple[warnings.WarningMessage, ...] = ()
-
-    @classmethod
-    def of(cls, loss: Loss, pair: Pair) -> "Outcome":
-        """Run a loss."""
-        with (
-            warnings.catch_warnings(record=True) as warned,
-            np.errstate(all="warn", under="ignore"),
-        ):
-            warnings.simplefilter("always")
-            try:
-                value, gradient = run(loss, pair)
-            except (ValueError, TypeError) as error:
-                return cls(error)
-        return cls(None, value, gradient, tuple(warned))
-
-    @property
-    def fault(self) -> str:
-        """What is not finite, or what NumPy warned of; "" if all is well."""
-        if self.error is not None:
-            hint = "; clip the prediction, or refuse it with a ValueError"
-            rest = hint if isinstance(self.error, NonFiniteError) else ""
-            return f"it raised {type(self.error).__name__}: {self.error}{rest}"
-        if not math.isfinite(self.value):
-            return f"the loss is {self.value}"
-        if self.gradient is None or not np.isfinite(self.gradient).all():
-            return "the gradient is not finite"
-        for w in self.warned:
-            own = issubclass(w.category, SaturationWarning)
-            if issubclass(w.category, RuntimeWarning) and not own:
-                return f"NumPy warns: {w.message}"
-        return ""
-
-    @property
-    def refused(self) -> bool:
-        """Whether the prediction was refused as out of the domain."""
-        return self.error is not None and not isinstance(self.error, NonFiniteError)
-
-    @property
-    def saturated(self) -> bool:
-        """Whether the loss itself says that its gradient is hidden."""
-        return any(issubclass(w.category, SaturationWarning) for w in self.warned)
 
 
 def extremes(s: LossSubject) -> Iterator[tuple[str, Pair, Outcome]]:
     """Yield the extremes that are in the domain of the loss."""
     prediction, target = _some_rows(s)
+
+    def of(prediction: Array) -> Outcome:
+        inputs = {"prediction": prediction, "target": target}
+        return Outcome.of(lambda: run(s, s.twin(), inputs))
+
+    def at(scale: float) -> Outcome:
+        return of(prediction * scale)
+
     for scale in () if s.clips else SCALES:  # what is clipped is no probability
-        pair = prediction * scale, target
-        outcome = Outcome.of(s.twin(), pair)
-        outside = s.bounded and not math.isfinite(outcome.value)
-        if not (outcome.refused or outside or (outcome.fault and _grows(s, scale))):
-            yield f"predictions {scale:,.0f} times as large", pair, outcome
+        outcome = at(scale)
+        outside = s.bounded and ("loss" not in outcome.results or outcome.wrong == "loss")
+        if outcome.refused or outside:
+            continue
+        # The loss itself may overflow, as an exponential does, not just its formula.
+        _, last = last_finite(at, scale) if outcome.fault else (scale, None)
+        if not (last and max(np.abs(array).max() for array in last.results.values()) > HUGE):
+            yield f"predictions {scale:,.0f} times as large", (prediction * scale, target), outcome
     for edge in EDGES if s.bounded else ():
-        pair = np.full_like(prediction, edge), target
-        outcome = Outcome.of(s.twin(), pair)
+        same = np.full_like(prediction, edge)
+        outcome = of(same)
         if not outcome.refused:
-            yield f"predictions of {_edge_name(edge)}", pair, outcome
+            yield f"predictions of {_edge_name(edge)}", (same, target), outcome
 
 
 def _some_rows(s: LossSubject) -> Pair:
@@ -96,13 +52,3 @@ def _some_rows(s: LossSubject) -> Pair:
 
 def _edge_name(edge: float) -> str:
     return f"{edge:g}" if edge <= 1 / 2 or edge == 1 else f"1 - {1 - edge:.0e}"
-
-
-def _grows(s: LossSubject, scale: float) -> bool:
-    """Return whether the loss itself overflows, as an exponential does, not just its formula."""
-    prediction, target = _some_rows(s)
-    for halvings in range(1, HALVINGS):
-        outcome = Outcome.of(s.twin(), (prediction * scale / 2**halvings, target))
-        if not outcome.fault and outcome.gradient is not None:
-            return max(abs(outcome.value), float(np.abs(outcome.gradient).max())) > HUGE
-    return False

@@ -83,11 +83,7 @@ def layer_checks(
     ... def test_layer(check):
     ...     check()
     """
-    return [
-        check
-        for name, (layer, x) in _named(cases)
-        for check in _checks(name, LAYER_CHECKS, layer_subject(layer, x, seed))
-    ]
+    return _checks(LAYER_CHECKS, layer_subject, _named(cases), seed)
 
 
 def loss_checks(
@@ -116,11 +112,7 @@ def loss_checks(
     >>> for check in loss_checks([case]):
     ...     check()
     """
-    return [
-        check
-        for name, (loss, prediction, target) in _named(cases)
-        for check in _checks(name, LOSS_CHECKS, loss_subject(loss, prediction, target, seed))
-    ]
+    return _checks(LOSS_CHECKS, loss_subject, _named(cases), seed)
 
 
 def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> list[Check]:
@@ -144,20 +136,13 @@ def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> li
     >>> for check in optimizer_checks({"SGD": lambda parameters: SGD(parameters, lr=0.1)}):
     ...     check()
     """
-    return [
-        check
-        for name, make in _named_makers(cases).items()
-        for check in _checks(name, OPTIMIZER_CHECKS, optimizer_subject(make, seed))
-    ]
-
-
-def _named_makers(cases: Any) -> Mapping[str, MakeOptimizer]:
     if not isinstance(cases, Mapping):
         raise TypeError(
             "optimizer_checks expects a dict of functions by name, as they have no names of their "
             f"own, got {describe(cases)}"
         )
-    return cases
+    named = [(name, (make,)) for name, make in cases.items()]
+    return _checks(OPTIMIZER_CHECKS, optimizer_subject, named, seed)
 
 
 def _named(cases: Any) -> list[tuple[str, Any]]:
@@ -167,9 +152,14 @@ def _named(cases: Any) -> list[tuple[str, Any]]:
 
 
 def _checks(
-    name: str, questions: Iterable[tuple[str, Callable[[Any], None]]], subject: Any
+    questions: Iterable[tuple[str, Callable[[Any], None]]],
+    subject_of: Callable[..., Any],
+    cases: Iterable[tuple[str, Any]],
+    seed: int,
 ) -> list[Check]:
+    subjects = [(name, subject_of(*case, seed)) for name, case in cases]
     return [
         Check(name, verdict, partial(judge, name, [(verdict, question)], subject))
+        for name, subject in subjects
         for verdict, question in questions
     ]
