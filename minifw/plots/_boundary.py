@@ -1,19 +1,25 @@
 """What a model says of every point of a plane."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minifw._tools.checks import check_size, describe
 from minifw.core.layer import Layer
 from minifw.layers import Sigmoid
-from minifw.plots._drawing import CLASS_COLORS, DIVERGING, INK, Path, axes_for, finish
+from minifw.plots._drawing import (
+    CLASS_COLORS,
+    DIVERGING,
+    INK,
+    LEGEND,
+    Axes,
+    Figure,
+    Path,
+    axes_for,
+    finish,
+)
 from minifw.typing import Array
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["decision_boundary"]
 
@@ -28,6 +34,8 @@ SHADING: dict[str, Any] = {
     "aspect": "auto",
     "alpha": 0.65,
 }
+
+DOTS: dict[str, Any] = {"s": 22, "edgecolors": "white", "linewidths": 0.6, "zorder": 3}
 
 AnyArray = np.ndarray[Any, Any]
 
@@ -131,14 +139,8 @@ def _shade_one(
     reach = float(np.abs(finite - limit).max()) if finite.size else 1.0
     probability = limit == 0.5 and reach <= 0.5
     reach = 0.5 if probability else reach or 1.0
-    shades = plane.imshow(
-        values,
-        extent=_extent(across, up),
-        cmap=DIVERGING,
-        vmin=limit - reach,
-        vmax=limit + reach,
-        **SHADING,
-    )
+    shades = plane.imshow(values, extent=_extent(across, up), cmap=DIVERGING, **SHADING)
+    shades.set_clim(limit - reach, limit + reach)
     if finite.size and finite.min() < limit < finite.max():
         plane.contour(across, up, values, [limit], colors=INK, linewidths=1.4)
     if colorbar:
@@ -180,25 +182,10 @@ def _scatter(plane: "Axes", x: Array, classes: AnyArray, kinds: int) -> None:
             known = not isinstance(name, str) and float(name).is_integer() and 0 <= name < kinds
             color = CLASS_COLORS[int(name) if known else index]
         points = x[classes == name]
-        plane.scatter(
-            points[:, 0],
-            points[:, 1],
-            color=[color],
-            s=22,
-            edgecolors="white",
-            linewidths=0.6,
-            label=name if isinstance(name, str) else f"class {name:g}",
-            zorder=3,
-        )
-    plane.legend(
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        ncols=min(5, len(names)),
-        frameon=False,
-        fontsize=10,
-        handletextpad=0.1,
-        columnspacing=1.2,
-    )
+        label = name if isinstance(name, str) else f"class {name:g}"
+        plane.scatter(*points.T, color=[color], label=label, **DOTS)
+    columns = min(5, len(names))
+    plane.legend(ncols=columns, handletextpad=0.1, columnspacing=1.2, fontsize=10, **LEGEND)
 
 
 def _ask(owner: str, model: Any, grid: Array) -> Array:

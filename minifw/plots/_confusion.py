@@ -1,15 +1,11 @@
 """Which class is taken for which."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from minifw.plots._drawing import INK, Path, axes_for, finish
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from minifw.plots._drawing import INK, Axes, Figure, Path, axes_for, finish
 
 __all__ = ["confusion_matrix"]
 

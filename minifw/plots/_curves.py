@@ -1,16 +1,23 @@
 """What training brought, over time."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minifw._tools.checks import describe
-from minifw.plots._drawing import BLUE, ORANGE, AxesLike, Path, axes_for, finish, open_up
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from minifw.plots._drawing import (
+    BLUE,
+    LEGEND,
+    ORANGE,
+    Axes,
+    AxesLike,
+    Figure,
+    Path,
+    axes_for,
+    finish,
+    open_up,
+)
 
 __all__ = ["learning_curves"]
 
@@ -126,15 +133,8 @@ def _explain(panel: "Axes", known: set[str]) -> None:
     handles, labels = panel.get_legend_handles_labels()
     new = [i for i, label in enumerate(labels) if label not in known]
     if len(labels) > 1 and new:
-        panel.legend(
-            [handles[i] for i in new],
-            [labels[i] for i in new],
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.0),
-            ncols=3,
-            frameon=False,
-            fontsize=10,
-        )
+        of_these = [handles[i] for i in new], [labels[i] for i in new]
+        panel.legend(*of_these, ncols=3, fontsize=10, **LEGEND)
         known.update(labels)
 
 

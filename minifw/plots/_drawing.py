@@ -8,8 +8,8 @@ from minifw._tools.checks import describe
 from minifw._tools.extras import needs
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import matplotlib.axes
+    import matplotlib.figure
 
 __all__ = [
     "BLUE",
@@ -17,14 +17,19 @@ __all__ = [
     "DIVERGING",
     "GREY",
     "INK",
+    "LEGEND",
     "ORANGE",
+    "Axes",
     "AxesLike",
+    "Figure",
     "Path",
     "axes_for",
     "finish",
     "open_up",
 ]
 
+Axes: TypeAlias = "matplotlib.axes.Axes"
+Figure: TypeAlias = "matplotlib.figure.Figure"
 Path: TypeAlias = "str | PathLike[str] | None"
 AxesLike: TypeAlias = "Axes | Sequence[Axes] | None"
 
@@ -41,6 +46,7 @@ INK, GREY = "#222222", "#666666"  # of text, and of what stands back
 
 MARGIN = 0.08  # inches around each axes with its labels
 DPI = 120  # of a file
+LEGEND: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
 TITLE, LABEL, TICK = 12, 11, 10  # sizes of letters, in points
 
 
@@ -74,17 +80,17 @@ def axes_for(
         If what is given is no axes, or not as many as needed.
     """
     with needs(f"plots.{owner}", "matplotlib", "plot"):
-        from matplotlib.axes import Axes  # noqa: PLC0415 - optional
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        import matplotlib.axes  # noqa: PLC0415 - optional
+        import matplotlib.figure  # noqa: PLC0415
     wanted = grid[0] * grid[1]
     if ax is None:
-        figure = Figure(figsize=size)
+        figure = matplotlib.figure.Figure(figsize=size)
         figure.set_layout_engine("constrained", w_pad=MARGIN, h_pad=MARGIN)
         found = list(figure.subplots(*grid, squeeze=False, sharex=share_x).flat)
     else:
-        found = [ax] if isinstance(ax, Axes) else _listed(owner, ax)
+        found = [ax] if isinstance(ax, matplotlib.axes.Axes) else _listed(owner, ax)
         for one in found:
-            if not isinstance(one, Axes):
+            if not isinstance(one, matplotlib.axes.Axes):
                 raise TypeError(f"plots.{owner} expects ax to be matplotlib axes, got {one!r}")
         if len(found) != wanted:
             raise ValueError(f"plots.{owner} draws into {wanted} axes, got {len(found)} in ax")

@@ -1,18 +1,14 @@
 """A network as nodes and edges."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minifw._tools.checks import check_size, describe
 from minifw.core.layer import Layer
 from minifw.layers import Dense, Sequential
-from minifw.plots._drawing import DIVERGING, GREY, INK, Path, axes_for, finish
+from minifw.plots._drawing import DIVERGING, GREY, INK, Axes, Figure, Path, axes_for, finish
 from minifw.typing import Array
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["network"]
 
@@ -149,15 +145,8 @@ def _units(plane: "Axes", place: int, column: _Column, limit: float, diameter: f
         )
     if place == 0:
         for row, height in zip(rows, heights, strict=True):
-            plane.text(
-                place,
-                height,
-                f"$x_{{{row + 1}}}$",
-                ha="center",
-                va="center",
-                size=diameter / 2,
-                zorder=3,
-            )
+            unit = f"$x_{{{row + 1}}}$"
+            plane.text(place, height, unit, ha="center", va="center", size=diameter / 2, zorder=3)
     if len(rows) < column.size:  # three dots where units are left out
         middle = (heights[len(rows) // 2 - 1] + heights[len(rows) // 2]) / 2
         dots = middle + np.array([-0.25, 0.0, 0.25])
