@@ -91,11 +91,7 @@ def save(model: Layer, path: str | os.PathLike[str], *, names: Names | None = No
 
 
 def load_into(
-    model: Layer,
-    path: str | os.PathLike[str],
-    *,
-    names: Names | None = None,
-    cast: bool = False,
+    model: Layer, path: str | os.PathLike[str], *, names: Names | None = None, cast: bool = False
 ) -> None:
     """Copy a state dict that PyTorch's side saved into the parameters and buffers of a model.
 

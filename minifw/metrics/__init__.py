@@ -13,14 +13,7 @@ A metric of one's own is a function ``(prediction, target) -> float``. `Trainer`
 with all predictions of an epoch.
 """
 
-from minifw.metrics.classification import (
-    accuracy,
-    binary_accuracy,
-    f1,
-    precision,
-    recall,
-    roc_auc,
-)
+from minifw.metrics.classification import accuracy, binary_accuracy, f1, precision, recall, roc_auc
 from minifw.metrics.metric import Metric
 from minifw.metrics.regression import mae, mse, r2
 

@@ -3,7 +3,4 @@
 from minifw.training._history import History
 from minifw.training._trainer import Trainer
 
-__all__ = [
-    "History",
-    "Trainer",
-]
+__all__ = ["History", "Trainer"]

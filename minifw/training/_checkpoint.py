@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.generators import (
-    AnyGenerator,
-    find_generators,
-    kind_of,
-    load_state,
-    state_of,
-)
+from minifw._tools.generators import AnyGenerator, find_generators, kind_of, load_state, state_of
 from minifw.errors import FileFormatError
 from minifw.storage._archive import read_archive, write_archive
 from minifw.training._hooks import keys_of

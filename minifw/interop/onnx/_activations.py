@@ -8,7 +8,7 @@ import numpy as np
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import arithmetic
+from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.smooth import TANH_CUBIC, TANH_SCALE
 
 __all__: list[str] = []
@@ -37,7 +37,7 @@ def leaky_relu(layer: layers.LeakyReLU, graph: Graph, x: str) -> str:
     """Write y = x where x > 0, else a x."""
     if graph.dtype == np.float32:
         return graph.node("LeakyRelu", x, alpha=layer.negative_slope)
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     return maths.where_positive(x, x, maths.mul(x, layer.negative_slope))
 
 
@@ -51,7 +51,7 @@ def prelu(layer: layers.PReLU, graph: Graph, x: str) -> str:
         slope = graph.node("Reshape", slope, graph.whole([-1] + [1] * after))
     if graph.dtype == np.float32:
         return graph.node("PRelu", x, slope)
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     return maths.where_positive(x, x, maths.mul(x, slope))
 
 
@@ -60,7 +60,7 @@ def elu(layer: layers.ELU, graph: Graph, x: str) -> str:
     """Write y = x where x > 0, else a (exp(x) - 1)."""
     if graph.dtype == np.float32:
         return graph.node("Elu", x, alpha=layer.alpha)
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     return maths.where_positive(x, x, maths.mul(maths.expm1_below(x), layer.alpha))
 
 
@@ -69,7 +69,7 @@ def selu(layer: layers.SELU, graph: Graph, x: str) -> str:
     """Write y = l x where x > 0, else l a (exp(x) - 1)."""
     if graph.dtype == np.float32:
         return graph.node("Selu", x, alpha=layer.alpha, gamma=layer.scale)
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     below = maths.mul(maths.expm1_below(x), layer.alpha)
     return maths.mul(maths.where_positive(x, x, below), layer.scale)
 
@@ -87,7 +87,7 @@ def gelu(layer: layers.GELU, graph: Graph, x: str) -> str:
     """Write y = x Phi(x), or x s(2u): x / (1 + exp(-2u))."""
     if graph.dtype == np.float32:
         return graph.node("Gelu", x, approximate=layer.approximate)
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     if layer.approximate == "none":
         return maths.mul(x, maths.normal(x))
     cubic = maths.add(maths.mul(maths.mul(x, x), TANH_CUBIC), 1.0)
@@ -101,13 +101,13 @@ def silu(_: layers.SiLU, graph: Graph, x: str) -> str:
     Not x times Sigmoid: where a runtime's sigmoid of -1e4 is 1e-8 and not 0, as approximations
     are, that would be -1e-4.
     """
-    return arithmetic(graph).gated(x, x)
+    return Arithmetic(graph).gated(x, x)
 
 
 @register(layers.Softplus)
 def softplus(layer: layers.Softplus, graph: Graph, x: str) -> str:
     """Write y = max(x, 0) + log(1 + exp(-b |x|)) / b."""
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     if graph.dtype == np.float32 and layer.beta == 1.0:
         return graph.node("Softplus", x)
     e = maths.exp(maths.mul(graph.node("Abs", x), -layer.beta))

@@ -94,7 +94,8 @@ def export(
         if not isinstance(name, str) or not name:
             raise TypeError(f"export expects names as str, not empty, got {name!r}")
     shape = _checked_shape(model, input_shape)
-    numbers = _dtype_of(model) if dtype is None else check_dtype("export", dtype)
+    own = survey(model).dtype or np.float64
+    numbers = check_dtype("export", own if dtype is None else dtype)
     proto = written(model, shape, input_name, output_name, numbers)
     try:
         onnx.checker.check_model(proto, full_check=True)
@@ -135,10 +136,6 @@ def written(model: Layer, shape: Shape, input_name: str, output_name: str, dtype
             description[SHAPE] = to_text("export", list(shape))
             onnx.helper.set_model_props(proto, description)
     return proto
-
-
-def _dtype_of(model: Layer) -> DType:
-    return survey(model).dtype or np.dtype(np.float64)
 
 
 def _checked_shape(model: Layer, given: Shape | None) -> Shape:

@@ -10,7 +10,7 @@ import numpy as np
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import arithmetic
+from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers._windows import Windows
 
 __all__: list[str] = []
@@ -53,7 +53,7 @@ def _conv_written_out(layer: layers.Conv2D, graph: Graph, x: str) -> str:
     y = reshaped(graph.node("MatMul", weight, columns), 0, layer.out_channels, *size)
     if layer.bias is None:
         return y
-    return arithmetic(graph).add(y, reshaped(graph.constant(layer.bias), -1, 1, 1))
+    return Arithmetic(graph).add(y, reshaped(graph.constant(layer.bias), -1, 1, 1))
 
 
 @register(layers.MaxPool2D)
@@ -81,7 +81,7 @@ def avg_pool(layer: layers.AvgPool2D, graph: Graph, x: str) -> str:
             count_include_pad=1,
         )
     taps, _ = _taps(layer, layer._windows, graph, x)
-    return arithmetic(graph).mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
+    return Arithmetic(graph).mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
 
 
 @register(layers.GlobalAvgPool2D)

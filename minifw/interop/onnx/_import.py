@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from minifw.storage._arguments import Builder
 from minifw.storage._atomic import path_of
 from minifw.storage._classes import Buildable, check_custom
 from minifw.storage._text import from_text
-from minifw.typing import DType
 
 __all__ = ["import_"]
 
@@ -129,16 +129,13 @@ def _described(onnx: Any, proto: Any, custom: tuple[type[Buildable], ...]) -> La
         recorded = from_text("its description", described[DESCRIPTION].encode())
         model = Builder({}, custom).build(recorded)
     shape = tuple(from_text("its input shape", described[SHAPE].encode()))
-    if math.prod(shape) > LARGEST or not isinstance(model, Layer):
+    if math.prod(shape) > LARGEST or not isinstance(model, Layer) or not _filled(model, arrays):
         return None
-    if not _filled(model, arrays):
-        return None
-    dtype = _dtype(onnx, graph)
+    kind = graph.output[0].type.tensor_type.elem_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
     again = written(model, shape, graph.input[0].name, graph.output[0].name, dtype)
-    same = again.graph.SerializeToString(deterministic=True) == graph.SerializeToString(
-        deterministic=True
-    )
-    return model if same else None
+    bytes_of = partial(type(graph).SerializeToString, deterministic=True)
+    return model if bytes_of(again.graph) == bytes_of(graph) else None
 
 
 def _filled(model: Layer, arrays: Arrays) -> bool:
@@ -148,8 +145,3 @@ def _filled(model: Layer, arrays: Arrays) -> bool:
             return False
         own[...] = arrays[name]
     return True
-
-
-def _dtype(onnx: Any, graph: Any) -> DType:
-    found: DType = onnx.helper.tensor_dtype_to_np_dtype(graph.output[0].type.tensor_type.elem_type)
-    return found

@@ -15,7 +15,7 @@ from minifw.layers._special import (
     PEAK,
 )
 
-__all__ = ["Arithmetic", "arithmetic"]
+__all__ = ["Arithmetic"]
 
 Operand: TypeAlias = str | float
 Ratio: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
@@ -85,8 +85,3 @@ class Arithmetic:
                 value = self.add(self.mul(value, t), coefficient)
             values.append(str(value))
         return self.div(*values)
-
-
-def arithmetic(graph: Graph) -> Arithmetic:
-    """Return the arithmetic of a graph."""
-    return Arithmetic(graph)

@@ -5,7 +5,7 @@ import numpy as np
 from minifw import layers
 from minifw.core.parameter import Parameter
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import arithmetic
+from minifw.interop.onnx._maths import Arithmetic
 from minifw.typing import Array
 
 __all__: list[str] = []
@@ -26,14 +26,14 @@ def batch_norm(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
     bias = graph.constant(np.zeros_like(mean) if layer.bias is None else layer.bias)
     spread = graph.constant(var)
     if graph.dtype == np.float64:  # an attribute is a float32
-        spread, eps = arithmetic(graph).add(spread, eps), 0.0
+        spread, eps = Arithmetic(graph).add(spread, eps), 0.0
     return graph.node(
         "BatchNormalization", x, weight, bias, graph.constant(mean), spread, epsilon=eps
     )
 
 
 def _batch_norm_written_out(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     images = len(graph.shape(x)) == 3
     column = graph.whole([-1, 1, 1])
 
@@ -57,7 +57,7 @@ def layer_norm(layer: layers.LayerNorm, graph: Graph, x: str) -> str:
         weight = graph.constant(ones if layer.weight is None else layer.weight)
         bias = () if layer.bias is None else (graph.constant(layer.bias),)
         return graph.node("LayerNormalization", x, weight, *bias, axis=-axes, epsilon=layer.eps)
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     last = graph.whole(range(-axes, 0))
     centred = maths.sub(x, graph.node("ReduceMean", x, last))
     y = _scaled(graph, centred, last, layer.eps)
@@ -71,11 +71,11 @@ def rms_norm(layer: layers.RMSNorm, graph: Graph, x: str) -> str:
     """Write y = w x / sqrt(mean(x^2) + eps) over the last axes."""
     last = graph.whole(range(-len(layer.normalized_shape), 0))
     y = _scaled(graph, x, last, layer.eps)
-    return y if layer.weight is None else arithmetic(graph).mul(y, graph.constant(layer.weight))
+    return y if layer.weight is None else Arithmetic(graph).mul(y, graph.constant(layer.weight))
 
 
 def _scaled(graph: Graph, c: str, axes: str, eps: float) -> str:
     """Return c / sqrt(mean(c^2) + eps)."""
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     square = graph.node("ReduceMean", maths.mul(c, c), axes)
     return maths.div(c, graph.node("Sqrt", maths.add(square, eps)))

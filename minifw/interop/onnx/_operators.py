@@ -294,11 +294,6 @@ def _padding(node: Node, same: tuple[int, ...] | None = None) -> Any:
         raise node.refuse(f"minifw has no auto_pad={kind!r}")
     if (top, left) == (bottom, right):
         return (top, left)
-    if same is not None and [top, left, bottom, right] == _same(same):
-        return "same"
+    if same and [top, left, bottom, right] == [n // 2 for n in same] + [n - n // 2 for n in same]:
+        return "same"  # an odd padding has more below and to the right
     raise node.refuse(f"minifw pads both sides alike, not {[top, left, bottom, right]}")
-
-
-def _same(total: tuple[int, ...]) -> list[int]:
-    """Return the padding of padding="same": an odd one has more below and to the right."""
-    return [n // 2 for n in total] + [n - n // 2 for n in total]

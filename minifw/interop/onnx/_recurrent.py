@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import arithmetic
+from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.recurrent import GRU, LSTM
 
 __all__: list[str] = []
@@ -38,7 +38,7 @@ def lstm(layer: LSTM, graph: Graph, x: str) -> str:
         c1 = maths.add(kept, maths.mul(graph.node("Sigmoid", i), graph.node("Tanh", g)))
         return [maths.mul(graph.node("Sigmoid", o), graph.node("Tanh", c1)), c1]
 
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     return _loop(layer, graph, x, step, states=2)
 
 
@@ -58,7 +58,7 @@ def gru(layer: GRU, graph: Graph, x: str) -> str:
         n = graph.node("Tanh", maths.add(a_n, maths.mul(r, q_n)))
         return [maths.add(maths.mul(maths.sub(h, n), z), n)]
 
-    maths = arithmetic(graph)
+    maths = Arithmetic(graph)
     return _loop(layer, graph, x, step, states=1)
 
 
@@ -107,7 +107,7 @@ def _sums_of_x(layer: LSTM | GRU, graph: Graph, x: str) -> str:
     """Return W_ih x + b_ih of all steps, (time, batch, gates * hidden)."""
     steps = graph.node("Transpose", x, perm=[1, 0, 2])
     weight = graph.node("Transpose", graph.constant(layer.weight_ih_l0), perm=[1, 0])
-    return arithmetic(graph).add(
+    return Arithmetic(graph).add(
         graph.node("MatMul", steps, weight), graph.constant(layer.bias_ih_l0)
     )
 

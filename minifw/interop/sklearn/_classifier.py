@@ -5,10 +5,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
-from sklearn.utils.multiclass import (
-    check_classification_targets,
-    type_of_target,
-)
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from minifw.core.layer import Layer
@@ -262,9 +259,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     def _learn_target(self, y: Any, classes: Any = None) -> None:
         kind = type_of_target(y, input_name="y")
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
-            check_classification_targets(
-                y
-            )  # which asks for the kind again, and says what is wrong
+            check_classification_targets(y)  # it asks again, and says what is wrong
             raise ValueError(
                 f"{type(self).__name__} does not take y of the kind {kind}; columns of more than "
                 "two classes need a classifier each; use sklearn.multioutput.MultiOutputClassifier"
@@ -338,9 +333,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
                 np.divide(totals.sum() / len(totals), totals, out=factors, where=totals > 0)
             each = factors[y]
         else:
-            factors = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=self.classes_
-            )
+            known = self.classes_
+            factors = compute_class_weight(self.class_weight, classes=known, y=known)
             self._check_factors(factors)
             each = factors[y]
         with np.errstate(over="ignore"):

@@ -60,6 +60,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
     """The parameters and the training of both estimators; see there."""
 
     _metric: str  # of minifw.metrics: what is recorded beside the loss
+    _numeric = False  # whether y has to hold numbers
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Keep the arguments of the constructor under their names, as scikit-learn asks for it."""
@@ -219,7 +220,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     def _read(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         read: tuple[Any, Any] = validate_data(
-            self, X, y, reset=reset, multi_output=True, dtype=DTYPES
+            self, X, y, reset=reset, multi_output=True, y_numeric=self._numeric, dtype=DTYPES
         )
         return read
 

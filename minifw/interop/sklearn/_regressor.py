@@ -5,11 +5,10 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
-from minifw.interop.sklearn._estimator import DTYPES, NetworkEstimator
+from minifw.interop.sklearn._estimator import NetworkEstimator
 from minifw.losses import Loss, MSELoss
 from minifw.typing import Array, Target
 
@@ -135,6 +134,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
     """
 
     _metric = "r2"
+    _numeric = True
 
     def __init__(
         self,
@@ -199,12 +199,6 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         return output if self._columns else output[:, 0]
 
     # -- what the classifier does otherwise --------------------------------------
-
-    def _read(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        read: tuple[Any, Any] = validate_data(
-            self, X, y, reset=reset, multi_output=True, y_numeric=True, dtype=DTYPES
-        )
-        return read
 
     def _learn_target(self, y: Any) -> None:
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
