@@ -344,6 +344,14 @@ def test_a_bad_option_is_refused_and_the_rate_stays(
     assert chosen.lr == BASE
 
 
+def test_an_option_is_checked_when_it_is_assigned_and_then_used() -> None:
+    schedule = StepLR(optimizer(), 2, 0.5)
+    with pytest.raises(ValueError, match="StepLR expects gamma to be finite and above 0"):
+        schedule.gamma = -1.0
+    schedule.gamma = 0.1
+    assert schedule.rate(2) == BASE * 0.1
+
+
 @pytest.mark.parametrize(
     ("make", "change", "message"),
     [
