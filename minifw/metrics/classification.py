@@ -18,7 +18,16 @@ _ONE_AGAINST_ALL = (
 
 
 class _Right(Mean):
-    """The part of all elements that lie on the right side of the threshold."""
+    """The part of all elements that lie on the right side of the threshold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+    >>> metrics.binary_accuracy(probability, target)
+    0.75
+    """
 
     def __init__(self, name: str, of_classes: str = "") -> None:
         super().__init__(name)
@@ -33,7 +42,22 @@ class _Right(Mean):
 
 
 class _ClassRight(_Right):
-    """The same, but where a row holds several classes, or all are labels: the part of the rows."""
+    """The part that is right: the largest of several classes, or one number held to a threshold.
+
+    A prediction of shape (..., classes) is compared with labels of shape (...) or with
+    probabilities of its own shape; one of shape (..., 1) or (examples,) with 0 and 1, or -1 and 1;
+    and whole numbers with whole numbers, as labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]])  # (examples, classes)
+    >>> metrics.accuracy(scores, np.array([1, 2]))
+    0.5
+    """
+
+    # The same, but where a row holds several classes, or all are labels: the part of the rows.
 
     def values(self, prediction: Array, target: Target, threshold: float) -> Array:
         """Compare the largest of the last axis with the label; or a single column by threshold."""
@@ -85,7 +109,20 @@ class _Counts(Metric):
 
 
 class _Ranking(Metric):
-    """The area under the ROC curve: it keeps all scores, for it is a matter of their order."""
+    """The area under the ROC curve: how often a yes has a higher score than a no, ties half.
+
+    NaN if all are of one kind. It keeps the scores of all examples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+    >>> metrics.roc_auc(probability, target)  # three pairs of four
+    0.75
+    """
+
+    # It keeps all scores, for it is a matter of their order.
 
     _of_classes = _ONE_AGAINST_ALL.format("roc_auc", "prediction[..., k]")
 
@@ -135,80 +172,48 @@ def _classes(prediction: Array) -> bool:
     return prediction.ndim >= 2 and prediction.shape[-1] != 1
 
 
+class _Precision(_Counts):
+    """Of what was said to be a yes, the part that is one; 0 where nothing was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+    >>> round(metrics.precision(probability, target), 3)  # two of three
+    0.667
+    """
+
+
+class _Recall(_Counts):
+    """Of what is a yes, the part that was found; 0 where nothing is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+    >>> metrics.recall(probability, target)  # both
+    1.0
+    """
+
+
+class _F1(_Counts):
+    """The harmonic mean of precision and recall; 0 where there is no yes at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
+    >>> round(metrics.f1(probability, target), 3)
+    0.8
+    """
+
+
 accuracy: Metric = _ClassRight("accuracy")
-"""The part that is right: the largest of several classes, or one number held to a threshold.
-
-A prediction of shape (..., classes) is compared with labels of shape (...) or with
-probabilities of its own shape; one of shape (..., 1) or (examples,) with 0 and 1, or -1 and 1;
-and whole numbers with whole numbers, as labels.
-
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> scores = np.array([[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]])  # (examples, classes)
->>> metrics.accuracy(scores, np.array([1, 2]))
-0.5
-"""
-
 binary_accuracy: Metric = _Right("binary_accuracy", "; of several classes, use accuracy")
-"""The part of all elements that lie on the right side of the threshold.
-
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
->>> metrics.binary_accuracy(probability, target)
-0.75
-"""
-
-precision: Metric = _Counts("precision", lambda hit, alarm, _miss: ratio(hit, hit + alarm))
-"""Of what was said to be a yes, the part that is one; 0 where nothing was.
-
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
->>> round(metrics.precision(probability, target), 3)  # two of three
-0.667
-"""
-
-recall: Metric = _Counts("recall", lambda hit, _alarm, miss: ratio(hit, hit + miss))
-"""Of what is a yes, the part that was found; 0 where nothing is.
-
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
->>> metrics.recall(probability, target)  # both
-1.0
-"""
-
-f1: Metric = _Counts("f1", lambda hit, alarm, miss: ratio(2 * hit, 2 * hit + alarm + miss))
-"""The harmonic mean of precision and recall; 0 where there is no yes at all.
-
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
->>> round(metrics.f1(probability, target), 3)
-0.8
-"""
-
+precision: Metric = _Precision("precision", lambda hit, alarm, _miss: ratio(hit, hit + alarm))
+recall: Metric = _Recall("recall", lambda hit, _alarm, miss: ratio(hit, hit + miss))
+f1: Metric = _F1("f1", lambda hit, alarm, miss: ratio(2 * hit, 2 * hit + alarm + miss))
 roc_auc: Metric = _Ranking("roc_auc")
-"""The area under the ROC curve: how often a yes has a higher score than a no, ties half.
-
-NaN if all are of one kind. It keeps the scores of all examples.
-
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> probability, target = np.array([0.9, 0.8, 0.3, 0.6]), np.array([1.0, 0.0, 0.0, 1.0])
->>> metrics.roc_auc(probability, target)  # three pairs of four
-0.75
-"""

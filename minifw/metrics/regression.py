@@ -10,7 +10,7 @@ from minifw.typing import Array, Target
 __all__ = ["mae", "mse", "r2"]
 
 
-class _Error(Mean):
+class _Difference(Mean):
     """A mean over elements of a size of prediction - target: its square, or its amount."""
 
     def __init__(self, name: str, size: Callable[[Array], Array]) -> None:
@@ -25,7 +25,18 @@ class _Error(Mean):
 
 
 class _Explained(Metric):
-    """R squared: of each column n, mean and sum of squares of the target, and of the errors."""
+    """The part of the variance that is explained; of several columns their mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
+    >>> metrics.r2(prediction, target)
+    0.5
+    """
+
+    # The sums: of each column n, mean and sum of squares of the target, and of the errors.
 
     def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
         del threshold
@@ -57,38 +68,32 @@ class _Explained(Metric):
         return float(score.mean())
 
 
-mae: Metric = _Error("mae", np.abs)
-"""The mean absolute error.
+class _Absolute(_Difference):
+    """The mean absolute error.
 
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
->>> round(metrics.mae(prediction, target), 3)
-0.333
-"""
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
+    >>> round(metrics.mae(prediction, target), 3)
+    0.333
+    """
 
-mse: Metric = _Error("mse", np.square)
-"""The mean squared error.
 
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
->>> round(metrics.mse(prediction, target), 3)
-0.333
-"""
+class _Squared(_Difference):
+    """The mean squared error.
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import metrics
+    >>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
+    >>> round(metrics.mse(prediction, target), 3)
+    0.333
+    """
+
+
+mae: Metric = _Absolute("mae", np.abs)
+mse: Metric = _Squared("mse", np.square)
 r2: Metric = _Explained("r2")
-"""The part of the variance that is explained; of several columns their mean.
-
-Examples
---------
->>> import numpy as np
->>> from minifw import metrics
->>> prediction, target = np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0])
->>> metrics.r2(prediction, target)
-0.5
-"""
