@@ -73,7 +73,9 @@ class Container(Layer):
 
     def _forward(self, layer: Layer, *given: Any) -> Any:
         own, inner = vars(self), vars(layer)
-        inner["_saved_around"] = mark = own["_saved_mark"]
+        mark = own["_saved_mark"]
+        if isinstance(layer, Container):
+            inner["_saved_around"] = mark
         if layer._saved_stamp[0] is mark:
             raise RuntimeError(
                 f"{layer!r} runs twice in one forward, and saves one forward at a time; make a "
