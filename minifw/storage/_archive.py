@@ -9,7 +9,6 @@ written, never evaluated, and hold no size that is believed.
 """
 
 import errno
-import math
 import os
 import re
 import stat
@@ -25,24 +24,11 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.errors import FileFormatError
 from minifw.storage._atomic import path_of, replacing
-from minifw.storage._text import from_text, to_text
+from minifw.storage._text import head_of, head_text
 
-__all__ = [
-    "TEXT",
-    "check_head",
-    "check_storable",
-    "dtype_of",
-    "head_text",
-    "read_archive",
-    "reading",
-    "regular",
-    "write_archive",
-]
-
-VERSION = 1  # of the format; raised when an older minifw could not read what a newer one writes
+__all__ = ["check_storable", "dtype_of", "read_archive", "reading", "regular", "write_archive"]
 
 _JSON = "minifw.json"
-TEXT = 2**22  # bytes of JSON: enough for any architecture; parsed, it takes 25 times as much
 _LONGEST_NAME = 1000  # characters of an array's name
 _HEADER = 10_000  # bytes of a .npy header: NumPy's own limit for files that are not trusted
 _DIRECTORY = 2**24  # bytes of a zip's directory: more than 100,000 members
@@ -64,19 +50,17 @@ _FAULTS: tuple[type[Exception], ...] = (
 
 
 class _Reader(BufferedReader):
-    """Reads no more at once than a directory may take, of which `zipfile` reads all at once."""
+    """Reads no more at once than a directory may take, which `zipfile` reads at once."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _DIRECTORY:
-            raise FileFormatError(f"its directory has {size} bytes, more than {_DIRECTORY}")
+            raise FileFormatError(f"a part of it has {size} bytes, more than {_DIRECTORY}")
         return super().read(size)
 
 
 class _Writer(ZipFile):
-    """Is left as it is after a failure: the end of the archive needs a file that is open."""
-
     def __del__(self) -> None:
-        pass
+        """Leave it as it is after a failure: to write its end would need a file that is open."""
 
 
 def write_archive(
@@ -136,8 +120,7 @@ def check_storable(name: object, array: object) -> np.ndarray[Any, Any]:
             f"arrays[{name!r}] has dtype {dtype}, which cannot be stored; "
             "convert it to numbers, booleans, dates or strings of a fixed length"
         )
-    shape = array.shape
-    return np.ascontiguousarray(array, dtype.newbyteorder("<")).reshape(shape)
+    return np.ascontiguousarray(array, dtype.newbyteorder("<")).reshape(array.shape)
 
 
 def read_archive(
@@ -163,12 +146,9 @@ def read_archive(
         _check_end(file)
         with ZipFile(file) as archive:
             members = _members(file, archive)
-            text = members.pop(_JSON, None)
-            if text is None:
+            if _JSON not in members:
                 raise FileFormatError(f"it holds no {_JSON}, so minifw did not write it")
-            if text.file_size > TEXT:
-                raise FileFormatError(f"{_JSON} has {text.file_size} bytes, more than {TEXT}")
-            meta = check_head(kind, from_text(_JSON, archive.read(text)))
+            meta = head_of(_JSON, kind, archive.read(members.pop(_JSON)))
             return meta, {_name_of(name): _array(archive, members[name]) for name in members}
 
 
@@ -195,11 +175,9 @@ def regular(path: str) -> None:
 
 
 def _check_end(file: BufferedReader) -> None:
-    """Raise unless the last bytes are the end of an archive, without a comment."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 22))
-    end = file.read()
-    if size < 98 or end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":  # 98: the end of a large archive
+    """Raise unless the last bytes are the end of an archive: nothing comes after it."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 22))
+    if file.read(4) != b"PK\5\6":
         raise FileFormatError("it does not end as a zip archive does")
 
 
@@ -214,42 +192,19 @@ def _members(file: BufferedReader, archive: ZipFile) -> dict[str, ZipInfo]:
         if info.compress_type or info.flag_bits or info.compress_size != info.file_size:
             raise FileFormatError("a member is compressed or encrypted, which minifw never writes")
         file.seek(position)
-        head = file.read(30)  # the member's own: 4 signature, 2, 2 flags, 2 method, 4, 4 CRC, ...
+        head = file.read(
+            30
+        )  # flags and method at 6, checksum at 14, lengths of what follows at 26
         name, extra = (int.from_bytes(head[at : at + 2], "little") for at in (26, 28))
         same = head[6:10] + head[14:18] == bytes(4) + info.CRC.to_bytes(4, "little")
-        if info.header_offset != position or extra not in (0, 20) or len(info.extra) > 28:
-            raise FileFormatError("its members do not follow each other")
-        if not same:
-            raise FileFormatError(f"{info.filename[:80]} is not what its directory says")
+        # Extra fields are there for numbers that 32 bits do not hold.
+        more = extra not in (0, 20) or len(info.extra) > 28 or info.comment
+        if info.header_offset != position or not same or more:
+            raise FileFormatError(f"{info.filename[:80]} is not where and what its directory says")
         position += 30 + name + extra + info.file_size
     if position != archive.start_dir:
         raise FileFormatError("its directory does not follow its members")
     return members
-
-
-def head_text(kind: str, meta: Mapping[str, Any]) -> str:
-    """Return the JSON that says what a file is, and holds the plain values."""
-    text = to_text("meta", {"minifw": kind, "version": VERSION, "meta": dict(meta)})
-    if len(text) > TEXT:  # it is ASCII: a character is a byte
-        raise ValueError(
-            f"meta takes {len(text)} bytes as JSON, more than {TEXT}; put long lists into arrays"
-        )
-    return text
-
-
-def check_head(kind: str, head: Any) -> dict[str, Any]:
-    """Return the plain values from what the JSON says; raise if the file is of another kind."""
-    match head:
-        case {"minifw": str(found), "version": int(version), "meta": dict(meta)} if version > 0:
-            if version > VERSION:
-                raise FileFormatError(
-                    f"its format is version {version}, and this minifw reads up to {VERSION}; "
-                    "use a newer minifw"
-                )
-            if found != kind:
-                raise FileFormatError(f"it holds a {found[:40]}, and a {kind} is expected")
-            return meta
-    raise FileFormatError(f"{_JSON} does not say what the file is")
 
 
 def _member_of(name: str) -> str:
@@ -272,24 +227,16 @@ def dtype_of(code: str) -> np.dtype[Any]:
 
 
 def _array(archive: ZipFile, info: ZipInfo) -> np.ndarray[Any, Any]:
-    """Return the array of a `.npy` file, once its header has been held against its size."""
+    """Return the array of a `.npy` file; its shape is held against the bytes that are there."""
     with archive.open(info) as member:
-        start = member.read(10)
-        length = int.from_bytes(start[8:], "little")
-        found = _NPY_HEADER.fullmatch(
-            (start + member.read(min(length, _HEADER))).decode("latin-1")
-        )
-        if found is None:
+        head = member.read(10)
+        length = int.from_bytes(head[8:], "little")
+        found = _NPY_HEADER.fullmatch((head + member.read(length)).decode("latin-1"))
+        if found is None or length > _HEADER:
             raise FileFormatError(f"{info.filename} has no header of a plain array")
-        dtype = dtype_of(found["descr"])
-        shape = [int(axis) for axis in re.findall("[0-9]+", found["shape"])]
-        here = info.file_size - 10 - length
-        if not dtype.itemsize or math.prod(shape) * dtype.itemsize != here:
-            raise FileFormatError(
-                f"{info.filename} has {here} bytes, which is no array of shape {shape[:9]} and "
-                f"{dtype}"
-            )
-        data = np.empty(here, np.uint8)
-        for at in range(0, here, _BLOCK):  # the last one holds the checksum against all
+        data = np.empty(info.file_size - 10 - length, np.uint8)
+        for at in range(0, data.size, _BLOCK):  # zipfile checks the checksum at the last one
             data[at : at + _BLOCK] = np.frombuffer(member.read(_BLOCK), np.uint8)
-    return data.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    dtype = dtype_of(found["descr"])
+    array = data.view(dtype).reshape([int(axis) for axis in re.findall("[0-9]+", found["shape"])])
+    return array.astype(dtype.newbyteorder("="), copy=False)

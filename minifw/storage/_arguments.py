@@ -12,24 +12,24 @@ A value that is no plain one is a dict with one key, which says what it is:
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minifw._tools.arguments import KeepsArguments
 from minifw._tools.checks import describe
-from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.storage._archive import check_storable, dtype_of
 from minifw.storage._classes import Buildable, find_class, name_of
 
-__all__ = ["Builder", "Recorder"]
+__all__ = ["Arrays", "Builder", "Recorder"]
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 _PLAIN = (type(None), bool, int, float, str)
-_TYPES: dict[str, type] = {
-    **{cls.__name__: cls for cls in (bool, int, float)},
-    **{np.dtype(code).type.__name__: np.dtype(code).type for code in np.typecodes["All"]},
-}
+_CLASSES: tuple[type, ...] = (bool, int, float, *np.sctypeDict.values())
+_TYPES = {cls.__name__: cls for cls in _CLASSES}
 _SCALARS = "?biufcSUmM"  # the kinds of dtype whose scalars are plain bytes
 
 
@@ -53,29 +53,21 @@ class Recorder:
             return {"same": self._done[id(thing)]}
         cls = type(thing)
         args, kwargs = thing._arguments
-        names = _names(cls, len(args))
-        recorded = [
-            name_of(cls),
-            [self._value(thing, name, value) for name, value in zip(names, args, strict=True)],
-            {name: self._value(thing, name, value) for name, value in kwargs.items()},
-        ]
+        pairs = zip(_names(cls, len(args)), args, strict=True)
+        given = [self._value(thing, name, value) for name, value in pairs]
+        named = {name: self._value(thing, name, value) for name, value in kwargs.items()}
         self._done[id(thing)] = len(self._done)
         self.classes.append(cls)
-        return {"layer": recorded}
+        return {"layer": [name_of(cls), given, named]}
 
-    def _value(self, owner: Buildable, name: str, value: Any) -> Any:  # noqa: PLR0911 - a kind of value each
+    def _value(self, owner: Buildable, name: str, value: Any) -> Any:  # noqa: C901, PLR0911 - a kind of value each
+        again = partial(self._value, owner, name)
         if type(value) in _PLAIN:
             return value
         if type(value) in (list, tuple):
-            return type(value)([self._value(owner, name, item) for item in value])
+            return type(value)(map(again, value))
         if type(value) is dict:
-            pairs = value.items()
-            return {
-                "dict": [
-                    [self._value(owner, name, key), self._value(owner, name, item)]
-                    for key, item in pairs
-                ]
-            }
+            return {"dict": [[again(key), again(item)] for key, item in value.items()]}
         if isinstance(value, Buildable):
             return self.record(value)
         if isinstance(value, np.random.Generator):
@@ -84,21 +76,32 @@ class Recorder:
             key = f"~{len(self.arrays)}"  # no attribute, so no parameter, has such a name
             self.arrays[key] = check_storable(name, value)
             return {"array": key}
-        tagged = _tagged(name, value)
-        if tagged is not None:
-            return tagged
+        if isinstance(value, np.generic) and value.dtype.kind in _SCALARS:
+            plain = check_storable(name, value)
+            return {"scalar": [plain.dtype.str, plain.tobytes().hex()]}
+        if isinstance(value, np.dtype) and value == np.dtype(value.str):
+            return {"dtype": value.str}
+        if isinstance(value, type) and _TYPES.get(value.__name__) is value:
+            return {"type": value.__name__}
+        shown = getattr(value, "__name__", describe(value))
+        fix = (
+            "pass None, numbers, strings, arrays, layers, initializers, or lists, tuples and "
+            "dicts of these, and make the rest in the constructor"
+        )
+        if callable(value) and not isinstance(value, type):
+            fix = (
+                "write the function as a class derived from minifw.Initializer, or from Layer, "
+                "and pass an instance"
+            )
         raise TypeError(
-            f"save: {owner!r} was built with {name}={_shown(value)}, which no file can hold; "
-            f"{_fix(value)}"
+            f"save: {owner!r} was built with {name}={shown}, which no file can hold; {fix}"
         )
 
 
 class Builder:
     """Builds layers from plain values that came from a file, and so from anyone."""
 
-    def __init__(
-        self, arrays: Mapping[str, np.ndarray[Any, Any]], custom: tuple[type[Buildable], ...]
-    ) -> None:
+    def __init__(self, arrays: Arrays, custom: tuple[type[Buildable], ...]) -> None:
         self._arrays = arrays
         self._custom = custom
         self._done: list[Buildable] = []
@@ -117,10 +120,15 @@ class Builder:
                 return self._done[index]
             case {"layer": [str(name), list(args), dict(kwargs)], **rest} if not rest:
                 cls = find_class(name, self._custom)
-                given = [self._value(value) for value in args]
                 named = {key: self._value(value) for key, value in kwargs.items()}
-                self._done.append(_called(cls, given, named))
-                return self._done[-1]
+                given = [self._value(value) for value in args]
+                try:
+                    built = cls(*given, **named)
+                except Exception as error:  # a constructor may raise anything
+                    why = f"{cls.__name__} refuses the arguments in it: {type(error).__name__}"
+                    raise FileFormatError(f"{why}: {error}") from error
+                self._done.append(built)
+                return built
         raise FileFormatError("it does not describe a layer")
 
     def _value(self, value: Any) -> Any:  # noqa: PLR0911 - a kind of value each
@@ -146,50 +154,11 @@ class Builder:
         raise FileFormatError("it describes a layer with an argument of an unknown kind")
 
 
-def _tagged(name: str, value: Any) -> dict[str, Any] | None:
-    """Return what stands for a NumPy scalar or a dtype, or None if `value` is neither."""
-    if isinstance(value, np.generic) and value.dtype.kind in _SCALARS:
-        plain = check_storable(name, value)
-        return {"scalar": [plain.dtype.str, plain.tobytes().hex()]}
-    if isinstance(value, np.dtype) and value == np.dtype(value.str):
-        return {"dtype": value.str}
-    if isinstance(value, type) and _TYPES.get(value.__name__) is value:
-        return {"type": value.__name__}
-    return None
-
-
-def _called(cls: type[Buildable], args: list[Any], kwargs: dict[str, Any]) -> Buildable:
-    try:
-        return cls(*args, **kwargs)
-    except Exception as error:  # a constructor may raise anything
-        raise FileFormatError(
-            f"{cls.__name__} refuses the arguments in it: {type(error).__name__}: {error}"
-        ) from error
-
-
 def _names(cls: type[KeepsArguments], count: int) -> list[str]:
     """Return the names of the first `count` arguments of the constructor, for messages."""
     names: list[str] = []
     for parameter in list(inspect.signature(cls.__init__).parameters.values())[1:]:
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            names += [f"{parameter.name}[{index}]" for index in range(count - len(names))]
-        names.append(parameter.name)
+        many = parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        rest = [f"{parameter.name}[{index}]" for index in range(count - len(names))]
+        names += rest if many else [parameter.name]
     return [*names, *(f"argument {index}" for index in range(len(names), count))][:count]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, type) or hasattr(value, "__name__"):
-        return str(value.__name__)
-    return describe(value)
-
-
-def _fix(value: object) -> str:
-    if callable(value) and not isinstance(value, type | Layer):
-        return (
-            "write the function as a class derived from minifw.Initializer, or from Layer, "
-            "and pass an instance"
-        )
-    return (
-        "pass None, numbers, strings, arrays, layers, initializers, or lists, tuples and dicts "
-        "of these, and make the rest in the constructor"
-    )

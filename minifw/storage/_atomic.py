@@ -16,10 +16,9 @@ _UNTOUCHED = "nothing was changed: a file that was there before is untouched"
 
 def path_of(owner: str, path: object) -> str:
     """Return the path as a string, or raise a TypeError for `owner`."""
-    if isinstance(path, str | os.PathLike):
-        name = os.fspath(path)
-        if isinstance(name, str):
-            return name
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if isinstance(name, str):
+        return name
     raise TypeError(f"{owner} expects a path as str or os.PathLike, got {describe(path)}")
 
 

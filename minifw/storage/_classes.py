@@ -16,6 +16,11 @@ __all__ = ["Buildable", "check_custom", "find_class", "name_of"]
 
 Buildable = Layer | Initializer
 
+_PUBLIC: dict[str, type[Buildable]] = {
+    name: getattr(package, name)
+    for package in (minifw.layers, minifw.initializers)
+    for name in package.__all__
+}
 _OWN = "minifw."  # before the name of a public class of minifw, whichever file it stands in
 
 
@@ -39,7 +44,7 @@ def check_custom(owner: str, custom: Iterable[type[Any]]) -> tuple[type[Buildabl
 
 def name_of(cls: type[Buildable]) -> str:
     """Return the name under which a file knows a class."""
-    if _public(cls.__name__) is cls:
+    if _PUBLIC.get(cls.__name__) is cls:
         return _OWN + cls.__name__
     return f"{cls.__module__}.{cls.__qualname__}"
 
@@ -51,10 +56,9 @@ def find_class(name: str, custom: tuple[type[Buildable], ...]) -> type[Buildable
     if only one has that: the script that trained called it ``__main__.Scale``.
     """
     last = name.rpartition(".")[2]
-    own = _public(last)
-    if own is not None and name == _OWN + last:
-        return own
-    for known in (custom, tuple(_defined())):
+    if name == _OWN + last and last in _PUBLIC:
+        return _PUBLIC[last]
+    for known in (custom, (*_defined(Layer), *_defined(Initializer))):
         for matches in (lambda cls: name_of(cls) == name, lambda cls: cls.__name__ == last):
             found = list(dict.fromkeys(cls for cls in known if matches(cls)))
             found = [cls for cls in found if _is_current(cls)] or found
@@ -72,23 +76,12 @@ def find_class(name: str, custom: tuple[type[Buildable], ...]) -> type[Buildable
     )
 
 
-def _public(name: str) -> type[Buildable] | None:
-    for package in (minifw.layers, minifw.initializers):
-        if name in package.__all__:
-            found = getattr(package, name)
-            if isinstance(found, type) and issubclass(found, Buildable):
-                return found
-    return None
-
-
-def _defined() -> Iterator[type[Buildable]]:
-    """Yield every class of layers and initializers that this program has defined."""
-    waiting: list[type[Buildable]] = [Layer, Initializer]
-    while waiting:
-        for cls in waiting.pop().__subclasses__():
-            waiting.append(cls)
-            if not inspect.isabstract(cls):
-                yield cls
+def _defined(base: type[Buildable]) -> Iterator[type[Buildable]]:
+    """Yield every class derived from `base` that this program has defined."""
+    for cls in base.__subclasses__():
+        if not inspect.isabstract(cls):
+            yield cls
+        yield from _defined(cls)
 
 
 def _is_current(cls: type[Buildable]) -> bool:

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,16 @@ from minifw._tools.loading import building
 from minifw._tools.locks import EVALUATIONS
 from minifw.core.layer import _NOT_MEMBERS, Layer
 from minifw.errors import FileFormatError
-from minifw.storage._archive import read_archive, write_archive
-from minifw.storage._arguments import Builder, Recorder
+from minifw.storage._archive import read_archive, reading, write_archive
+from minifw.storage._arguments import Arrays, Builder, Recorder
 from minifw.storage._atomic import path_of
 from minifw.storage._classes import Buildable, check_custom
 from minifw.storage._safetensors import read_tensors, write_tensors
 
 __all__ = ["load", "save"]
 
-Arrays = Mapping[str, np.ndarray[Any, Any]]
-
 _KIND = "model"
-_WRITERS = {".npz": write_archive, ".safetensors": write_tensors}
-_READERS = {".npz": read_archive, ".safetensors": read_tensors}
+_FORMATS = {".npz": (read_archive, write_archive), ".safetensors": (read_tensors, write_tensors)}
 
 
 def save(model: Layer, path: str | os.PathLike[str]) -> None:
@@ -73,8 +70,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     >>> bool((twin.forward(x) == model.forward(x)).all())
     True
     """
-    place = path_of("save", path)
-    write = _WRITERS[_suffix("save", place)]
+    place, (_, write) = _format("save", path)
     if not isinstance(model, Layer):
         hint = "; pass the model itself" if isinstance(model, Mapping) else ""
         hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else hint
@@ -82,13 +78,8 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     recorder = Recorder()
     with EVALUATIONS.lock:
         modes = [[n, bool(EVALUATIONS.mode_of(layer))] for n, layer in model._all_layers()]
-    meta = {
-        "model": recorder.record(model),
-        "modes": modes,
-        "generators": _generator_states(model),
-    }
-    state = model._state()
-    arrays = {**state, **recorder.arrays}
+    meta = {"model": recorder.record(model), "modes": modes, "generators": _generators(model)}
+    arrays = {**model._state(), **recorder.arrays}
     try:
         twin = _built(meta, arrays, tuple(recorder.classes))
     except FileFormatError as error:
@@ -131,23 +122,22 @@ def load(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = ()) 
     ...     load(path)
     Sequential(Dense(2, 4), Tanh())
     """
-    place = path_of("load", path)
-    read = _READERS[_suffix("load", place)]
+    place, (read, _) = _format("load", path)
     custom = check_custom("load", custom_layers)
     meta, arrays = read(place, _KIND)
-    try:
+    with reading(place, step="loaded"):
         return _built(meta, arrays, custom)
-    except FileFormatError as error:
-        raise FileFormatError(f"{place} cannot be loaded: {error}") from error
-    except (ValueError, TypeError, KeyError, RecursionError, Warning) as error:
-        raise FileFormatError(f"{place} cannot be loaded: it is damaged ({error})") from error
 
 
-def _suffix(owner: str, path: str) -> str:
-    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    if suffix not in _WRITERS:
-        raise ValueError(f"{owner} expects a path that ends in .npz or .safetensors, got {path!r}")
-    return suffix
+def _format(owner: str, path: object) -> tuple[str, tuple[Any, Any]]:
+    """Return the path as a string, and how files of this name are read and written."""
+    place = path_of(owner, path)
+    found = _FORMATS.get(os.path.splitext(place)[1].lower())  # noqa: PTH122
+    if found is None:
+        raise ValueError(
+            f"{owner} expects a path that ends in .npz or .safetensors, got {place!r}"
+        )
+    return place, found
 
 
 def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable], ...]) -> Layer:
@@ -158,17 +148,13 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
         raise FileFormatError("it holds an initializer, and a layer is expected")
     _fill(model, {name: array for name, array in arrays.items() if name[:1] != "~"})
     layers = model._all_layers()
-    match meta:
-        case {"modes": list(modes), "generators": list(generators)}:
-            if [name for name, _ in modes] != [name for name, _ in layers]:
-                raise FileFormatError(
-                    "the layers inside the model are others than when it was saved"
-                )
-            for (_, mode), (_, layer) in zip(modes, layers, strict=True):
-                layer.training = bool(mode)
-            _restore_generators(dict(layers), generators)
-            return model
-    raise FileFormatError("it does not describe a model")
+    modes = meta["modes"]
+    if [name for name, _ in modes] != [name for name, _ in layers]:
+        raise FileFormatError("the layers inside the model are others than when it was saved")
+    for (_, mode), (_, layer) in zip(modes, layers, strict=True):
+        layer.training = bool(mode)
+    _restore_generators(dict(layers), meta["generators"])
+    return model
 
 
 # -- numbers -------------------------------------------------------------------------
@@ -177,20 +163,18 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
 def _fill(model: Layer, state: Arrays) -> None:
     """Copy the numbers in; raise unless names, shapes and dtypes are the same."""
     own = model._state()
-    for name, array in own.items():
-        found = state.get(name)
-        if found is None:
+    for name in {**own, **state}:
+        if name not in state:
             raise FileFormatError(f"{name} is missing")
-        if (found.shape, found.dtype) != (array.shape, array.dtype):
-            raise FileFormatError(f"{name} is {describe(found)}, and not {describe(array)}")
-    for name in state:
         if name not in own:
             raise FileFormatError(
                 f"{name[:200]} belongs to no layer that its constructor makes; "
                 "a layer must make its parameters there, not in forward"
             )
-    for name, array in own.items():
-        array[...] = state[name]
+        found, array = state[name], own[name]
+        if (found.shape, found.dtype) != (array.shape, array.dtype):
+            raise FileFormatError(f"{name} is {describe(found)}, and not {describe(array)}")
+        array[...] = found
 
 
 def _compare(model: Layer, twin: Layer) -> None:
@@ -209,11 +193,11 @@ def _compare(model: Layer, twin: Layer) -> None:
 # -- generators ----------------------------------------------------------------------
 
 
-def _generator_states(model: Layer) -> list[Any]:
+def _generators(model: Layer) -> list[Any]:
     """Return each generator that layers keep: its state, and all the places that it has."""
     layers = model._all_layers()
     others = {id(layer) for _, layer in layers}
-    states: dict[int, tuple[dict[str, Any], list[list[str]]]] = {}
+    states: dict[int, list[Any]] = {}
     for name, layer in layers:
         own = {key: v for key, v in vars(layer).items() if not key.startswith(_NOT_MEMBERS)}
         for path, generator in places_of_generators(own, others):
@@ -224,27 +208,17 @@ def _generator_states(model: Layer) -> list[Any]:
                     "random state, which would be lost; keep a numpy.random.Generator as an "
                     "attribute"
                 )
-            _, places = states.setdefault(id(generator), (bits_of(generator), []))
+            _, places = states.setdefault(id(generator), [bits_of(generator), []])
             places.append([name, attribute])
-    return [list(entry) for entry in states.values()]
+    return list(states.values())
 
 
 def _restore_generators(layers: Mapping[str, Layer], entries: list[Any]) -> None:
     """Give the layers generators in those states, the same one where they shared one."""
     for state, places in entries:
         generator = generator_of(state)
-        for layer, attribute in _places(layers, places):
-            setattr(layer, attribute, generator)
-
-
-def _places(layers: Mapping[str, Layer], places: object) -> Iterator[tuple[Layer, str]]:
-    if not isinstance(places, list):
-        raise FileFormatError("it has a generator without a place")
-    for layer_name, attribute in places:
-        layer = layers.get(layer_name)
-        known = layer is not None and attribute in vars(layer)
-        if layer is None or not known:
-            raise FileFormatError(f"{attribute!r} of layer {layer_name!r} keeps no generator")
-        if not isinstance(vars(layer)[attribute], np.random.Generator | None):
-            raise FileFormatError(f"{attribute!r} of layer {layer_name!r} keeps no generator")
-        yield layer, attribute
+        for name, attribute in places:
+            kept = vars(layers[name]).get(attribute, ...)
+            if not isinstance(kept, np.random.Generator | None):
+                raise FileFormatError(f"{attribute!r} of layer {name!r} keeps no generator")
+            setattr(layers[name], attribute, generator)

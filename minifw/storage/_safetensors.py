@@ -8,13 +8,12 @@ import numpy as np
 
 from minifw._tools.extras import needs
 from minifw.errors import FileFormatError
-from minifw.storage._archive import TEXT, check_head, check_storable, head_text, reading, regular
+from minifw.storage._archive import check_storable, reading, regular
 from minifw.storage._atomic import replacing
-from minifw.storage._text import from_text
+from minifw.storage._text import TEXT, head_of, head_text
 
 __all__ = ["check_header", "package", "read_tensors", "storable", "write_tensors"]
 
-_METADATA = "__metadata__"  # in the header it stands for what is no tensor
 _HEADER = 4 * TEXT  # bytes of its own JSON header, which holds ours and the tensors' names
 
 _DTYPES = frozenset(map(np.dtype, "?bBhHiIqQefd"))  # all integers, and floats of 2, 4 and 8 bytes
@@ -53,7 +52,7 @@ def read_tensors(path: str, kind: str) -> tuple[dict[str, Any], dict[str, np.nda
                 "your own with minifw.interop.safetensors.load_into(model, path)"
             )
         text = metadata["minifw"]
-        meta = check_head(kind, from_text("its description", text.encode("utf-8", "replace")))
+        meta = head_of("its description", kind, text.encode("utf-8", "replace"))
         # copies, because a tensor may be a view of the file
         tensors = {name: np.array(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
         if metadata.get("minifw_crc32") != _checksum(text, tensors):
@@ -63,9 +62,9 @@ def read_tensors(path: str, kind: str) -> tuple[dict[str, Any], dict[str, np.nda
 
 def storable(arrays: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Return arrays in rows (C order); raise if the format lacks the dtype or the name of one."""
-    if _METADATA in arrays:
+    if "__metadata__" in arrays:
         raise ValueError(
-            f"save: an entry cannot be called {_METADATA!r}, which safetensors keeps for itself; "
+            "save: an entry cannot be called '__metadata__', which safetensors keeps for itself; "
             "give it another name"
         )
     tensors = {name: check_storable(name, array) for name, array in arrays.items()}
@@ -99,6 +98,5 @@ def _checksum(text: str, tensors: Mapping[str, np.ndarray[Any, Any]]) -> str:
 def package() -> Any:
     """Return the package safetensors, or raise an ImportError that names the extra."""
     with needs("a .safetensors file", "safetensors", "safetensors"):
-        import safetensors  # noqa: PLC0415 - optional
         import safetensors.numpy  # noqa: PLC0415 - optional
     return safetensors

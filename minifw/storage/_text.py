@@ -15,7 +15,10 @@ from typing import Any, NoReturn
 from minifw._tools.checks import describe
 from minifw.errors import FileFormatError
 
-__all__ = ["from_text", "to_text"]
+__all__ = ["TEXT", "from_text", "head_of", "head_text", "to_text"]
+
+VERSION = 1  # of the files; raised when an older minifw could not read what a newer one writes
+TEXT = 2**22  # bytes of JSON: enough for any architecture; parsed, it takes 25 times as much
 
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -48,13 +51,44 @@ def from_text(owner: str, text: bytes) -> Any:
         raise FileFormatError(f"{owner} is not JSON as minifw writes it: {error}") from error
 
 
+def head_text(kind: str, meta: Mapping[str, Any]) -> str:
+    """Return the JSON that says what a file is, and holds the plain values."""
+    text = to_text("meta", {"minifw": kind, "version": VERSION, "meta": dict(meta)})
+    if len(text) > TEXT:  # it is ASCII: a character is a byte
+        raise ValueError(
+            f"meta takes {len(text)} bytes as JSON, more than {TEXT}; put long lists into arrays"
+        )
+    return text
+
+
+def head_of(owner: str, kind: str, text: bytes) -> dict[str, Any]:
+    """Return the plain values of that JSON; raise if the file is of another kind."""
+    if len(text) > TEXT:
+        raise FileFormatError(f"{owner} has {len(text)} bytes, more than {TEXT}")
+    match from_text(owner, text):
+        case {"minifw": str(found), "version": int(version), "meta": dict(meta)} if version > 0:
+            if version > VERSION:
+                raise FileFormatError(
+                    f"its format is version {version}, and this minifw reads up to {VERSION}; "
+                    "use a newer minifw"
+                )
+            if found != kind:
+                raise FileFormatError(f"it holds a {found[:40]}, and a {kind} is expected")
+            return meta
+    raise FileFormatError(f"{owner} does not say what the file is")
+
+
 def _tagged(owner: str, value: object) -> Any:
-    if isinstance(value, list):
-        return [_tagged(owner, item) for item in value]
-    if isinstance(value, tuple):
-        return {"$tuple": [_tagged(owner, item) for item in value]}
+    if isinstance(value, list | tuple):
+        items = [_tagged(owner, item) for item in value]
+        return items if isinstance(value, list) else {"$tuple": items}
     if isinstance(value, Mapping):
-        return _tagged_dict(owner, value)
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{owner} expects str as keys, got {describe(key)}")
+        tagged = {str(key): _tagged(owner, item) for key, item in value.items()}
+        own = any(key.startswith("$") for key in tagged)
+        return {"$dict": list(tagged.items())} if own else tagged
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": repr(float(value))}
     if value is None or isinstance(value, bool):
@@ -65,16 +99,6 @@ def _tagged(owner: str, value: object) -> Any:
     raise TypeError(
         f"{owner} expects None, bool, int, float, str, list, tuple or dict, got {describe(value)}"
     )
-
-
-def _tagged_dict(owner: str, value: Mapping[Any, object]) -> dict[str, Any]:
-    for key in value:
-        if not isinstance(key, str):
-            raise TypeError(f"{owner} expects str as keys, got {describe(key)}")
-    tagged = {str(key): _tagged(owner, item) for key, item in value.items()}
-    if any(key.startswith("$") for key in tagged):
-        return {"$dict": [[key, item] for key, item in tagged.items()]}
-    return tagged
 
 
 def _untagged(pairs: list[tuple[str, Any]]) -> Any:
@@ -90,10 +114,9 @@ def _untagged(pairs: list[tuple[str, Any]]) -> Any:
         case [("$tuple", list(items))]:
             return tuple(items)
         case [("$dict", list(items))]:
-            if all(isinstance(item, list) and len(item) == 2 for item in items):
-                made = dict(items)
-                if len(made) == len(items) and all(isinstance(key, str) for key in made):
-                    return made
+            made = dict(items) if all(isinstance(item, list) for item in items) else {}
+            if len(made) == len(items) and all(isinstance(key, str) for key in made):
+                return made
     raise ValueError(f"unknown tag {next(iter(found))[:20]!r}")
 
 

@@ -138,6 +138,7 @@ HEADERS = {
     "pickle": pickled(),
     "fields": npy(head("(1,)", "[('a', '<f8')]"), bytes(8)),
     "subarray": npy(head("(1,)", "('<f4', (2,))"), bytes(8)),
+    "no size, empty": npy(head("(0,)", "'|S0'")),
     "no size": npy(head("(9223372036854775807,)", "'|S0'")),
     "huge item": npy(head("(1,)", "'|V999999999'"), bytes(8)),
     "unknown dtype": npy(head("(1,)", "'<f9'"), bytes(9)),
@@ -247,6 +248,9 @@ def test_members_that_overlap_or_hide(tmp_path: Path) -> None:
     body = first + second
     path.write_bytes(body + directory_of(listed, len(body)))
     assert list(read_archive(path, "test")[1]) == ["a"]  # the hand-made archive is right
+    path.write_bytes(body + directory_of([listed[0], (*listed[1][:3], 1)], len(body)))
+    with pytest.raises(FileFormatError, match=r"a\.npy is not where"):
+        read_archive(path, "test")
     many = [*listed, *((b"%d.npy" % n, *listed[1][1:]) for n in range(1000))]
     for bad in [
         body + directory_of(many, len(body)),  # a thousand names for the same bytes
@@ -268,6 +272,23 @@ def test_members_that_overlap_or_hide(tmp_path: Path) -> None:
             read_archive(path, "test")
 
 
+@pytest.mark.parametrize("field", ["extra", "extra in the directory", "comment", "of a member"])
+def test_fields_in_which_bytes_could_hide(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    for hidden in (b"", b"\7\0\20\0" + bytes(16) + b"\7\0\20\0" + bytes(16)):
+        info = zipfile.ZipInfo("minifw.json")
+        info.extra = hidden if field == "extra" else b""
+        info.comment = hidden if field == "of a member" else b""
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(info, JSON)
+            info.extra = hidden if field == "extra in the directory" else b""
+            archive.comment = hidden if field == "comment" else b""
+        if not hidden:
+            read_archive(path, "test")
+    with pytest.raises(FileFormatError):
+        read_archive(path, "test")
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_a_directory_of_many_entries(large: bool, tmp_path: Path) -> None:
     """Objects that `zipfile` makes of it would take ten times its bytes."""
@@ -281,7 +302,7 @@ def test_a_directory_of_many_entries(large: bool, tmp_path: Path) -> None:
     path.write_bytes(entries + end)
     tracemalloc.start()
     try:
-        with pytest.raises(FileFormatError, match="its directory has 17850000 bytes, more than"):
+        with pytest.raises(FileFormatError, match="a part of it has 17850000 bytes, more than"):
             read_archive(path, "test")
         assert tracemalloc.get_traced_memory()[1] < MEBIBYTE
     finally:
@@ -303,7 +324,8 @@ TEXTS = {
     "list": b"[]",
     "not ASCII": b'{"minifw":"\xff"}',
     "empty": b"",
-    "too long": b" " * (2**22 + 1),
+    "too long": b'{"minifw":"test","version":1,"meta":{}}' + b" " * 2**22,
+    "pairs as text": b'{"minifw":"test","version":1,"meta":{"a":{"$dict":["ab"]}}}',
 }
 
 
