@@ -54,15 +54,9 @@ def bound(subject: Any) -> dict[str, Any]:
 
 
 def construct(kind: type, arguments: dict[str, Any]) -> Any:
-    """Call the constructor, positional-only arguments by position."""
-    parameters = inspect.signature(kind).parameters
-    arguments = copy.deepcopy(arguments)
-    positional = [
-        arguments.pop(name)
-        for name, p in parameters.items()
-        if p.kind is inspect.Parameter.POSITIONAL_ONLY
-    ]
-    return kind(*positional, **arguments)
+    """Call the constructor with arguments by name."""
+    call = inspect.BoundArguments(inspect.signature(kind), copy.deepcopy(arguments))
+    return kind(*call.args, **call.kwargs)
 
 
 @dataclass(frozen=True)
@@ -159,12 +153,9 @@ class Arguments:
     def _doubt(self, name: str, value: Any, changes: list[Any]) -> str:
         """Say why an argument that changes nothing may matter all the same, or "" if it cannot."""
         here = "with other values, nothing is different for this x and these arguments"
-        keepers: set[str] = set()
-        for new in changes:
-            first, second = self.parts(self.build()), self.parts(self.build(**{name: new}))
-            for one, other in zip(first, second, strict=False):
-                keepers |= differing(one, other)
-        keepers -= self._never_alike
+        # What differs with the same arguments, too, may be an identity.
+        keepers = set[str]().union(*(self._differing(**{name: new}) for new in changes))
+        keepers -= self._differing()
         if keepers:
             if keepers & self._read_later():
                 return f"is read after the constructor, but {here}"
@@ -175,10 +166,9 @@ class Arguments:
             return f"is read in the constructor, but {here}"
         return ""
 
-    @cached_property
-    def _never_alike(self) -> set[str]:
-        """Return the attributes that differ with the same arguments, too, as an identity may."""
-        pairs = zip(self.parts(self.build()), self.parts(self.build()), strict=False)
+    def _differing(self, **changed: Any) -> set[str]:
+        """Return the attributes that differ in a subject with other arguments."""
+        pairs = zip(self.parts(self.build()), self.parts(self.build(**changed)), strict=False)
         return set[str]().union(*(differing(one, other) for one, other in pairs))
 
     def _read_later(self) -> set[str]:

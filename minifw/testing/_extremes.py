@@ -1,17 +1,29 @@
 """A layer or a loss far out: what overflows in a formula, and not in truth."""
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minifw.errors import NonFiniteError, SaturationWarning
 from minifw.testing._equal import Results
+from minifw.testing._layer_subject import LayerSubject
+from minifw.testing._loss_subject import LossSubject, Pair
+from minifw.testing._questions import run
+from minifw.testing._report import Failure, NotApplicable
+from minifw.typing import Array
 
-__all__ = ["Outcome", "last_finite"]
+__all__ = ["Outcome", "extremes", "finite_far_out"]
 
+SCALES = (1e2, 1e4)  # of a layer's x: exp overflows beyond 709
+HUGE = 1e50  # what grows beyond it before it overflows is as large as that in truth
+NEAR = 10.0  # an x below it that gives NaN is out of the layer's domain, as 2 is for arctanh
+LOSS_SCALES = (*SCALES, 1e8)  # float64 loses 1 beside 1e16
+EDGES = (0.0, 1e-300, 1e-12, 1 - 1e-8, 1 - 2.0**-52, 1.0)  # of a probability
+ROWS = 8  # of those given, from first to last: enough for targets of each kind
 SHRINK = 2.0**-0.25  # from scale to scale: so small that exp(x^4) is seen to be large
 
 
@@ -78,7 +90,7 @@ def _is_saturation(warned: warnings.WarningMessage) -> bool:
     return issubclass(warned.category, SaturationWarning)
 
 
-def last_finite(at: Callable[[float], Outcome], scale: float) -> tuple[float, Any]:
+def _last_finite(at: Callable[[float], Outcome], scale: float) -> tuple[float, Any]:
     """Return the largest scale, below one that is too large, at which all is finite.
 
     And what came of that; None if nothing was finite.
@@ -89,3 +101,77 @@ def last_finite(at: Callable[[float], Outcome], scale: float) -> tuple[float, An
         if outcome.error is None and not outcome.wrong:
             return scale, outcome
     return scale, None
+
+
+# -- layers ----------------------------------------------------------------------------
+
+
+def finite_far_out(s: LayerSubject) -> None:
+    """Look for what overflows in a layer, and not in truth."""
+    if not (s.differentiable and s.any_sign):
+        raise NotApplicable("x has a domain")
+    for scale in SCALES:
+        for training in (True, False):
+            at = partial(_at, replace(s, training=training))
+            outcome = at(scale)
+            if not (outcome.wrong and outcome.overflowed):
+                continue
+            last, before = _last_finite(
+                at, scale
+            )  # if it is not finite at 1, others speak of that
+            far = before and last * np.abs(s.x).max() > NEAR
+            if far and np.abs(before.results["y"]).max() < HUGE:
+                raise Failure(
+                    f"with x {scale:,.0f} times as large, {outcome.wrong} is not finite, and y "
+                    "does not grow to that: a formula overflows, such as an exp of a large number"
+                )
+
+
+def _at(s: LayerSubject, scale: float) -> Outcome:
+    layer, x = s.twin(), s.given(np.float64) * scale
+
+    def call() -> Results:
+        y = layer.forward(x)
+        return {"y": y, **s.backward(layer, {"dy": s.cotangent(y)})}
+
+    return Outcome.of(call)
+
+
+# -- losses ----------------------------------------------------------------------------
+
+
+def extremes(s: LossSubject) -> Iterator[tuple[str, Pair, Outcome]]:
+    """Yield the extremes that are in the domain of the loss."""
+    prediction, target = _some_rows(s)
+
+    def of(prediction: Array) -> Outcome:
+        inputs = {"prediction": prediction, "target": target}
+        return Outcome.of(lambda: run(s, s.twin(), inputs))
+
+    def at(scale: float) -> Outcome:
+        return of(prediction * scale)
+
+    for scale in () if s.clips else LOSS_SCALES:  # what is clipped is no probability
+        outcome = at(scale)
+        outside = s.bounded and ("loss" not in outcome.results or outcome.wrong == "loss")
+        if outcome.refused or outside:
+            continue
+        # The loss itself may overflow, as an exponential does, not just its formula.
+        _, last = _last_finite(at, scale) if outcome.fault else (scale, None)
+        if not (last and max(np.abs(array).max() for array in last.results.values()) > HUGE**2):
+            yield f"predictions {scale:,.0f} times as large", (prediction * scale, target), outcome
+    for edge in EDGES if s.bounded else ():
+        same = np.full_like(prediction, edge)
+        outcome = of(same)
+        if not outcome.refused:
+            yield f"predictions of {_edge_name(edge)}", (same, target), outcome
+
+
+def _some_rows(s: LossSubject) -> Pair:
+    prediction, target = s.given()
+    rows = np.unique(np.linspace(0, len(prediction) - 1, ROWS).astype(int))
+    return prediction[rows], target[rows]
+
+
+def _edge_name(edge: float) -> str:
+    return f"{edge:g}" if edge <= 1 / 2 or edge == 1 else f"1 - {1 - edge:.0e}"

@@ -1,22 +1,39 @@
-"""The verdicts on a layer."""
+"""The verdicts on a layer: the table, and what is asked of no other subject."""
 
 import copy
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
-from minifw.testing._layer_arguments import ARGUMENT_CHECKS, USE_CHECKS
-from minifw.testing._layer_calls import CALL_CHECKS
-from minifw.testing._layer_copies import COPY_CHECKS, REFUSAL_CHECKS, STATE_CHECKS
-from minifw.testing._layer_extremes import EXTREME_CHECKS
-from minifw.testing._layer_gradients import GRADIENT_CHECKS
-from minifw.testing._layer_memory import MEMORY_CHECKS
-from minifw.testing._layer_subject import LayerCheck, LayerSubject
-from minifw.testing._report import Report, judge
+from minifw.testing import _questions as ask
+from minifw.testing._arguments import LARGER, Arguments, bound
+from minifw.testing._equal import ROUNDING, Results, alike, rounding, same, unchanged
+from minifw.testing._extremes import finite_far_out
+from minifw.testing._layer_gradients import GRADIENT_CHECKS, hold_against_differences
+from minifw.testing._layer_subject import (
+    NUMBERS,
+    LayerCheck,
+    LayerSubject,
+    changed,
+    every_layer,
+    generator_states,
+    hidden_state,
+    put_back,
+)
+from minifw.testing._questions import run
+from minifw.testing._report import Failure, NotApplicable, Report, judge
 from minifw.typing import Array
 
 __all__ = ["LAYER_CHECKS", "check_layer", "layer_subject"]
+
+ROWWISE = ("y", "dx")  # results that have a row for each row of x
+FLOAT32_ROUNDING = 1e-3  # what float32 may differ from float64 by, where the layer is no worse
 
 
 def check_layer(layer: Layer, x: Array, *, seed: int = 0) -> Report:
@@ -79,14 +96,381 @@ def layer_subject(layer: Layer, x: Array, seed: int = 0) -> LayerSubject:
     return LayerSubject(layer, x, seed)
 
 
+# -- memory and precision --------------------------------------------------------------
+
+
+def _in_both_modes(question: Callable[[ask.Subject], None]) -> Callable[[LayerSubject], None]:
+    def check(s: LayerSubject) -> None:
+        for training in (True, False):
+            question(replace(s, training=training))
+
+    return check
+
+
+def _leaves_buffers_in_eval(s: LayerSubject) -> None:
+    s = replace(s, training=False)
+    layer, inputs = s.twin(), s.inputs()
+    before = {name: buffer.copy() for name, buffer in layer.named_buffers()}
+    if not before:
+        raise NotApplicable("there are no buffers")
+    run(s, layer, inputs)
+    for name, buffer in layer.named_buffers():
+        if name in before:
+            what = f"in eval mode, forward changes the buffer {name}: only if self.training"
+            unchanged(buffer, before[name], what)
+
+
+def _dtype(s: LayerSubject) -> None:
+    _has_a_dtype(s)
+    layer = s.twin(np.float32)
+    states = generator_states(layer)
+    results = run(s, layer, s.inputs(dtype=np.float32))
+    ask.keeps_dtype(results, np.float32)
+    if not states:  # which draws others in another dtype
+        wide = s.forward(s.twin(), s.inputs())
+        narrow: Results = {"y": results["y"].astype(np.float64)}
+        same("in float64 and in float32", wide, narrow, FLOAT32_ROUNDING)
+
+
+def _one_dtype(s: LayerSubject) -> None:
+    dtypes = {name: parameter.dtype for name, parameter in s.layer.named_parameters()}
+    if not dtypes:
+        raise NotApplicable("there are no parameters")
+    first, *others = dtypes
+    for other in others:
+        if dtypes[other] != dtypes[first]:
+            raise Failure(
+                f"the parameter {first} is {dtypes[first]}, and {other} is {dtypes[other]}: make "
+                "all in one dtype, as that of an argument dtype"
+            )
+
+
+def _has_a_dtype(s: LayerSubject) -> None:
+    if not (s.differentiable or s.layer.parameters()):
+        raise NotApplicable("neither x nor a parameter says in which dtype it computes")
+
+
+def _precision(s: LayerSubject) -> None:
+    _has_a_dtype(s)
+    results = run(s, s.twin(), s.inputs())
+    ask.keeps_dtype(results, np.float64)
+    ask.not_through_float32(results)
+
+
+# -- calls -----------------------------------------------------------------------------
+
+
+def _modes_reach_all(s: LayerSubject) -> None:
+    layer = copy.deepcopy(s.layer)
+    if not layer.named_layers():
+        raise NotApplicable("there is no layer inside")
+    layer.train().eval()
+    left = [name for name, one in layer.named_layers() if one.training]
+    if left:
+        raise Failure(
+            f"after eval(), {' and '.join(left)} is in train mode still: train must reach all "
+            "layers inside; call super().train(mode)"
+        )
+
+
+def _mode_of_the_forward(s: LayerSubject) -> None:
+    """Change the mode between a forward and its backward."""
+    for training, call in ((True, "eval()"), (False, "train()")):
+        one = replace(s, training=training)
+        layer, inputs = one.twin(), one.inputs()
+        one.forward(layer, inputs)
+        layer.train(not training)
+        what = f"with {call} between a forward and its backward"
+        same(what, run(one, one.twin(), inputs), one.backward(layer, inputs), ROUNDING)
+
+
+def _eval_between(s: LayerSubject) -> None:
+    """Evaluate between a training forward and a backward: that is of the latest, the eval one."""
+    inputs, found = s.inputs(), []
+    for back_to_training in (False, True):
+        layer = s.twin()
+        layer.forward(s.input(draw=3))
+        layer.eval().forward(inputs["x"])
+        layer.train(back_to_training)
+        found.append(s.backward(layer, inputs))
+    what = "with a forward in eval mode between a training forward and backward"
+    same(what, found[0], found[1], ROUNDING)
+
+
+def _backward_parameters(s: LayerSubject) -> None:
+    inputs, found = s.inputs(), []
+    for method in ("backward", "backward_parameters"):
+        layer = s.twin()
+        if not layer.named_parameters():
+            raise NotApplicable("there are no parameters")
+        layer.forward(inputs["x"])
+        for parameter in layer.parameters():
+            parameter.grad = np.full(parameter.shape, np.nan)
+        getattr(layer, method)(inputs["dy"])
+        found.append({f"d{name}": p.grad for name, p in layer.named_parameters()})
+    same("backward_parameters against backward", found[0], found[1], ROUNDING)
+
+
+def _backward_first(s: LayerSubject) -> None:
+    ask.backward_first(s, free=not (s.layer.parameters() or _depends_on_x(s)))
+
+
+def _depends_on_x(s: LayerSubject) -> bool:
+    """Whether dx depends on x, so that something must be saved."""
+    inputs = s.inputs()
+    first, second = (run(s, s.twin(), {**inputs, "x": x}) for x in (inputs["x"], s.input(draw=3)))
+    return not np.array_equal(first.get("dx", 0), second.get("dx", 0))
+
+
+def _rows_alone(s: LayerSubject) -> None:
+    for training in (True, False):
+        one = replace(s, training=training)
+        layer, inputs = one.twin(), one.inputs()
+        if generator_states(layer) and training:
+            continue  # each row has its own draw
+        state = hidden_state(layer)
+        y = layer.forward(inputs["x"]).copy()
+        if not training and not np.array_equal(y, layer.forward(inputs["x"]), equal_nan=True):
+            raise Failure("in eval mode, a second forward of the same x gives another y")
+        if _mixes_rows(one, inputs):
+            continue
+        whole = run(one, one.twin(), inputs)
+        margin, rows = rounding(*whole.values()), []
+        for i in range(len(y)):
+            put_back(layer, state)
+            row = slice(i, i + 1)
+            alone = run(one, layer, {name: array[row] for name, array in inputs.items()})
+            mine = {name: whole[name][row] for name in alone if name in ROWWISE}
+            what = f"row {i} alone and in a batch"
+            same(what, mine, {name: alone.pop(name) for name in mine}, floor=margin)
+            rows.append(alone)
+        sums = {name: np.sum([row[name] for row in rows], axis=0) for name in rows[0]}
+        same("of a batch and summed over its rows", whole, sums, floor=margin)
+
+
+def _rows_apart_in_eval(s: LayerSubject) -> None:
+    """Find an output row that depends on other input rows in eval mode."""
+    s = replace(s, training=False)
+    inputs = s.inputs()
+    once, again = (s.twin().forward(inputs["x"].copy()) for _ in range(2))
+    if not np.array_equal(once, again, equal_nan=True):
+        raise NotApplicable("the same layer and x give another y each time")
+    if _mixes_rows(s, inputs):
+        raise Failure(
+            "in eval mode, a row of y depends on other rows of x, so that predict would depend on "
+            "batch_size: use what training has gathered (a running mean), or the row alone"
+        )
+
+
+def _mixes_rows(s: LayerSubject, inputs: Results) -> bool:
+    """Whether an output row depends on another input row, as in batch normalisation."""
+    before = s.twin().forward(inputs["x"].copy())
+    others = s.input(len(before), draw=4)
+    for i in range(len(others)):  # of each alone: a maximum depends on few rows
+        x = others.copy()
+        x[i] = inputs["x"][i]
+        after = s.twin().forward(x)
+        if not (np.abs(before[i] - after[i]) <= rounding(before, after)).all():
+            return True
+    return False
+
+
+# -- copies, and what it must refuse ---------------------------------------------------
+
+
+def _state_dict(s: LayerSubject) -> None:
+    layer, other, inputs = s.twin(), s.twin(draw=9), s.inputs()
+    other.load_state_dict(layer.state_dict())
+    same("after load_state_dict", run(s, layer, inputs), run(s, other, inputs))
+
+
+def _state_after_training(s: LayerSubject) -> None:
+    """Find what forward changes, and no buffer holds: a hint, for some of it may be left out."""
+    layer, other, x = s.twin(), s.twin(draw=9), s.input()
+    if _keeps_its_draw(s):
+        raise NotApplicable(
+            "the first forward in train mode draws, and no later one, though y is another in eval "
+            "mode: a mask that is kept must be drawn anew in each forward"
+        )
+    for draw in range(3):
+        layer.forward(s.input(draw=draw))
+    other.load_state_dict(layer.state_dict())
+    put_back(other, hidden_state(layer), numbers=False)  # they are in question
+    for mode in ("train", "eval"):
+        mine, its = (one.train(mode == "train").forward(x) for one in (layer, other))
+        if not np.array_equal(mine, its, equal_nan=True):
+            kept = " and ".join(changed(layer, other, kinds=NUMBERS)) or "it"
+            raise NotApplicable(
+                f"state_dict loses what forward changes in training, and y in {mode} mode is "
+                f"another; to save {kept}, keep arrays and name them in `buffers`"
+            )
+
+
+def _keeps_its_draw(s: LayerSubject) -> bool:
+    """Whether a generator stands still from the second training forward on."""
+    layer, x = s.twin(), s.input()
+    states = [generator_states(layer)]
+    for _ in range(2):
+        y = layer.forward(x).copy()
+        states.append(generator_states(layer))
+    start, first, second = states
+    drew_once = not alike(start, first) and alike(first, second)
+    return drew_once and not np.array_equal(y, layer.eval().forward(x), equal_nan=True)
+
+
+def _wrong_width(s: LayerSubject) -> None:
+    if s.x.ndim < 2 or not s.differentiable:
+        raise NotApplicable("x has no axis of features")
+    x = s.input()
+    _refuses(s, np.concatenate([x, x[..., :1]], axis=-1), "one feature too many")
+
+
+def _wrong_rank(s: LayerSubject) -> None:
+    if not s.differentiable:
+        raise NotApplicable("x holds whole numbers")
+    x = s.input()
+    # NumPy's IndexError says how many axes there are, and how many are asked for.
+    _refuses(s, x[:, np.newaxis], "an axis too many", rank=True)
+    if x.ndim > 1:
+        _refuses(s, x[0], "no batch axis", rank=True)
+
+
+def _refuses(s: LayerSubject, x: Array, what: str, *, rank: bool = False) -> None:
+    """Raise unless the layer refuses x in a sentence, or takes it and all shapes agree."""
+    layer = s.twin(training=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            y = layer.forward(x)
+            dx = layer.backward(np.ones_like(y))
+    except (ValueError, TypeError) as error:
+        if str(error):
+            return
+        raise Failure(f"{what}, it raised {type(error).__name__} without a word") from None
+    except Exception as error:  # noqa: BLE001 - the wrong type is the finding
+        if rank and isinstance(error, IndexError):
+            return
+        raise Failure(
+            f"{what}, it raised {type(error).__name__}: {error}; a ValueError that says which "
+            "shape is expected would be clear"
+        ) from None
+    if dx.shape != x.shape:
+        raise Failure(
+            f"{what}, it raised nothing, and for x of shape {x.shape} dx has the shape {dx.shape}"
+        )
+
+
+# -- arguments -------------------------------------------------------------------------
+
+
+def _rebuilt(s: LayerSubject) -> None:
+    """Build it again from its arguments."""
+    args, kwargs = s.layer._arguments
+    twin = type(s.layer)(*copy.deepcopy(args), **copy.deepcopy(kwargs))
+    if repr(twin) != repr(s.layer):
+        raise Failure(f"rebuilt from its arguments it is {twin!r}, not {s.layer!r}")
+    for (name, parameter), other_parameter in zip(
+        s.layer.named_parameters(), twin.parameters(), strict=False
+    ):
+        if np.shares_memory(parameter.value, other_parameter.value):
+            raise Failure(f"two layers built from the same arguments share the parameter {name}")
+    mine = {name: p.shape for name, p in s.layer.named_parameters()}
+    other = {name: p.shape for name, p in twin.named_parameters()}
+    if other and mine != other:  # or else they are made in forward
+        raise Failure(f"rebuilt from its arguments it has the parameters {other}, not {mine}")
+    if not _random_in_eval(s):
+        _same_once_loaded(s, twin)
+
+
+def _random_in_eval(s: LayerSubject) -> bool:
+    layer, x = copy.deepcopy(s.layer).eval(), s.given()
+    return not np.array_equal(layer.forward(x), layer.forward(x), equal_nan=True)
+
+
+def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
+    """Find what the constructor draws, and no parameter and no buffer holds."""
+    layer, x = copy.deepcopy(s.layer).eval(), s.given()
+    y = layer.forward(x)
+    twin.eval().forward(x)  # some make their parameters now
+    twin.load_state_dict(layer.state_dict())
+    if not np.array_equal(y, twin.forward(x), equal_nan=True):
+        lost = changed(layer, twin, kinds=NUMBERS)
+        raise Failure(
+            "rebuilt from its arguments and with its state_dict loaded, it gives another y: save "
+            f"and load would lose {' and '.join(lost) or 'what the constructor draws'}; make it a "
+            "Parameter, or name it in `buffers`"
+        )
+
+
+def _right_with_others(s: LayerSubject) -> None:
+    def hold(layer: Layer) -> None:
+        subject = LayerSubject(layer, s.x, s.seed)
+        if not np.isfinite(subject.twin().forward(subject.input())).all():
+            raise ValueError("it is out of its domain, as x^1.5 of a negative x")
+        hold_against_differences(subject)
+
+    ask.right_with_others(s.layer, partial(hold_against_differences, s), hold)
+
+
+def _used(s: LayerSubject) -> None:
+    """Change one argument at a time; something about the layer must change."""
+    x = s.input(dtype=s.dtype.type)
+    batches = (x, x * LARGER, x / LARGER) if s.differentiable and s.any_sign else (x,)
+    behaviours = [partial(_behaviour, s, x=batch) for batch in batches]
+    Arguments(type(s.layer), bound(s.layer), behaviours, every_layer).judge()
+
+
+def _behaviour(s: LayerSubject, layer: Layer, *, x: Array) -> dict[str, Any]:
+    """Return all that can be seen of a layer: what it starts as, and what it does."""
+    seen: dict[str, Any] = {
+        "input_shape": layer.input_shape,
+        **{f"start of {name}": array for name, array in layer.state_dict().items()},
+    }
+    for training in (True, False):  # the second shows what the first has left behind
+        layer.train(training)
+        y = layer.forward(x)
+        found = {"y": y, **s.backward(layer, {"dy": s.cotangent(y)})}
+        seen.update({f"{name}, {training}": array for name, array in found.items()})
+    return {**seen, **layer.state_dict(), "output_shape": _output_shape(s, layer)}
+
+
+def _output_shape(s: LayerSubject, layer: Layer) -> Any:
+    try:
+        return layer.output_shape(s.x.shape[1:])
+    except Exception as error:  # noqa: BLE001 - of whole numbers, say; that is another verdict
+        return type(error)
+
+
 LAYER_CHECKS: tuple[LayerCheck, ...] = (
     *GRADIENT_CHECKS,
-    *STATE_CHECKS,  # these three before those that they have consequences in
-    *MEMORY_CHECKS,
-    *EXTREME_CHECKS,
-    *USE_CHECKS,
-    *CALL_CHECKS,
-    *COPY_CHECKS,
-    *ARGUMENT_CHECKS,
-    *REFUSAL_CHECKS,
+    # These before those that they have consequences in.
+    ("deterministic", ask.deterministic),
+    ("keeps its state in itself", ask.keeps_its_state),
+    ("memory layouts, read-only", ask.layouts),
+    ("writes into nothing of others", _in_both_modes(ask.writes_nothing)),
+    ("leaves parameters alone", _in_both_modes(ask.leaves_parameters)),
+    ("leaves buffers alone in eval mode", _leaves_buffers_in_eval),
+    ("parameters of one dtype", _one_dtype),
+    ("float32 in, float32 out", _dtype),
+    ("float64 throughout", _precision),
+    ("finite at extremes", finite_far_out),
+    ("uses every argument", _used),
+    ("gradients are overwritten", ask.overwrites),
+    ("backward twice", ask.backward_twice),
+    ("backward of the latest forward", ask.latest_forward),
+    ("modes reach all layers inside", _modes_reach_all),
+    ("mode changed before backward", _mode_of_the_forward),
+    ("eval between forward and backward", _eval_between),
+    ("backward_parameters", _backward_parameters),
+    ("backward before forward", _backward_first),
+    ("rows apart in eval mode", _rows_apart_in_eval),
+    ("rows alone and in a batch", _rows_alone),
+    ("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
+    ("pickle", ask.copied("pickle", ask.pickled)),
+    ("state_dict", _state_dict),
+    ("state_dict after training", _state_after_training),
+    ("rebuilt from its arguments", _rebuilt),
+    ("gradients with other arguments", _right_with_others),
+    ("refuses a wrong width", _wrong_width),
+    ("refuses a wrong rank", _wrong_rank),
 )

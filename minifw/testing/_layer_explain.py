@@ -4,31 +4,41 @@ Each explanation is a function of the faulty gradient that returns a sentence,
 or None where it does not fit. They are asked in turn, the more telling first.
 """
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from minifw.testing._compare import constant_factor, factor_sentence
-from minifw.testing._equal import looks_like_float32
-from minifw.testing._layer_situation import INPUT, Situation, analytic, numeric
-from minifw.testing._layer_subject import hidden_state, put_back
+from minifw.testing._explain import (
+    DIGITS,
+    Fault,
+    constant_factor,
+    factor_sentence,
+    one_side,
+    precision,
+    zero,
+)
+from minifw.testing._layer_subject import (
+    INPUT,
+    Situation,
+    analytic,
+    hidden_state,
+    numeric,
+    put_back,
+)
 from minifw.testing._numeric import Slopes, mismatches
 from minifw.typing import Array
 
-__all__ = ["Fault", "explain"]
+__all__ = ["EXPLANATIONS", "LayerFault"]
 
 FEW = 3  # different numbers, at least, whose order says something
 NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
 STEP = 1e-4  # along dy, for the Jacobian times dy
 MOST = 0.8  # of the elements at the places that are wrong; some may be right by chance
-DIGITS = 1e-4  # a gradient that is this near, relative to the largest, is right but imprecise
 
 
 @dataclass(frozen=True)
-class Fault:
+class LayerFault(Fault):
     """A gradient that is wrong, and how it came about.
 
     Attributes
@@ -37,29 +47,13 @@ class Fault:
         Where the layer was differentiated.
     name : str
         What with respect to: the input, or a parameter.
-    found : array
-        What the layer gave.
-    true : Slopes
-        What the differences give.
     earlier : array or None
         The input of the forward before.
     """
 
     situation: Situation
     name: str
-    found: Array
-    true: Slopes
     earlier: Array | None
-
-    @property
-    def wrong(self) -> npt.NDArray[np.bool_]:
-        """Where it is wrong."""
-        return mismatches(self.found, self.true)
-
-    @property
-    def asked(self) -> npt.NDArray[np.bool_]:
-        """Where the differences were taken."""
-        return np.asarray(~np.isnan(self.true.value))
 
     def fits(self, other: Slopes | Array) -> bool:
         """Whether it is the right gradient of something else."""
@@ -72,19 +66,7 @@ class Fault:
         return self.fits(numeric(situation, self.name))
 
 
-def explain(fault: Fault) -> str:
-    """Return what went wrong, or "" where nothing known fits."""
-    with np.errstate(all="ignore"):
-        for explanation in EXPLANATIONS:
-            sentence = None
-            with contextlib.suppress(Exception):  # the layer may refuse what is tried here
-                sentence = explanation(fault)
-            if sentence:
-                return sentence
-    return ""
-
-
-def _not_written(f: Fault) -> str | None:
+def _not_written(f: LayerFault) -> str | None:
     if not np.isnan(f.found).any():
         return None
     if f.name == INPUT:
@@ -100,11 +82,7 @@ def _not_written(f: Fault) -> str | None:
     return "backward sets only a part of it" if (filled == 7.0).any() else None
 
 
-def _zero(f: Fault) -> str | None:
-    return "it is zero everywhere" if not f.found[f.asked].any() else None
-
-
-def _factor(f: Fault) -> str | None:
+def _factor(f: LayerFault) -> str | None:
     factor = constant_factor(f.found, f.true)
     if factor is None or abs(factor - 1) < DIGITS:
         return None
@@ -120,7 +98,7 @@ def _factor(f: Fault) -> str | None:
     return factor_sentence(factor, sizes)
 
 
-def _same_for_another_batch(f: Fault, factor: float) -> bool:
+def _same_for_another_batch(f: LayerFault, factor: float) -> bool:
     """Whether a batch of another size gives the same factor, which then is no batch size."""
     subject, batch = f.situation.subject, len(f.situation.x) + 2
     try:
@@ -131,7 +109,7 @@ def _same_for_another_batch(f: Fault, factor: float) -> bool:
     return again is not None and abs(again / factor - 1) < DIGITS
 
 
-def _ignores_dy(f: Fault) -> str | None:
+def _ignores_dy(f: LayerFault) -> str | None:
     if len(f.situation.x) == 1:  # of few numbers, some are like others by chance
         return None
     ones = np.ones_like(f.situation.dy)
@@ -142,7 +120,7 @@ def _ignores_dy(f: Fault) -> str | None:
     return None
 
 
-def _stale(f: Fault) -> str | None:
+def _stale(f: LayerFault) -> str | None:
     if len(f.situation.x) == 1:  # of few numbers, two inputs may have the same derivatives
         return None
     if f.earlier is not None and f.fits_at(replace(f.situation, x=f.earlier)):
@@ -150,14 +128,14 @@ def _stale(f: Fault) -> str | None:
     return None
 
 
-def _other_mode(f: Fault) -> str | None:
+def _other_mode(f: LayerFault) -> str | None:
     mode, other = ("train", "eval") if f.situation.training else ("eval", "train")
     if f.fits_at(replace(f.situation, training=not f.situation.training)):
         return f"it is the gradient of {other} mode, in {mode} mode"
     return None
 
 
-def _transposed(f: Fault) -> str | None:
+def _transposed(f: LayerFault) -> str | None:
     square = f.found.ndim == 2 and f.found.shape[0] == f.found.shape[1]
     if square and f.fits(f.true.value.T):
         return "it is transposed"
@@ -169,7 +147,7 @@ def _transposed(f: Fault) -> str | None:
     return None
 
 
-def _diagonal(f: Fault) -> str | None:
+def _diagonal(f: LayerFault) -> str | None:
     """Fit dy times the diagonal of the Jacobian, found with a dy of one output at a time."""
     dy = f.situation.dy
     if f.name != INPUT or f.found.shape != dy.shape or f.found.size > np.iinfo(np.int8).max:
@@ -188,7 +166,7 @@ def _diagonal(f: Fault) -> str | None:
     return None
 
 
-def _constant_statistics(f: Fault) -> str | None:
+def _constant_statistics(f: LayerFault) -> str | None:
     """Fit dy times a factor for each feature, or each row: a mean or a variance held constant."""
     dy = f.situation.dy
     if f.name != INPUT or f.found.shape != dy.shape or len(dy) == 1:
@@ -214,7 +192,7 @@ def _same_along(axis: int, array: Array) -> bool:
     return array.shape[axis] > 1 and np.allclose(array, array.mean(axis=axis, keepdims=True))
 
 
-def _updated(f: Fault) -> str | None:
+def _updated(f: LayerFault) -> str | None:
     """Fit a dx that was computed after backward had changed a parameter."""
     layer = f.situation.layer()
     layer.forward(f.situation.x.copy())
@@ -227,7 +205,7 @@ def _updated(f: Fault) -> str | None:
     return None
 
 
-def _rows(f: Fault) -> str | None:
+def _rows(f: LayerFault) -> str | None:
     """Fit a sum over the batch of which only one row, or the mean, was taken."""
     if f.name == INPUT:
         wrong = f.wrong.reshape(len(f.found), -1)
@@ -242,7 +220,7 @@ def _rows(f: Fault) -> str | None:
     return None
 
 
-def _missing_path(f: Fault) -> str | None:
+def _missing_path(f: LayerFault) -> str | None:
     dy = f.situation.dy
     if f.name != INPUT or dy.shape != f.found.shape:
         return None
@@ -253,38 +231,15 @@ def _missing_path(f: Fault) -> str | None:
     return None
 
 
-def _where(f: Fault) -> str | None:
+def _where(f: LayerFault) -> str | None:
     """Fit a gradient that is right on one side of a value of x, or of |x|, and wrong beyond."""
-    x, wrong = f.situation.x, f.wrong
-    if f.name != INPUT or x.shape != wrong.shape or len(x) == 1:
+    x = f.situation.x
+    if f.name != INPUT or x.shape != f.wrong.shape or len(x) == 1:
         return None
-    for name, t in (("x", x), ("|x|", np.abs(x))):
-        good, bad = t[f.asked & ~wrong], t[wrong]
-        if not good.size or not bad.size:
-            continue
-        for sign, word, low, high in ((">", "above", bad, good), ("<", "below", good, bad)):
-            if low.max() < high.min():
-                edge = (low.max() + high.min()) / 2
-                if name == "x" and low.max() <= 0 <= high.min():
-                    return f"it is right only where x {sign} 0"
-                return f"it is right only where {name} is {word} {edge:.2g} or so"
-    return None
+    return one_side(f, "x", x) or one_side(f, "|x|", np.abs(x))
 
 
-def _precision(f: Fault) -> str | None:
-    scale = np.abs(f.true.value[f.asked]).max()
-    if np.abs(f.found - f.true.value)[f.asked].max() < DIGITS * scale:
-        digits = -np.log10(np.abs(f.found - f.true.value)[f.asked].max() / scale)
-        if looks_like_float32(f.found):
-            return f"it has {digits:.0f} digits only: a lower precision, float32, is hidden inside"
-        return (
-            f"it has {digits:.0f} digits only: a lower precision is hidden inside, or an epsilon "
-            "or another constant differs between forward and backward, or an iteration stops early"
-        )
-    return None
-
-
-def _in_other_places(f: Fault) -> str | None:
+def _in_other_places(f: LayerFault) -> str | None:
     """Fit the right numbers in another order."""
     found, true = np.sort(f.found, axis=None), np.sort(f.true.value, axis=None)
     if len(np.unique(true)) < FEW or not np.allclose(found, true, rtol=NEAR, atol=NEAR**2):
@@ -292,7 +247,7 @@ def _in_other_places(f: Fault) -> str | None:
     return "its numbers are right, but in other places: a permutation has to be inverted"
 
 
-def _not_transposed(f: Fault) -> str | None:
+def _not_transposed(f: LayerFault) -> str | None:
     """Fit the Jacobian times dy, by differences along dy."""
     dy = f.situation.dy
     if f.name != INPUT or f.found.shape != dy.shape or dy.shape[-1] == 1:
@@ -310,7 +265,7 @@ def _not_transposed(f: Fault) -> str | None:
     return "it is the Jacobian times dy: backward must multiply with its transpose"
 
 
-def _along_an_axis(f: Fault) -> str | None:
+def _along_an_axis(f: LayerFault) -> str | None:
     """Fit a gradient that is right at some places of one axis, and wrong at the others."""
     if not f.asked.all():
         return None
@@ -323,7 +278,7 @@ def _along_an_axis(f: Fault) -> str | None:
     return None
 
 
-def _of_other_signs(f: Fault) -> str | None:
+def _of_other_signs(f: LayerFault) -> str | None:
     """Fit a gradient that is right as long as all parameters keep the signs that were given."""
     subject = f.situation.subject
     given = dict(subject.twin().named_parameters())
@@ -341,9 +296,9 @@ def _of_other_signs(f: Fault) -> str | None:
     return None
 
 
-EXPLANATIONS: tuple[Callable[[Fault], str | None], ...] = (
+EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
     _not_written,
-    _zero,
+    zero,
     _updated,
     _stale,
     _other_mode,
@@ -355,7 +310,7 @@ EXPLANATIONS: tuple[Callable[[Fault], str | None], ...] = (
     _diagonal,
     _where,
     _constant_statistics,
-    _precision,
+    precision,
     _in_other_places,
     _not_transposed,
     _of_other_signs,

@@ -10,21 +10,19 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
-from minifw.testing._compare import worst
-from minifw.testing._layer_explain import Fault, explain
-from minifw.testing._layer_situation import (
-    INPUT,
-    Situation,
-    analytic,
-    check_result,
-    numeric,
-    numeric_along,
-)
+from minifw.testing._explain import explain, worst
+from minifw.testing._layer_explain import EXPLANATIONS, LayerFault
 from minifw.testing._layer_subject import (
+    INPUT,
     LayerCheck,
     LayerSubject,
+    Situation,
+    analytic,
     changed,
+    check_result,
     hidden_state,
+    numeric,
+    numeric_along,
     put_back,
 )
 from minifw.testing._numeric import Slopes, mismatches
@@ -118,7 +116,9 @@ def _gradient(
 ) -> Callable[[LayerSubject], None]:
     def check(s: LayerSubject) -> None:
         if given:
-            situation = Situation.at(s, training, s.given(np.float64))
+            x = s.given(np.float64)
+            dy = s.cotangent(s.twin(training=training).forward(x.copy()))
+            situation = Situation(s, training, x, dy)
         else:
             situation = Situation.of(s, training=training, batch=batch)
         compare(situation, of_x=of_x)
@@ -198,8 +198,8 @@ def compare(situation: Situation, *, of_x: bool) -> None:
             messages.append(f"d{name} cannot be checked: {NOISY}{_why_noisy(situation)}")
         elif wrong.any():
             place = worst(f"d{name}", found[name], true, wrong)
-            fault = Fault(situation, name, found[name], true, earlier)
-            why = _not_repeated(situation) or explain(fault)
+            fault = LayerFault(found[name], true, situation, name, earlier)
+            why = _not_repeated(situation) or explain(fault, EXPLANATIONS)
             messages.append(f"{place}\n{why}" if why else place)
         elif np.isnan(true.value).any():
             messages += _elsewhere(situation, name, found[name])

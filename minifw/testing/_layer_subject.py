@@ -1,8 +1,11 @@
-"""A layer under test: copies of it with random parameters, and inputs like the one given."""
+"""A layer under test: copies of it with random parameters, and inputs like the one given.
+
+And its gradients: by its own backward, and by differences of its forward.
+"""
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -12,20 +15,29 @@ from minifw._engine.packing import Memory
 from minifw._tools.generators import AnyGenerator, find_generators, load_state, state_of
 from minifw.core.layer import Layer
 from minifw.testing._equal import Results, differing
+from minifw.testing._numeric import Slopes, along, differences
+from minifw.testing._report import Failure
 from minifw.typing import Array, DType
 
 __all__ = [
+    "INPUT",
     "NUMBERS",
     "LayerCheck",
     "LayerSubject",
+    "Situation",
+    "analytic",
     "changed",
+    "check_result",
     "every_layer",
     "generator_states",
     "hidden_state",
+    "numeric",
+    "numeric_along",
     "put_back",
     "random_sources",
 ]
 
+INPUT = "x"  # the name of the input among those of the parameters
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
 NUMBERS = np.ndarray | np.generic | float | int
@@ -65,7 +77,8 @@ class LayerSubject:
     @cached_property
     def dtype(self) -> DType:
         """The dtype that the layer as given computes in."""
-        return next((p.dtype for p in self.layer.parameters()), _float_of(self.x))
+        default = self.x.dtype if self.differentiable else np.dtype(np.float64)
+        return next((p.dtype for p in self.layer.parameters()), default)
 
     def twin(
         self, dtype: type = np.float64, *, training: bool | None = None, draw: int = 0
@@ -93,15 +106,16 @@ class LayerSubject:
         near = [jittered(value, rng) for value in given]
         signed = [value * rng.choice([-1.0, 1.0], value.shape) for value in near]
         for values in (signed, near) if self.signs else (near,):
-            if self._takes(_recast(copy.deepcopy(layer), values, np.dtype(np.float64))):
+            recast = _recast(copy.deepcopy(layer), values, np.dtype(np.float64))
+            if self._takes(recast, self.given(np.float64)):
                 return values
         return given
 
-    def _takes(self, layer: Layer) -> bool:
-        x = self.given(np.float64)
+    def _takes(self, layer: Layer, *xs: Array) -> bool:
         try:
             with np.errstate(all="raise", under="ignore"):
-                return all(np.isfinite(layer.train(m).forward(x)).all() for m in (True, False))
+                ys = [layer.train(m).forward(x) for x in xs for m in (True, False)]
+                return all(np.isfinite(y).all() for y in ys)
         except Exception:  # noqa: BLE001 - it has a domain
             return False
 
@@ -142,12 +156,7 @@ class LayerSubject:
     def any_sign(self) -> bool:
         """Whether the layer takes numbers of both signs: those given may be of one sign only."""
         x = self.given(np.float64)
-        try:
-            with np.errstate(all="raise", under="ignore"):
-                outputs = [self.twin().forward(t) for t in (x, np.negative(x))]
-            return all(np.isfinite(y).all() for y in outputs)
-        except Exception:  # noqa: BLE001 - it has a domain
-            return False
+        return self._takes(self.twin(), x, np.negative(x))
 
     def inputs(
         self, rows: int | None = None, *, draw: int = 0, dtype: type = np.float64
@@ -162,10 +171,7 @@ class LayerSubject:
 
     def backward(self, layer: Layer, inputs: Results) -> Results:
         """Return dx, but of indices, and the gradients of the parameters."""
-        return self.gradients(layer, layer.backward(inputs["dy"]))
-
-    def gradients(self, layer: Layer, dx: Array) -> Results:
-        """Return dx, but of indices, and the gradients that a backward has left."""
+        dx = layer.backward(inputs["dy"])
         found = {f"d{name}": p.grad.copy() for name, p in layer.named_parameters()}
         return {"dx": dx, **found} if self.differentiable else found
 
@@ -209,10 +215,6 @@ def _recast(layer: Layer, values: list[Array], dtype: DType) -> Layer:
     return layer
 
 
-def _float_of(x: Array) -> DType:
-    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
-
-
 def every_layer(layer: Layer) -> list[Layer]:
     """Return a layer and all inside it."""
     return [one for _, one in layer._all_layers()]
@@ -239,36 +241,112 @@ def generator_states(layer: Layer) -> list[Any]:
     return [state_of(source) for source in random_sources(layer)]
 
 
-def _numbers(layer: Layer) -> list[dict[str, Any]]:
-    """Return the plain numbers among the attributes, layer by layer; a flag is none."""
-    plain = int, float, np.number
-    return [
-        {k: v for k, v in vars(one).items() if isinstance(v, plain) and not isinstance(v, bool)}
-        for one in every_layer(layer)
-    ]
-
-
-@dataclass(frozen=True)
-class HiddenState:
-    """What a forward may change: generators, buffers, and numbers such as a temperature."""
-
-    generators: list[Any]
-    buffers: list[Array]
-    numbers: list[dict[str, Any]]
+HiddenState: TypeAlias = tuple[list[Any], list[Array], list[dict[str, Any]]]
+"""What a forward may change: generators, buffers, and numbers such as a temperature."""
 
 
 def hidden_state(layer: Layer) -> HiddenState:
     """Return a copy of what a forward may change, but for what it saves."""
     buffers = [buffer.copy() for _, buffer in layer.named_buffers()]
-    return HiddenState(generator_states(layer), buffers, _numbers(layer))
+    plain = int, float, np.number  # but for flags
+    numbers = [
+        {k: v for k, v in vars(one).items() if isinstance(v, plain) and not isinstance(v, bool)}
+        for one in every_layer(layer)
+    ]
+    return generator_states(layer), buffers, numbers
 
 
 def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
     """Undo what forwards have changed."""
-    for source, random in zip(random_sources(layer), state.generators, strict=True):
+    generators, buffers, kept = state
+    for source, random in zip(random_sources(layer), generators, strict=True):
         load_state(source, random)
-    for (_, buffer), value in zip(layer.named_buffers(), state.buffers, strict=True):
+    for (_, buffer), value in zip(layer.named_buffers(), buffers, strict=True):
         buffer[...] = value
-    if numbers:
-        for one, kept in zip(every_layer(layer), state.numbers, strict=True):
-            vars(one).update(kept)
+    for one, plain in zip(every_layer(layer), kept if numbers else (), strict=numbers):
+        vars(one).update(plain)
+
+
+# -- gradients -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A point at which a layer is differentiated: in which mode, at which x, with which dy."""
+
+    subject: LayerSubject
+    training: bool
+    x: Array
+    dy: Array
+    transposed: str | None = None  # a parameter whose value is transposed
+
+    @classmethod
+    def of(
+        cls, subject: LayerSubject, *, training: bool, batch: int | None = None, draw: int = 0
+    ) -> "Situation":
+        """Return a random situation."""
+        inputs = replace(subject, training=training).inputs(batch, draw=draw)
+        return cls(subject, training, inputs["x"], inputs["dy"])
+
+    def layer(self) -> Layer:
+        """Return a fresh layer, with the same parameters each time."""
+        layer = self.subject.twin(training=self.training)
+        if self.transposed is not None:
+            parameter = dict(layer.named_parameters())[self.transposed]
+            parameter.value = parameter.value.T.copy()
+        return layer
+
+
+def analytic(
+    situation: Situation, *, earlier: Array | None = None, fill: float = np.nan
+) -> dict[str, Array]:
+    """Return what the layer's backward gives, by name; `INPUT` is dL/dx.
+
+    `earlier` goes through another forward before, and gradients are filled with
+    `fill`, so that what stays from an earlier call can be seen.
+    """
+    layer = situation.layer()
+    states = hidden_state(layer)
+    if earlier is not None:
+        layer.forward(earlier)
+        put_back(layer, states)
+    y = layer.forward(situation.x.copy())
+    check_result("forward", y, situation.dy.shape)
+    for parameter in layer.parameters():
+        parameter.grad = np.full(parameter.shape, fill)
+    dx = layer.backward(situation.dy.copy())
+    return {INPUT: dx, **{name: p.grad.copy() for name, p in layer.named_parameters()}}
+
+
+def check_result(method: str, result: object, shape: tuple[int, ...] | None = None) -> None:
+    """Raise unless a method returned an array, of `shape` if that is given."""
+    if not isinstance(result, np.ndarray):
+        raise Failure(f"{method} must return an array, it returned {result!r}")
+    if shape is not None and result.shape != shape:
+        raise Failure(f"{method} returned the shape {result.shape}, expected {shape}")
+
+
+def numeric(situation: Situation, name: str) -> Slopes:
+    """Return the gradient with respect to the input or a parameter, by differences."""
+    forward, array = _function_of(situation, name)
+    return differences(forward, array, situation.dy, situation.subject.rng(5))
+
+
+def numeric_along(situation: Situation, name: str, direction: Array) -> Slopes:
+    """Return the slope along a direction of the input or a parameter, by differences."""
+    forward, array = _function_of(situation, name)
+    return along(forward, array, direction, situation.dy)
+
+
+def _function_of(situation: Situation, name: str) -> tuple[Callable[[], Array], Array]:
+    """Return a function without arguments, and the array that it reads."""
+    layer = situation.layer()
+    x = situation.x.copy()
+    states = hidden_state(layer)
+
+    def forward() -> Array:
+        put_back(layer, states)
+        return layer.forward(x).copy()
+
+    forward()  # some layers make their parameters now
+    return forward, x if name == INPUT else dict(layer.named_parameters())[name].value

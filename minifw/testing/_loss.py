@@ -13,25 +13,12 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
+from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
-from minifw.testing._equal import same
+from minifw.testing._equal import ROUNDING, same
+from minifw.testing._extremes import extremes
 from minifw.testing._loss_explain import loss_fault
-from minifw.testing._loss_extremes import extremes
-from minifw.testing._loss_subject import BATCH, LossSubject, Pair, close, near, run
-from minifw.testing._questions import (
-    backward_first,
-    backward_twice,
-    copied,
-    deterministic,
-    keeps_dtype,
-    keeps_its_state,
-    latest_forward,
-    layouts,
-    not_through_float32,
-    pickled,
-    right_with_others,
-    writes_nothing,
-)
+from minifw.testing._loss_subject import BATCH, LossSubject, Pair, run
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 from minifw.typing import Array
 
@@ -51,7 +38,7 @@ def check_loss(loss: Loss, prediction: Array, target: Any, *, seed: int = 0) -> 
     Parameters
     ----------
     loss : Loss
-        It is copied, and left as it is.
+        It is ask.copied, and left as it is.
     prediction : array of float64 or float32
         A batch of predictions that it accepts, one row per example. The checks
         draw others like it: of the same signs, and within the same range.
@@ -141,7 +128,7 @@ def _answers(s: LossSubject) -> None:
 def _dtype_kept(s: LossSubject) -> None:
     for dtype in (np.float64, np.float32):
         _, gradient = run(s.twin(), s.given(dtype))
-        keeps_dtype({"gradient": gradient}, dtype)
+        ask.keeps_dtype({"gradient": gradient}, dtype)
 
 
 def _float32_near(s: LossSubject) -> None:
@@ -165,7 +152,7 @@ def _inside(s: LossSubject) -> Pair:
 def _precise(s: LossSubject) -> None:
     pair = _inside(s)
     value, gradient = run(s.twin(), pair)
-    not_through_float32({"loss": np.array(value), "gradient": gradient})
+    ask.not_through_float32({"loss": np.array(value), "gradient": gradient})
     if loss_fault(s, pair).noisy:
         raise Failure(
             "the loss of a float64 prediction is computed in a lower precision, such as float32: "
@@ -190,9 +177,9 @@ def _mean(s: LossSubject) -> None:
     prediction, target = s.draw(draw=1)
     once, _ = run(s.twin(), (prediction, target))
     twice, _ = run(s.twin(), (np.concatenate([prediction] * 2), np.concatenate([target] * 2)))
-    if close(twice, once):
+    if math.isclose(twice, once):
         return
-    if close(twice, 2 * once):
+    if math.isclose(twice, 2 * once):
         raise Failure(
             f"of the same rows twice the loss is {twice:.6g}, of once {once:.6g}: it is a sum "
             "over the batch, and must be the mean: np.mean in place of np.sum, in backward, too"
@@ -227,7 +214,7 @@ def _held_against_differences(
 
 
 def _writes_nothing(s: LossSubject) -> None:
-    writes_nothing(s)
+    ask.writes_nothing(s)
     loss, inputs = s.twin(), s.inputs(draw=3)
     s.forward(loss, inputs)
     gradient = loss.backward()
@@ -277,12 +264,16 @@ def _weights(s: LossSubject) -> None:
     weights = _accepted_weights(s, name, pair)
     _held_against_differences(s, pair, {name: weights})
     plain, slope = run(s.twin(), pair)
-    ones, same = run(s.twin(), pair, **{name: np.ones_like(weights)})
-    if not (close(plain, ones) and near(same, slope)):
-        raise Failure(f"with {name} of ones the loss is {ones}, without them {plain}")
+    ones, gradient = run(s.twin(), pair, **{name: np.ones_like(weights)})
+    same(
+        f"without weights and with {name} of ones",
+        {"loss": np.array(plain), "gradient": slope},
+        {"loss": np.array(ones), "gradient": gradient},
+        ROUNDING,
+    )
     if name == SHARED:  # minifw's own name, for which its contract asks for shares
         once, half = (run(s.twin(), pair, **{name: w})[0] for w in (weights, weights / 2))
-        if close(half, once / 2) and not close(half, once):
+        if math.isclose(half, once / 2) and not math.isclose(half, once):
             raise Failure(
                 f"with {name} halved the loss is halved: the weights must be divided by their "
                 "sum, as self.shares(prediction, sample_weight) does"
@@ -358,8 +349,8 @@ def _not_silent(s: LossSubject) -> None:
 
 
 def _deepcopy(s: LossSubject) -> None:
-    copied("deepcopy", copy.deepcopy)(s)
-    keeps_its_state(s)
+    ask.copied("deepcopy", copy.deepcopy)(s)
+    ask.keeps_its_state(s)
 
 
 # -- constructor -----------------------------------------------------------------------
@@ -378,7 +369,7 @@ def _right_with_others(s: LossSubject) -> None:
         subject = replace(s, loss=loss)
         _held_against_differences(subject, subject.draw(draw=16))
 
-    right_with_others(s.loss, partial(hold, s.loss), hold)
+    ask.right_with_others(s.loss, partial(hold, s.loss), hold)
 
 
 Check: TypeAlias = Callable[[LossSubject], None]
@@ -395,14 +386,14 @@ LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
     ("the gradient at extremes", _exact_at_extremes),
     ("a NaN is not silent", _not_silent),
     ("refuses other shapes", _refuses_shapes),
-    ("memory layouts", layouts),
+    ("memory layouts", ask.layouts),
     ("writes into nothing", _writes_nothing),
-    ("deterministic", deterministic),
-    ("forward twice, then backward", latest_forward),
-    ("backward twice", backward_twice),
-    ("backward before forward", backward_first),
+    ("deterministic", ask.deterministic),
+    ("forward twice, then backward", ask.latest_forward),
+    ("backward twice", ask.backward_twice),
+    ("backward before forward", ask.backward_first),
     ("deepcopy", _deepcopy),
-    ("pickle", copied("pickle", pickled)),
+    ("pickle", ask.copied("pickle", ask.pickled)),
     ("weights", _weights),
     ("uses every argument", _uses_arguments),
     ("gradients with other arguments", _right_with_others),

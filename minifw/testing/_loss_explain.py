@@ -1,28 +1,34 @@
 """What is wrong with the gradient of a loss: it is compared with the faults that people make."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from minifw.testing._compare import constant_factor, disagreement, factor_sentence, worst
-from minifw.testing._loss_subject import LossSubject, Pair, near, run
+from minifw.testing._equal import rounding
+from minifw.testing._explain import (
+    Fault,
+    constant_factor,
+    explain,
+    factor_sentence,
+    one_side,
+    precision,
+    worst,
+    zero,
+)
+from minifw.testing._loss_subject import LossSubject, Pair, run
 from minifw.testing._numeric import EPSILON, STEPS, Slopes, differences, mismatches
 from minifw.typing import Array
 
 __all__ = ["LossFault", "loss_fault"]
 
 RESOLVED = 1e-9  # the room, relative to the prediction, below which no difference can be taken
-FLOAT32_DIGITS = 1e-5  # a gradient that is this near, relatively, is right but imprecise
 NOISE = 1e-8  # of slopes, relative to all sizes: 1e-11 or so in float64, 1e-4 in float32
 
 
 @dataclass(frozen=True)
-class LossFault:
+class LossFault(Fault):
     """A gradient, and the slopes that it is held against; both per room of each prediction.
 
     A prediction is moved relatively to the room that it has in its domain. So a
@@ -33,23 +39,7 @@ class LossFault:
     pair: Pair
     weights: dict[str, Array]
     room: Array
-    slopes: Slopes
     gradient: Array
-
-    @property
-    def found(self) -> Array:
-        """The analytic gradient."""
-        return self.gradient * self.room
-
-    @cached_property
-    def wrong(self) -> npt.NDArray[np.bool_]:
-        """Where it is wrong."""
-        return mismatches(self.found, self.slopes)
-
-    @property
-    def asked(self) -> npt.NDArray[np.bool_]:
-        """Where differences were taken."""
-        return np.asarray(~np.isnan(self.slopes.value))
 
     @property
     def noisy(self) -> bool:
@@ -57,16 +47,14 @@ class LossFault:
         if not self.asked.any():
             return False
         value = self.subject.twin().forward(*self.pair, **self.weights)
-        sizes = abs(value), np.abs(self.pair[0]).max(), np.nanmax(np.abs(self.slopes.value))
-        return bool(np.nanmedian(self.slopes.error) > NOISE * max(sizes))
+        sizes = abs(value), np.abs(self.pair[0]).max(), np.nanmax(np.abs(self.true.value))
+        return bool(np.nanmedian(self.true.error) > NOISE * max(sizes))
 
     def sentence(self, *, clamps: bool = False) -> str:
         """Say where it is wrong, and the first explanation that fits."""
-        unscaled = Slopes(*(part / self.room for part in vars(self.slopes).values()))
+        unscaled = Slopes(*(part / self.room for part in vars(self.true).values()))
         found = worst("gradient", self.gradient, unscaled, self.wrong)
-        explanations = (_clamp, *EXPLANATIONS) if clamps else EXPLANATIONS
-        reasons = (explanation(self) for explanation in explanations)
-        reason = next((r for r in reasons if r), "")
+        reason = explain(self, (_clamp, *EXPLANATIONS) if clamps else EXPLANATIONS)
         return f"{found}: {reason}" if reason else found
 
 
@@ -85,12 +73,12 @@ def loss_fault(s: LossSubject, pair: Pair, weights: dict[str, Array] | None = No
 
     if not room.any():
         slopes = Slopes(*(np.full(room.shape, np.nan) for _ in range(4)))
-        return LossFault(s, pair, weights, room, slopes, gradient)
+        return LossFault(gradient * room, slopes, s, pair, weights, room, gradient)
     slopes = differences(moved, offset, np.ones(1), s.rng(5))
     slopes.error[...] += _rounding(value, prediction, room, slopes)
     for part in vars(slopes).values():
         part[room == 0] = np.nan
-    return LossFault(s, pair, weights, room, slopes, gradient)
+    return LossFault(gradient * room, slopes, s, pair, weights, room, gradient)
 
 
 def _rounding(value: float, prediction: Array, room: Array, slopes: Slopes) -> Array:
@@ -130,22 +118,8 @@ def _noisy(f: LossFault) -> str | None:
     return "the loss is computed in a lower precision, such as float32" if f.noisy else None
 
 
-def _zero(f: LossFault) -> str | None:
-    return None if f.found[f.asked].any() else "it is zero everywhere"
-
-
-def _imprecise(f: LossFault) -> str | None:
-    error = disagreement(f.found, f.slopes)
-    if error > FLOAT32_DIGITS:
-        return None
-    return (
-        f"it agrees to {-math.log10(error):.0f} digits only: "
-        "a lower precision, as of float32, is hidden inside"
-    )
-
-
 def _factor(f: LossFault) -> str | None:
-    factor = constant_factor(f.found, f.slopes)
+    factor = constant_factor(f.found, f.true)
     if factor is None:
         return None
     elements, rows = f.gradient.size, len(f.gradient)
@@ -208,15 +182,7 @@ def _one_size(f: LossFault) -> str | None:
     """Fit a gradient that is right for small residuals or for large ones, and wrong for others."""
     if not f.subject.alike:
         return None
-    size = np.abs(f.pair[0] - f.pair[1])
-    right, wrong = size[f.asked & ~f.wrong], size[f.wrong]
-    if not right.size:
-        return None
-    for word, low, high in (("below", right, wrong), ("above", wrong, right)):
-        if low.max() < high.min():
-            edge = (low.max() + high.min()) / 2
-            return f"it is right only where |prediction - target| is {word} {edge:.2g} or so"
-    return None
+    return one_side(f, "|prediction - target|", np.abs(f.pair[0] - f.pair[1]))
 
 
 def _part_ignored(f: LossFault) -> str | None:
@@ -236,12 +202,12 @@ def _unweighted(f: LossFault) -> str | None:
     if not f.weights:
         return None
     _, plain = run(f.subject.twin(), f.pair)
-    same = near(plain, f.gradient)
+    same = np.allclose(plain, f.gradient, rtol=0.0, atol=10 * rounding(plain))
     return "the weights are missing in it: it equals the unweighted gradient" if same else None
 
 
 def _clamp(f: LossFault) -> str | None:
-    if not f.slopes.value[f.wrong].any():
+    if not f.true.value[f.wrong].any():
         return "there is a clamp in the loss but not in the gradient"
     if not f.gradient[f.wrong].any():
         return "there is a clamp in the gradient but not in the loss"
@@ -252,8 +218,8 @@ EXPLANATIONS: tuple[_Explanation, ...] = (
     _not_a_number,
     _noisy,
     _unweighted,
-    _zero,
-    _imprecise,
+    zero,
+    precision,
     _factor,
     _of_target,
     _one_side,

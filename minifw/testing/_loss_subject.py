@@ -14,14 +14,12 @@ from minifw.testing._equal import Results
 from minifw.testing._layer_subject import jittered
 from minifw.typing import Array
 
-__all__ = ["BATCH", "LossSubject", "Pair", "close", "near", "run"]
+__all__ = ["BATCH", "LossSubject", "Pair", "run"]
 
 Pair: TypeAlias = tuple[Array, Any]
 """A prediction and its target; the latter may hold whole numbers."""
 
 BATCH = 5  # rows of a random batch: a prime, so that a factor of 5 comes from nothing else
-
-ROUNDING = 1e-10  # what two orders of summation may differ by, relative to the largest
 
 
 @dataclass(frozen=True)
@@ -120,16 +118,3 @@ def run(loss: Loss, pair: Pair, **weights: Array) -> tuple[float, Array]:
     prediction, target = pair
     value = loss.forward(prediction.copy(), target.copy(), **weights)
     return value, loss.backward()
-
-
-def close(value: float, other: float) -> bool:
-    return math.isclose(value, other, rel_tol=ROUNDING, abs_tol=ROUNDING)
-
-
-def near(array: Array, other: Array, tolerance: float = ROUNDING) -> bool:
-    """Return whether two gradients differ by rounding only."""
-    if array.shape != other.shape:
-        return False
-    distance, scale = np.abs(array - other), np.abs(other)
-    limit = tolerance * float(np.max(scale[np.isfinite(scale)], initial=0.0))
-    return bool(np.all((distance <= limit) | (np.isnan(array) & np.isnan(other))))

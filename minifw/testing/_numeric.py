@@ -14,6 +14,7 @@ derivative there.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,10 @@ def mismatches(analytic: Array, numeric: Slopes) -> npt.NDArray[np.bool_]:
     return np.asarray(asked & ~right)
 
 
+def _weighted(dy: Array, difference: Array) -> float:
+    return float(np.sum(dy * difference))
+
+
 def _five_point(
     at: Callable[[float], Array], dy: Array, units: tuple[float, ...]
 ) -> tuple[float, float, float, Any]:
@@ -150,10 +155,7 @@ def _five_point(
 
     And the unit of that step, and which numbers any step moves.
     """
-
-    def weighted(difference: Array) -> float:
-        return float(np.sum(dy * difference))
-
+    weighted = partial(_weighted, dy)
     best, scale = (0.0, np.inf), units[-1]
     moves: Any = np.zeros((), bool)
     refusal: Exception | None = None
@@ -197,9 +199,7 @@ def _slope(
         finally:
             array[index] = centre
 
-    def weighted(difference: Array) -> float:
-        return float(np.sum(dy * difference))
-
+    weighted = partial(_weighted, dy)
     # A number that is tiny may have to be moved by less: relatively to itself.
     units = (size, max(1.0, size)) if 0 < size < TINY else (max(1.0, size),)
     value, error, scale, moves = _five_point(at, dy, units)

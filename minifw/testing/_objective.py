@@ -15,19 +15,10 @@ from minifw.core.layer import Layer
 from minifw.core.objective import Objective
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError, SaturationWarning
+from minifw.testing import _questions as ask
 from minifw.testing._equal import ROUNDING, Results, same
 from minifw.testing._layer_gradients import compare
-from minifw.testing._layer_situation import Situation
-from minifw.testing._layer_subject import LayerSubject, jittered
-from minifw.testing._questions import (
-    backward_first,
-    copied,
-    deterministic,
-    latest_forward,
-    leaves_parameters,
-    overwrites,
-    writes_nothing,
-)
+from minifw.testing._layer_subject import LayerSubject, Situation, jittered
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 from minifw.typing import Array
 
@@ -45,7 +36,7 @@ def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0)
     Parameters
     ----------
     objective : Objective
-        It is copied, and left as it is.
+        It is ask.copied, and left as it is.
     x, target : array
         A batch that it accepts; the checks draw others like it.
     seed : int, default 0
@@ -210,8 +201,8 @@ def _apart(s: ObjectiveSubject) -> None:
 
 
 def _writes_nothing(s: ObjectiveSubject) -> None:
-    writes_nothing(s)
-    leaves_parameters(s)
+    ask.writes_nothing(s)
+    ask.leaves_parameters(s)
 
 
 Check: TypeAlias = Callable[[ObjectiveSubject], None]
@@ -221,10 +212,10 @@ OBJECTIVE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("the gradients are the derivatives of the loss", _gradient),
     ("prediction is model.forward(x)", _prediction),
     ("as model and loss in turn", _apart),
-    ("backward before forward", backward_first),
-    ("gradients overwritten", overwrites),
+    ("backward before forward", ask.backward_first),
+    ("gradients overwritten", ask.overwrites),
     ("writes into nothing", _writes_nothing),
-    ("deterministic", deterministic),
-    ("a second batch", latest_forward),
-    ("deepcopy", copied("deepcopy", copy.deepcopy)),
+    ("deterministic", ask.deterministic),
+    ("a second batch", ask.latest_forward),
+    ("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
 )

@@ -1,8 +1,10 @@
 """The verdicts on an optimizer."""
 
 import copy
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,9 +13,9 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.core.parameter import Parameter
 from minifw.optimizers import SGD, Optimizer
+from minifw.testing._arguments import VARIADIC, Arguments
 from minifw.testing._equal import alike, looks_like_float32
 from minifw.testing._layer_subject import random_sources
-from minifw.testing._optimizer_arguments import uses_every_argument
 from minifw.testing._optimizer_descent import DESCENT_CHECKS
 from minifw.testing._optimizer_subject import (
     FEW,
@@ -370,6 +372,56 @@ def _float32(s: OptimizerSubject) -> None:
             raise Failure(f"in float32, {named([index])} goes elsewhere than in float64")
 
 
+# -- arguments -------------------------------------------------------------------------
+
+
+def _uses_every_argument(s: OptimizerSubject) -> None:
+    """Change one argument at a time; the optimizer must take another way."""
+    kind = type(s.built()[1])
+    with _recorded(kind) as calls:
+        _, optimizer = s.built()
+    if len(calls) != 1:
+        raise NotApplicable("the call of its constructor is not to be seen")
+    (first, *_), given = inspect.signature(kind).parameters.values(), calls[0]
+    if any(p.kind in VARIADIC for p in inspect.signature(kind).parameters.values()):
+        raise NotApplicable("the constructor takes any number of arguments")
+    # Copied with the others: one of them may hold some of the parameters.
+    parameters = {first.name: list(given.pop(first.name))}
+    gradients = s.gradients(FEW)
+
+    def way(one: Optimizer) -> list[Array]:
+        return walk(one.parameters, one, gradients)
+
+    arguments = Arguments(kind, given, [way], what="optimizer", fixed=parameters)
+    if differing(way(arguments.build()), way(optimizer)):
+        raise NotApplicable("built anew from its arguments it takes another way")
+    arguments.judge()
+
+
+@contextmanager
+def _recorded(kind: Any) -> Iterator[list[dict[str, Any]]]:
+    """Write down the arguments of each call of a class, defaults included."""
+    calls: list[dict[str, Any]] = []
+    signature, init = inspect.signature(kind), kind.__init__
+    own = "__init__" in vars(kind)
+
+    def recording(self: Any, *args: Any, **kwargs: Any) -> None:
+        if type(self) is kind:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            calls.append(dict(bound.arguments))
+        init(self, *args, **kwargs)
+
+    kind.__init__ = recording
+    try:
+        yield calls
+    finally:
+        if own:
+            kind.__init__ = init
+        else:
+            del kind.__init__
+
+
 OPTIMIZER_CHECKS: tuple[OptimizerCheck, ...] = (
     *DESCENT_CHECKS,
     ("works in place", _in_place),
@@ -387,5 +439,5 @@ OPTIMIZER_CHECKS: tuple[OptimizerCheck, ...] = (
     ("pickle", partial(_continues, "a pickle", lambda pair: pickled(pair, pair[1]))),
     ("state in the dtype of the parameters", _state_dtype),
     ("float32", _float32),
-    ("uses every argument", uses_every_argument),
+    ("uses every argument", _uses_every_argument),
 )

@@ -1,8 +1,9 @@
 """The verdicts on descent: an optimizer lowers a quadratic and Rosenbrock's function."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -66,8 +67,7 @@ def _attainable(s: OptimizerSubject, v: Array) -> Array:
         parameter.value = part
     try:
         optimizer = s.make(parameters)
-        _set_gradients(parameters, np.zeros_like(v))
-        optimizer.step()
+        walk(parameters, optimizer, [_parts(parameters, np.zeros_like(v))])
     except Exception:  # noqa: BLE001 - other verdicts speak of it
         return v
     found = _joined(parameters)
@@ -98,8 +98,7 @@ def _descend(s: OptimizerSubject, valley: _Valley, rate: float | None) -> float:
         optimizer.lr = rate
     start = valley.value(_joined(parameters))
     for _ in range(STEPS):
-        _set_gradients(parameters, valley.gradient(_joined(parameters)))
-        optimizer.step()
+        walk(parameters, optimizer, [_parts(parameters, valley.gradient(_joined(parameters)))])
         left = valley.value(_joined(parameters)) / start
         if left <= valley.fall or not math.isfinite(left):
             return left
@@ -110,28 +109,15 @@ def _joined(parameters: Sequence[Parameter]) -> Array:
     return np.concatenate([parameter.value.ravel() for parameter in parameters])
 
 
-def _set_gradients(parameters: Sequence[Parameter], gradient: Array) -> None:
-    for parameter, part in zip(parameters, _parts(parameters, gradient), strict=True):
-        parameter.grad = part
+def _parts(parameters: Sequence[Parameter], v: Array) -> list[Array]:
+    """Return what of a vector over all parameters belongs to each, in its shape."""
+    parts = np.split(v, np.cumsum([parameter.size for parameter in parameters])[:-1])
+    pairs = zip(parts, parameters, strict=True)
+    return [part.reshape(parameter.shape) for part, parameter in pairs]
 
 
-def _parts(parameters: Sequence[Parameter], v: Array) -> Iterator[Array]:
-    """Yield what of a vector over all parameters belongs to each, in its shape."""
-    start = 0
-    for parameter in parameters:
-        yield v[start : start + parameter.size].reshape(parameter.shape)
-        start += parameter.size
-
-
-def _lowers_quadratic(s: OptimizerSubject) -> None:
-    _lowers(s, _quadratic(s))
-
-
-def _lowers_rosenbrock(s: OptimizerSubject) -> None:
-    _lowers(s, _rosenbrock(s))
-
-
-def _lowers(s: OptimizerSubject, valley: _Valley) -> None:
+def _lowers(valley_of: Callable[[OptimizerSubject], _Valley], s: OptimizerSubject) -> None:
+    valley = valley_of(s)
     best = math.inf
     for rate in (None, *RATES):
         try:
@@ -161,8 +147,7 @@ def _why_not_lower(s: OptimizerSubject, valley: _Valley) -> str | None:
     before, first = values_of(parameters), _joined(parameters)
     gradient = valley.gradient(first)
     for _ in range(FEW):
-        _set_gradients(parameters, gradient)
-        optimizer.step()
+        walk(parameters, optimizer, [_parts(parameters, gradient)])
         if not np.isfinite(_joined(parameters)).all():
             return f"it becomes non-finite within {FEW} steps at lr = {optimizer.lr:g}"
     after = values_of(parameters)
@@ -193,7 +178,7 @@ def _moves_all(s: OptimizerSubject) -> None:
 
 
 DESCENT_CHECKS: tuple[OptimizerCheck, ...] = (
-    ("lowers a quadratic", _lowers_quadratic),
-    ("lowers Rosenbrock's function", _lowers_rosenbrock),
+    ("lowers a quadratic", partial(_lowers, _quadratic)),
+    ("lowers Rosenbrock's function", partial(_lowers, _rosenbrock)),
     ("moves every number", _moves_all),
 )
