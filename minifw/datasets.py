@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._tools.checks import check_rng, check_size, non_negative_number
+from minifw._tools.numbers import check_non_negative, check_rng, check_size
 from minifw.typing import RNG, Array
 
 __all__ = ["blobs", "circles", "moons", "planar_flower", "spiral"]
@@ -57,7 +57,7 @@ def planar_flower(
     [1.20444, 3.57611]
     """
     sizes = _sizes("planar_flower", examples)
-    noise = non_negative_number("planar_flower", "noise", noise)
+    noise = check_non_negative("planar_flower", "noise", noise)
     generator = _legacy_rng(rng)
     points = []
     for j, n in enumerate(sizes):
@@ -214,7 +214,7 @@ def _sizes(owner: str, examples: int) -> tuple[int, int]:
 
 def _given(owner: str, examples: int, rng: RNG, **numbers: float) -> tuple[Any, ...]:
     """Return the sizes of the classes, a generator, and the numbers, which are 0 or above."""
-    checked = [non_negative_number(owner, name, value) for name, value in numbers.items()]
+    checked = [check_non_negative(owner, name, value) for name, value in numbers.items()]
     return _sizes(owner, examples), check_rng(owner, rng), *checked
 
 

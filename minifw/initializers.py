@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from minifw._tools.arguments import KeepsArguments
-from minifw._tools.checks import finite_number, non_negative_number, positive_number
+from minifw._tools.numbers import check_finite_number, check_non_negative, check_positive
 from minifw.typing import Array, Generator, Shape
 
 __all__ = [
@@ -63,7 +63,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value: float) -> None:
-        self.value = finite_number(type(self).__name__, "value", value)
+        self.value = check_finite_number(type(self).__name__, "value", value)
 
     def __call__(self, shape: Shape, rng: Generator) -> Array:  # noqa: ARG002
         """Return the array."""
@@ -114,7 +114,7 @@ class Normal(Initializer):
     """
 
     def __init__(self, std: float = 0.01) -> None:
-        self.std = non_negative_number("Normal", "std", std)
+        self.std = check_non_negative("Normal", "std", std)
 
     def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""
@@ -134,7 +134,7 @@ class Uniform(Initializer):
     """
 
     def __init__(self, bound: float) -> None:
-        self.bound = positive_number("Uniform", "bound", bound)
+        self.bound = check_positive("Uniform", "bound", bound)
 
     def __call__(self, shape: Shape, rng: Generator) -> Array:
         """Return the array."""

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from minifw._engine.prediction import ROWS, check_finite, in_blocks, survey
 from minifw._engine.replay import Replay
-from minifw._tools.checks import check_flag, describe
+from minifw._tools.checks import describe
 from minifw._tools.locks import mend_after_fork
+from minifw._tools.numbers import check_flag
 from minifw._tools.rows import Rows
 from minifw.core.layer import Layer
 from minifw.typing import Array

@@ -3,15 +3,13 @@
 A check is a cheap condition; the sentence is put together only on failure.
 """
 
-import contextlib
 import math
-import operator
 import sys
 
 import numpy as np
 import numpy.typing as npt
 
-from minifw.typing import Array, DType, Generator, Shape, Target
+from minifw.typing import Array, DType, Shape, Target
 
 __all__ = [
     "DTYPES",
@@ -19,28 +17,16 @@ __all__ = [
     "check_array",
     "check_class_weight",
     "check_cotangent",
-    "check_dtype",
     "check_feature_axis",
-    "check_flag",
     "check_images",
     "check_numbers",
     "check_plain",
     "check_positive_weight",
     "check_probabilities",
-    "check_rng",
     "check_rows",
     "check_sample_weight",
     "check_sequences",
-    "check_size",
-    "decay_rate",
     "describe",
-    "feature_axis",
-    "finite_in",
-    "finite_number",
-    "fraction",
-    "non_negative_number",
-    "normal_number",
-    "positive_number",
 ]
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multiplies
@@ -193,25 +179,6 @@ def check_cotangent(owner: object, dy: Array, shape: Shape, dtype: DType) -> Non
     raise ValueError(f"{owner!r} expects dy of the shape of its output, {shape}, got {dy.shape}")
 
 
-def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
-    """Return `value` as an int, or raise unless it is a whole number of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{owner} expects {name} to be a whole number, got {value!r}")
-    size = operator.index(value)
-    if size < least:
-        raise ValueError(f"{owner} expects {name} to be at least {least}, got {value!r}")
-    return size
-
-
-def feature_axis(owner: str, name: str, axis: int) -> int:
-    """Return `axis` as an int, or raise unless it is a whole number other than 0, the batch."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"{owner} expects {name} to be a whole number, got {axis!r}")
-    if operator.index(axis) == 0:
-        raise ValueError(f"{owner} expects {name} to be other than 0, which is the batch")
-    return operator.index(axis)
-
-
 def check_feature_axis(owner: object, x: Array, axis: int) -> None:
     """Raise unless `x` has that axis, and it is not the batch: rows stay independent."""
     if -x.ndim < axis < x.ndim:
@@ -220,109 +187,6 @@ def check_feature_axis(owner: object, x: Array, axis: int) -> None:
     raise ValueError(
         f"{owner!r} expects x to have an axis {axis} besides the batch, got shape {x.shape}{hint}"
     )
-
-
-def check_flag(owner: str, name: str, value: bool) -> bool:
-    """Return `value`, or raise unless it is True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{owner} expects {name} to be True or False, got {describe(value)}")
-    return bool(value)
-
-
-def _number(owner: str, name: str, value: float) -> float:
-    if isinstance(value, bool | str | bytes):
-        raise TypeError(f"{owner} expects {name} to be a number, got {value!r}")
-    try:
-        return float(value)
-    except OverflowError:  # of a whole number
-        return math.inf
-    except (TypeError, ValueError):
-        raise TypeError(f"{owner} expects {name} to be a number, got {value!r}") from None
-
-
-def finite_number(owner: str, name: str, value: float) -> float:
-    """Return `value` as a float, or raise unless it is finite."""
-    number = _number(owner, name, value)
-    if not math.isfinite(number):
-        raise ValueError(f"{owner} expects {name} to be finite, got {value!r}")
-    return number
-
-
-def positive_number(owner: str, name: str, value: float) -> float:
-    """Return `value` as a float, or raise unless it is finite and above 0."""
-    number = _number(owner, name, value)
-    if not 0.0 < number < math.inf:
-        raise ValueError(f"{owner} expects {name} to be finite and above 0, got {value!r}")
-    return number
-
-
-def non_negative_number(owner: str, name: str, value: float) -> float:
-    """Return `value` as a float, or raise unless it is finite and at least 0."""
-    number = _number(owner, name, value)
-    if not 0.0 <= number < math.inf:
-        raise ValueError(f"{owner} expects {name} to be finite and at least 0, got {value!r}")
-    return number
-
-
-def finite_in(owner: str, name: str, number: float, dtype: DType) -> float:
-    """Return `number`, or raise if it is infinite in `dtype`."""
-    if abs(number) > float(np.finfo(dtype).max):
-        raise ValueError(f"{owner} expects {name} to be finite in {dtype}, got {number!r}")
-    return number
-
-
-def normal_number(owner: str, name: str, number: float, dtype: DType) -> float:
-    """Return `number`, or raise if in `dtype` it would be infinite, or 0 or nearly so."""
-    limits = np.finfo(dtype)
-    if number and not float(limits.tiny) <= abs(number) <= float(limits.max):
-        raise ValueError(
-            f"{owner} expects {name} to be a normal number of {dtype}, got {number!r}"
-        )
-    return number
-
-
-def fraction(owner: str, name: str, value: float) -> float:
-    """Return `value` as a float, or raise unless it is between 0 and 1."""
-    number = _number(owner, name, value)
-    if not 0.0 <= number <= 1.0:
-        raise ValueError(f"{owner} expects {name} to be between 0 and 1, got {value!r}")
-    return number
-
-
-def decay_rate(owner: str, name: str, value: float) -> float:
-    """Return `value` as a float, or raise unless it is at least 0 and below 1."""
-    number = _number(owner, name, value)
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"{owner} expects {name} to be at least 0 and below 1, got {value!r}")
-    return number
-
-
-def check_dtype(owner: str, dtype: object) -> DType:
-    """Return `dtype` as a NumPy dtype, or raise unless it is float32 or float64."""
-    if dtype is not None:  # which NumPy takes for float64
-        with contextlib.suppress(TypeError):
-            found: DType = np.dtype(dtype)  # type: ignore[call-overload]
-            if found in DTYPES:
-                return found
-    raise TypeError(f"{owner} expects dtype to be float64 or float32, got {dtype!r}")
-
-
-def check_rng(owner: str, rng: object) -> Generator:
-    """Return a generator made from `rng`: a Generator itself, a seed, or None."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if rng is None:
-        return np.random.default_rng()
-    if isinstance(rng, bool) or not hasattr(rng, "__index__"):
-        legacy = isinstance(rng, np.random.RandomState)
-        raise TypeError(
-            f"{owner} expects rng to be a numpy.random.Generator, an int or None, got {rng!r}"
-            f"{'; use np.random.default_rng(seed)' if legacy else ''}"
-        )
-    seed = operator.index(rng)
-    if seed < 0:
-        raise ValueError(f"{owner} expects rng to be a seed of at least 0, got {rng!r}")
-    return np.random.default_rng(seed)
 
 
 # -- of losses -----------------------------------------------------------------------------

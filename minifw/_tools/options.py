@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 class Option(Generic[_T]):
     """A public attribute of a layer, a loss or an optimizer, checked whenever it is assigned.
 
-    ``delta = Option(positive_number)`` in the class declares it; ``self.delta = delta`` in
+    ``delta = Option(check_positive)`` in the class declares it; ``self.delta = delta`` in
     the constructor checks and keeps it. The value stands under the private name ``_delta``.
 
     Parameters

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from minifw._tools.checks import check_size
+from minifw._tools.numbers import check_size
 from minifw.training import Trainer
 from minifw.training._history import shown
 from minifw.training._hooks import Callback

@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from minifw._tools.checks import check_flag, check_size
+from minifw._tools.numbers import check_flag, check_size
 from minifw.callbacks._monitor import Monitor
 from minifw.training import Trainer
 from minifw.training._hooks import Callback

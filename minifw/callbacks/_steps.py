@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from minifw._tools.checks import describe, positive_number
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_positive
 from minifw.callbacks._warning import warn
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
@@ -158,7 +159,7 @@ class ClipGradNorm(Callback):
     """
 
     def __init__(self, max_norm: float) -> None:
-        self.max_norm = positive_number("ClipGradNorm", "max_norm", max_norm)
+        self.max_norm = check_positive("ClipGradNorm", "max_norm", max_norm)
         self.norm: float | None = None
 
     def on_backward_end(self, trainer: Trainer) -> None:

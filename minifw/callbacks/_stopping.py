@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minifw._tools.checks import check_size, non_negative_number
+from minifw._tools.numbers import check_non_negative, check_size
 from minifw.callbacks._monitor import Monitor
 from minifw.training import Trainer
 from minifw.training._history import shown
@@ -65,7 +65,7 @@ class EarlyStopping(Callback):
     ) -> None:
         name = "EarlyStopping"
         self.patience = check_size(name, "patience", patience)
-        delta = non_negative_number(name, "min_delta", min_delta)
+        delta = check_non_negative(name, "min_delta", min_delta)
         self._monitor = Monitor(name, monitor, mode, delta)
         self._waited = 0
         self._weights: dict[str, Array] | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.listening import listening
-from minifw._tools.checks import check_size
+from minifw._tools.numbers import check_size
 from minifw.callbacks._warning import warn
 from minifw.core.layer import Layer
 from minifw.layers import Sequential

@@ -11,7 +11,8 @@ from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
 from minifw._engine.sharing import check_unshared, counted, holds_foreign
 from minifw._tools.changes import CHANGES
-from minifw._tools.checks import check_flag, describe
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_flag
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Identity, Layer
 from minifw.core.loss import Loss

@@ -10,7 +10,7 @@ import numpy as np
 from minifw._engine.packing import Author, FlatParameters, why_not_finite
 from minifw._engine.state import checked_state
 from minifw._tools.arrays import finite_vector
-from minifw._tools.checks import check_size, normal_number, positive_number
+from minifw._tools.numbers import check_normal, check_positive, check_size
 from minifw._tools.options import Option, Vector, check_kind, options_of
 from minifw._tools.warn import warn_user
 from minifw.core.parameter import Parameter, check_parameters
@@ -75,7 +75,7 @@ class Optimizer(ABC):
     array([0.5, 0. ])
     """
 
-    lr = Option(positive_number)
+    lr = Option(check_positive)
     _lr: float  # what is kept of it
     # Whether `update` can work with a vector of gradients; one that squares them asks for more.
     _accepts = staticmethod(finite_vector)
@@ -122,7 +122,7 @@ class Optimizer(ABC):
     def _check_fits(self, name: str, value: object) -> None:
         """Raise if a number would overflow, or vanish, in the dtype of the parameters."""
         if isinstance(value, float) and hasattr(self, "_vector"):
-            normal_number(type(self).__name__, name, value, self._vector.values.dtype)
+            check_normal(type(self).__name__, name, value, self._vector.values.dtype)
 
     def _assigned(self, option: str) -> None:
         if hasattr(self, "_vector"):  # else the dtype is not known yet, and `__init__` comes back

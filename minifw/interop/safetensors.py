@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import check_flag, describe
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.layers import BatchNorm

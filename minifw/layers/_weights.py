@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from minifw._tools.checks import check_rng, describe
+from minifw._tools.checks import describe
 from minifw._tools.loading import claim
+from minifw._tools.numbers import check_rng
 from minifw.typing import RNG, Array, DType, Init, Shape
 
 __all__ = ["make_weight"]

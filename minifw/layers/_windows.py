@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from minifw._tools.checks import check_size
+from minifw._tools.numbers import check_size
 from minifw.typing import Array, Shape
 
 __all__ = ["Pair", "Windows", "batch_last", "pair", "taps"]

@@ -9,7 +9,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from minifw._tools.arrays import constant, exp
-from minifw._tools.checks import SMALLEST_DTYPE, check_array, check_cotangent, finite_in
+from minifw._tools.checks import SMALLEST_DTYPE, check_array, check_cotangent
+from minifw._tools.numbers import check_finite_in
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas, Shape
 
@@ -26,7 +27,7 @@ def _finite_in_both(check: _Check) -> _Check:
     """Return the check of a number that a layer without parameters meets in either dtype."""
 
     def checked(owner: str, name: str, value: float) -> float:
-        return finite_in(owner, name, check(owner, name, value), SMALLEST_DTYPE)
+        return check_finite_in(owner, name, check(owner, name, value), SMALLEST_DTYPE)
 
     return checked
 

@@ -4,8 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_numbers, check_size, fraction
+from minifw._tools.checks import check_numbers
 from minifw._tools.loading import claim
+from minifw._tools.numbers import check_fraction, check_size
 from minifw._tools.options import Option
 from minifw.layers.normalization import _Normalization
 from minifw.typing import Array, Formulas, Shape
@@ -113,7 +114,7 @@ shape (1, 2); take a larger batch, or call eval()
     }
 
     buffers = ("running_mean", "running_var")
-    momentum = Option(fraction)
+    momentum = Option(check_fraction)
     _weight_axis = 0
 
     def __init__(

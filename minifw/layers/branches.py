@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_array, check_cotangent, feature_axis
+from minifw._tools.checks import check_array, check_cotangent
+from minifw._tools.numbers import check_axis
 from minifw.core.layer import Layer
 from minifw.layers.container import Container, check_layer
 from minifw.typing import Array, Formulas, Shape
@@ -217,7 +218,7 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
     _saved_widths: tuple[int, ...] = ()  # of the outputs of the latest forward
 
     def __init__(self, *layers: Layer, axis: int | None = None) -> None:
-        self.axis = None if axis is None else feature_axis("Concat", "axis", axis)
+        self.axis = None if axis is None else check_axis("Concat", "axis", axis)
         super().__init__(*layers)
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:

@@ -5,13 +5,8 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from minifw._tools.checks import (
-    check_cotangent,
-    check_dtype,
-    check_flag,
-    check_images,
-    check_size,
-)
+from minifw._tools.checks import check_cotangent, check_images
+from minifw._tools.numbers import check_dtype, check_flag, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.arrays import sum_rows
-from minifw._tools.checks import check_cotangent, check_dtype, check_flag, check_rows, check_size
+from minifw._tools.checks import check_cotangent, check_rows
+from minifw._tools.numbers import check_dtype, check_flag, check_size
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform

@@ -5,7 +5,8 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.arrays import constant
-from minifw._tools.checks import check_array, check_cotangent, check_rng, fraction
+from minifw._tools.checks import check_array, check_cotangent
+from minifw._tools.numbers import check_fraction, check_rng
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.typing import RNG, Array, Formulas, Shape
@@ -15,7 +16,7 @@ __all__ = ["Dropout"]
 
 def _dropped(owner: str, name: str, value: float) -> float:
     """Return the probability to be dropped, or raise unless it is below 1."""
-    probability = fraction(owner, name, value)
+    probability = check_fraction(owner, name, value)
     if probability == 1:
         raise ValueError(
             f"{owner} expects {name} to be below 1, got {value!r}; it is the probability to be "

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.arrays import count_up
-from minifw._tools.checks import check_cotangent, check_dtype, check_plain, check_size, describe
+from minifw._tools.checks import check_cotangent, check_plain, describe
+from minifw._tools.numbers import check_dtype, check_size
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Normal

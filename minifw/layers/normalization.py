@@ -16,16 +16,9 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.arrays import constant
-from minifw._tools.checks import (
-    check_cotangent,
-    check_dtype,
-    check_flag,
-    check_numbers,
-    check_size,
-    normal_number,
-    positive_number,
-)
+from minifw._tools.checks import check_cotangent, check_numbers
 from minifw._tools.loading import claim
+from minifw._tools.numbers import check_dtype, check_flag, check_normal, check_positive, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
@@ -37,7 +30,7 @@ __all__ = ["LayerNorm", "RMSNorm"]
 class _Normalization(Layer):
     """What the three have in common: y = w z + b, and dx from dz = w dy."""
 
-    eps = Option(positive_number)
+    eps = Option(check_positive)
     weight: Parameter | None = None
     bias: Parameter | None = None
     _dtype: DType
@@ -57,7 +50,7 @@ class _Normalization(Layer):
 
     def _check_fits(self, name: str, value: float) -> None:
         if name == "eps":
-            normal_number(type(self).__name__, name, value, self._dtype)
+            check_normal(type(self).__name__, name, value, self._dtype)
 
     @abstractmethod
     def _check(self, x: Array) -> None:

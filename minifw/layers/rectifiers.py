@@ -9,19 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minifw._tools.arrays import constant
-from minifw._tools.checks import (
-    check_array,
-    check_cotangent,
-    check_dtype,
-    check_feature_axis,
-    check_numbers,
-    check_size,
-    feature_axis,
-    finite_in,
-    finite_number,
-    non_negative_number,
-)
+from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, check_numbers
 from minifw._tools.loading import claim
+from minifw._tools.numbers import (
+    check_axis,
+    check_dtype,
+    check_finite_in,
+    check_finite_number,
+    check_non_negative,
+    check_size,
+)
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
@@ -100,7 +97,7 @@ class LeakyReLU(_Elementwise):
         "dx": "{dy} where {x} > 0, else {negative_slope} {dy}",
     }
 
-    negative_slope = Option(_finite_in_both(finite_number))
+    negative_slope = Option(_finite_in_both(check_finite_number))
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -181,7 +178,7 @@ class PReLU(Layer):
         "weight": "sums of {dy} * min({x}, 0)",
     }
 
-    axis = Option(feature_axis, fixed=True)
+    axis = Option(check_axis, fixed=True)
 
     def __init__(
         self,
@@ -192,11 +189,11 @@ class PReLU(Layer):
         dtype: object = np.float64,
     ) -> None:
         size = check_size("PReLU", "num_parameters", num_parameters)
-        start = finite_number("PReLU", "init", init)
+        start = check_finite_number("PReLU", "init", init)
         self.axis = axis
         claim("PReLU", (size,))
         kind = check_dtype("PReLU", dtype)
-        finite_in("PReLU", "init", start, kind)
+        check_finite_in("PReLU", "init", start, kind)
         self.weight = Parameter(np.full(size, start, kind))
 
     @property
@@ -316,7 +313,7 @@ class ELU(_Exponential):
         "dx": "{dy} where {x} > 0, else {alpha} {dy} * e^{x}",
     }
 
-    alpha = Option(_finite_in_both(non_negative_number))
+    alpha = Option(_finite_in_both(check_non_negative))
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
@@ -391,8 +388,8 @@ class HardTanh(_Elementwise):
         "dx": "{dy} where {min_val} < {x} < {max_val}, else 0",
     }
 
-    min_val = Option(finite_number)
-    max_val = Option(finite_number)
+    min_val = Option(check_finite_number)
+    max_val = Option(check_finite_number)
     _min_val, _max_val = -math.inf, math.inf  # until they are given
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:

@@ -7,14 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.arrays import constant, ones
-from minifw._tools.checks import (
-    check_cotangent,
-    check_dtype,
-    check_flag,
-    check_rng,
-    check_sequences,
-    check_size,
-)
+from minifw._tools.checks import check_cotangent, check_sequences
+from minifw._tools.numbers import check_dtype, check_flag, check_rng, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_array, check_cotangent, check_size, describe
+from minifw._tools.checks import check_array, check_cotangent, describe
+from minifw._tools.numbers import check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas, Shape

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from minifw._tools.checks import check_array, check_cotangent, positive_number
+from minifw._tools.checks import check_array, check_cotangent
+from minifw._tools.numbers import check_positive
 from minifw._tools.options import Option
 from minifw.layers._special import normal, sigmoids
 from minifw.layers.activations import _Elementwise, _finite_in_both
@@ -197,7 +198,7 @@ class Softplus(_Elementwise):
         "dx": "{dy} * sigmoid({beta} {x})",
     }
 
-    beta = Option(_finite_in_both(positive_number))
+    beta = Option(_finite_in_both(check_positive))
 
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta

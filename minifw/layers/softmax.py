@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, feature_axis
+from minifw._tools.checks import check_array, check_cotangent, check_feature_axis
+from minifw._tools.numbers import check_axis
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas
@@ -19,7 +20,7 @@ __all__ = ["LogSoftmax", "Softmax"]
 class _OverAxis(Layer):
     """What both have in common: the axis, and that its largest x is subtracted first."""
 
-    axis = Option(feature_axis, fixed=True)
+    axis = Option(check_axis, fixed=True)
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis

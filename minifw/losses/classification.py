@@ -18,8 +18,8 @@ from minifw._tools.checks import (
     check_plain,
     check_probabilities,
     describe,
-    fraction,
 )
+from minifw._tools.numbers import check_fraction
 from minifw._tools.options import Option
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
@@ -240,7 +240,7 @@ class CrossEntropyLoss(_OfClasses):
     applies: ClassVar[tuple[type[Layer], ...]] = (Softmax, LogSoftmax)
     replayable: ClassVar[bool] = True
 
-    label_smoothing = _LiveOption(fraction)
+    label_smoothing = _LiveOption(check_fraction)
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
         self.weight = weight
@@ -457,7 +457,7 @@ class CategoricalCrossEntropyLoss(_OfClasses):
 
     joins: ClassVar[Joins] = {Softmax: _joint_form}
 
-    label_smoothing = _LiveOption(fraction)
+    label_smoothing = _LiveOption(check_fraction)
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
         self.weight = weight

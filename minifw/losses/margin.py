@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import non_negative_number
+from minifw._tools.numbers import check_non_negative
 from minifw._tools.options import Option
 from minifw.core.loss import Loss
 from minifw.typing import Array, Formulas
@@ -63,7 +63,7 @@ class HingeLoss(Loss):
         "dp": "-{t} / {n} where {t} * {p} < {margin}, else 0",
     }
 
-    margin = Option(non_negative_number)
+    margin = Option(check_non_negative)
 
     def __init__(self, margin: float = 1.0) -> None:
         self.margin = margin

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import positive_number
+from minifw._tools.numbers import check_positive
 from minifw._tools.options import Option
 from minifw.core.loss import Loss
 from minifw.typing import Array, Formulas
@@ -180,7 +180,7 @@ class HuberLoss(Loss):
         "dp": "c / {n}, c = ({p} - {t}) within +-{delta}",
     }
 
-    delta = Option(positive_number)
+    delta = Option(check_positive)
 
     def __init__(self, delta: float = 1.0) -> None:
         self.delta = delta

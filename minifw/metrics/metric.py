@@ -8,7 +8,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.checks import check_sample_weight, describe, finite_number
+from minifw._tools.checks import check_sample_weight, describe
+from minifw._tools.numbers import check_finite_number
 from minifw._tools.rows import as_array
 from minifw.typing import Array, Target
 
@@ -72,7 +73,7 @@ class Metric(ABC):
     def at(self, threshold: float) -> Self:
         """Return a copy that takes a prediction above `threshold` for a yes."""
         twin = copy.copy(self)
-        twin.threshold = finite_number(self.name, "threshold", threshold)
+        twin.threshold = check_finite_number(self.name, "threshold", threshold)
         return twin
 
     def checked(

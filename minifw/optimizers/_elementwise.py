@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import DTYPES, non_negative_number
+from minifw._tools.checks import DTYPES
+from minifw._tools.numbers import check_non_negative
 from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
@@ -37,7 +38,7 @@ class Elementwise(Optimizer):
     has in common for all elements, it computes in `update`, before it calls this one's.
     """
 
-    weight_decay = Option(non_negative_number)
+    weight_decay = Option(check_non_negative)
     _weight_decay: float  # what is kept of it
     _decoupled: ClassVar[bool] = False  # whether the decay is a step of its own
     _off: ClassVar[None] = None  # in the place of a vector of the state whose option is off

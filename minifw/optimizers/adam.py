@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.arrays import finite_squares
-from minifw._tools.checks import decay_rate, positive_number
+from minifw._tools.numbers import check_decay_rate, check_positive
 from minifw._tools.options import Option, Vector
 from minifw.core.parameter import Parameter
 from minifw.optimizers._elementwise import Elementwise
@@ -20,7 +20,7 @@ def _pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, flo
     """Return `value` as two floats, or raise unless both are at least 0 and below 1."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{owner} expects {name} to be a pair of numbers, got {value!r}")
-    first, second = (decay_rate(owner, f"{name}[{i}]", value[i]) for i in (0, 1))
+    first, second = (check_decay_rate(owner, f"{name}[{i}]", value[i]) for i in (0, 1))
     return first, second
 
 
@@ -90,7 +90,7 @@ class Adam(Elementwise):
     """
 
     betas = Option(_pair)
-    eps = Option(positive_number)
+    eps = Option(check_positive)
     _betas: tuple[float, float]  # what is kept of each
     _eps: float
     m: Array

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minifw._tools.arrays import finite_squares
-from minifw._tools.checks import (
+from minifw._tools.numbers import (
+    check_decay_rate,
     check_flag,
-    decay_rate,
-    non_negative_number,
-    normal_number,
-    positive_number,
+    check_non_negative,
+    check_normal,
+    check_positive,
 )
 from minifw._tools.options import Option, Vector
 from minifw.core.parameter import Parameter
@@ -91,9 +91,9 @@ class RMSprop(Elementwise):
     array([0.9, 1.1])
     """
 
-    alpha = Option(decay_rate)
-    eps = Option(positive_number)
-    momentum = Option(decay_rate)
+    alpha = Option(check_decay_rate)
+    eps = Option(check_positive)
+    momentum = Option(check_decay_rate)
     centered = Option(check_flag)
     v: Array
     mean: Array | None
@@ -205,8 +205,8 @@ class Adagrad(Elementwise):
     [2.2845]
     """
 
-    lr_decay = Option(non_negative_number)
-    eps = Option(positive_number)
+    lr_decay = Option(check_non_negative)
+    eps = Option(check_positive)
     v: Array
     _vectors: ClassVar = {"v": Vector(squares=True, fades=False)}
     _accepts = staticmethod(finite_squares)
@@ -225,9 +225,9 @@ class Adagrad(Elementwise):
         name = type(self).__name__
         self.lr_decay = lr_decay  # checked, as the others, before any parameter is moved
         self.eps = eps
-        initial = non_negative_number(name, "initial_accumulator_value", initial_accumulator_value)
+        initial = check_non_negative(name, "initial_accumulator_value", initial_accumulator_value)
         super().__init__(parameters, lr, weight_decay, no_decay)
-        self.v += normal_number(name, "initial_accumulator_value", initial, self.v.dtype)
+        self.v += check_normal(name, "initial_accumulator_value", initial, self.v.dtype)
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""

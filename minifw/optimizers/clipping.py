@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minifw._engine.packing import gradient_vectors, why_not_finite
-from minifw._tools.checks import positive_number
+from minifw._tools.numbers import check_positive
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter, check_parameters
 from minifw.errors import NonFiniteError
@@ -61,7 +61,7 @@ def clip_grad_norm(parameters: Iterable[Parameter] | Optimizer, max_norm: float)
     >>> p.grad, q.grad
     (array([0.6]), array([0.8]))
     """
-    limit = positive_number("clip_grad_norm", "max_norm", max_norm)
+    limit = check_positive("clip_grad_norm", "max_norm", max_norm)
     found = _found("clip_grad_norm", parameters)
     vectors = gradient_vectors(found)
     norm = math.hypot(*map(_norm, vectors))  # which scales, so that it cannot overflow early
@@ -104,7 +104,7 @@ def clip_grad_value(parameters: Iterable[Parameter] | Optimizer, max_value: floa
     >>> p.grad
     array([ 0.5, -1. ,  1. ])
     """
-    limit = positive_number("clip_grad_value", "max_value", max_value)
+    limit = check_positive("clip_grad_value", "max_value", max_value)
     found = _found("clip_grad_value", parameters)
     vectors = gradient_vectors(found)
     if not all(math.isfinite(_norm(vector)) for vector in vectors):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_flag, decay_rate
+from minifw._tools.numbers import check_decay_rate, check_flag
 from minifw._tools.options import Option, Vector
 from minifw.core.parameter import Parameter
 from minifw.optimizers._elementwise import Elementwise
@@ -83,7 +83,7 @@ class SGD(Elementwise):
     [0.425]
     """
 
-    momentum = Option(decay_rate)
+    momentum = Option(check_decay_rate)
     nesterov = Option(check_flag)
     velocity: Array | None
     _momentum: float  # what is kept of it

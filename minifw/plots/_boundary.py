@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import check_size, describe
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.layers import Sigmoid
 from minifw.plots._drawing import (

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minifw._tools.checks import check_size, describe
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.plots._drawing import BLUE, GREY, ORANGE, AxesLike, Path, axes_for, finish, open_up
 from minifw.typing import Array

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minifw._tools.checks import check_size, describe
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.layers import Dense, Sequential
 from minifw.plots._drawing import DIVERGING, GREY, INK, Axes, Figure, Path, axes_for, finish

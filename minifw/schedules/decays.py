@@ -2,7 +2,7 @@
 
 import math
 
-from minifw._tools.checks import check_size, non_negative_number, positive_number
+from minifw._tools.numbers import check_non_negative, check_positive, check_size
 from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.schedules.schedule import Schedule, half_cosine
@@ -34,7 +34,7 @@ class StepLR(Schedule):
     """
 
     step_size = Option(check_size)
-    gamma = Option(positive_number)
+    gamma = Option(check_positive)
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         super().__init__(optimizer)
@@ -66,7 +66,7 @@ class ExponentialLR(Schedule):
     [1.0, 0.5, 0.25, 0.125]
     """
 
-    gamma = Option(positive_number)
+    gamma = Option(check_positive)
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
         super().__init__(optimizer)
@@ -113,7 +113,7 @@ class CosineLR(Schedule):
     """
 
     total_steps = Option(check_size)
-    eta_min = Option(non_negative_number)
+    eta_min = Option(check_non_negative)
 
     def __init__(self, optimizer: Optimizer, total_steps: int, eta_min: float = 0.0) -> None:
         super().__init__(optimizer)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from minifw._tools.checks import finite_number, non_negative_number, positive_number
+from minifw._tools.numbers import check_finite_number, check_non_negative, check_positive
 from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.schedules.schedule import Scheduler, count
@@ -12,7 +12,7 @@ __all__ = ["ReduceOnPlateau"]
 
 
 def _below_1(owner: str, name: str, value: float) -> float:
-    number = positive_number(owner, name, value)
+    number = check_positive(owner, name, value)
     if number >= 1:
         raise ValueError(f"{owner} expects {name} to be below 1, got {value!r}")
     return number
@@ -31,7 +31,7 @@ def _one_of(*choices: str) -> Callable[[str, str, str], str]:
 def _best(owner: str, name: str, value: float) -> float:
     """Return the best value so far, which is infinite before the first."""
     infinite = isinstance(value, float) and math.isinf(value)
-    return value if infinite else finite_number(owner, name, value)
+    return value if infinite else check_finite_number(owner, name, value)
 
 
 class ReduceOnPlateau(Scheduler):
@@ -94,11 +94,11 @@ class ReduceOnPlateau(Scheduler):
     mode = Option(_one_of("min", "max"))
     factor = Option(_below_1)
     patience = Option(count)
-    threshold = Option(non_negative_number)
+    threshold = Option(check_non_negative)
     threshold_mode = Option(_one_of("rel", "abs"))
     cooldown = Option(count)
-    min_lr = Option(non_negative_number)
-    eps = Option(non_negative_number)
+    min_lr = Option(check_non_negative)
+    eps = Option(check_non_negative)
     best = Option(_best)
     bad_steps = Option(count)
     cooling = Option(count)
@@ -131,7 +131,7 @@ class ReduceOnPlateau(Scheduler):
 
     def step(self, value: float) -> None:
         """Look at the next value, and reduce the learning rate if it is time."""
-        value = finite_number("ReduceOnPlateau.step", "value", value)
+        value = check_finite_number("ReduceOnPlateau.step", "value", value)
         self.steps += 1
         if self._better(value):
             self.best, self.bad_steps = value, 0

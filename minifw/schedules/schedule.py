@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.state import checked_state
-from minifw._tools.checks import check_size, describe, normal_number, positive_number
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_normal, check_positive, check_size
 from minifw._tools.options import Option, check_kind, options_of
 from minifw.core.optimizer import Optimizer
 
@@ -67,8 +68,8 @@ class Scheduler:
         check_kind(key, own, new)
         name, option = type(self).__name__, options_of(type(self)).get(key)
         if key == "lr":
-            lr = positive_number(name, "lr", new)
-            return normal_number(name, "lr", lr, self._optimizer.parameters[0].dtype)
+            lr = check_positive(name, "lr", new)
+            return check_normal(name, "lr", lr, self._optimizer.parameters[0].dtype)
         return copy.deepcopy(new) if option is None else option.checked(self, new)
 
     def _take(self, found: dict[str, Any]) -> None:
@@ -123,7 +124,7 @@ class Schedule(Scheduler, ABC):
     0.4
     """
 
-    base_lr = Option(positive_number)
+    base_lr = Option(check_positive)
     _replaces = False  # whether it has rates of its own, whatever the optimizer's
 
     def __init__(self, optimizer: Optimizer) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from minifw._tools.checks import check_size, describe, fraction, positive_number
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_fraction, check_positive, check_size
 from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.schedules.schedule import Schedule, half_cosine
@@ -40,7 +41,7 @@ class LinearWarmup(Schedule):
     """
 
     total_steps = Option(check_size)
-    start_factor = Option(fraction)
+    start_factor = Option(check_fraction)
 
     def __init__(
         self,
@@ -142,11 +143,11 @@ class OneCycleLR(Schedule):
     [0.04, 0.52, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05, 0.0]
     """
 
-    max_lr = Option(positive_number)
+    max_lr = Option(check_positive)
     total_steps = Option(check_size)
-    pct_start = Option(fraction)
-    div_factor = Option(positive_number)
-    final_div_factor = Option(positive_number)
+    pct_start = Option(check_fraction)
+    div_factor = Option(check_positive)
+    final_div_factor = Option(check_positive)
     _replaces = True
 
     def __init__(

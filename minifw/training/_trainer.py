@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.prediction import keeping_modes, survey
-from minifw._tools.checks import check_flag, check_rng, check_size, describe
+from minifw._tools.checks import describe
 from minifw._tools.generators import load_state, state_of
+from minifw._tools.numbers import check_flag, check_rng, check_size
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective

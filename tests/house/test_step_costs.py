@@ -98,9 +98,7 @@ def in_package(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(PACKAGE)
 
 
-def costs_of(
-    build: Callable[[Costs], Callable[[], object]], patch: pytest.MonkeyPatch
-) -> Costs:
+def costs_of(build: Callable[[Costs], Callable[[], object]], patch: pytest.MonkeyPatch) -> Costs:
     """Return the costs of one step of what `build` returns."""
     costs = Costs()
     for name, value in list(vars(np).items()):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.prediction import survey
-from minifw._tools.checks import check_dtype, check_size, describe
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_dtype, check_size
 from minifw.core.layer import Layer
 from minifw.interop.onnx import (  # noqa: F401 - they register what they know
     _activations,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 import minifw.layers as known
-from minifw._tools.checks import check_size, describe
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.layers import Dense, Sequential
 from minifw.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, biases_and_norms

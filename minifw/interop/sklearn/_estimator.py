@@ -12,13 +12,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from minifw._engine.prediction import ROWS, in_blocks, survey
-from minifw._tools.checks import (
+from minifw._tools.checks import describe
+from minifw._tools.numbers import (
+    check_finite_number,
     check_flag,
+    check_non_negative,
+    check_positive,
     check_size,
-    describe,
-    finite_number,
-    non_negative_number,
-    positive_number,
 )
 from minifw._tools.rows import Rows as ArrayRows
 from minifw._tools.warn import warn_user
@@ -210,9 +210,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
     def _check_parameters(self, owner: str) -> tuple[int, int]:
         """Return max_epochs and n_iter_no_change, or raise if a number is none that serves."""
         if self.tol is not None:
-            non_negative_number(owner, "tol", self.tol)
-        positive_number(owner, "lr", self.lr)
-        non_negative_number(owner, "weight_decay", self.weight_decay)
+            check_non_negative(owner, "tol", self.tol)
+        check_positive(owner, "lr", self.lr)
+        check_non_negative(owner, "weight_decay", self.weight_decay)
         return (
             check_size(owner, "max_epochs", self.max_epochs),
             check_size(owner, "n_iter_no_change", self.n_iter_no_change),
@@ -270,7 +270,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self, owner: str, X: Array, target: Any, weight: Array | None, random: Any
     ) -> tuple[Array, Any, Array | None, Rows]:
         """Return the training part, and the rows of the validation part."""
-        share = finite_number(owner, "validation_fraction", self.validation_fraction)
+        share = check_finite_number(owner, "validation_fraction", self.validation_fraction)
         if not 0 < share < 1:
             raise ValueError(
                 f"{owner} expects validation_fraction to be between 0 and 1, got {share}"
