@@ -57,6 +57,12 @@ def with_out(x: Array) -> Array:
     return y
 
 
+def scalar_in_place(x: Array) -> Any:
+    lack = before = np.maximum(x.max() - 6, 0)
+    lack += np.maximum(x.max() - 7, 0)  # another scalar: `before` stays
+    return x * lack + before
+
+
 def masked(x: Array) -> Array:
     y = x * 1
     y[x > 0] = 2 * x[x > 0]
@@ -130,6 +136,9 @@ BODIES: dict[str, Callable[[Any, Array], Any]] = {
     "a weight, written": weight_shrunk,
     "a generator of the moment": lambda _, x: drawn_elsewhere(x),
     "a list, saved": kept_in_a_list,
+    "a length that depends on values": lambda _, x: x * len(np.unique(np.round(x, 0))),
+    "as many as there are": lambda _, x: x + np.compress(x[0] > 5, x, axis=1).sum(),
+    "a scalar in place": lambda _, x: scalar_in_place(x),
     "a power of a mean": lambda _, x: x / np.mean(x**2) ** 0.5,
 }
 
@@ -169,7 +178,16 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-@pytest.mark.parametrize("name", BODIES)
+LATER = "a length that depends on values", "as many as there are", "a scalar in place"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in BODIES if name not in LATER),
+        *(pytest.param(name, marks=pytest.mark.xfail(strict=True)) for name in LATER),
+    ],
+)
 def test_wrong_layers_give_the_numbers_of_their_text(name: str) -> None:
     def change(model: Any, _: Any) -> None:
         model[0].weight.value *= 2
