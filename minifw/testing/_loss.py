@@ -163,12 +163,8 @@ def _precise(s: LossSubject) -> None:
 # -- the gradient ----------------------------------------------------------------------
 
 
-def _points(s: LossSubject) -> list[Pair]:
-    return [s.draw(draw=1), s.given(), s.draw(BATCH - 2, draw=2)]
-
-
 def _gradient(s: LossSubject) -> None:
-    for pair in _points(s):
+    for pair in (s.draw(draw=1), s.given(), s.draw(BATCH - 2, draw=2)):
         _held_against_differences(s, pair)
 
 
