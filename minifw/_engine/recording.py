@@ -95,7 +95,7 @@ class Recorder:
         """Make a call, and write it down unless its result is a view."""
         out = options.pop("out", None)
         (out,) = out if isinstance(out, tuple) else (out,)
-        if out is not None and not np.ndim(out):
+        if out is not None and not out.ndim:
             _refuse()  # what the text adds to may be a number, which is another one afterwards
         given = tuple(map(self.given, given))
         options = {key: self.given(value) for key, value in options.items()}
@@ -169,7 +169,7 @@ class Quiet:
 
 def _again(result: AnyArray, call: Call) -> None:
     with np.errstate(under="ignore"):  # for what is raised here comes before the result is kept
-        made = call()
+        made: Any = call()
     if np.shape(made) != result.shape:
         raise Unseen("the shape of a result depends on values")
     result[...] = made

@@ -156,7 +156,7 @@ class Replay:
 
     def _judge(self, recording: "Recording", x: Array, target: Target) -> "Recording | None":
         """Record the text, or run both ways; return the recording once they agree."""
-        if recording.calls is None:
+        if recording.calls is None and not recording.refused:
             recording.refused = not (self.possible and x.flags.forc and target.flags.forc)
         if recording.refused:
             return None

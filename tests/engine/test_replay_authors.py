@@ -178,16 +178,7 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-LATER = "a length that depends on values", "as many as there are", "a scalar in place"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(name for name in BODIES if name not in LATER),
-        *(pytest.param(name, marks=pytest.mark.xfail(strict=True)) for name in LATER),
-    ],
-)
+@pytest.mark.parametrize("name", BODIES)
 def test_wrong_layers_give_the_numbers_of_their_text(name: str) -> None:
     def change(model: Any, _: Any) -> None:
         model[0].weight.value *= 2

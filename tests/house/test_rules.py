@@ -11,10 +11,10 @@ LINES = 300  # of code: docstrings, comments and blank lines are not counted
 
 # What does not keep a rule yet. An entry goes when its room is rebuilt.
 LONG = {
+    "testing._layer",
+    "testing._optimizer",
     "interop.mpi",
     "interop.sklearn._estimator",
-    "testing._loss",
-    "testing._optimizer",
     "training._trainer",
 }
 WARNING: set[str] = set()
