@@ -1,6 +1,7 @@
 """What training minimises: the loss of a model's prediction."""
 
 import math
+import operator
 from functools import partial
 from typing import NoReturn
 
@@ -128,7 +129,7 @@ class Objective:
             raise
         if not math.isfinite(value):
             self._refuse_loss(batch, NonFiniteError(f"the loss is {value}"))
-        self._saved = [part._saved for part in step.parts]
+        self._saved = step.saved()
         self._latest = batch
         return value
 
@@ -152,9 +153,8 @@ class Objective:
             If a gradient is not finite, saying where that arose.
         """
         self._check_forward("backward")
-        for part, saved in zip(self._step.parts, self._saved, strict=True):
-            if part._saved is not saved:
-                self._refuse_mixture()
+        if not all(map(operator.is_, self._step.saved(), self._saved)):
+            self._refuse_mixture()
         if self._gradients is None:
             check_unshared(self._network, self._used_twice)
         cause = None

@@ -131,8 +131,8 @@ class Residual(Container):
         return "the layer"
 
     def _check_dy(self, dy: Array) -> None:
-        (x,) = self.saved()
         self.check_forward()
+        (x,) = self.saved()
         check_cotangent(self, dy, x.shape, x.dtype)
 
     def _check_kept(self, method: str, result: Array, name: str, given: Array) -> None:
@@ -279,8 +279,8 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
 
     def _cut(self, dy: Array) -> list[Array]:
         """Return what of dy belongs to each branch, (batch, ..., features, ...)."""
-        (y,) = self.saved()
         self.check_forward()
+        (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
         stops = accumulate(self._saved_widths)
         before = (slice(None),) * self._axis(y.ndim)

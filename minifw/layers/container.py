@@ -83,7 +83,8 @@ class Container(Layer):
             )
         y = layer.returned("forward", layer.forward(*given))
         inner["_saved_stamp"] = mark, layer._saved
-        own["_saved_whole"] = False  # this layer is at another input, until the others are
+        # This layer is at another input, until the others are.
+        own["_saved_whole"], own["_saved"] = False, None
         return y
 
     def check_forward(self) -> None:

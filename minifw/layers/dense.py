@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.arrays import sum_rows
+from minifw._tools.arrays import add_row, sum_rows
 from minifw._tools.checks import check_cotangent, check_rows
 from minifw._tools.numbers import check_dtype, check_flag, check_size
 from minifw.core.layer import Layer
@@ -120,7 +120,7 @@ class Dense(Layer):
         self.save(x)
         y: Array = weight.dot(x.T).T  # (batch, out)
         if self.bias is not None:
-            y += self.bias.value
+            add_row(y, self.bias.value)  # y += b
         return y
 
     def backward(self, dy: Array) -> Array:
