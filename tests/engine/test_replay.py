@@ -26,7 +26,7 @@ from minifw import (
     Sigmoid,
     Tanh,
 )
-from minifw._engine.replay import Recording
+from minifw._engine.recording import Recording
 
 STEPS = 7  # text, recorded, both ways, backward recorded, both ways, and twice alone
 

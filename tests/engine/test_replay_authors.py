@@ -23,7 +23,7 @@ from minifw import (
     Sequential,
     Tanh,
 )
-from minifw._engine.recording import Recorded
+from minifw._engine.recorder import Recorded
 
 
 class Wrong(Layer):

@@ -19,7 +19,7 @@ from minifw import (
     Residual,
     Sequential,
 )
-from minifw._engine.recording import Dice, Recorded
+from minifw._engine.recorder import Dice, Recorded
 
 TEXT, RECORDED, BOTH_WAYS, REPLAYED = range(4)  # what the steps are
 
