@@ -8,13 +8,14 @@ calls on two vectors, whatever the number of layers.
 
 import itertools
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from minifw._engine.protocols import AnyParameter
 from minifw._tools.arrays import finite_vector
+from minifw._tools.checks import describe
 from minifw._tools.warn import warn_user
 from minifw.errors import StaleArrayWarning
 from minifw.typing import Array, DType
@@ -27,6 +28,7 @@ __all__ = [
     "FlatParameters",
     "Gradients",
     "Memory",
+    "check_parameters",
     "gradient_vectors",
     "note_replaced",
     "why_not_finite",
@@ -265,3 +267,40 @@ def _move(parameter: AnyParameter, memory: Memory, start: int) -> list["weakref.
     parameter.grad[...] = grad
     old.moved += 1
     return left
+
+
+def check_parameters(owner: str, parameters: Iterable[Any]) -> tuple[Any, ...]:
+    """Return the parameters, or raise unless they are some, of one dtype, and none twice."""
+    one_thing = isinstance(parameters, Mapping) or hasattr(parameters, "parameters")
+    if one_thing or not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"{owner} expects parameters, got {describe(parameters)}{_fix(parameters)}"
+        )
+    found = tuple(parameters)
+    for parameter in found:
+        if not hasattr(parameter, "_memory"):
+            raise TypeError(
+                f"{owner} expects parameters, got {describe(parameter)}{_fix(parameter)}"
+            )
+    if not found:
+        raise ValueError(f"{owner} expects at least one parameter, got none")
+    if len({id(p) for p in found}) < len(found):
+        raise ValueError(f"{owner} expects every parameter once, got one of them twice")
+    dtypes = {str(p.dtype) for p in found}
+    if len(dtypes) > 1:
+        raise TypeError(
+            f"{owner} expects parameters of one dtype, got {' and '.join(sorted(dtypes))}; "
+            "build the layers with the same dtype, or an optimizer for each"
+        )
+    return found
+
+
+def _fix(wrong: object) -> str:
+    """Return how to mend what was passed in the place of parameters."""
+    if hasattr(wrong, "_memory"):
+        return " alone; put it in a list"
+    if hasattr(wrong, "parameters"):
+        return "; pass its .parameters()"
+    if callable(wrong):
+        return "; call it: model.parameters()"
+    return "; pass model.parameters()"

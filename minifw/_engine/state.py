@@ -54,7 +54,7 @@ def checked_state(
     faults = [f"{name} is missing" for name in own if name not in state]
     faults += [f"{name} is unexpected" for name in state if name not in own]
     values = {}
-    for name in own:
+    for name in sorted(own):
         try:
             if name in state:
                 values[name] = checked(name, state[name])

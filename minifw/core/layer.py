@@ -1,16 +1,15 @@
 """The contract of a layer, and what every layer gets for writing two methods."""
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from minifw._engine.packing import note_replaced
+from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
 from minifw._engine.state import load_arrays
 from minifw._engine.summary import Summary, summary
@@ -21,11 +20,6 @@ from minifw.core.parameter import Parameter
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Identity", "Layer"]
-
-# Attributes that hold no layer are passed over: the arguments, what a forward saved, and, since
-# `predict` of one row is mostly this walk, values of the commonest types.
-_NOT_MEMBERS = ("_arguments", "_saved")  # how their names begin
-_PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
 
 
 class Layer(KeepsArguments, SavesForBackward):
@@ -170,29 +164,11 @@ class Layer(KeepsArguments, SavesForBackward):
 
     def _members(self) -> Iterator[tuple[str, "Parameter | Layer"]]:
         """Yield what this layer holds itself, attribute by attribute as they were set."""
-        for name, value in vars(self).copy().items():  # another thread may predict, and so save
-            if type(value) in _PLAIN or name.startswith(_NOT_MEMBERS):
-                continue
-            if isinstance(value, _MEMBERS):
-                yield name, value
-            else:
-                yield from _unpacked(self, name, value)
+        return members(self)
 
     def _walk(self) -> list[tuple[str, "Parameter | Layer"]]:
         """Return what this layer holds and, after each layer, what that one holds; each once."""
-        found: list[tuple[str, Parameter | Layer]] = []
-        seen = {id(self)}
-
-        def visit(prefix: str, layer: Layer) -> None:
-            for name, member in layer._members():
-                if id(member) not in seen:
-                    seen.add(id(member))
-                    found.append((prefix + name, member))
-                    if not isinstance(member, Parameter):
-                        visit(f"{prefix}{name}.", member)
-
-        visit("", self)
-        return found
+        return walk(self)
 
     if not TYPE_CHECKING:  # to mypy, a class that has it would take any attribute
 
@@ -204,20 +180,12 @@ class Layer(KeepsArguments, SavesForBackward):
                     f"place; assign to its value: layer.{name}.value = ..."
                 )
             super().__setattr__(name, value)
-            plain = type(held) in _PLAIN and type(value) in _PLAIN
-            if not plain and held is not value and not name.startswith(_NOT_MEMBERS):
-                self._note_replaced(name, held, value)
+            note_assigned(self, name, held, value)
 
         def __delattr__(self, name: str) -> None:
             held = vars(self).get(name)
             super().__delattr__(name)
-            if not name.startswith(_NOT_MEMBERS):
-                self._note_replaced(name, held, None)
-
-    def _note_replaced(self, name: str, held: object, value: object) -> None:
-        """Tell the optimizers of the parameters that left an attribute."""
-        old, new = (_parameters_in(self, name, members) for members in (held, value))
-        note_replaced(self, name, old, new)
+            note_assigned(self, name, held, None)
 
     # -- use ---------------------------------------------------------------------
 
@@ -354,36 +322,6 @@ class Layer(KeepsArguments, SavesForBackward):
                     "dict's key or an attribute"
                 )
         return state
-
-
-_MEMBERS = (Parameter, Layer)
-_SEQUENCES = (list, tuple, deque)
-
-
-def _parameters_in(layer: Layer, name: str, value: object) -> list[Parameter]:
-    """Return the parameters in what an attribute holds, and in the layers there."""
-    if isinstance(value, set | frozenset):
-        return []  # refused when the members are listed
-    members = [member for _, member in _unpacked(layer, name, value)]
-    return [p for m in members for p in (m.parameters() if isinstance(m, Layer) else [m])]
-
-
-def _unpacked(layer: Layer, name: str, value: Any) -> Iterator[tuple[str, Parameter | Layer]]:
-    if isinstance(value, _MEMBERS):
-        yield name, value
-    elif isinstance(value, _SEQUENCES):
-        for index, item in enumerate(value):
-            if type(item) not in _PLAIN:
-                yield from _unpacked(layer, f"{name}.{index}", item)
-    elif isinstance(value, dict):
-        for key, item in value.copy().items():
-            if type(item) not in _PLAIN:
-                yield from _unpacked(layer, f"{name}.{key}", item)
-    elif isinstance(value, set | frozenset) and any(isinstance(item, _MEMBERS) for item in value):
-        raise TypeError(
-            f"{type(layer).__name__}.{name} holds layers or parameters in a set, "
-            "which has no order; use a list or a tuple"
-        )
 
 
 class Identity(Layer):

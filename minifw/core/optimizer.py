@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw._engine.packing import Author, FlatParameters, why_not_finite
+from minifw._engine.packing import Author, FlatParameters, check_parameters, why_not_finite
 from minifw._engine.state import checked_state
 from minifw._tools.arrays import finite_vector
 from minifw._tools.numbers import check_normal, check_positive, check_size
 from minifw._tools.options import Option, Vector, check_kind, options_of
 from minifw._tools.warn import warn_user
-from minifw.core.parameter import Parameter, check_parameters
+from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
 from minifw.typing import Array
 

@@ -1,7 +1,6 @@
 """A trainable array with its gradient."""
 
 import math
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from minifw._tools.changes import CHANGES
 from minifw._tools.checks import DTYPES, describe
 from minifw.typing import Array, DType, Shape
 
-__all__ = ["Parameter", "check_parameters"]
+__all__ = ["Parameter"]
 
 
 class Parameter:
@@ -144,40 +143,3 @@ def _restore(value: Array, grad: Array) -> Parameter:
     parameter = Parameter(value)
     parameter.grad = grad
     return parameter
-
-
-def check_parameters(owner: str, parameters: Iterable[Parameter]) -> tuple[Parameter, ...]:
-    """Return the parameters, or raise unless they are some, of one dtype, and none twice."""
-    one_thing = isinstance(parameters, Mapping) or hasattr(parameters, "parameters")
-    if one_thing or not isinstance(parameters, Iterable):
-        raise TypeError(
-            f"{owner} expects parameters, got {describe(parameters)}{_fix(parameters)}"
-        )
-    found = tuple(parameters)
-    for parameter in found:
-        if not isinstance(parameter, Parameter):
-            raise TypeError(
-                f"{owner} expects parameters, got {describe(parameter)}{_fix(parameter)}"
-            )
-    if not found:
-        raise ValueError(f"{owner} expects at least one parameter, got none")
-    if len({id(p) for p in found}) < len(found):
-        raise ValueError(f"{owner} expects every parameter once, got one of them twice")
-    dtypes = {str(p.dtype) for p in found}
-    if len(dtypes) > 1:
-        raise TypeError(
-            f"{owner} expects parameters of one dtype, got {' and '.join(sorted(dtypes))}; "
-            "build the layers with the same dtype, or an optimizer for each"
-        )
-    return found
-
-
-def _fix(wrong: object) -> str:
-    """Return how to mend what was passed in the place of parameters."""
-    if isinstance(wrong, Parameter):
-        return " alone; put it in a list"
-    if hasattr(wrong, "parameters"):
-        return "; pass its .parameters()"
-    if callable(wrong):
-        return "; call it: model.parameters()"
-    return "; pass model.parameters()"

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.sharing import check_layer
 from minifw._tools.checks import check_array, check_cotangent
 from minifw._tools.numbers import check_axis
 from minifw.core.layer import Layer
-from minifw.layers.container import Container, check_layer
+from minifw.layers.container import Container
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Concat", "Residual"]

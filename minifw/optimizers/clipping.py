@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from minifw._engine.packing import gradient_vectors, why_not_finite
+from minifw._engine.packing import check_parameters, gradient_vectors, why_not_finite
 from minifw._tools.numbers import check_positive
 from minifw.core.optimizer import Optimizer
-from minifw.core.parameter import Parameter, check_parameters
+from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
 from minifw.typing import Array
 

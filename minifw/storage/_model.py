@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from minifw._engine.members import NOT_MEMBERS
 from minifw._tools.checks import describe
 from minifw._tools.generators import bits_of, generator_of, places_of_generators
 from minifw._tools.loading import building
 from minifw._tools.locks import EVALUATIONS
-from minifw.core.layer import _NOT_MEMBERS, Layer
+from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.storage._archive import read_archive, reading, write_archive
 from minifw.storage._arguments import Arrays, Builder, Recorder
@@ -199,7 +200,7 @@ def _generators(model: Layer) -> list[Any]:
     others = {id(layer) for _, layer in layers}
     states: dict[int, list[Any]] = {}
     for name, layer in layers:
-        own = {key: v for key, v in vars(layer).items() if not key.startswith(_NOT_MEMBERS)}
+        own = {key: v for key, v in vars(layer).items() if not key.startswith(NOT_MEMBERS)}
         for path, generator in places_of_generators(own, others):
             attribute = path.partition(".")[0]
             if path not in own or isinstance(generator, np.random.RandomState):

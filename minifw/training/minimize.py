@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minifw._engine.packing import FlatParameters, why_not_finite
+from minifw._engine.packing import FlatParameters, check_parameters, why_not_finite
 from minifw._tools.arrays import finite_vector
 from minifw._tools.checks import describe
 from minifw._tools.extras import needs
 from minifw.core.objective import Objective
-from minifw.core.parameter import check_parameters
 from minifw.errors import NonFiniteError
 from minifw.typing import Array
 

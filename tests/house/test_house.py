@@ -32,7 +32,6 @@ PRIVATE = {
     ("interop", "storage._classes"),
     ("interop", "storage._safetensors"),
     ("interop", "storage._text"),
-    ("storage", "core.layer._NOT_MEMBERS"),
     ("training", "storage._archive"),
     # One finder of generators, in _tools, will replace both.
     # The exported operator has to place the windows, and the constants, as the layer does.
