@@ -29,6 +29,7 @@ __all__ = [
     "Gradients",
     "Memory",
     "check_parameters",
+    "decay_mask",
     "gradient_vectors",
     "note_replaced",
     "why_not_finite",
@@ -304,3 +305,24 @@ def _fix(wrong: object) -> str:
     if callable(wrong):
         return "; call it: model.parameters()"
     return "; pass model.parameters()"
+
+
+def decay_mask(owner: str, parameters: Iterable[Any], no_decay: Iterable[Any]) -> Array | None:
+    """Return a vector of 1 where `parameters` decay and 0 where not; None if all do."""
+    if not isinstance(no_decay, Iterable) or hasattr(no_decay, "parameters"):
+        hint = "; put it in a list" if hasattr(no_decay, "_memory") else ""
+        raise TypeError(
+            f"{owner} expects no_decay to be parameters, got {describe(no_decay)}{hint}"
+        )
+    left_out = list(no_decay)
+    for item in left_out:
+        if not hasattr(item, "_memory"):
+            raise TypeError(f"{owner} expects no_decay to be parameters, got {describe(item)}")
+    found = tuple(parameters)
+    ids = {id(item) for item in left_out}
+    if not ids <= {id(parameter) for parameter in found}:
+        raise ValueError(f"{owner} expects no_decay to be among its parameters, one is not")
+    if not ids:
+        return None
+    parts = [np.full(p.size, 0.0 if id(p) in ids else 1.0, p.dtype) for p in found]
+    return np.concatenate(parts)

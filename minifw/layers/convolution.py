@@ -6,12 +6,12 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from minifw._tools.checks import check_cotangent, check_images
+from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_flag, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform
-from minifw.layers._weights import make_weight
 from minifw.layers._windows import Pair, Windows, batch_last, pair, taps
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from minifw._tools.arrays import add_row, sum_rows
 from minifw._tools.checks import check_cotangent, check_rows
+from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_flag, check_size
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform
-from minifw.layers._weights import make_weight
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
 __all__ = ["Dense"]

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from minifw._tools.arrays import count_up
 from minifw._tools.checks import check_cotangent, check_plain, describe
+from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_size
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Normal
-from minifw.layers._weights import make_weight
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
 __all__ = ["Embedding"]

@@ -8,12 +8,12 @@ import numpy as np
 
 from minifw._tools.arrays import constant, ones
 from minifw._tools.checks import check_cotangent, check_sequences
+from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_flag, check_rng, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Uniform
-from minifw.layers._weights import make_weight
 from minifw.typing import RNG, Array, Shape
 
 __all__ = ["GRU", "LSTM"]

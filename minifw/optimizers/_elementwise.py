@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.packing import decay_mask
 from minifw._tools.checks import DTYPES
 from minifw._tools.numbers import check_non_negative
 from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
-from minifw.optimizers.decay import decay_mask
 from minifw.typing import Array
 
 __all__ = ["Elementwise"]
