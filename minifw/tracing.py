@@ -11,7 +11,7 @@ from minifw._engine.listening import listening
 from minifw._engine.summary import inside
 from minifw._tools.checks import describe
 from minifw._tools.tables import Table, counted
-from minifw.core.layer import Layer
+from minifw.core.layer import Identity, Layer
 from minifw.core.objective import Objective
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
@@ -226,6 +226,8 @@ def trace(objective: Objective, x: AnyArray, y: Target) -> Trace:
     everything = np.errstate(all="ignore")  # what is not finite stands in the table
     with everything, listening(model._all_layers(), _PASSES, recorder.around):
         output = body.forward(x)
+        if isinstance(body, Identity):  # of a model that is a joined activation alone
+            recorder.know(output, "X")
         symbol = prediction = recorder.symbol(output)
         if activation is not None:
             prediction = recorder.symbol(activation.forward(output))
@@ -281,13 +283,14 @@ class _Recorder:
         self.formulas[symbol] = formula
         whole = f"{symbol} = {formula}" if formula else symbol
         self._rows.append(TracedValue(symbol, whole, section, layer, np.array(value)))
-        self._know(value, symbol)
+        self.know(value, symbol)
 
     def symbol(self, array: AnyArray) -> str:
         """Return the symbol of an array that was written down."""
         return self._symbols[id(array)]
 
-    def _know(self, array: AnyArray, symbol: str) -> None:
+    def know(self, array: AnyArray, symbol: str) -> None:
+        """Know an array by a symbol from now on."""
         self._symbols[id(array)] = symbol
         self._kept.append(array)
 

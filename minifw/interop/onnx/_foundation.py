@@ -31,6 +31,12 @@ def reshape(layer: layers.Reshape, graph: Graph, x: str) -> str:
     return graph.node("Reshape", x, graph.whole([0, *layer.output_shape(graph.shape(x))]))
 
 
+@register(layers.Identity)
+def identity(layer: layers.Identity, graph: Graph, x: str) -> str:  # noqa: ARG001
+    """Write y = x."""
+    return graph.node("Identity", x)
+
+
 @register(layers.Dropout)
 def dropout(layer: layers.Dropout, graph: Graph, x: str) -> str:
     """Write y = x: outside training ONNX's operator has nothing to do, either."""
