@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw.errors import NonFiniteError
 from minifw.typing import Array, Target
 
-__all__ = ["Batch", "explain_gradient", "explain_loss"]
+__all__ = ["Batch", "explain_gradient", "explain_loss", "refuse"]
 
 Batch: TypeAlias = tuple[Array, Target, Array | None]
 """x, target, and the weights of the examples or None: what a loss was asked for."""
@@ -67,6 +67,16 @@ def explain_gradient(model: AnyLayer, loss: AnyLoss, batch: Batch) -> str | None
     if not _finite(x):
         return f"the input x holds {_count(x)}, which the backward pass multiplied with"
     return _run(model, run)
+
+
+def refuse(what: str, steps: int, where: str | None, cause: Exception | None) -> NoReturn:
+    """Raise the one error that says all; or NumPy's, where it was about something else."""
+    if isinstance(cause, NonFiniteError):
+        cause = None  # this error says more
+    if cause is not None and where is None:
+        raise cause
+    where = where or "where it arose did not show when the step was done again"
+    raise NonFiniteError(f"{what} is not finite at step {steps}: {where}") from cause
 
 
 def _run(

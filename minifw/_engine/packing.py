@@ -9,7 +9,7 @@ calls on two vectors, whatever the number of layers.
 import itertools
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from minifw._engine.protocols import AnyParameter
 from minifw._tools.arrays import finite_vector
 from minifw._tools.checks import describe
 from minifw._tools.warn import warn_user
-from minifw.errors import StaleArrayWarning
+from minifw.errors import NonFiniteError, StaleArrayWarning
 from minifw.typing import Array, DType
 
 _SAMPLE = 64  # the last so many numbers of a gradient, by which it is recognised
@@ -167,6 +167,18 @@ class FlatParameters:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FlatParameters, (self.owner, self.parameters)
+
+    def refuse(self, steps: int, author: Author | None) -> NoReturn:
+        """Raise the error of gradients that an update cannot take, and say where they arose."""
+        when = f" at step {steps}"
+        why = why_not_finite(self.parameters, author, when)
+        if why is None:
+            largest = float(np.abs(self.grads).max())
+            why = (
+                f"the square of the largest gradient, {largest:g}, may overflow "
+                f"{self.grads.dtype}{when}; scale the loss, or clip the gradients first"
+            )
+        raise NonFiniteError(f"{self.owner}: {why}; nothing was changed")
 
 
 class Gradients:

@@ -1,8 +1,8 @@
 """Layers that go together: of one dtype, and none used twice, nor a parameter of theirs."""
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from minifw._engine.listening import listening
 from minifw._engine.members import is_layer
@@ -115,3 +115,15 @@ def _hint(value: object, unpacked: str) -> str:
     if isinstance(value, list | tuple):
         return f"; write {unpacked}"
     return ""
+
+
+def refuse_mixture(parts: Sequence[Any], saved: Sequence[Any]) -> NoReturn:
+    """Raise the error of a backward after another forward of some layer, or of the loss."""
+    moved = [part for part, kept in zip(parts, saved, strict=True) if part._saved is not kept]
+    part = min(moved, key=lambda part: len(getattr(part, "layers", ())))  # the innermost
+    inside = is_layer(part) and part is not parts[0]
+    raise RuntimeError(
+        f"Objective.backward differentiates Objective.forward, but {part!r}"
+        f"{', which is in the model,' if inside else ''} ran another forward since; do that "
+        "after backward"
+    )

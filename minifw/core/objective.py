@@ -7,10 +7,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss
+from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss, refuse
 from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
-from minifw._engine.sharing import check_unshared, counted, holds_foreign
+from minifw._engine.sharing import check_unshared, counted, holds_foreign, refuse_mixture
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_flag
@@ -154,7 +154,7 @@ class Objective:
         """
         self._check_forward("backward")
         if not all(map(operator.is_, self._step.saved(), self._saved)):
-            self._refuse_mixture()
+            refuse_mixture(self._step.parts, self._saved)
         if self._gradients is None:
             check_unshared(self._network, self._used_twice)
         cause = None
@@ -165,7 +165,7 @@ class Objective:
         if self._gradients is None:  # not sooner, for a layer may make its parameters in forward
             self._gradients = Gradients(self._network.parameters())
         if cause or not self._gradients.sign(self):
-            self._refuse("a gradient", self.explain_gradient(), cause)
+            refuse("a gradient", self.steps, self.explain_gradient(), cause)
         self.steps += 1
 
     @property
@@ -196,32 +196,12 @@ class Objective:
         if self._latest is None:
             raise RuntimeError(f"Objective.{name} needs a forward before it; call forward first")
 
-    def _refuse_mixture(self) -> NoReturn:
-        held = zip(self._step.parts, self._saved, strict=True)
-        moved = [part for part, saved in held if part._saved is not saved]
-        part = min(moved, key=lambda part: len(getattr(part, "layers", ())))  # the innermost
-        inside = part is not self._network and part is not self._head
-        raise RuntimeError(
-            f"Objective.backward differentiates Objective.forward, but {part!r}"
-            f"{', which is in the model,' if inside else ''} ran another forward since; do that "
-            "after backward"
-        )
-
     def _refuse_loss(self, batch: Batch, error: Exception) -> NoReturn:
         output = self._step.output
         where = explain_loss(self._network, self._head, batch, self.steps)
         drawn = where is None and output is not None and not np.isfinite(output).all()
         # A NaN in the output that does not come up again: the error was about it.
-        self._refuse("the loss", where, None if drawn else error)
-
-    def _refuse(self, what: str, where: str | None, cause: Exception | None) -> NoReturn:
-        """Raise the one error that says all; or NumPy's, where it was about something else."""
-        if isinstance(cause, NonFiniteError):
-            cause = None  # this error says more
-        if cause is not None and where is None:
-            raise cause
-        where = where or "where it arose did not show when the step was done again"
-        raise NonFiniteError(f"{what} is not finite at step {self.steps}: {where}") from cause
+        refuse("the loss", self.steps, where, None if drawn else error)
 
     def __call__(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
         """Return ``forward(x, target, sample_weight)``."""

@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw._engine.packing import Author, FlatParameters, check_parameters, why_not_finite
+from minifw._engine.packing import FlatParameters, check_parameters
 from minifw._engine.state import checked_state
 from minifw._tools.arrays import finite_vector
 from minifw._tools.numbers import check_normal, check_positive, check_size
 from minifw._tools.options import Option, Vector, check_kind, options_of
 from minifw._tools.warn import warn_user
 from minifw.core.parameter import Parameter
-from minifw.errors import NonFiniteError
 from minifw.typing import Array
 
 __all__ = ["Optimizer"]
@@ -102,7 +101,7 @@ class Optimizer(ABC):
             memory = vector.refresh()
         author, memory.author = memory.author, None
         if not self._accepts(vector.grads):
-            self._refuse(author)
+            vector.refuse(self.steps, author)
         signed = memory.signed
         if signed:
             sample = vector.sample()
@@ -190,15 +189,3 @@ class Optimizer(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.parameters)} parameters, lr={self.lr})"
-
-    def _refuse(self, author: Author | None) -> None:
-        """Raise the error of gradients that `update` cannot take, and say where they arose."""
-        name, when = type(self).__name__, f" at step {self.steps}"
-        why = why_not_finite(self.parameters, author, when)
-        if why is None:
-            largest = float(np.abs(self._vector.grads).max())
-            why = (
-                f"the square of the largest gradient, {largest:g}, may overflow "
-                f"{self._vector.grads.dtype}{when}; scale the loss, or clip the gradients first"
-            )
-        raise NonFiniteError(f"{name}: {why}; nothing was changed")
