@@ -33,7 +33,7 @@ def walk(layer: Any) -> list[tuple[str, Any]]:
             if id(member) not in seen:
                 seen.add(id(member))
                 found.append((prefix + name, member))
-                if hasattr(member, "_members"):
+                if hasattr(type(member), "_members"):
                     visit(f"{prefix}{name}.", member)
 
     visit("", layer)
@@ -58,11 +58,12 @@ def _parameters_in(layer: Any, name: str, value: object) -> list[Any]:
 
 def is_layer(value: object) -> bool:
     """Return whether a value is a layer, which has members."""
-    return hasattr(value, "_members") and not isinstance(value, type)
+    return hasattr(type(value), "_members")
 
 
 def _is_member(value: object) -> bool:
-    return hasattr(value, "_memory") or is_layer(value)
+    # The type is asked: an object may answer to any name, and a recorder's stand-in to none.
+    return hasattr(type(value), "_memory") or is_layer(value)
 
 
 def _unpacked(layer: Any, name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import BATCH, CASES, LOSS_CASES, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from minifw import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
     Dense,
+    Identity,
     Layer,
     Loss,
     MSELoss,
@@ -67,6 +69,30 @@ def by_text(objective: Objective) -> Objective:
 def in_use(objective: Objective) -> list[Recording]:
     """Return the recordings that are used alone."""
     return [one for one in objective._step._recordings if one.agrees]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_declares_it_is_replayed(case: Case) -> None:
+    layer = case.make(np.float64)
+    objective = Objective(layer, MSELoss())
+    if layer.parameters():
+        SGD(layer.parameters(), lr=0.01)
+    for seed in range(STEPS):
+        x = case.x(BATCH, seed=seed)
+        objective.forward(x, np.zeros(layer(x).shape))
+        objective.backward()
+    assert bool(in_use(objective)) == objective._step.possible
+    assert objective._step.possible == all(part.replayable for part in objective._step.parts)
+
+
+@pytest.mark.parametrize("name", LOSS_CASES)
+def test_a_loss_that_declares_it_is_replayed(name: str) -> None:
+    loss, prediction, target = LOSS_CASES[name]
+    objective = Objective(Identity(), copy.deepcopy(loss))
+    for _ in range(STEPS):
+        objective.forward(prediction, target)
+        objective.backward()
+    assert bool(in_use(objective)) == loss.replayable
 
 
 @pytest.mark.slow
