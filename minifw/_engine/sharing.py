@@ -15,6 +15,7 @@ __all__ = [
     "check_unshared",
     "counted",
     "holds_foreign",
+    "refuse_mixture",
 ]
 
 _T = TypeVar("_T")

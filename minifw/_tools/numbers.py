@@ -27,9 +27,7 @@ __all__ = [
 
 def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
     """Return `value` as an int, or raise unless it is a whole number of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{owner} expects {name} to be a whole number, got {value!r}")
-    size = operator.index(value)
+    size = _whole_number(owner, name, value)
     if size < least:
         raise ValueError(f"{owner} expects {name} to be at least {least}, got {value!r}")
     return size
@@ -37,11 +35,16 @@ def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
 
 def check_axis(owner: str, name: str, axis: int) -> int:
     """Return `axis` as an int, or raise unless it is a whole number other than 0, the batch."""
-    if isinstance(axis, bool) or not hasattr(axis, "__index__"):
-        raise TypeError(f"{owner} expects {name} to be a whole number, got {axis!r}")
-    if operator.index(axis) == 0:
+    index = _whole_number(owner, name, axis)
+    if index == 0:
         raise ValueError(f"{owner} expects {name} to be other than 0, which is the batch")
-    return operator.index(axis)
+    return index
+
+
+def _whole_number(owner: str, name: str, value: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{owner} expects {name} to be a whole number, got {value!r}")
+    return operator.index(value)
 
 
 def check_flag(owner: str, name: str, value: bool) -> bool:
