@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.packing import note_replaced
+from minifw._tools.cache import NOT_MEMBERS
 
-__all__ = ["NOT_MEMBERS", "is_layer", "members", "note_assigned", "walk"]
+__all__ = ["is_layer", "members", "note_assigned", "walk"]
 
-# Attributes that hold no layer are passed over: the arguments, what a forward saved, and, since
-# `predict` of one row is mostly this walk, values of the commonest types.
-NOT_MEMBERS = ("_arguments", "_saved")  # how their names begin
+# Values of the commonest types are passed over: `predict` of one row is mostly this walk.
 PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw._tools.cache import NOT_MEMBERS
 from minifw.errors import FileFormatError
 
 __all__ = [
@@ -25,8 +26,6 @@ AnyGenerator: TypeAlias = "np.random.Generator | np.random.RandomState"
 
 _GENERATORS = (np.random.Generator, np.random.RandomState)
 _LEAVES = (int, float, complex, str, bytes, type(None), np.ndarray, np.generic, type, ModuleType)
-# The arguments of a constructor: a generator there was used up when the layer was built.
-_PASSED = ("_arguments", "_saved")
 
 _NAMES = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
@@ -107,7 +106,7 @@ def _parts(value: Any) -> Iterator[tuple[object, Any]]:  # noqa: C901 - a list o
             except ValueError:  # not assigned yet
                 continue
     for name, item in getattr(value, "__dict__", {}).items():
-        if not name.startswith(_PASSED):
+        if not name.startswith(NOT_MEMBERS):
             yield name, item
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())

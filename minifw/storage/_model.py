@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._engine.members import NOT_MEMBERS
+from minifw._tools.cache import NOT_MEMBERS
 from minifw._tools.checks import describe
 from minifw._tools.generators import bits_of, generator_of, places_of_generators
 from minifw._tools.loading import building
