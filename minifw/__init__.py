@@ -68,6 +68,7 @@ else:
                 "Zeros",
             ),
             ".layers": (
+                "Add",
                 "AvgPool2D",
                 "BatchNorm",
                 "Concat",
@@ -80,8 +81,10 @@ else:
                 "GELU",
                 "GRU",
                 "GlobalAvgPool2D",
+                "Graph",
                 "HardTanh",
                 "Identity",
+                "Join",
                 "LSTM",
                 "Layer",
                 "LayerNorm",
@@ -112,6 +115,7 @@ else:
                 "Loss",
                 "MSELoss",
                 "NLLLoss",
+                "Penalty",
             ),
             ".optimizers": (
                 "Adagrad",

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -10,14 +11,18 @@ import numpy as np
 from minifw._engine.listening import listening
 from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw.errors import NonFiniteError
-from minifw.typing import Array, Target
+from minifw.typing import Array
 
 __all__ = ["Batch", "explain_gradient", "explain_loss", "refuse"]
 
-Batch: TypeAlias = tuple[Array, Target, Array | None]
-"""x, target, and the weights of the examples or None: what a loss was asked for."""
+Batch: TypeAlias = tuple[Any, Any, Any]
+"""x, target, and the weights or None: what a loss was asked for; tuples of several."""
 
 _PASSES = ("forward", "backward", "backward_parameters")
+
+
+def _run(model: AnyLayer, x: Any) -> Any:
+    return model.forward(*x) if type(x) is tuple else model.forward(x)
 
 
 def _finite(array: Array) -> bool:
@@ -34,8 +39,10 @@ def explain_loss(model: AnyLayer, loss: AnyLoss, batch: Batch, steps: int) -> st
     None if all is finite when it is done again.
     """
     x, target, sample_weight = batch
-    for name, array in (("the input x", x), ("the target", target)):
-        if not _finite(array):
+    targets = [(f"the target {index}", array) for index, array in enumerate(_several(target))]
+    targets = targets if type(target) is tuple else [("the target", target)]
+    for name, array in [*_inputs(model, x), *targets]:
+        if array is not None and not _finite(array):
             return f"{name} holds {_count(array)}"
     for name, parameter in model.named_parameters():
         if not _finite(parameter.value):
@@ -46,10 +53,10 @@ def explain_loss(model: AnyLayer, loss: AnyLoss, batch: Batch, steps: int) -> st
     in_loss = f"it arose in {loss!r}, in the forward pass; every layer was finite"
 
     def run(twin: AnyLayer) -> None:
-        if not np.isfinite(copy.deepcopy(loss)(twin.forward(x), target, sample_weight)):
+        if not np.isfinite(copy.deepcopy(loss)(_run(twin, x), target, sample_weight)):
             raise _FoundError(in_loss)
 
-    return _run(model, run, in_loss)
+    return _searched(model, run, in_loss)
 
 
 def explain_gradient(model: AnyLayer, loss: AnyLoss, batch: Batch) -> str | None:
@@ -58,15 +65,16 @@ def explain_gradient(model: AnyLayer, loss: AnyLoss, batch: Batch) -> str | None
 
     def run(twin: AnyLayer) -> None:
         twin_loss = copy.deepcopy(loss)
-        twin_loss(twin.forward(x), target, sample_weight)
-        dy = twin_loss.backward()
-        if not _finite(dy):
+        twin_loss(_run(twin, x), target, sample_weight)
+        dys = _several(twin_loss.backward())
+        if not all(map(_finite, dys)):
             raise _FoundError(f"it arose in {loss!r}, in the backward pass")
-        twin.backward_parameters(dy)
+        twin.backward_parameters(*dys)
 
-    if not _finite(x):
-        return f"the input x holds {_count(x)}, which the backward pass multiplied with"
-    return _run(model, run)
+    for name, array in _inputs(model, x):
+        if array is not None and not _finite(array):
+            return f"{name} holds {_count(array)}, which the backward pass multiplied with"
+    return _searched(model, run)
 
 
 def refuse(what: str, steps: int, where: str | None, cause: Exception | None) -> NoReturn:
@@ -79,7 +87,19 @@ def refuse(what: str, steps: int, where: str | None, cause: Exception | None) ->
     raise NonFiniteError(f"{what} is not finite at step {steps}: {where}") from cause
 
 
-def _run(
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if type(value) is tuple else (value,)
+
+
+def _inputs(model: AnyLayer, x: Any) -> list[tuple[str, Any]]:
+    """Return the inputs with what a message calls them."""
+    if type(x) is not tuple:
+        return [("the input x", x)]
+    names = [name.rstrip("?*") for name in model.input_names]
+    return [(f"the input {name}", array) for name, array in zip_longest(names, x[: len(names)])]
+
+
+def _searched(
     model: AnyLayer, run: Callable[[AnyLayer], Any], in_loss: str | None = None
 ) -> str | None:
     """Run a copy of `model` whose layers report the first bad value made of good ones."""

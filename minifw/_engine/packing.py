@@ -16,6 +16,7 @@ import numpy as np
 from minifw._engine.protocols import AnyParameter
 from minifw._tools.arrays import finite_vector
 from minifw._tools.checks import describe
+from minifw._tools.numbers import check_positive
 from minifw._tools.warn import warn_user
 from minifw.errors import NonFiniteError, StaleArrayWarning
 from minifw.typing import Array, DType
@@ -28,6 +29,7 @@ __all__ = [
     "FlatParameters",
     "Gradients",
     "Memory",
+    "check_groups",
     "check_parameters",
     "decay_mask",
     "gradient_vectors",
@@ -147,9 +149,14 @@ class FlatParameters:
         ------
         RuntimeError
             If another optimizer took some of them into a vector of its own, or one was
-            replaced in its layer.
+            frozen, or replaced in its layer.
         """
         for parameter, before in zip(self.parameters, self._places, strict=True):
+            if parameter.frozen:
+                raise RuntimeError(
+                    f"{self.owner} can no longer step: a parameter of shape {parameter.shape} was "
+                    f"frozen after {self.owner} was built; build it again, with model.parameters()"
+                )
             changed: frozenset[Place] = before ^ parameter._places
             lost = [place.name for place in changed if place.there is (place in before)]
             if lost:
@@ -282,8 +289,39 @@ def _move(parameter: AnyParameter, memory: Memory, start: int) -> list["weakref.
     return left
 
 
+def check_groups(
+    owner: str, parameters: Iterable[Any], lr: float
+) -> tuple[tuple[Any, ...], Array | None]:
+    """Return the parameters of all groups, and a vector of their own learning rates over `lr`.
+
+    None in its place where there are no groups.
+    """
+    groups = list(parameters) if isinstance(parameters, list | tuple) else []
+    if not any(isinstance(group, Mapping) for group in groups):
+        return check_parameters(owner, parameters), None
+    found, factors = list[Any](), list[Array]()
+    for group in groups:
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise TypeError(
+                f'{owner} expects groups of parameters, such as {{"params": ..., "lr": 0.1}}, got '
+                f"{group!r}"
+            )
+        unknown = sorted(map(str, group.keys() - {"params", "lr"}))
+        if unknown:
+            raise ValueError(
+                f"{owner} expects a group to say params and lr, got {', '.join(unknown)}; "
+                "no_decay says which do not decay, and another optimizer has other options"
+            )
+        given = group["params"]
+        own = check_parameters(owner, [given] if hasattr(given, "_memory") else given)
+        rate = check_positive(owner, "lr of a group", group.get("lr", lr))
+        found += own
+        factors += [np.full(p.size, rate / lr, p.dtype) for p in own]
+    return check_parameters(owner, found), np.concatenate(factors)
+
+
 def check_parameters(owner: str, parameters: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the parameters, or raise unless they are some, of one dtype, and none twice."""
+    """Return the parameters, or raise unless they are some, trained, of one dtype, none twice."""
     one_thing = isinstance(parameters, Mapping) or hasattr(parameters, "parameters")
     if one_thing or not isinstance(parameters, Iterable):
         raise TypeError(
@@ -297,6 +335,12 @@ def check_parameters(owner: str, parameters: Iterable[Any]) -> tuple[Any, ...]:
             )
     if not found:
         raise ValueError(f"{owner} expects at least one parameter, got none")
+    for index, parameter in enumerate(found):
+        if parameter.frozen:
+            raise ValueError(
+                f"{owner} expects parameters that are trained, parameter {index}, of shape "
+                f"{parameter.shape}, is frozen; pass model.parameters(), which leaves it out"
+            )
     if len({id(p) for p in found}) < len(found):
         raise ValueError(f"{owner} expects every parameter once, got one of them twice")
     dtypes = {str(p.dtype) for p in found}

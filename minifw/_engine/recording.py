@@ -174,7 +174,7 @@ def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[i
         elif isinstance(value, np.random.Generator):
             memo[id(value)] = Dice(value, recorder)
     memories: dict[int, Memory] = {}
-    for parameter in network.parameters():
+    for _, parameter in network.named_parameters():
         memory = parameter._memory
         if id(memory) not in memories:
             memories[id(memory)] = held = copy.copy(memory)
@@ -196,7 +196,7 @@ def replayable(parts: Sequence[Any], loss: Any) -> bool:
 
 
 def _fixed(value: Any, parts: Sequence[Any]) -> bool:
-    if type(value) is tuple:
+    if isinstance(value, tuple):
         return all(_fixed(item, parts) and not isinstance(item, np.ndarray) for item in value)
     counted = hasattr(value, "_memory") or any(value is part for part in parts)
     return counted or isinstance(value, FIXED)

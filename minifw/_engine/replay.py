@@ -89,9 +89,10 @@ class Replay:
                 return value
         return self._text(x, target, sample_weight)
 
-    def _text(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
+    def _text(self, x: Any, target: Any, sample_weight: Any = None) -> float:
         with np.errstate(under="ignore"):  # that a number is rounded to 0 is no fault
-            self.output = self.network(x)
+            several = type(x) is tuple and len(self.network.input_names) > 1
+            self.output = self.network(*x) if several else self.network(x)
             if self.loss is None:
                 return np.nan
             return self.loss(self.output, target, sample_weight)
@@ -106,15 +107,28 @@ class Replay:
         return self._text_backward()
 
     def _text_backward(self) -> None:
-        loss: Any = self.loss
         with np.errstate(under="ignore"):
-            dy: Any = loss.backward()
-            if not isinstance(dy, np.ndarray) or dy.shape != self.output.shape:
+            self.network.backward_parameters(*self._cotangents())
+
+    def input_gradient(self) -> Any:
+        """Return dL/dx, and set the gradients of all parameters."""
+        with np.errstate(under="ignore"):
+            return self.network.backward(*self._cotangents())
+
+    def _cotangents(self) -> tuple[Any, ...]:
+        """Return dL/dy of each output."""
+        loss: Any = self.loss
+        dys: Any = loss.backward()
+        outputs = self.output
+        if type(outputs) is not tuple:
+            dys, outputs = (dys,), (outputs,)
+        for dy, y in zip(dys, outputs, strict=True):
+            if not isinstance(dy, np.ndarray) or dy.shape != y.shape:
                 raise TypeError(
                     f"{loss!r}.backward must return an array of the shape of the prediction, "
-                    f"{self.output.shape}, it returned {describe(dy)}"
+                    f"{y.shape}, it returned {describe(dy)}"
                 )
-            self.network.backward_parameters(dy)
+        return tuple(dys)
 
     def saved(self) -> list[Any]:
         """Return what each part has saved by now."""
@@ -140,7 +154,7 @@ class Replay:
         """Look whether what was assigned concerns these parts; if so, forget all recordings."""
         self.parts = [*(layer for _, layer in self.network._all_layers()), *losses(self.loss)]
         self._owns = [vars(part) for part in self.parts]
-        memories = [parameter._memory for parameter in self.network.parameters()]
+        memories = [parameter._memory for parameter in self._parameters()]
         # One that no optimizer packed is not kept alive: its arrays would look as if held.
         held = [CHANGES.classes, *(memory if memory.packed else None for memory in memories)]
         for part in self.parts:
@@ -148,6 +162,9 @@ class Replay:
         if len(held) != len(self._held) or not all(map(operator.is_, held, self._held)):
             self._recordings = []
         self._held, self._count, self._modes_count = held, CHANGES.count, -1
+
+    def _parameters(self) -> list[Any]:
+        return [parameter for _, parameter in self.network.named_parameters()]
 
     @property
     def possible(self) -> bool:
@@ -176,7 +193,7 @@ class Replay:
             recording.refused = not (self.possible and x.flags.forc and target.flags.forc)
         if recording.refused:
             return None
-        state = State(self.parts, self.network.parameters())
+        state = State(self.parts, self._parameters())
         try:
             if recording.calls is None:
                 with np.errstate(all="call", call=ignored):

@@ -1,22 +1,31 @@
-"""Layers that go together: of one dtype, and none used twice, nor a parameter of theirs."""
+"""Layers that go together: of one dtype, and what they share is used rightly."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import numpy as np
 
 from minifw._engine.listening import listening
 from minifw._engine.members import is_layer
 from minifw._engine.protocols import AnyLayer
 
 __all__ = [
+    "LayerMemory",
+    "adding",
     "check_dtypes",
     "check_layer",
     "check_layers",
-    "check_unshared",
+    "check_shared",
     "counted",
     "holds_foreign",
     "refuse_mixture",
+    "shared_later",
 ]
+
+LayerMemory: TypeAlias = list[tuple[Any, dict[str, Any]]]
+"""What a forward saved in each layer."""
 
 _T = TypeVar("_T")
 
@@ -30,36 +39,81 @@ def holds_foreign(model: AnyLayer) -> bool:
 
 
 def counted(model: AnyLayer, run: Callable[[], _T]) -> tuple[_T, list[Any]]:
-    """Return what `run` returns, and the layers of `model` that ran twice and saved once."""
-    uses: Counter[int] = Counter()
+    """Return what `run` returns, and the layers of `model` that ran twice and saved once.
 
-    def note(_: str, layer: Any, __: str, call: Callable[..., Any], *xs: Any) -> Any:
-        uses[id(layer)] += 1
+    A forward whose memory was taken may be followed by another one.
+    """
+    uses: Counter[int] = Counter()
+    lost: set[int] = set()
+
+    def note(_: str, layer: Any, method: str, call: Callable[..., Any], *xs: Any) -> Any:
+        if method == "memory":
+            for _, one in layer._all_layers():
+                uses[id(one)] = 0
+        else:
+            uses[id(layer)] += 1
+            if uses[id(layer)] > 1:
+                lost.add(id(layer))
         return call(*xs)
 
     layers = model._all_layers()
-    with listening(layers, ("forward",), note):
+    with listening(layers, ("forward", "memory"), note):
         result = run()
-    return result, [one for _, one in layers if uses[id(one)] > 1 and one._saved is not None]
+    return result, [one for _, one in layers if id(one) in lost and one._saved is not None]
 
 
-def check_unshared(model: AnyLayer, used_twice: list[Any]) -> None:
-    """Raise if a layer ran twice before this backward, or a parameter belongs to two layers."""
+def check_shared(model: AnyLayer, used_twice: list[Any]) -> None:
+    """Raise if a layer ran twice before this backward, or if nobody adds up a shared gradient."""
     if used_twice:
         raise RuntimeError(
             f"{used_twice[0]!r} ran two forwards before one backward, and saves one forward at a "
-            "time; make a second layer for the second use"
+            "time; make a second layer for the second use, or keep its memory() of each forward "
+            "and recall() it before that one's backward"
         )
-    owners: dict[int, tuple[str, AnyLayer]] = {}
-    for path, layer in model._all_layers():
-        for name, member in layer._members():
-            place = f"{path}.{name}".removeprefix(".")
-            first, owner = owners.setdefault(id(member), (place, layer))
-            if owner is not layer and hasattr(member, "_memory"):
-                raise RuntimeError(
-                    f"{first} and {place} are the same {member!r}; backward overwrites a "
-                    "gradient, so give each layer a parameter of its own"
+    for path, container in model._all_layers():
+        if not container.adds_shared:
+            _check_owners(path, container)
+
+
+def _check_owners(path: str, container: AnyLayer) -> None:
+    """Raise if two members of a container that does not add share a parameter."""
+    owners: dict[int, tuple[str, Any]] = {}
+    for name, member in container._members():
+        inside = [(name, member)]
+        if is_layer(member):
+            inside = [(f"{name}.{inner}", p) for inner, p in member.named_parameters()]
+        for place, parameter in inside:
+            first, owner = owners.setdefault(id(parameter), (place, member))
+            if owner is not member and not parameter.frozen:
+                raise ValueError(
+                    f"{first} and {place} are the same {parameter!r}, and {container!r}"
+                    f"{path and ', '}{path}{path and ','} does not say that its backward adds up "
+                    "their gradients; use Sequential or Graph, or add them (backward_adding) and "
+                    "say adds_shared = True"
                 )
+
+
+def shared_later(layers: Sequence[Any]) -> list[list[Any]]:
+    """Return, for each layer, its parameters that also lie in a later one.
+
+    A backward that goes through the layers in reverse has set their gradients already.
+    """
+    seen: set[int] = set()
+    shared: list[list[Any]] = []
+    for layer in reversed(layers):
+        own = layer.parameters()
+        shared.insert(0, [parameter for parameter in own if id(parameter) in seen])
+        seen.update(map(id, own))
+    return shared
+
+
+@contextmanager
+def adding(parameters: Iterable[Any]) -> Iterator[None]:
+    """Within, let a backward overwrite these gradients; add what they were before."""
+    kept = [(parameter, parameter.grad.copy()) for parameter in parameters]
+    yield
+    for parameter, grad in kept:
+        np.add(parameter.grad, grad, parameter.grad)
 
 
 def check_layer(container: str, layer: Any) -> None:
@@ -70,44 +124,36 @@ def check_layer(container: str, layer: Any) -> None:
 
 
 def check_layers(container: str, layers: tuple[Any, ...]) -> None:
-    """Raise unless `layers` are layers, at least one, and share no layer and no parameter."""
+    """Raise unless `layers` are layers, at least one, and share no layer."""
     if not layers:
         raise ValueError(f"{container} expects at least one layer, got none")
-    seen: dict[int, str] = {}  # the name of every layer and parameter by its identity
+    seen: dict[int, str] = {}  # the name of every layer by its identity
     for index, layer in enumerate(layers):
         if not is_layer(layer):
             hint = _hint(layer, f"{container}(*layers)")
             raise TypeError(f"{container} expects layers, got {layer!r} at index {index}{hint}")
-        for name, found in _named(str(index), layer):
-            if id(found) in seen:
-                why = "backward overwrites a gradient, so give each layer a parameter of its own"
-                if is_layer(found):
-                    why = "a layer saves one forward at a time, so make a second one"
+        inside = [(f"{index}.{name}", one) for name, one in layer.named_layers()]
+        for name, one in [(str(index), layer), *inside]:
+            if id(one) in seen:
                 raise ValueError(
-                    f"{container}: {seen[id(found)]} and {name} are the same {found!r}; {why}"
+                    f"{container}: {seen[id(one)]} and {name} are the same {one!r}; a layer saves "
+                    "one forward at a time; use a Graph, which runs one layer at several lines, "
+                    "or make a second one"
                 )
-            seen[id(found)] = name
+            seen[id(one)] = name
 
 
-def check_dtypes(container: str, layers: tuple[Any, ...]) -> None:
-    """Raise unless all layers that have parameters have them in one dtype."""
-    found: tuple[int, Any, Any] | None = None
-    for index, layer in enumerate(layers):
-        for parameter in layer.parameters()[:1]:
+def check_dtypes(container: str, layers: Iterable[tuple[str, Any]]) -> None:
+    """Raise unless all layers that have parameters have them in one dtype; each has a name."""
+    found: tuple[str, Any, Any] | None = None
+    for place, layer in layers:
+        for _, parameter in layer.named_parameters()[:1]:
             if found and found[2].dtype != parameter.dtype:
                 raise TypeError(
-                    f"{container}: layer {found[0]}, {found[1]!r}, computes in {found[2].dtype}, "
-                    f"but layer {index}, {layer!r}, in {parameter.dtype}; give both one dtype"
+                    f"{container}: {found[0]}, {found[1]!r}, computes in {found[2].dtype}, "
+                    f"but {place}, {layer!r}, in {parameter.dtype}; give both one dtype"
                 )
-            found = index, layer, parameter
-
-
-def _named(name: str, layer: Any) -> list[tuple[str, Any]]:
-    """Return a layer and all that is inside it, with the names that a container gives them."""
-    found: list[tuple[str, Any]] = [(name, layer)]
-    found += [(f"{name}.{inner}", one) for inner, one in layer.named_layers()]
-    found += [(f"{name}.{inner}", one) for inner, one in layer.named_parameters()]
-    return found
+            found = place, layer, parameter
 
 
 def _hint(value: object, unpacked: str) -> str:

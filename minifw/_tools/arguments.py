@@ -1,12 +1,28 @@
 """The arguments of a constructor: shown in the repr, and kept for files."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
+from functools import cache
 from types import FunctionType
 from typing import Any, Self, cast
 
 import numpy as np
 
-__all__ = ["KeepsArguments", "Placeholder"]
+__all__ = ["KeepsArguments", "Placeholder", "argument_names"]
+
+
+@cache
+def argument_names(method: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a method's positional arguments; "b?" has a default, "xs*" is many."""
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    _, *given = inspect.signature(method).parameters.values()  # the first is self
+    return tuple(
+        f"{one.name}*"
+        if one.kind is one.VAR_POSITIONAL
+        else f"{one.name}{'' if one.default is one.empty else '?'}"
+        for one in given
+        if one.kind not in by_name
+    )
 
 
 class KeepsArguments:

@@ -4,18 +4,20 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
+from minifw._engine.sharing import LayerMemory, adding
 from minifw._engine.state import load_arrays
 from minifw._engine.summary import Summary, summary
-from minifw._tools.arguments import KeepsArguments
+from minifw._tools.arguments import KeepsArguments, argument_names
 from minifw._tools.cache import SavesForBackward
 from minifw._tools.checks import check_array, check_cotangent, describe
+from minifw._tools.numbers import check_flag
 from minifw.core.parameter import Parameter
 from minifw.typing import Array, Formulas, Shape
 
@@ -30,16 +32,30 @@ class Layer(KeepsArguments, SavesForBackward):
     Nothing accumulates. A layer writes only into arrays that it made in this
     very call and into its own gradients. ``super().__init__()`` is not needed.
 
+    A layer of several inputs has an argument of ``forward`` for each; one with the
+    default None may be left out. ``backward`` then returns a tuple, with a gradient for
+    each argument that ``forward`` was given: None where there is no derivative, as for
+    a mask, or where None was given. Of several outputs, named in `output_names`,
+    ``forward`` returns a tuple, and ``backward`` gets one dy for each.
+
     Parameters and nested layers are found in attributes, and in lists, tuples
     and dicts there. They are made in the constructor, or in the first forward. A
-    layer saves one forward at a time, so it is used once in each forward.
-    Attributes whose names begin with ``_saved`` belong to that forward, and copies
-    are made without them.
+    layer saves one forward at a time, in attributes whose names begin with
+    ``_saved``; copies are made without them. Who uses a layer several times in one
+    forward keeps a `memory` of each use, and recalls it before that use's backward.
 
     Attributes
     ----------
     training : bool
         Set by `train` and `eval`; a layer that differs between the two reads it.
+    input_names, output_names : tuple of str
+        The names of inputs are read off the signature of ``forward``: "mask?" may be left
+        out, "xs*" is any number. Those of outputs are a class attribute, ("y",) by default.
+    takes_sequences : class attribute, a bool
+        Whether an example may also have an axis of time before what `input_shape` says.
+    adds_shared : class attribute, a bool
+        Whether ``backward`` adds up the gradients of a parameter that several layers in here
+        share, as the backward of minifw's own containers does.
     buffers : class attribute, a tuple of str
         The names of attributes that hold arrays which belong to the state but
         are not trained, such as running means. `state_dict` has them, and
@@ -62,10 +78,10 @@ class Layer(KeepsArguments, SavesForBackward):
         What `trace` writes beside the values: "y" and "dx", and the gradient of
         each parameter by its name. In braces stand x, y and dy, which become Z1
         or dA1, the names of parameters, and attributes that are numbers:
-        ``formulas = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}``. Of a tuple
-        the first counts of which all names are there. Where eval mode has another
-        form, it goes by "y in eval mode" and so on. A subclass with another
-        ``forward`` or ``backward`` does not inherit it.
+        ``formulas = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}``. A tuple lists
+        alternatives: the first one whose names all exist is used. A formula that
+        differs in eval mode has a key of its own, as "y in eval mode". A subclass with
+        another ``forward`` or ``backward`` does not inherit it.
 
     Examples
     --------
@@ -88,6 +104,10 @@ class Layer(KeepsArguments, SavesForBackward):
     """
 
     training: bool = True
+    frozen: bool = False
+    output_names: ClassVar[tuple[str, ...]] = ("y",)
+    takes_sequences: ClassVar[bool] = False
+    adds_shared: ClassVar[bool] = False
     buffers: ClassVar[tuple[str, ...]] = ()
     takes_whole_numbers: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
@@ -98,40 +118,47 @@ class Layer(KeepsArguments, SavesForBackward):
     # -- what an author writes ---------------------------------------------------
 
     @abstractmethod
-    def forward(self, x: Array) -> Array:
+    def forward(self, *xs: Any, **named: Any) -> Array | tuple[Array, ...]:
         """Return y = f(x), and save what ``backward`` needs."""
 
     @abstractmethod
-    def backward(self, dy: Array) -> Array:
+    def backward(self, *dys: Any, **named: Any) -> Array | tuple[Array | None, ...]:
         """Return dL/dx from dy = dL/dy, and overwrite the gradients of the parameters."""
 
-    def backward_parameters(self, dy: Array) -> None:
-        """Do what ``backward`` does without dL/dx, which the first layer's caller has no use for.
+    def backward_parameters(self, *dys: Any, **named: Any) -> None:
+        """Overwrite the gradients of the parameters as ``backward`` does, without dL/dx.
 
-        An optional saving; the default calls ``backward``.
+        It is called where nobody needs dL/dx, as of the first layer. The default calls
+        ``backward``; to override it saves time.
         """
-        self.backward(dy)
+        self.backward(*dys, **named)
 
     @property
     def input_shape(self) -> Shape | None:
         """The shape of one example, if this layer accepts only one; else None."""
         return None
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of one output example, given the shape of one input example.
+    def output_shape(self, *shapes: Any, **named: Any) -> Any:
+        """Return the shape of one output example, given the shape of an example of each input.
 
-        Neither counts the batch axis. The default asks a copy of the layer, in
+        None of them counts the batch axis. Inputs that may be left out are left out; of several
+        outputs a tuple of shapes is returned. The default asks a copy of the layer, in
         eval mode, with a batch of one example of zeros.
         """
-        return probed_shape(self, input_shape)
+        return probed_shape(self, *shapes, **named)
 
-    def split_last(self) -> "tuple[Layer | None, Layer]":
-        """Return what comes before this layer's last step, or None, and that last step.
+    def split_last(self, output: int = 0) -> "tuple[Layer | None, Layer]":  # noqa: ARG002
+        """Return what comes before the last step to an output, or None, and that last step.
 
         A container that ends in one layer overrides it, so that an `Objective`
         can join a final activation with its loss.
         """
         return None, self
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return argument_names(type(self).forward)
 
     # -- what is inside ----------------------------------------------------------
 
@@ -142,13 +169,14 @@ class Layer(KeepsArguments, SavesForBackward):
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """Return all parameters, nested ones too, as ("0.weight", parameter) and so on.
 
-        In definition order; one that is reached in two ways is listed once.
+        In definition order; one that is reached in two ways is listed once. Frozen ones
+        are among them.
         """
         return [(name, member) for name, member in self._walk() if isinstance(member, Parameter)]
 
     def parameters(self) -> list[Parameter]:
-        """Return all parameters, nested ones too, in definition order."""
-        return [parameter for _, parameter in self.named_parameters()]
+        """Return all parameters that are trained, nested ones too, in definition order."""
+        return [p for _, p in self.named_parameters() if not p.frozen]
 
     def named_buffers(self) -> list[tuple[str, Array]]:
         """Return the arrays named in `buffers`, of nested layers too, by name."""
@@ -189,25 +217,102 @@ class Layer(KeepsArguments, SavesForBackward):
 
     # -- use ---------------------------------------------------------------------
 
-    def __call__(self, x: Array) -> Array:
-        """Return ``forward(x)``."""
-        return self.returned("forward", self.forward(x))
+    def __call__(self, *xs: Any) -> Any:
+        """Return ``forward(*xs)``."""
+        return self.returned("forward", self.forward(*xs), len(self.output_names))
 
-    def returned(self, method: str, result: Array) -> Array:
-        """Return `result`, or raise if this layer's `method` forgot to return an array."""
-        if isinstance(result, np.ndarray):
+    def returned(self, method: str, result: Any, count: int = 1) -> Any:
+        """Return `result`, or raise unless this layer's `method` returned so many arrays."""
+        if count == 1 and isinstance(result, np.ndarray):
             return result
-        raise TypeError(f"{self!r}.{method} must return an array, it returned {result!r}")
+        wanted = "an array" if count == 1 else f"a tuple of {count} arrays"
+        kinds: Any = np.ndarray
+        if method == "backward" and count > 1:
+            wanted += ", one for each argument that forward was given"
+            kinds = (np.ndarray, type(None))
+        several = count > 1 and type(result) is tuple and len(result) == count
+        if several and all(isinstance(one, kinds) for one in result):
+            return result
+        got = describe(result) if isinstance(result, np.ndarray) else repr(result)
+        raise TypeError(f"{self!r}.{method} must return {wanted}, it returned {got}")
 
     def train(self, mode: bool = True) -> Self:
-        """Put this layer and all inside it into train mode (or eval mode); return it."""
+        """Put this layer and all inside it into train mode (or eval mode); return it.
+
+        What is frozen stays in eval mode.
+        """
         for _, layer in self._all_layers():
-            layer.training = mode
+            layer.training = mode and not layer.frozen
         return self
 
     def eval(self) -> Self:
         """Put this layer and all inside it into eval mode; return it."""
         return self.train(False)
+
+    def freeze(self, mode: bool = True) -> Self:
+        """Leave this layer and all inside it as they are in training; return it.
+
+        Its parameters are not among `parameters`, and it stays in eval mode, so that a
+        `BatchNorm` keeps its means. ``freeze(False)`` undoes it; `train` then gives back
+        the mode. Build the optimizer afterwards. Files do not hold it.
+
+        Examples
+        --------
+        >>> from minifw import Dense, Sequential, Tanh
+        >>> model = Sequential(Dense(2, 4), Tanh(), Dense(4, 1))
+        >>> body = model[0].freeze()
+        >>> len(model.parameters()), len(model.named_parameters())
+        (2, 4)
+        """
+        for _, layer in self._all_layers():
+            layer.frozen = check_flag(type(self).__name__, "freeze", mode)
+            layer.training = layer.training and not mode
+        for _, parameter in self.named_parameters():
+            parameter.frozen = mode
+        return self
+
+    def memory(self) -> LayerMemory:
+        """Return what the latest forward saved in this layer and all inside it.
+
+        The arrays are not copied. With `recall` and `backward_adding` it is for a loop that
+        uses a layer several times in one forward.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import Dense
+        >>> layer = Dense(1, 1, rng=0)
+        >>> memories = []
+        >>> for x in (np.array([[1.0]]), np.array([[10.0]])):
+        ...     y = layer.forward(x)
+        ...     memories.append(layer.memory())
+        >>> layer.weight.grad[...] = 0.0
+        >>> for memory in memories:
+        ...     layer.recall(memory)
+        ...     dx = layer.backward_adding(np.array([[1.0]]))
+        >>> layer.weight.grad
+        array([[11.]])
+        """
+        return [(layer, layer._all_saved()) for _, layer in self._all_layers()]
+
+    def recall(self, memory: LayerMemory) -> None:
+        """Put back what `memory` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is of another layer.
+        """
+        layers = [layer for _, layer in self._all_layers()]
+        if [id(layer) for layer, _ in memory] != [id(layer) for layer in layers]:
+            raise ValueError(f"{self!r}.recall expects what its own memory() returned")
+        for layer, saved in memory:
+            layer._put_back(saved)
+
+    def backward_adding(self, *dys: Any) -> Any:
+        """Do what ``backward`` does, but add to the gradients of the parameters."""
+        with adding(self.parameters()):
+            return self.backward(*dys)
 
     def evaluating(self) -> AbstractContextManager[object]:
         """Put all layers into eval mode; afterwards give back modes, and what they had saved.
@@ -229,9 +334,7 @@ class Layer(KeepsArguments, SavesForBackward):
         """
         return evaluating(self)
 
-    def predict(
-        self, x: npt.ArrayLike, *, batch_size: int = ROWS, allow_nan: bool = False
-    ) -> Array:
+    def predict(self, x: npt.ArrayLike, *, batch_size: int = ROWS, allow_nan: bool = False) -> Any:
         """Return the outputs for all rows of `x`, in eval mode, a batch at a time.
 
         Parameters
@@ -259,8 +362,8 @@ class Layer(KeepsArguments, SavesForBackward):
         Notes
         -----
         The layer is left as it was: its mode, and what it saved for ``backward``. Threads
-        that predict take turns, and none may train meanwhile; a `Predictor` is quicker. Where
-        NumPy shall raise, underflow is no fault here: what underflows is 0.
+        that predict take turns, and none may train meanwhile; a `Predictor` is quicker. Even
+        under ``np.errstate(all="raise")`` an underflow raises nothing here: the result is 0.
 
         Examples
         --------

@@ -2,8 +2,8 @@
 
 import inspect
 import math
-from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -14,10 +14,11 @@ from minifw._tools.arrays import LONG, constant, equal_shares
 from minifw._tools.cache import SavesForBackward
 from minifw._tools.checks import check_alike, check_sample_weight, describe
 from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
 from minifw.typing import Array, Formulas, Target
 
-__all__ = ["Joins", "Loss"]
+__all__ = ["Joins", "Loss", "Penalty"]
 
 Joins: TypeAlias = Mapping[type[Layer], Callable[[Any, Any], "Loss | None"]]
 
@@ -42,6 +43,8 @@ class Loss(KeepsArguments, SavesForBackward):
     applies : class attribute, a tuple of activation classes
         Those that the loss applies itself. `Objective` warns if the model has
         applied one already.
+    takes_several : class attribute, a bool
+        Whether prediction and target are tuples, of a model with several outputs.
     takes_labels : class attribute, a bool
         Whether a target of whole numbers is labels. `Trainer` then leaves it as it
         is; else it casts the target to the dtype of the prediction.
@@ -81,6 +84,7 @@ class Loss(KeepsArguments, SavesForBackward):
 
     joins: ClassVar[Joins] = MappingProxyType({})
     applies: ClassVar[tuple[type[Layer], ...]] = ()
+    takes_several: ClassVar[bool] = False
     takes_labels: ClassVar[bool] = False
     midpoint: ClassVar[float] = 0.5
     replayable: ClassVar[bool] = False
@@ -129,6 +133,14 @@ class Loss(KeepsArguments, SavesForBackward):
                 f"{self!r}.forward must return a float, it returned {describe(value)}"
             ) from None
         return value
+
+    def _heads(self) -> "Sequence[Loss | None]":
+        """Return the losses of the outputs: this one alone, but for `SumLoss`."""
+        return (self,)
+
+    def _with_heads(self, heads: "Sequence[Loss | None]") -> "Loss":
+        """Return this loss with the joint forms of its heads in their place."""
+        return heads[0] or self
 
     def joined_with(self, activation: Layer) -> "Loss | None":
         """Return the joint form of `activation` and this loss, or None if none is declared."""
@@ -222,3 +234,45 @@ class Loss(KeepsArguments, SavesForBackward):
         if math.isfinite(number):
             return number
         raise NonFiniteError(f"{self!r}: the loss is {number}")
+
+
+class Penalty(KeepsArguments, ABC):
+    """A function of parameters that is added to a loss: two methods.
+
+    ``forward()`` returns it as a number, and ``backward()`` adds its derivative to the
+    gradients, after the model's ``backward`` has set them. The parameters are read as they are
+    at each call, and nothing is kept in between.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Dense, Penalty
+    >>> class SumToOne(Penalty):
+    ...     '''(sum(theta) - 1)^2; its derivative is 2 (sum(theta) - 1) for each element.'''
+    ...     def __init__(self, parameter):
+    ...         self.parameter = parameter
+    ...     def forward(self):
+    ...         return float((self.parameter.value.sum() - 1) ** 2)
+    ...     def backward(self):
+    ...         self.parameter.grad[...] += 2 * (self.parameter.value.sum() - 1)
+    >>> layer = Dense(2, 1)
+    >>> layer.weight.value = [[1.0, 2.0]]
+    >>> penalty = SumToOne(layer.weight)
+    >>> penalty.forward()
+    4.0
+    >>> penalty.backward()
+    >>> layer.weight.grad
+    array([[4., 4.]])
+    """
+
+    @abstractmethod
+    def forward(self) -> float:
+        """Return the penalty."""
+
+    @abstractmethod
+    def backward(self) -> None:
+        """Add the derivative to the gradients of the parameters, in place."""
+
+    def parameters(self) -> list[Parameter]:
+        """Return the parameters whose gradients are changed, if they are known."""
+        return []

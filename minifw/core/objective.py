@@ -2,27 +2,28 @@
 
 import math
 import operator
+from collections.abc import Iterable
 from functools import partial
-from typing import NoReturn
+from itertools import zip_longest
+from typing import Any, NoReturn
 
 import numpy as np
 
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss, refuse
 from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
-from minifw._engine.sharing import check_unshared, counted, holds_foreign, refuse_mixture
+from minifw._engine.sharing import check_shared, counted, holds_foreign, refuse_mixture
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_flag
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Identity, Layer
-from minifw.core.loss import Loss
+from minifw.core.loss import Loss, Penalty
 from minifw.errors import NonFiniteError
-from minifw.typing import Array, Target
 
 __all__ = ["Objective"]
 
-# A loss that is not finite; and what NumPy raises on the way to one, if it is set to raise.
+# NonFiniteError is the first; NumPy raises the first, and warnings made errors the second.
 _NUMERICAL = (FloatingPointError, RuntimeWarning)
 
 
@@ -39,18 +40,22 @@ class Objective:
     Parameters
     ----------
     model : Layer
+        Of several inputs, x is a tuple of arrays.
     loss : Loss
+        One that takes several outputs, such as `SumLoss`, if the model gives several.
+    penalties : sequence of Penalty, default ()
+        What is added to the loss, such as ``L2(model, 0.01)``.
     replay : bool, default True
         Whether the NumPy calls of a small step are recorded and made again, with the same
-        bits, which is quicker. With False the text of the layers runs every time, as a
-        debugger needs it.
+        bits, which is quicker. With False the Python code of the layers runs every time, so
+        that a debugger can stop in it.
 
     Attributes
     ----------
     model, loss
         As given; to train another, build another objective.
     steps : int
-        How many times `backward` was called: the step of the messages.
+        How many calls of `backward` succeeded; error messages name the step by it.
 
     Examples
     --------
@@ -66,13 +71,28 @@ class Objective:
     (array([1.]), array([[1.]]))
     """
 
-    def __init__(self, model: Layer, loss: Loss, *, replay: bool = True) -> None:
+    def __init__(
+        self,
+        model: Layer,
+        loss: Loss,
+        *,
+        penalties: Iterable[Penalty] = (),
+        replay: bool = True,
+    ) -> None:
         if not isinstance(model, Layer):
             raise TypeError(f"Objective expects model to be a layer, got {describe(model)}")
         if not isinstance(loss, Loss):
             hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
             raise TypeError(f"Objective expects loss to be a loss, got {describe(loss)}{hint}")
+        if (len(model.output_names) > 1) is not loss.takes_several:
+            raise ValueError(
+                f"Objective expects a loss for each output of the model, {_listed(model)}, got "
+                f"{loss!r}; write SumLoss(*losses), with None for an output without one"
+            )
         self._model, self._loss = model, loss
+        self._penalties = tuple(penalties)
+        for penalty in self._penalties:
+            _check_penalty(penalty, model)
         self.steps = 0
         self._replay = check_flag("Objective", "replay", replay)
         self._join()
@@ -81,11 +101,11 @@ class Objective:
 
     def _join(self) -> None:
         """Join the model with the loss; again, if layers of the model are replaced later."""
-        self._network, self._head, self._activation = _joined(self._model, self._loss)
+        self._network, self._head, self._activations = _joined(self._model, self._loss)
         self._step = Replay(self._network, self._head, enabled=self._replay)
         self._layers = self._named_layers()
-        self._counts = holds_foreign(self._model)
-        self._count = CHANGES.count
+        self._counts_uses = holds_foreign(self._model)  # a layer in it may run twice unnoticed
+        self._count = CHANGES.count  # grows with every assignment to a layer; see `_look`
         self._gradients: Gradients | None = None
         self._used_twice: list[Layer] = []
 
@@ -99,10 +119,11 @@ class Objective:
         """The loss."""
         return self._loss
 
-    def forward(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
-        """Return the loss of the model's prediction for `x`.
+    def forward(self, x: Any, target: Any, sample_weight: Any = None) -> float:
+        """Return the loss of the model's prediction for `x`, and the penalties.
 
-        With `sample_weight`, of shape (batch,), it is the weighted mean.
+        With `sample_weight`, of shape (batch,) or more of the prediction's axes, it is the
+        weighted mean. Of several inputs x is a tuple, and of several outputs the target.
 
         Raises
         ------
@@ -116,7 +137,7 @@ class Objective:
             self._look()
         step, batch = self._step, (x, target, sample_weight)
         try:
-            if self._counts:
+            if self._counts_uses:
                 run = partial(step.forward, *batch)
                 value, self._used_twice = counted(self._network, run)
             else:
@@ -124,13 +145,22 @@ class Objective:
         except _NUMERICAL as error:
             self._refuse_loss(batch, error)
         except Exception as error:
-            if self._activation is not None and step.output is not None:
-                error.add_note(f"in the joint form of {self._activation!r} and {self.loss!r}")
+            if any(self._activations) and step.output is not None:
+                joined = " and ".join(map(repr, filter(None, (*self._activations, self.loss))))
+                error.add_note(f"in the joint form of {joined}")
             raise
         if not math.isfinite(value):
             self._refuse_loss(batch, NonFiniteError(f"the loss is {value}"))
         self._saved = step.saved()
         self._latest = batch
+        return self._penalised(value) if self._penalties else value
+
+    def _penalised(self, value: float) -> float:
+        for penalty in self._penalties:
+            added = penalty.forward()
+            if not math.isfinite(added):
+                raise NonFiniteError(f"{penalty!r} is {added} at step {self.steps}")
+            value += added
         return value
 
     def _named_layers(self) -> list[tuple[str, Layer, type[Layer]]]:
@@ -152,25 +182,61 @@ class Objective:
         NonFiniteError
             If a gradient is not finite, saying where that arose.
         """
-        self._check_forward("backward")
-        if not all(map(operator.is_, self._step.saved(), self._saved)):
-            refuse_mixture(self._step.parts, self._saved)
-        if self._gradients is None:
-            check_unshared(self._network, self._used_twice)
+        self._check_backward("backward")
         cause = None
         try:
             self._step.backward()
+            for penalty in self._penalties:
+                penalty.backward()
         except _NUMERICAL as error:
             cause = error
-        if self._gradients is None:  # not sooner, for a layer may make its parameters in forward
+        if self._counts_uses:  # an author's backward may leave its layers as it recalled them
+            self._saved = self._step.saved()
+        if self._gradients is None:  # not in `_join`: a layer may make its parameters in forward
             self._gradients = Gradients(self._network.parameters())
+        # Names this objective as the author, for the optimizers; False if a gradient that no
+        # optimizer holds is not finite.
         if cause or not self._gradients.sign(self):
             refuse("a gradient", self.steps, self.explain_gradient(), cause)
         self.steps += 1
 
+    def input_gradient(self) -> Any:
+        """Return dL/dx of the latest `forward`; the gradients of the parameters stay as they are.
+
+        Of several inputs it is a tuple, with None for masks and whole numbers.
+
+        Raises
+        ------
+        RuntimeError
+            As by `backward`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import MSELoss, Objective, Tanh
+        >>> objective = Objective(Tanh(), MSELoss())
+        >>> loss = objective.forward(np.array([[0.0]]), np.array([[-1.0]]))
+        >>> objective.input_gradient()
+        array([[2.]])
+        """
+        self._check_backward("input_gradient")
+        kept = [(p, p.grad.copy()) for p in self._network.parameters()]
+        try:
+            return self._step.input_gradient()
+        finally:
+            for parameter, grad in kept:
+                parameter.grad[...] = grad
+
+    def _check_backward(self, name: str) -> None:
+        self._check_forward(name)
+        if not all(map(operator.is_, self._step.saved(), self._saved)):
+            refuse_mixture(self._step.parts, self._saved)
+        if self._gradients is None:  # new, or something was assigned; `counted` assigns, too
+            check_shared(self._network, self._used_twice)
+
     @property
-    def prediction(self) -> Array:
-        """The model's prediction in the latest `forward`.
+    def prediction(self) -> Any:
+        """The model's prediction in the latest `forward`; a tuple of several outputs.
 
         Raises
         ------
@@ -178,10 +244,16 @@ class Objective:
             If there was no `forward` before.
         """
         self._check_forward("prediction")
-        output: Array = self._step.output
-        if self._activation is not None:
-            return self._activation.forward(output)
-        return output.copy("K")  # the layer needs its own for backward, a replay for the next step
+        output = self._step.output
+        outputs = output if type(output) is tuple else (output,)
+        # A copy: the layer needs its own for backward, and a replay for the next step.
+        made = tuple(
+            [
+                y.copy("K") if last is None else last.forward(y)
+                for y, last in zip_longest(outputs, self._activations)
+            ]
+        )
+        return made if len(made) > 1 else made[0]
 
     def explain_gradient(self) -> str | None:
         """Return where the first value of the latest backward that is not finite arose.
@@ -199,11 +271,13 @@ class Objective:
     def _refuse_loss(self, batch: Batch, error: Exception) -> NoReturn:
         output = self._step.output
         where = explain_loss(self._network, self._head, batch, self.steps)
-        drawn = where is None and output is not None and not np.isfinite(output).all()
-        # A NaN in the output that does not come up again: the error was about it.
+        outputs = output if type(output) is tuple else (output,)
+        bad = output is not None and not all(np.isfinite(y).all() for y in outputs)
+        drawn = where is None and bad
+        # NaN in the output, but not in a second run: drawn at random. It caused the error.
         refuse("the loss", self.steps, where, None if drawn else error)
 
-    def __call__(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
+    def __call__(self, x: Any, target: Any, sample_weight: Any = None) -> float:
         """Return ``forward(x, target, sample_weight)``."""
         return self.forward(x, target, sample_weight)
 
@@ -215,15 +289,36 @@ class Objective:
         return f"Objective({self.model!r}, {self.loss!r})"
 
 
-def _joined(model: Layer, loss: Loss) -> tuple[Layer, Loss, Layer | None]:
-    """Return what runs: the network, the loss after it, and the activation in that loss."""
-    before, last = model.split_last()
-    joint = loss.joined_with(last)
-    if joint is not None:
-        return before or Identity(), joint, last
-    if type(last) in loss.applies:
-        warn_user(
-            f"{loss!r} applies {type(last).__name__} itself, but the model ends in {last!r}; "
-            "leave that out, or take the loss that expects it"
+def _joined(model: Layer, loss: Loss) -> tuple[Layer, Loss, list[Layer | None]]:
+    """Return what runs: the network, the loss after it, and the activations in that loss."""
+    network, heads, activations = model, list[Loss | None](), list[Layer | None]()
+    for output, head in enumerate(loss._heads()):
+        before, last = network.split_last(output) if output else network.split_last()
+        joint = None if head is None else head.joined_with(last)
+        if head is not None and joint is None and type(last) in head.applies:
+            warn_user(
+                f"{head!r} applies {type(last).__name__} itself, but the model ends in {last!r}; "
+                "leave that out, or take the loss that expects it"
+            )
+        if joint is not None:
+            network = before or Identity()
+        heads.append(joint or head)
+        activations.append(None if joint is None else last)
+    return network, loss._with_heads(heads), activations
+
+
+def _check_penalty(penalty: Penalty, model: Layer) -> None:
+    """Raise unless it is a penalty, of parameters whose gradients the model's backward sets."""
+    if not isinstance(penalty, Penalty):
+        hint = "; write penalties=[...]" if isinstance(penalty, str) else ""
+        raise TypeError(f"Objective expects penalties, got {describe(penalty)}{hint}")
+    known = {id(parameter) for _, parameter in model.named_parameters()}
+    if any(id(parameter) not in known for parameter in penalty.parameters()):
+        raise ValueError(
+            f"Objective: {penalty!r} is of a parameter that the model does not have; backward "
+            "sets the gradients of the model alone"
         )
-    return model, loss, None
+
+
+def _listed(model: Layer) -> str:
+    return f"({', '.join(model.output_names)})"

@@ -3,11 +3,11 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from minifw._engine.packing import FlatParameters, check_parameters
+from minifw._engine.packing import FlatParameters, check_groups
 from minifw._engine.state import checked_state
 from minifw._tools.arrays import finite_vector
 from minifw._tools.numbers import check_normal, check_positive, check_size
@@ -16,7 +16,10 @@ from minifw._tools.warn import warn_user
 from minifw.core.parameter import Parameter
 from minifw.typing import Array
 
-__all__ = ["Optimizer"]
+__all__ = ["Group", "Optimizer"]
+
+Group: TypeAlias = Mapping[str, Any]
+"""Parameters with a learning rate of their own: {"params": ..., "lr": ...}."""
 
 
 class Optimizer(ABC):
@@ -27,15 +30,19 @@ class Optimizer(ABC):
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : iterable of Parameter, or list of dict
         ``model.parameters()``. They are moved into one vector; take a
-        parameter's ``value`` anew afterwards.
+        parameter's ``value`` again afterwards. Groups with learning rates of their own are
+        dicts, as in PyTorch: ``[{"params": a, "lr": 0.1}, {"params": b}]``.
     lr : float
-        The learning rate, above 0. It may be assigned later.
+        The learning rate, above 0. It may be assigned later. One of a group keeps its
+        ratio to it.
 
     Attributes
     ----------
     lr : float
+    lr_factors : array of shape (number of elements,)
+        The learning rate of each element, over `lr`; only where there are groups.
     steps : int
         How many steps were made.
 
@@ -74,20 +81,24 @@ class Optimizer(ABC):
     array([0.5, 0. ])
     """
 
-    lr = Option(check_positive)
-    _lr: float  # what is kept of it
-    # Whether `update` can work with a vector of gradients; one that squares them asks for more.
+    lr = Option(check_positive)  # checked at each assignment, and kept as `_lr`
+    _lr: float
+    # Whether `update` can work with these gradients; a subclass that squares them is stricter.
     _accepts = staticmethod(finite_vector)
-    # The vectors of the state, of which `load_state_dict` knows what they may be.
+    # The state vectors by name, with what `load_state_dict` may put into each.
     _vectors: ClassVar[Mapping[str, Vector]] = {}
 
-    def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
+    def __init__(self, parameters: Iterable[Parameter | Group], lr: float) -> None:
         name = type(self).__name__
         self.lr = lr  # checked before any parameter is moved
         self.steps = 0
-        self._vector = FlatParameters(name, check_parameters(name, parameters))
+        found, factors = check_groups(name, parameters, self.lr)
+        if factors is not None:
+            self.lr_factors = factors
+        self._grouped = factors is not None
+        self._vector = FlatParameters(name, found)
         for option in options_of(type(self)):
-            setattr(self, option, getattr(self, option))  # again, for now the dtype is known
+            setattr(self, option, getattr(self, option))  # checked again: the dtype is known now
 
     @abstractmethod
     def update(self, values: Array, grads: Array) -> None:
@@ -95,15 +106,16 @@ class Optimizer(ABC):
 
     def step(self) -> None:
         """Update the parameters from their gradients."""
-        vector = self._vector
-        memory = vector.memory
-        if memory.moved != vector.moved:
-            memory = vector.refresh()
-        author, memory.author = memory.author, None
+        vector = self._vector  # all parameters: one vector of values, one of gradients
+        memory = vector.memory  # the arrays they lie in; `moved` counts the parameters that left
+        if memory.moved != vector.moved:  # some left since this optimizer last looked
+            memory = vector.refresh()  # or raises, if one is no longer this optimizer's
+        author, memory.author = memory.author, None  # the Objective that wrote the gradients
         if not self._accepts(vector.grads):
             vector.refuse(self.steps, author)
-        signed = memory.signed
+        signed = memory.signed  # the number of the backward that wrote them; 0 if none is known
         if signed:
+            # The last gradients as bytes: after a write into p.grad they differ. All 0: no harm.
             sample = vector.sample()
             if signed == vector.stepped and sample == vector.sampled and any(sample):
                 warn_user(
@@ -111,11 +123,15 @@ class Optimizer(ABC):
                     "call objective.backward() before each step"
                 )
             vector.stepped, vector.sampled = signed, sample
+        before = vector.values.copy() if self._grouped else None
         result: object = self.update(vector.values, vector.grads)
         if result is not None:
             raise TypeError(
                 f"{type(self).__name__}.update must change values in place and return nothing"
             )
+        if before is not None:
+            scaled = before + self.lr_factors * (vector.values - before)
+            np.copyto(vector.values, scaled, where=self.lr_factors != 1)
         self.steps += 1
 
     def _check_fits(self, name: str, value: object) -> None:
@@ -124,6 +140,7 @@ class Optimizer(ABC):
             check_normal(type(self).__name__, name, value, self._vector.values.dtype)
 
     def _assigned(self, option: str) -> None:
+        """Make what follows from an option; `Option` calls it after an assignment."""
         if hasattr(self, "_vector"):  # else the dtype is not known yet, and `__init__` comes back
             self._prepare(option)
 

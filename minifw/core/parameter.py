@@ -9,6 +9,7 @@ import numpy.typing as npt
 from minifw._engine.packing import Memory, Place
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import DTYPES, describe
+from minifw._tools.numbers import check_flag
 from minifw.typing import Array, DType, Shape
 
 __all__ = ["Parameter"]
@@ -22,14 +23,19 @@ class Parameter:
     value : array_like of float32 or float64
         The initial value; it is copied.
 
+    Attributes
+    ----------
+    frozen : bool
+        Whether it is left as it is in training; see `Layer.freeze`.
+
     Notes
     -----
     `value` and `grad` are arrays of one shape and dtype: read them, write into
     them (``p.value[...] = 0``), or assign to them, which copies in after a
     check of the shape. They are views, and building an optimizer moves them:
     take ``p.value`` again rather than keep the array. Copies and pickles are
-    independent of the original. A layer whose Parameter is replaced by another one
-    needs a new optimizer: those that were built before raise at their next step.
+    independent of the original. A layer whose Parameter is replaced by another one, or
+    frozen, needs a new optimizer: those that were built before raise at their next step.
 
     Examples
     --------
@@ -45,11 +51,12 @@ class Parameter:
     ValueError: Parameter.value has shape (3,), got an array of shape (3, 1)
     """
 
-    __slots__ = ("__weakref__", "_memory", "_places", "_start", "grad", "value")
+    __slots__ = ("__weakref__", "_memory", "_places", "_start", "frozen", "grad", "value")
 
     _memory: Memory
     _start: int
     _places: frozenset[Place]  # the attributes of layers that hold it
+    frozen: bool
     if TYPE_CHECKING:  # read as an array, assigned from what makes one
 
         @property
@@ -72,6 +79,7 @@ class Parameter:
                 f"Parameter expects float64 or float32 numbers, got {describe(array)}; "
                 "use np.asarray(value, dtype=np.float64)"
             )
+        object.__setattr__(self, "frozen", False)
         self._note_places(frozenset())
         self._place_in(Memory(array.size, array.dtype), 0, array.shape)
         self.value = array
@@ -84,13 +92,18 @@ class Parameter:
         put(self, "_start", start)
         put(self, "value", memory.values[start:stop].reshape(shape))
         put(self, "grad", memory.grads[start:stop].reshape(shape))
-        CHANGES.count += 1  # a recording of a step holds the arrays of before
+        CHANGES.count += 1  # whoever kept the arrays of before, as a recorded step, sees it here
 
     def _note_places(self, places: frozenset[Place]) -> None:
         object.__setattr__(self, "_places", places)
 
     def __setattr__(self, name: str, new: npt.ArrayLike) -> None:
         """Copy what is assigned into `value` or `grad`, after a check."""
+        if name == "frozen":
+            object.__setattr__(self, name, check_flag("Parameter", name, new))
+            self._memory.moved += 1  # an optimizer that was built before looks, and raises
+            CHANGES.count += 1
+            return
         if name not in ("value", "grad"):
             raise AttributeError(f"Parameter has no attribute {name!r} to assign to")
         old, array = getattr(self, name), np.asarray(new)
@@ -102,7 +115,7 @@ class Parameter:
             )
         old[...] = array
         if name == "grad":
-            self._memory.signed = 0  # no backward of an Objective has written this
+            self._memory.signed = 0  # not written by an Objective's backward; `step` asks
 
     @property
     def shape(self) -> Shape:
@@ -129,17 +142,18 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
     def __copy__(self) -> "Parameter":
-        return _restore(self.value, self.grad)
+        return _restore(self.value, self.grad, self.frozen)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Parameter":
-        memo[id(self)] = twin = _restore(self.value, self.grad)
+        memo[id(self)] = twin = self.__copy__()
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.value.copy(), self.grad.copy())
+        return _restore, (self.value.copy(), self.grad.copy(), self.frozen)
 
 
-def _restore(value: Array, grad: Array) -> Parameter:
+def _restore(value: Array, grad: Array, frozen: bool) -> Parameter:
     parameter = Parameter(value)
     parameter.grad = grad
+    parameter.frozen = frozen
     return parameter

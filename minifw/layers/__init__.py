@@ -8,6 +8,8 @@ from minifw.layers.convolution import Conv2D
 from minifw.layers.dense import Dense
 from minifw.layers.dropout import Dropout
 from minifw.layers.embedding import Embedding
+from minifw.layers.graph import Graph
+from minifw.layers.joining import Add, Join
 from minifw.layers.normalization import LayerNorm, RMSNorm
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
@@ -23,6 +25,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "SELU",
+    "Add",
     "AvgPool2D",
     "BatchNorm",
     "Concat",
@@ -32,8 +35,10 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GlobalAvgPool2D",
+    "Graph",
     "HardTanh",
     "Identity",
+    "Join",
     "Layer",
     "LayerNorm",
     "LeakyReLU",

@@ -5,16 +5,17 @@ author of a layer may use, and nothing else of `Layer`.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.composition import fits_one
 from minifw._engine.sharing import check_layer
 from minifw._tools.checks import check_array, check_cotangent
 from minifw._tools.numbers import check_axis
 from minifw.core.layer import Layer
 from minifw.layers.container import Container
+from minifw.layers.joining import cut, feature_axis, joined_shape
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Concat", "Residual"]
@@ -81,9 +82,9 @@ class Residual(Container):
 
     def __init__(self, layer: Layer) -> None:
         check_layer("Residual", layer)
+        self._check_single((layer,), (layer,))
         self.layer = layer
-        if layer.input_shape is not None:
-            self.output_shape(layer.input_shape)
+        fits_one(self)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -94,6 +95,11 @@ class Residual(Container):
     def input_shape(self) -> Shape | None:
         """What the layer accepts, if it says so."""
         return self.layer.input_shape
+
+    @property
+    def takes_sequences(self) -> bool:  # type: ignore[override]
+        """Whether the layer does."""
+        return self.layer.takes_sequences
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return `input_shape`, or raise if the layer makes another of it."""
@@ -226,8 +232,7 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
         super()._hold(layers)
         shapes = [layer.input_shape for layer in layers]
         self._check_equal("expects examples of shape", shapes, "every branch gets the same x")
-        if self.input_shape is not None:
-            self.output_shape(self.input_shape)
+        fits_one(self)
 
     @property
     def input_shape(self) -> Shape | None:
@@ -235,19 +240,21 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
         shapes = (layer.input_shape for layer in self.layers)
         return next((shape for shape in shapes if shape is not None), None)
 
+    @property
+    def takes_sequences(self) -> bool:  # type: ignore[override]
+        """Whether a branch does."""
+        return any(layer.takes_sequences for layer in self.layers)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of one output example: the branches' features add up."""
-        shapes = self._each("output_shape", [input_shape] * len(self))
-        axis = self._axis(len(shapes[0]) + 1) - 1
-        self._check_joinable(shapes, axis)
-        return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+        return self._joined(self._each("output_shape", [input_shape] * len(self)))
 
     def forward(self, x: Array) -> Array:
         """Return the outputs of all branches, joined along the features."""
         self.begin()
         outputs = self._each("forward", [x] * len(self))  # each (batch, ..., features, ...)
-        axis = self._axis(outputs[0].ndim)
-        self._check_joinable([output.shape for output in outputs], axis)
+        self._joined([output.shape for output in outputs], batch=1)
+        axis = feature_axis(self.axis, outputs[0].ndim)
         self._check_dtypes("y", outputs)
         y = np.concatenate(outputs, axis=axis)
         vars(self)["_saved_widths"] = tuple([output.shape[axis] for output in outputs])
@@ -269,38 +276,23 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
         self._each("backward_parameters", self._cut(dy))
 
     def _each(self, method: str, given: Sequence[Any]) -> list[Any]:
-        """Return what each branch returns, in turn."""
-        return [self.ask(index, method, value) for index, value in enumerate(given)]
-
-    def _axis(self, ndim: int) -> int:
-        """Return the axis of the features among those of a batch: 1 of images, else the last."""
-        if self.axis is None:
-            return 1 if ndim == 4 else ndim - 1
-        return self.axis % ndim
+        """Return what each branch returns; a backward goes through them in reverse."""
+        pairs = list(enumerate(given))
+        if not method.startswith("backward"):
+            return [self.ask(index, method, value) for index, value in pairs]
+        return [self.ask(index, method, value) for index, value in pairs[::-1]][::-1]
 
     def _cut(self, dy: Array) -> list[Array]:
         """Return what of dy belongs to each branch, (batch, ..., features, ...)."""
         self.check_forward()
         (y,) = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
-        stops = accumulate(self._saved_widths)
-        before = (slice(None),) * self._axis(y.ndim)
-        return [
-            dy[(*before, slice(stop - width, stop))]
-            for stop, width in zip(stops, self._saved_widths, strict=True)
-        ]
+        return cut(dy, self._saved_widths, self.axis)
 
-    def _check_joinable(self, shapes: list[Shape], axis: int) -> None:
-        """Raise unless all have that axis, and differ along it alone."""
-        for index, shape in enumerate(shapes):
-            if not -1 < axis < len(shape):
-                raise ValueError(
-                    f"Concat: layer {index}, {self.layers[index]!r}, gives the shape {shape}, "
-                    "without an axis of features to join along"
-                )
-            if (*shape[:axis], *shape[axis + 1 :]) != (*shapes[0][:axis], *shapes[0][axis + 1 :]):
-                why = "only the axis of the features, along which they are joined, may differ"
-                raise ValueError(self._difference("gives the shape", shapes, 0, index, why))
+    def _joined(self, shapes: Sequence[Shape], batch: int = 0) -> Shape:
+        """Return the shape of joined outputs, or raise unless they go together."""
+        givers = [f"layer {i}, {layer!r}, gives" for i, layer in enumerate(self.layers)]
+        return joined_shape("Concat", givers, self.axis, shapes, batch)
 
     def _check_dtypes(self, name: str, arrays: list[Array]) -> None:
         dtypes = [array.dtype for array in arrays]

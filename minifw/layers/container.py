@@ -1,13 +1,13 @@
-"""What the containers share: numbered layers, errors that name them, one forward for all."""
+"""What the containers share: named layers, errors that name them, one forward for all."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
-from minifw._engine.sharing import check_dtypes, check_layers
+from minifw._engine.composition import required
+from minifw._engine.sharing import adding, check_dtypes, check_layers, shared_later
 from minifw._tools.changes import CHANGES
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
-from minifw.typing import Array
 
 __all__ = ["Container"]
 
@@ -16,23 +16,45 @@ class Container(Layer):
     """A layer made of layers, which are its members "0", "1" and so on.
 
     A subclass calls `begin` in its ``forward``, then asks its layers, and calls `end`; and
-    `check_forward` before it goes back through them. All layers that run in one forward get
-    one mark, handed down to containers inside. So a ``backward`` notices that a layer has
-    run another forward since: its gradient would be that of no function.
+    `check_forward` before it goes back through them, in reverse. All layers that run in one
+    forward get one mark, handed down to containers inside. So a ``backward`` notices that a
+    layer has run another forward since: its gradient would be of no function. A parameter that
+    several layers share gets the sum of its gradients.
     """
 
+    adds_shared: ClassVar[bool] = True
+
     _saved_mark: object = None  # of the latest forward
-    _saved_whole = True  # whether that did not stop between two layers
-    _saved_changes = -1  # the count of changes when no parameter was found to be shared
+    _saved_whole = True  # False during the latest forward, or if it failed
+    _saved_changes = -1  # CHANGES.count when `_saved_shared` was found
+    _saved_shared: tuple[list[Parameter], ...] = ()  # of each layer: what a later one has, too
 
     def __init__(self, *layers: Layer) -> None:
         self._hold(layers)
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:
         """Take these layers, or raise if they do not go together."""
-        check_layers(type(self).__name__, layers)
-        check_dtypes(type(self).__name__, layers)
+        self._check_layers(layers)
         self._layers = layers
+
+    def _check_layers(self, layers: tuple[Layer, ...]) -> None:
+        owner = type(self).__name__
+        check_layers(owner, layers)
+        check_dtypes(owner, [(f"layer {i}", layer) for i, layer in enumerate(layers)])
+        self._check_single(layers, layers)
+
+    def _check_single(self, layers: tuple[Layer, ...], inner: tuple[Layer, ...]) -> None:
+        """Raise unless all layers need one input, and those of `inner` give one output."""
+        for index, layer in enumerate(layers):
+            what = f"takes several inputs, ({', '.join(layer.input_names)})"
+            if (required(layer) or 0) <= 1:
+                what = f"gives several outputs, ({', '.join(layer.output_names)})"
+                if len(layer.output_names) == 1 or layer not in inner:
+                    continue
+            raise ValueError(
+                f"{type(self).__name__}: {self._place(index)}, {layer!r}, {what}; use a Graph, "
+                "which names what each layer takes and gives"
+            )
 
     def __setitem__(self, index: int, layer: Layer) -> None:
         before, layers = self._layers, list(self._layers)
@@ -51,13 +73,13 @@ class Container(Layer):
 
     def begin(self) -> None:
         """Begin a forward: take its mark from the container around, or make one."""
-        own = vars(self)
+        own = vars(self)  # written past __setattr__, for it is done in every forward
         own["_saved_mark"] = own.pop("_saved_around", None) or object()
 
-    def end(self, *arrays: Array) -> None:
+    def end(self, *saved: Any) -> None:
         """Save what backward needs, and note that all layers have run."""
         own = vars(self)
-        own["_saved"] = arrays or (own["_saved_mark"],)  # a new one, so that it is noticed
+        own["_saved"] = saved or (own["_saved_mark"],)  # a new tuple each time: `is` compares it
         own["_saved_whole"] = True
 
     def ask(self, index: int, method: str, *given: Any) -> Any:
@@ -66,8 +88,13 @@ class Container(Layer):
         try:
             if method == "forward":
                 return self._forward(layer, *given)
-            result = getattr(layer, method)(*given)
-            return layer.returned(method, result) if method == "backward" else result
+            if method == "output_shape":
+                return layer.output_shape(*given)
+            shared = self._saved_shared[index]
+            if not shared:
+                return self._backward(index, method, *given)
+            with adding(shared):
+                return self._backward(index, method, *given)
         except Exception as error:
             error.add_note(f"in {self._place(index)}, {layer!r}, of {type(self).__name__}")
             raise
@@ -82,14 +109,30 @@ class Container(Layer):
                 f"{layer!r} runs twice in one forward, and saves one forward at a time; make a "
                 "second layer for the second use"
             )
-        y = layer.returned("forward", layer.forward(*given))
+        y = layer.returned("forward", layer.forward(*given), len(layer.output_names))
+        # The mark, and what was saved under it: after another forward the two differ.
         inner["_saved_stamp"] = mark, layer._saved
-        # This layer is at another input, until the others are.
+        # Until `end`: this layer has saved the new forward, the next ones the one before.
         own["_saved_whole"], own["_saved"] = False, None
         return y
 
+    def _backward(self, index: int, method: str, *given: Any) -> Any:
+        layer = self.layers[index]
+        result = getattr(layer, method)(*given)
+        if method == "backward_parameters":
+            return result
+        return layer.returned(method, result, self._given(index))
+
+    def _given(self, _: int) -> int:
+        """Return how many arguments the forward of a layer was given."""
+        return 1
+
+    def _once(self) -> Iterable[Layer]:
+        """Return the layers that run once in a forward."""
+        return self.layers
+
     def check_forward(self) -> None:
-        """Raise unless the layers are at one forward, and no two share a parameter."""
+        """Raise unless the layers are at one forward, and find out which share parameters."""
         name = f"{type(self).__name__}.backward"
         if not self._saved_whole:
             raise RuntimeError(
@@ -97,9 +140,10 @@ class Container(Layer):
                 "forward first"
             )
         marks: dict[object, Layer] = {}
-        for layer in self.layers:
+        for layer in self._once():
             if layer._saved is not None:
                 mark, saved = layer._saved_stamp
+                # A layer that ran by itself since, outside this container, counts under None.
                 marks.setdefault(mark if saved is layer._saved else None, layer)
         if len(marks) > 1:
             one, other, *_ = marks.values()
@@ -108,8 +152,12 @@ class Container(Layer):
                 "different ones; call forward first"
             )
         if self._saved_changes != CHANGES.count:
-            check_layers(type(self).__name__, self.layers)  # weights may have been tied
-            vars(self)["_saved_changes"] = CHANGES.count
+            self._find_shared()
+
+    def _find_shared(self) -> None:
+        check_layers(type(self).__name__, self.layers)  # one may have been replaced
+        own = vars(self)
+        own["_saved_shared"], own["_saved_changes"] = shared_later(self.layers), CHANGES.count
 
     def _place(self, index: int) -> str:
         return f"layer {index}"
@@ -118,6 +166,11 @@ class Container(Layer):
         for index, layer in enumerate(vars(self).get("_layers", ())):
             yield str(index), layer
         yield from super()._members()  # what a subclass holds besides; the same is listed once
+
+    def _is_plain(self, kind: "type[Container]") -> bool:
+        """Return whether the passes are those of `kind`, so that it may be taken apart."""
+        passes = ("forward", "backward", "backward_parameters")
+        return all(getattr(type(self), name) is getattr(kind, name) for name in passes)
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -2,13 +2,12 @@
 
 from typing import Any, ClassVar, overload
 
+from minifw._engine.composition import Line, check_shapes
 from minifw.core.layer import Layer
 from minifw.layers.container import Container
 from minifw.typing import Array, Shape
 
 __all__ = ["Sequential"]
-
-_PASSES = ("forward", "backward", "backward_parameters")
 
 
 class Sequential(Container):
@@ -20,7 +19,8 @@ class Sequential(Container):
     ----------
     *layers : Layer
         At least one, none twice: a layer saves one forward at a time. A
-        Sequential is a layer and may stand among them.
+        Sequential is a layer and may stand among them. The last one alone may have
+        several outputs; for other forms there is `Graph`.
 
     Raises
     ------
@@ -55,20 +55,37 @@ Tanh(), gives (4,)
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:
         super()._hold(layers)
-        _check_shapes(layers)
+        lines = [
+            Line(f"layer {index}", layer, (str(index),), (str(index + 1),))
+            for index, layer in enumerate(layers)
+        ]
+        check_shapes("Sequential", lines)
+
+    def _check_single(self, layers: tuple[Layer, ...], inner: tuple[Layer, ...]) -> None:
+        super()._check_single(layers, inner[:-1])
+
+    @property
+    def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the last layer."""
+        return self.layers[-1].output_names
+
+    @property
+    def takes_sequences(self) -> bool:  # type: ignore[override]
+        """Whether the first layer does."""
+        return self.layers[0].takes_sequences
 
     @property
     def input_shape(self) -> Shape | None:
         """What the first layer accepts, if it says so."""
         return self.layers[0].input_shape
 
-    def output_shape(self, input_shape: Shape) -> Shape:
+    def output_shape(self, input_shape: Shape) -> Any:
         """Return the shape of one output example, given the shape of one input example."""
         for index in range(len(self)):
             input_shape = self.ask(index, "output_shape", input_shape)
         return input_shape
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Any:
         """Return the output of the last layer."""
         self.begin()
         for index in range(len(self)):
@@ -76,31 +93,30 @@ Tanh(), gives (4,)
         self.end()
         return x
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, *dys: Array) -> Array:
         """Return dL/dx, and set the gradients of all parameters."""
         self.check_forward()
         for index in reversed(range(len(self))):
-            dy = self.ask(index, "backward", dy)
-        return dy
+            dys = (self.ask(index, "backward", *dys),)
+        return dys[0]
 
-    def backward_parameters(self, dy: Array) -> None:
-        """Set the gradients; stop at the first layer that has any, without its dL/dx."""
+    def backward_parameters(self, *dys: Array) -> None:
+        """Set the gradients; stop at the first layer that is trained, without its dL/dx."""
         self.check_forward()
         first = next((i for i, layer in enumerate(self) if layer.parameters()), len(self) - 1)
         for index in range(len(self) - 1, first, -1):
-            dy = self.ask(index, "backward", dy)
-        self.ask(first, "backward_parameters", dy)
+            dys = (self.ask(index, "backward", *dys),)
+        self.ask(first, "backward_parameters", *dys)
 
-    def split_last(self) -> tuple[Layer | None, Layer]:
+    def split_last(self, output: int = 0) -> tuple[Layer | None, Layer]:
         """Return all but the last layer, or None, and the last, be it inside a Sequential.
 
         A subclass that does something else in its forward or backward is not taken apart.
         """
-        own = type(self)
-        if any(getattr(own, name) is not getattr(Sequential, name) for name in _PASSES):
+        if not self._is_plain(Sequential):
             return None, self
         *rest, end = self.layers
-        before, last = end.split_last()
+        before, last = end.split_last(output) if output else end.split_last()
         if before is not None:
             rest.append(before)
         return (Sequential(*rest) if rest else None), last
@@ -112,28 +128,3 @@ Tanh(), gives (4,)
     def __getitem__(self, index: int | slice) -> Any:
         layers = self.layers[index]
         return Sequential(*layers) if isinstance(layers, tuple) else layers
-
-
-def _check_shapes(layers: tuple[Layer, ...]) -> None:
-    """Follow the shape of an example from the first layer that names one; raise at a misfit."""
-    shape: Shape | None = None
-    for index, layer in enumerate(layers):
-        wanted = layer.input_shape
-        if shape is None:
-            shape = wanted
-        if shape is None:
-            continue
-        before = f"layer {index - 1}, {layers[index - 1]!r}, gives {shape}"
-        if index == 0:
-            before = f"its own input_shape says, {shape}"
-        if wanted is not None and wanted != shape:
-            raise ValueError(
-                f"Sequential: layer {index}, {layer!r}, expects examples of shape {wanted}, "
-                f"but {before}"
-            )
-        try:
-            shape = layer.output_shape(shape)
-        except Exception as error:
-            raise ValueError(
-                f"Sequential: layer {index}, {layer!r}, cannot take what {before}: {error}"
-            ) from error

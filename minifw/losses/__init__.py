@@ -1,6 +1,6 @@
 """The losses: how far predictions are from targets, as one number and its derivative."""
 
-from minifw.core.loss import Loss
+from minifw.core.loss import Loss, Penalty
 from minifw.losses.binary import BCELoss, BCEWithLogitsLoss
 from minifw.losses.classification import CategoricalCrossEntropyLoss, CrossEntropyLoss, NLLLoss
 from minifw.losses.margin import HingeLoss
@@ -17,4 +17,5 @@ __all__ = [
     "Loss",
     "MSELoss",
     "NLLLoss",
+    "Penalty",
 ]

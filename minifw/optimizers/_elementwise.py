@@ -11,7 +11,7 @@ from minifw._engine.packing import decay_mask
 from minifw._tools.checks import DTYPES
 from minifw._tools.numbers import check_non_negative
 from minifw._tools.options import Option
-from minifw.core.optimizer import Optimizer
+from minifw.core.optimizer import Group, Optimizer
 from minifw.core.parameter import Parameter
 from minifw.typing import Array
 
@@ -45,7 +45,7 @@ class Elementwise(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter | Group],
         lr: float,
         weight_decay: float,
         no_decay: Iterable[Parameter],

@@ -9,6 +9,7 @@ import numpy as np
 from minifw._tools.arrays import finite_squares
 from minifw._tools.numbers import check_decay_rate, check_positive
 from minifw._tools.options import Option, Vector
+from minifw.core.optimizer import Group
 from minifw.core.parameter import Parameter
 from minifw.optimizers._elementwise import Elementwise
 from minifw.typing import Array
@@ -100,7 +101,7 @@ class Adam(Elementwise):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter | Group],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -183,7 +184,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter | Group],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

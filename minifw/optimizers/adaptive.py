@@ -14,6 +14,7 @@ from minifw._tools.numbers import (
     check_positive,
 )
 from minifw._tools.options import Option, Vector
+from minifw.core.optimizer import Group
 from minifw.core.parameter import Parameter
 from minifw.optimizers._elementwise import Elementwise
 from minifw.typing import Array
@@ -107,7 +108,7 @@ class RMSprop(Elementwise):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter | Group],
         lr: float = 0.01,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -213,7 +214,7 @@ class Adagrad(Elementwise):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter | Group],
         lr: float = 0.01,
         *,
         lr_decay: float = 0.0,

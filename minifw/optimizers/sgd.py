@@ -7,6 +7,7 @@ import numpy as np
 
 from minifw._tools.numbers import check_decay_rate, check_flag
 from minifw._tools.options import Option, Vector
+from minifw.core.optimizer import Group
 from minifw.core.parameter import Parameter
 from minifw.optimizers._elementwise import Elementwise
 from minifw.typing import Array
@@ -91,7 +92,7 @@ class SGD(Elementwise):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Iterable[Parameter | Group],
         lr: float,
         *,
         momentum: float = 0.0,

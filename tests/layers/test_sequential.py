@@ -108,14 +108,6 @@ def test_the_same_layer_twice_is_refused_also_inside_a_nested_one() -> None:
         Sequential(tanh, Sequential(Sigmoid(), tanh))
 
 
-def test_a_parameter_in_two_layers_is_refused() -> None:
-    """Both would overwrite its one gradient; the sum, which is right, would be lost."""
-    first, second = Dense(2, 2, bias=False), Dense(2, 2, bias=False)
-    second.weight = first.weight
-    with pytest.raises(ValueError, match=r"0\.weight and 2\.weight are the same Parameter"):
-        Sequential(first, Tanh(), second)
-
-
 def test_layers_of_two_dtypes_are_refused() -> None:
     with pytest.raises(TypeError, match=r"layer 0, .* float64, but layer 2, .* float32"):
         Sequential(Dense(2, 2), Tanh(), Dense(2, 1, dtype=np.float32))

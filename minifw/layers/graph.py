@@ -1,0 +1,418 @@
+"""The container in which every value has a name, and every layer says what it takes."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from minifw._engine.composition import Line, check_shapes, required
+from minifw._engine.members import is_layer
+from minifw._engine.sharing import check_dtypes, shared_later
+from minifw._tools.changes import CHANGES
+from minifw._tools.checks import check_cotangent, describe
+from minifw.core.layer import Identity, Layer
+from minifw.layers.container import Container
+from minifw.typing import Array, Shape
+
+__all__ = ["Graph"]
+
+
+class Graph(Container):
+    """Layers in any form without a loop: each line names a value, its layer, and what it takes.
+
+    It is the notes' cache as a program: Z1, A1, ... are names, each made by a layer of values
+    above it. A value that several lines take gets the sum of the gradients that they return:
+
+        dv = the sum over all lines that take v of their dx for v.
+
+    Parameters
+    ----------
+    *inputs : str
+        The names of the inputs, at least one.
+    outputs : str or tuple of str, optional
+        The names of the values that ``forward`` returns; by default, what the last line gives.
+        Of a tuple, ``forward`` returns a tuple.
+    **lines : Layer or tuple
+        ``name=layer`` takes the value above, and in the first line the only input.
+        ``name=(layer, "a", "b")`` takes the values a and b; None in place of a name leaves an
+        optional input out, and "mask=keep" gives the value keep to the input called mask. A
+        layer of several outputs makes the values "name.y", "name.h" and so on.
+
+    Raises
+    ------
+    TypeError
+        If something is not a layer, or no name, or if layers differ in dtype.
+    ValueError
+        If a name is unknown, or comes twice, or is taken by nobody; if a layer gets too many or
+        too few inputs; if shapes do not fit, naming both lines.
+
+    Notes
+    -----
+    ``graph["name"]`` is the layer of a line, and ``graph["name"] = layer`` replaces it. One
+    layer may stand at several lines: it then has one set of parameters, whose gradients
+    are added up, and a memory of each use. Graphs nest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Add, Dense, Graph, Tanh
+    >>> model = Graph("a", "b", h=(Dense(2, 3), "a"), s=(Add(), "h", "b"), y=Tanh())
+    >>> model.forward(np.ones((5, 2)), np.ones((5, 3))).shape, model.output_shape((2,), (3,))
+    ((5, 3), (3,))
+    >>> da, db = model.backward(np.ones((5, 3)))
+    >>> da.shape, db.shape, [name for name, _ in model.named_parameters()]
+    ((5, 2), (5, 3), ['h.weight', 'h.bias'])
+    >>> Graph("a", "b", h=(Dense(2, 3), "a"), k=(Dense(2, 4), "b"), s=(Add(), "h", "k"))
+    Traceback (most recent call last):
+        ...
+    ValueError: Graph: line s, Add(), cannot take what line h, Dense(2, 3), gives (3,) and line \
+k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
+    """
+
+    replayable: ClassVar[bool] = True
+
+    _saved_memories: Mapping[int, Any] = MappingProxyType({})  # by line, of the repeated ones
+    _saved_values: Mapping[str, Any] = MappingProxyType({})  # shape and dtype of each value
+    _saved_trained: tuple[str, ...] = ()  # the values that rest on trained parameters
+    _saved_repeated: tuple[int, ...] = ()  # the lines whose layers run at another one, too
+
+    def __init__(
+        self, *inputs: str, outputs: str | tuple[str, ...] | None = None, **lines: Any
+    ) -> None:
+        self._inputs = _checked_inputs(inputs, lines)
+        layers = tuple(
+            line[0] if type(line) is tuple and line else line for line in lines.values()
+        )
+        self._names = tuple(lines)
+        self._takes = tuple(line[1:] if type(line) is tuple else None for line in lines.values())
+        self._outputs = outputs
+        self._hold(layers)
+
+    def _hold(self, layers: tuple[Layer, ...]) -> None:
+        lines = _checked_lines(self._inputs, self._names, layers, self._takes)
+        self._gives = _checked_outputs(self._inputs, lines, self._outputs)
+        check_dtypes("Graph", [(line.place, line.layer) for line in lines])
+        check_shapes("Graph", lines)
+        self._lines, self._layers = tuple(lines), layers
+
+    def __getitem__(self, name: str) -> Any:
+        return self._layers[self._index(name)]
+
+    def __setitem__(self, name: str, layer: Layer) -> None:  # type: ignore[override]
+        super().__setitem__(self._index(name), layer)
+        takes = self._takes[self._index(name)]
+        line = layer if takes is None else (layer, *takes)
+        self._arguments = self._arguments[0], {**self._arguments[1], name: line}
+
+    def _index(self, name: str) -> int:
+        if name not in self._names:
+            raise KeyError(f"Graph has no line {name!r}; its lines are {_listed(self._names)}")
+        return self._names.index(name)
+
+    def _place(self, index: int) -> str:
+        return self._lines[index].place
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return self._inputs
+
+    @property
+    def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names of the outputs; ("y",) of one."""
+        return self._gives if len(self._gives) > 1 else ("y",)
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """What the first line that takes the only input accepts, if it says so."""
+        return None if len(self._inputs) > 1 else getattr(self._first, "input_shape", None)
+
+    @property
+    def takes_sequences(self) -> bool:  # type: ignore[override]
+        """Whether that line's layer does."""
+        return len(self._inputs) == 1 and getattr(self._first, "takes_sequences", False)
+
+    @property
+    def _first(self) -> Layer | None:
+        takers = (line.layer for line in self._lines if line.takes == self._inputs)
+        return next((layer for layer in takers if layer.input_shape is not None), None)
+
+    def output_shape(self, *shapes: Shape) -> Any:
+        """Return the shape of one output example, given the shape of an example of each input."""
+        self._check_count("shapes of inputs", self._inputs, shapes)
+        known: dict[str, Any] = dict(zip(self._inputs, shapes, strict=True))
+        for index, line in enumerate(self._lines):
+            needed = line.takes[: required(line.layer)]
+            made = self.ask(index, "output_shape", *(known[name] for name in needed if name))
+            known.update(_named(line, made))
+        given = tuple(known[name] for name in self._gives)
+        return given if len(given) > 1 else given[0]
+
+    def forward(self, *xs: Any) -> Any:
+        """Return the outputs: an array, or a tuple of several."""
+        self._check_count("inputs", self._inputs, xs)
+        values: dict[str, Any] = dict(zip(self._inputs, xs, strict=True))
+        own, memories = vars(self), {}
+        if self._saved_changes != CHANGES.count:
+            self._find_shared()
+        self.begin()
+        mark = own["_saved_mark"]
+        for index, line in enumerate(self._lines):
+            repeated = index in self._saved_repeated
+            own["_saved_mark"] = object() if repeated else mark  # a layer runs once under a mark
+            made = self.ask(index, "forward", *(name and values[name] for name in line.takes))
+            values.update(_named(line, made))
+            if repeated:
+                memories[index] = line.layer.memory()
+        own["_saved_mark"], own["_saved_memories"] = mark, memories
+        own["_saved_values"] = {
+            name: None if value is None else (value.shape, value.dtype)
+            for name, value in values.items()
+        }
+        self.end()
+        outputs = tuple([values[name] for name in self._gives])
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def backward(self, *dys: Array) -> Any:
+        """Return the gradient of each input; set those of the parameters."""
+        gradients = self._back(dys, everything=True)
+        dxs = tuple(gradients.get(name) for name in self._inputs)
+        if len(dxs) > 1:
+            named = zip(self._inputs, dxs, strict=True)
+            return tuple([None if self._is_whole(name) else dx for name, dx in named])
+        return self._zeros(self._inputs[0]) if dxs[0] is None else dxs[0]
+
+    def backward_parameters(self, *dys: Array) -> None:
+        """Set the gradients of the parameters; no line is asked that rests on none."""
+        self._back(dys, everything=False)
+
+    def _back(self, dys: tuple[Array, ...], *, everything: bool) -> dict[str, Any]:
+        """Go back through the lines; return the gradients of the values that were not made."""
+        self.check_forward()
+        self.saved()  # raises if there was no forward
+        self._check_count("gradients of outputs", self._gives, dys)
+        gradients: dict[str, Any] = {}
+        for name, dy in zip(self._gives, dys, strict=True):
+            if not self._is_whole(name):
+                check_cotangent(self, dy, *self._saved_values[name])
+            _add(gradients, name, dy)
+        for index in reversed(range(len(self._lines))):
+            self._back_through(index, gradients, everything)
+        for index, memory in self._saved_memories.items():
+            self._lines[index].layer.recall(memory)  # as forward left them
+        return gradients
+
+    def _back_through(self, index: int, gradients: dict[str, Any], everything: bool) -> None:
+        """Take the gradients of what a line makes; add those of what it takes, if needed."""
+        line, trained = self._lines[index], self._saved_trained
+        got = [(name, gradients.pop(name, None)) for name in line.makes]
+        wanted = everything or any(name in trained for name in line.takes)
+        if line.makes[0] not in trained and not (wanted and any(dy is not None for _, dy in got)):
+            return  # nothing is trained here, or nobody has a derivative, as of a mask
+        dys = [self._zeros(name) if dy is None else dy for name, dy in got]
+        if index in self._saved_memories:
+            line.layer.recall(self._saved_memories[index])
+        if not wanted:
+            self.ask(index, "backward_parameters", *dys)
+            return
+        result = self.ask(index, "backward", *dys)
+        dxs = result if len(line.takes) > 1 else (result,)
+        for name, dx in zip(line.takes, dxs, strict=True):
+            if name is not None and dx is not None:
+                self._check_dx(line, name, dx)
+                _add(gradients, name, dx)
+
+    def split_last(self, output: int = 0) -> tuple[Layer | None, Layer]:
+        """Return this Graph without the last layer of an output, and that layer.
+
+        None and this Graph itself, if that output is taken by a line, too, or does something
+        else than a Graph.
+        """
+        name = self._gives[output]
+        uses = Counter(taken for line in self._lines for taken in line.takes)
+        if not self._is_plain(Graph) or name not in self._names or name in uses:
+            return None, self
+        line = self._lines[self._index(name)]
+        before, last = line.layer.split_last()
+        if before is None and len(line.takes) > 1:
+            return None, self
+        lines = {one.makes[0].partition(".")[0]: (one.layer, *one.takes) for one in self._lines}
+        lines[name] = (before or Identity(), *line.takes)
+        return Graph(*self._inputs, outputs=self._outputs, **lines), last
+
+    def _find_shared(self) -> None:
+        own, trained = vars(self), set[str]()
+        inside = [{id(one) for _, one in line.layer._all_layers()} for line in self._lines]
+        uses = Counter(one for ids in inside for one in ids)
+        own["_saved_repeated"] = tuple(
+            [index for index, ids in enumerate(inside) if any(uses[one] > 1 for one in ids)]
+        )
+        for line in self._lines:
+            if line.layer.parameters() or any(name in trained for name in line.takes):
+                trained.update(line.makes)
+        own["_saved_trained"] = tuple(trained)
+        own["_saved_shared"], own["_saved_changes"] = shared_later(self._layers), CHANGES.count
+
+    def _once(self) -> Iterator[Layer]:
+        """Yield the layers that run once; the others are put back from a memory."""
+        for index, layer in enumerate(self._layers):
+            if index not in self._saved_memories:
+                yield layer
+
+    def _given(self, index: int) -> int:
+        return len(self._lines[index].takes)
+
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        yield from zip(self._names, vars(self).get("_layers", ()), strict=False)
+        yield from super()._members()
+
+    def _is_whole(self, name: str) -> bool:
+        """Return whether a value has no derivative, as a mask or whole numbers."""
+        value = self._saved_values[name]
+        return value is None or value[1].kind != "f"
+
+    def _zeros(self, name: str) -> Array:
+        """Return the gradient of a value that has none."""
+        shape, dtype = self._saved_values[name]
+        return np.zeros(shape, np.float64 if self._is_whole(name) else dtype)
+
+    def _check_dx(self, line: Line, name: str, dx: Array) -> None:
+        shape, dtype = self._saved_values[name]
+        if dx.shape != shape or (dx.dtype != dtype and not self._is_whole(name)):
+            raise ValueError(
+                f"Graph: {line.place}, {line.layer!r}, must return dx for {name} as a {dtype} "
+                f"array of shape {shape}, it returned {describe(dx)}"
+            )
+
+    def _check_count(self, what: str, names: tuple[str, ...], given: tuple[Any, ...]) -> None:
+        if len(given) != len(names):
+            raise ValueError(
+                f"Graph expects {len(names)} {what}, {_listed(names)}, got {len(given)}"
+            )
+
+
+def _add(gradients: dict[str, Any], name: str, dx: Array) -> None:
+    gradients[name] = gradients[name] + dx if name in gradients else dx
+
+
+def _named(line: Line, made: Any) -> dict[str, Any]:
+    """Return what a line makes by its names."""
+    return dict(zip(line.makes, made if len(line.makes) > 1 else (made,), strict=True))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"({', '.join(names)})"
+
+
+def _checked_inputs(inputs: tuple[Any, ...], lines: Mapping[str, Any]) -> tuple[str, ...]:
+    for name in inputs:
+        if not isinstance(name, str):
+            fix = f"; give the layer a name: Graph(..., h={name!r})" if is_layer(name) else ""
+            raise TypeError(f"Graph expects names of inputs, got {describe(name)}{fix}")
+        if not name.isidentifier():
+            raise ValueError(f"Graph expects names of inputs to be identifiers, got {name!r}")
+    if not inputs:
+        raise ValueError('Graph expects the name of at least one input, got none; Graph("x", ...)')
+    if not lines:
+        raise ValueError("Graph expects at least one line, such as h=Dense(2, 3), got none")
+    for name, count in Counter([*inputs, *lines]).items():
+        if count > 1:
+            raise ValueError(f"Graph expects every name once, got {name!r} twice")
+    return inputs
+
+
+def _checked_lines(
+    inputs: tuple[str, ...],
+    names: tuple[str, ...],
+    layers: tuple[Any, ...],
+    takes: tuple[tuple[Any, ...] | None, ...],
+) -> list[Line]:
+    """Return the lines, or raise unless each takes values above, and as many as its layer."""
+    lines: list[Line] = []
+    several: dict[str, tuple[str, ...]] = {}  # of each layer of several outputs, their values
+    values, above = list(inputs), inputs[0] if len(inputs) == 1 else None
+    for name, layer, given in zip(names, layers, takes, strict=True):
+        place = f"line {name}"
+        if not is_layer(layer):
+            fix = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
+            raise TypeError(f"Graph: {place} expects a layer, got {describe(layer)}{fix}")
+        if given is None and above is None:
+            raise ValueError(
+                f"Graph: {place} is the first, and the inputs are {_listed(inputs)}; say which of "
+                f'them it takes: {name}=({layer!r}, "{inputs[0]}")'
+            )
+        wanted = _placed(place, layer, (above,) if given is None else given)
+        for value in wanted:
+            if value in several:
+                raise ValueError(
+                    f"Graph: {place} takes {value}, which is several values; take one of "
+                    f"{_listed(several[value])}"
+                )
+            if value is not None and value not in values:
+                raise ValueError(
+                    f"Graph: {place} takes {value!r}, which is not above it; there are "
+                    f"{_listed(values)}"
+                )
+        makes: tuple[str, ...] = (name,)
+        if len(layer.output_names) > 1:
+            makes = several[name] = tuple(f"{name}.{one}" for one in layer.output_names)
+        lines.append(Line(place, layer, wanted, makes))
+        values += makes
+        above = name
+    return lines
+
+
+def _placed(place: str, layer: Layer, given: tuple[Any, ...]) -> tuple[str | None, ...]:
+    """Return what a layer takes in the order of its inputs; "mask=keep" says which input."""
+    names = [name.rstrip("?*") for name in layer.input_names]
+    many, least = layer.input_names[-1:] and layer.input_names[-1][-1] == "*", required(layer)
+    found: dict[int, str | None] = {}
+    for index, value in enumerate(given):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"Graph: {place} expects names of values, got {describe(value)}")
+        name, equals, taken = (value or "").partition("=")
+        if equals and name not in names:
+            raise ValueError(
+                f"Graph: {place}, {layer!r}, has no input {name!r}; it has {_listed(names)}"
+            )
+        at = names.index(name) if equals else index
+        if at in found:
+            raise ValueError(f"Graph: {place}, {layer!r}, gets its input {names[at]} twice")
+        found[at] = taken if equals else value
+    count = max(found, default=-1) + 1
+    missing = [names[i] for i in range(least or 0) if found.get(i) is None]
+    if missing or not count or (count > len(names) and not many):
+        raise ValueError(
+            f"Graph: {place}, {layer!r}, takes {_listed(layer.input_names)}, got "
+            f"{_listed([str(value) for value in given])}"
+        )
+    return tuple(found.get(index) for index in range(count))
+
+
+def _checked_outputs(inputs: tuple[str, ...], lines: list[Line], outputs: Any) -> tuple[str, ...]:
+    """Return the names of the outputs, or raise unless they are values, and all are of use."""
+    made = [name for line in lines for name in line.makes]
+    gives = lines[-1].makes if outputs is None else outputs
+    gives = (gives,) if isinstance(gives, str) else tuple(gives)
+    if not gives:
+        raise ValueError("Graph expects at least one name in outputs, got none")
+    for name in gives:
+        if name not in made:
+            raise ValueError(
+                f"Graph: outputs has {name!r}, which no line makes; there are {_listed(made)}"
+            )
+        if gives.count(name) > 1:
+            raise ValueError(f"Graph: outputs has {name!r} twice")
+    taken = {name for line in lines for name in line.takes} | set(gives)
+    for name in inputs:
+        if name not in taken:
+            raise ValueError(f"Graph: no line takes the input {name}")
+    for line in lines:
+        if taken.isdisjoint(line.makes):
+            raise ValueError(
+                f"Graph: no line takes what {line.place} makes, and it is no output; leave it "
+                "out, or name it in outputs"
+            )
+    return gives
