@@ -15,8 +15,8 @@ from minifw.typing import Array, Target
 
 __all__ = [
     "NO_TARGET",
-    "Key",
     "Recording",
+    "Saved",
     "State",
     "attributes",
     "bits",
@@ -38,8 +38,8 @@ FIXED = (
     *(np.ndarray, np.random.Generator),
 )
 
-Key: TypeAlias = tuple[Any, ...]
-"""The modes of all layers."""
+Saved: TypeAlias = list[tuple[dict[str, Any], dict[str, Any]]]
+"""The attributes of each layer and loss, and those that hold what a forward saved in it."""
 
 
 class Recording:
@@ -47,28 +47,20 @@ class Recording:
 
     Attributes
     ----------
+    key : tuple
+        The modes of all layers, shapes, strides and dtypes of a batch that it is for.
     output : array
         What the network gives.
+    saved : list
+        What each part has saved after a forward; none for a prediction.
     agrees, refused : bool
         Whether it may be used alone; whether it never may.
     """
 
-    def __init__(self, modes: Key, x: Array, target: Target) -> None:
-        self._modes = modes
-        self._of_x = x.shape, x.strides, x.dtype
-        self._of_target = target.shape, target.strides, target.dtype
+    def __init__(self, key: tuple[Any, ...]) -> None:
+        self.key = key
         self.agrees = self.refused = False
         self.calls: Any = None
-
-    def suits(self, modes: Key, x: Array, target: Target) -> bool:
-        """Return whether a batch has these modes, shapes, layouts and dtypes."""
-        shape, strides, dtype = self._of_x
-        if modes != self._modes or x.shape != shape or x.strides != strides or x.dtype != dtype:
-            return False
-        shape, strides, dtype = self._of_target
-        return target is NO_TARGET or (
-            target.shape == shape and target.strides == strides and bool(target.dtype == dtype)
-        )
 
     def record(
         self, network: Any, loss: Any, parts: Sequence[Any], x: Array, target: Target
@@ -98,7 +90,8 @@ class Recording:
         after = [value for part in twins for _, value in attributes(part)]
         if len(before) != len(after) or any(map(operator.is_not, before, after)):
             raise Unseen("an attribute was assigned")
-        self.saved: Any = [] if loss is None else [*zip(map(vars, parts), saved, strict=True)]
+        pairs = zip(parts, saved, strict=True)
+        self.saved: Saved = [] if loss is None else [(vars(part), one) for part, one in pairs]
         self._guarded = parts if recorder.guarded else None
         self.results, self.backward_calls = recorder.results, tuple(recorder.calls)
         self.calls = tuple(calls)

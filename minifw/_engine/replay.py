@@ -21,8 +21,8 @@ from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw._engine.recorder import Unseen, run
 from minifw._engine.recording import (
     NO_TARGET,
-    Key,
     Recording,
+    Saved,
     State,
     attributes,
     bits,
@@ -32,6 +32,7 @@ from minifw._engine.recording import (
     replayable,
     turned,
 )
+from minifw._engine.sharing import refuse_mixture
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import describe
 from minifw.typing import Array, Target
@@ -66,9 +67,9 @@ class Replay:
         self.network, self.loss, self.enabled = network, loss, enabled
         self.output: Any = None
         self.parts: list[Any] = []
-        self._owns: list[dict[str, Any]] = []  # the attributes of each
+        self._saved: Saved = []  # of the latest forward
         self._count = self._modes_count = -1  # of changes, when the parts were looked at
-        self._modes: Key = ()
+        self._modes: tuple[Any, ...] = ()  # of all parts
         self._held: list[Any] = []  # what was assigned to the parts by then
         self._recordings: list[Recording] = []
         self._now: Recording | None = None  # what made the latest forward
@@ -86,8 +87,11 @@ class Replay:
                 pass
             else:
                 self.output, self._now = recording.output, recording
+                self._saved = recording.saved
                 return value
-        return self._text(x, target, sample_weight)
+        value = self._text(x, target, sample_weight)
+        self.note_saved()
+        return value
 
     def _text(self, x: Any, target: Any, sample_weight: Any = None) -> float:
         with np.errstate(under="ignore"):  # that a number is rounded to 0 is no fault
@@ -97,23 +101,30 @@ class Replay:
                 return np.nan
             return self.loss(self.output, target, sample_weight)
 
-    def backward(self) -> None:
-        """Set the gradients of all parameters."""
-        if self._now is not None and CHANGES.count == self._count:
+    def backward(self, *, everything: bool = False) -> Any:
+        """Set the gradients of all parameters; raise if a part ran another forward since.
+
+        With `everything`, return dL/dx.
+        """
+        for own, saved in self._saved:
+            if own.get("_saved") is not saved["_saved"]:
+                refuse_mixture(self.parts, [saved["_saved"] for _, saved in self._saved])
+        if self._now is not None and CHANGES.count == self._count and not everything:
             try:
                 return run(self._now.backward_calls)
             except Unseen:
                 pass
-        return self._text_backward()
+        return self._text_backward(everything)
 
-    def _text_backward(self) -> None:
-        with np.errstate(under="ignore"):
-            self.network.backward_parameters(*self._cotangents())
+    def note_saved(self) -> None:
+        """Note what each part has saved by now."""
+        self._saved = [(vars(part), {"_saved": part._saved}) for part in self.parts]
 
-    def input_gradient(self) -> Any:
-        """Return dL/dx, and set the gradients of all parameters."""
+    def _text_backward(self, everything: bool = False) -> Any:
         with np.errstate(under="ignore"):
-            return self.network.backward(*self._cotangents())
+            network = self.network
+            backward = network.backward if everything else network.backward_parameters
+            return backward(*self._cotangents())
 
     def _cotangents(self) -> tuple[Any, ...]:
         """Return dL/dy of each output."""
@@ -130,30 +141,15 @@ class Replay:
                 )
         return tuple(dys)
 
-    def saved(self) -> list[Any]:
-        """Return what each part has saved by now."""
-        return [own.get("_saved") for own in self._owns]
-
     def predict(self, x: Array) -> Array:
         """Return the network's output, which the next call may write over."""
-        if CHANGES.count != self._count:
-            self._look()
-        recording = self._find(x, NO_TARGET)
-        if recording is not None:
-            try:
-                recording.forward(x, NO_TARGET)
-            except Unseen:
-                pass
-            else:
-                return recording.output
-        self._text(x, NO_TARGET)
+        self.forward(x, NO_TARGET)
         output: Array = self.output
         return output
 
     def _look(self) -> None:
         """Look whether what was assigned concerns these parts; if so, forget all recordings."""
         self.parts = [*(layer for _, layer in self.network._all_layers()), *losses(self.loss)]
-        self._owns = [vars(part) for part in self.parts]
         memories = [parameter._memory for parameter in self._parameters()]
         # One that no optimizer packed is not kept alive: its arrays would look as if held.
         held = [CHANGES.classes, *(memory if memory.packed else None for memory in memories)]
@@ -180,10 +176,12 @@ class Replay:
         if CHANGES.modes != self._modes_count:
             self._modes_count = CHANGES.modes
             self._modes = tuple([getattr(part, "training", None) for part in self.parts])
+        of_target = target is NO_TARGET or (target.shape, target.strides, target.dtype)
+        key = self._modes, x.shape, x.strides, x.dtype, of_target
         for recording in self._recordings:
-            if recording.suits(self._modes, x, target):
+            if recording.key == key:
                 return recording if recording.agrees else self._judge(recording, x, target)
-        recording = Recording(self._modes, x, target)
+        recording = Recording(key)
         self._recordings = [recording, *self._recordings[: KEPT - 1]]
         return None  # a shape that never comes again needs no recording
 

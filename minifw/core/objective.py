@@ -1,7 +1,6 @@
 """What training minimises: the loss of a model's prediction."""
 
 import math
-import operator
 from collections.abc import Iterable
 from functools import partial
 from itertools import zip_longest
@@ -12,7 +11,7 @@ import numpy as np
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss, refuse
 from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
-from minifw._engine.sharing import check_shared, counted, holds_foreign, refuse_mixture
+from minifw._engine.sharing import check_shared, counted, holds_foreign
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_flag
@@ -97,7 +96,6 @@ class Objective:
         self._replay = check_flag("Objective", "replay", replay)
         self._join()
         self._latest: Batch | None = None
-        self._saved: list[object] = []  # what layers and loss had saved after the latest forward
 
     def _join(self) -> None:
         """Join the model with the loss; again, if layers of the model are replaced later."""
@@ -151,7 +149,6 @@ class Objective:
             raise
         if not math.isfinite(value):
             self._refuse_loss(batch, NonFiniteError(f"the loss is {value}"))
-        self._saved = step.saved()
         self._latest = batch
         return self._penalised(value) if self._penalties else value
 
@@ -191,7 +188,7 @@ class Objective:
         except _NUMERICAL as error:
             cause = error
         if self._counts_uses:  # an author's backward may leave its layers as it recalled them
-            self._saved = self._step.saved()
+            self._step.note_saved()
         if self._gradients is None:  # not in `_join`: a layer may make its parameters in forward
             self._gradients = Gradients(self._network.parameters())
         # Names this objective as the author, for the optimizers; False if a gradient that no
@@ -222,15 +219,13 @@ class Objective:
         self._check_backward("input_gradient")
         kept = [(p, p.grad.copy()) for p in self._network.parameters()]
         try:
-            return self._step.input_gradient()
+            return self._step.backward(everything=True)
         finally:
             for parameter, grad in kept:
                 parameter.grad[...] = grad
 
     def _check_backward(self, name: str) -> None:
         self._check_forward(name)
-        if not all(map(operator.is_, self._step.saved(), self._saved)):
-            refuse_mixture(self._step.parts, self._saved)
         if self._gradients is None:  # new, or something was assigned; `counted` assigns, too
             check_shared(self._network, self._used_twice)
 
@@ -283,7 +278,7 @@ class Objective:
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the latest batch behind, as the layers leave what they saved of it."""
-        return {**vars(self), "_latest": None, "_saved": []}
+        return {**vars(self), "_latest": None}
 
     def __repr__(self) -> str:
         return f"Objective({self.model!r}, {self.loss!r})"
