@@ -97,7 +97,9 @@ class Recorder:
         (out,) = out if isinstance(out, tuple) else (out,)
         if out is not None and not out.ndim:
             _refuse()  # what the text adds to may be a number, which is another one afterwards
-        given = tuple(map(self.given, given))
+        result: Any = None if out is None else self.written(out)
+        # NumPy looks whether `out` overlaps with an argument, for 0.2 us, unless it is the same.
+        given = tuple(result if value is out else self.given(value) for value in given)
         options = {key: self.given(value) for key, value in options.items()}
         if out is None:
             result = function(*given, **options)
@@ -106,8 +108,6 @@ class Recorder:
             if not isinstance(result, np.ndarray | np.generic):
                 _refuse()
             result = self._made(np.asarray(result))
-        else:
-            result = self.written(out)
         if function is np.ndarray.dot:
             call: Call = partial(given[0].dot, given[1], result)
         elif isinstance(function, np.ufunc) and function not in BY_NAME:
