@@ -108,14 +108,7 @@ class Recorder:
             if not isinstance(result, np.ndarray | np.generic):
                 _refuse()
             result = self._made(np.asarray(result))
-        if function is np.ndarray.dot:
-            call: Call = partial(given[0].dot, given[1], result)
-        elif isinstance(function, np.ufunc) and function not in BY_NAME:
-            call = partial(function, *given, result, **options)
-        elif isinstance(getattr(function, "__self__", function), np.ufunc) or function in WITH_OUT:
-            call = partial(function, *given, out=result, **options)
-        else:
-            call = partial(_again, result, partial(function, *given, **options))
+        call = _bound(function, given, result, options)
         if out is not None:
             call()
         if function is not np.empty_like:
@@ -165,6 +158,20 @@ class Quiet:
         with np.errstate(**{**self.errors, "under": "ignore"}):
             for call in self.calls:
                 call()
+
+
+def _bound(function: Any, given: Sequence[Any], out: AnyArray, options: dict[str, Any]) -> Call:
+    """Return the call as it takes the least time; a name in a `partial` takes 0.1 us."""
+    if function is np.ndarray.dot:
+        return partial(given[0].dot, given[1], out)
+    if function in BY_NAME and not options:
+        a, b = given
+        return lambda: function(a, b, out=out)
+    if isinstance(function, np.ufunc) and function not in BY_NAME:
+        return partial(function, *given, out, **options)
+    if isinstance(getattr(function, "__self__", function), np.ufunc) or function in WITH_OUT:
+        return partial(function, *given, out=out, **options)
+    return partial(_again, out, partial(function, *given, **options))
 
 
 def _again(result: AnyArray, call: Call) -> None:
