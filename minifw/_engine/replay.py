@@ -10,7 +10,6 @@ recording is used alone only if all bits agree. An assignment to a layer, to a l
 of theirs, or a parameter that moves, ends all recordings; each mode has its own.
 """
 
-import copy
 import operator
 from itertools import chain
 from typing import Any
@@ -228,12 +227,8 @@ class Replay:
             state.put_back()
         return bool(found[0] == found[1])
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Replay":
-        """Return one without recordings: these hold arrays of their own model."""
-        network, loss = copy.deepcopy((self.network, self.loss), memo)
-        return Replay(network, loss, enabled=self.enabled)
-
     def __getstate__(self) -> dict[str, Any]:
+        """Leave the recordings behind: they hold arrays of their own model."""
         return {"network": self.network, "loss": self.loss, "enabled": self.enabled}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
