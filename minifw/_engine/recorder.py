@@ -161,7 +161,7 @@ class Quiet:
 
 
 def _bound(function: Any, given: Sequence[Any], out: AnyArray, options: dict[str, Any]) -> Call:
-    """Return the call as it takes the least time; a name in a `partial` takes 0.1 us."""
+    """Return the call as it takes the least time; names take 0.1 us, and 0.4 in a reduction."""
     if function is np.ndarray.dot:
         return partial(given[0].dot, given[1], out)
     if function in BY_NAME and not options:
@@ -169,6 +169,10 @@ def _bound(function: Any, given: Sequence[Any], out: AnyArray, options: dict[str
         return lambda: function(a, b, out=out)
     if isinstance(function, np.ufunc) and function not in BY_NAME:
         return partial(function, *given, out, **options)
+    plain_reduce = "initial" not in options and options.get("where", True) is True
+    if plain_reduce and getattr(function, "__name__", "") == "reduce":
+        axis, dtype = options.get("axis", 0), options.get("dtype")
+        return partial(function, *given, axis, dtype, out, options.get("keepdims", False))
     if isinstance(getattr(function, "__self__", function), np.ufunc) or function in WITH_OUT:
         return partial(function, *given, out=out, **options)
     return partial(_again, out, partial(function, *given, **options))
