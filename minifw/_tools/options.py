@@ -8,7 +8,7 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.typing import Array
 
-__all__ = ["Option", "Vector", "check_kind", "options_of"]
+__all__ = ["LiveOption", "Option", "Vector", "check_kind", "options_of"]
 
 _T = TypeVar("_T")
 
@@ -62,6 +62,16 @@ class Option(Generic[_T]):
         if fits is not None:
             fits(self._name, result)
         return result
+
+
+class LiveOption(Option[Any]):
+    """An option that a joint form shares with the loss that it was `_made_of`."""
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        return super().__get__(None if owner is None else owner._made_of or owner, kind)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        super().__set__(owner._made_of or owner, value)
 
 
 def options_of(kind: type) -> dict[str, Option[Any]]:

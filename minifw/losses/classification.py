@@ -20,7 +20,7 @@ from minifw._tools.checks import (
     describe,
 )
 from minifw._tools.numbers import check_fraction
-from minifw._tools.options import Option
+from minifw._tools.options import LiveOption
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.loss import Joins, Loss
@@ -34,23 +34,13 @@ LOG_ROUNDING = 1e-5  # how far above 0 float32 may round a log-probability
 SUM_ROUNDING = 1e-3  # how far from 1 float32 may round the sum of thousands of probabilities
 
 
-class _LiveOption(Option[Any]):
-    """An option that a joint form shares with the loss that it was made of."""
-
-    def __get__(self, owner: Any, kind: type) -> Any:
-        return super().__get__(None if owner is None else owner._made_of or owner, kind)
-
-    def __set__(self, owner: Any, value: Any) -> None:
-        super().__set__(owner._made_of or owner, value)
-
-
 class _OfClasses(Loss):
     """A cross-entropy: its targets are labels or probabilities q, its mean is over the rows."""
 
     takes_labels: ClassVar[bool] = True
     takes_probabilities: ClassVar[bool] = True  # as targets
 
-    weight = _LiveOption(check_class_weight)
+    weight = LiveOption(check_class_weight)
     _label_smoothing: float = 0.0  # of a loss without the option
     _made_of: Loss | None = None  # of a joint form
 
@@ -240,7 +230,7 @@ class CrossEntropyLoss(_OfClasses):
     applies: ClassVar[tuple[type[Layer], ...]] = (Softmax, LogSoftmax)
     replayable: ClassVar[bool] = True
 
-    label_smoothing = _LiveOption(check_fraction)
+    label_smoothing = LiveOption(check_fraction)
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
         self.weight = weight
@@ -457,7 +447,7 @@ class CategoricalCrossEntropyLoss(_OfClasses):
 
     joins: ClassVar[Joins] = {Softmax: _joint_form}
 
-    label_smoothing = _LiveOption(check_fraction)
+    label_smoothing = LiveOption(check_fraction)
 
     def __init__(self, weight: npt.ArrayLike | None = None, label_smoothing: float = 0.0) -> None:
         self.weight = weight
