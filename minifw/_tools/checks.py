@@ -217,21 +217,23 @@ def check_alike(owner: object, prediction: Array, target: Target) -> None:
     )
 
 
-def check_sample_weight(owner: object, weight: Array, rows: int, dtype: DType) -> None:
-    """Raise unless there is a finite weight of at least 0 for each row, and one above 0."""
+def check_sample_weight(owner: object, weight: Array, shape: Shape, dtype: DType) -> None:
+    """Raise unless it has leading axes of `shape`, and is finite, at least 0, and above 0 once."""
     check_plain(owner, "sample_weight", weight)
     _check_same_dtype(owner, "sample_weight", weight, dtype)
-    if weight.shape != (rows,):
-        fix = "; use sample_weight.ravel()" if weight.size == rows else ""
+    if not weight.ndim or weight.shape != shape[: weight.ndim]:
+        fix = "; use sample_weight.ravel()" if weight.size == shape[0] else ""
+        more = f", or for more leading axes of {shape}," if len(shape) > 1 else ","
         raise ValueError(
-            f"{owner!r} expects one sample_weight for each example, of shape {(rows,)}, got "
-            f"{weight.shape}{fix}"
+            f"{owner!r} expects one sample_weight for each example, of shape {shape[:1]}{more} "
+            f"got {weight.shape}{fix}"
         )
     if not (weight.min() >= 0 and math.isfinite(weight.max())):
         bad = int(np.argmin(np.isfinite(weight) & (weight >= 0)))
+        place = bad if weight.ndim == 1 else tuple(map(int, np.unravel_index(bad, weight.shape)))
         raise ValueError(
             f"{owner!r} expects every sample_weight to be finite and at least 0, got "
-            f"{weight.item(bad)} at index {bad}"
+            f"{weight.item(bad)} at index {place}"
         )
     if not weight.any():
         raise ValueError(f"{owner!r} expects a sample_weight above 0, got 0 for every example")

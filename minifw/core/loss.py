@@ -29,7 +29,8 @@ class Loss(KeepsArguments, SavesForBackward):
     ``forward(prediction, target)`` returns the mean over all elements, in nats
     where it is a log; ``backward()`` returns its derivative with respect to the
     prediction. A ``forward`` may take a third argument ``sample_weight=None``,
-    one weight for each example; minifw's own do, and `shares` does the work.
+    one weight for each example, of shape (batch,), or for each place of more leading
+    axes, as (batch, time); minifw's own do, and `shares` does the work.
 
     Attributes
     ----------
@@ -90,6 +91,7 @@ class Loss(KeepsArguments, SavesForBackward):
     replayable: ClassVar[bool] = False
     formulas: ClassVar[Formulas] = MappingProxyType({})
 
+    _case_axes: ClassVar[int] = 0  # the last axes that make one case, and have one weight: classes
     _weighted: ClassVar[bool] = False  # whether forward takes sample_weight, by its signature
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -177,21 +179,25 @@ class Loss(KeepsArguments, SavesForBackward):
         Without weights it is 1 / n for all n elements, an array without axes.
         With the weight w_i of each example i it is w_i / sum(w), divided among
         the elements of i, in the shape (batch, 1, ...) that broadcasts against
-        them. An example of weight 2 then counts as if it were there twice.
+        them. An example of weight 2 then counts as if it were there twice. Weights
+        of more leading axes, as (batch, time), weight each step by itself: a step of
+        weight 0 is not there, as padding is not.
 
         Raises
         ------
         TypeError
             If the weights are no array in the dtype of the prediction.
         ValueError
-            If they are not one a row, finite, at least 0, and one above 0.
+            If they do not have leading axes of the prediction (of a loss of classes,
+            but for these), or are not finite, at least 0, and one above 0.
         """
         if sample_weight is None:
             return constant(1 / prediction.size, prediction.dtype)
-        check_sample_weight(self, sample_weight, len(prediction), prediction.dtype)
-        share: Array = sample_weight / sample_weight.max()  # (batch,); its sum cannot overflow
-        share /= share.sum() * (prediction.size // len(prediction))
-        return share.reshape(-1, *(1,) * (prediction.ndim - 1))
+        axes = prediction.ndim - self._case_axes
+        check_sample_weight(self, sample_weight, prediction.shape[:axes], prediction.dtype)
+        share: Array = sample_weight / sample_weight.max()  # its shape; its sum cannot overflow
+        share /= share.sum() * (prediction.size // share.size)
+        return share.reshape(*share.shape, *(1,) * (prediction.ndim - share.ndim))
 
     def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
         """Return what the mean of these examples counts in that of several batches.
@@ -202,7 +208,7 @@ class Loss(KeepsArguments, SavesForBackward):
         Parameters
         ----------
         target : array of shape (batch, ...)
-        sample_weight : array of shape (batch,), optional
+        sample_weight : array of shape (batch,), or more leading axes, optional
 
         Examples
         --------

@@ -209,7 +209,7 @@ class BCELoss(Loss):
         p = np.maximum(prediction, limits.tiny)  # all have the shape of prediction
         q = np.maximum(1 - prediction, limits.epsneg)  # 1 - p
         low, high = prediction < limits.tiny, prediction == 1
-        hidden = int(np.sum(low & (target > 0) | high & (target < 1)))
+        hidden = int(np.sum((low & (target > 0) | high & (target < 1)) & (share > 0)))
         if hidden:
             warn_user(
                 f"BCELoss: {hidden} of {target.size} predictions have rounded to 0 or 1 against "

@@ -5,6 +5,7 @@ each class and q what is true. They differ in what the prediction is: logits,
 probabilities p, or log p. What they share stands first: targets and class weights.
 """
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,6 +40,7 @@ class _OfClasses(Loss):
 
     takes_labels: ClassVar[bool] = True
     takes_probabilities: ClassVar[bool] = True  # as targets
+    _case_axes: ClassVar[int] = 1
 
     weight = LiveOption(check_class_weight)
     _label_smoothing: float = 0.0  # of a loss without the option
@@ -100,9 +102,14 @@ class _OfClasses(Loss):
         weight = self.weight
         if weight is None or not _are_labels(target):
             return super().total_weight(target, sample_weight)
-        # A label that is no class is clipped: `forward` is next, and says what is wrong.
-        counts = weight.take(target, mode="clip").reshape(len(target), -1).mean(axis=1)  # (batch,)
-        return float(counts.sum() if sample_weight is None else counts.dot(sample_weight))
+        shape = target.shape[:1] if sample_weight is None else np.shape(sample_weight)
+        if shape != target.shape[: len(shape)]:
+            return super().total_weight(target, sample_weight)
+        # A label that is no class is clipped: as of a wrong shape, `forward` is next, and says it.
+        counts = weight.take(target, mode="clip").reshape(math.prod(shape), -1).mean(axis=1)
+        return float(
+            counts.sum() if sample_weight is None else counts.dot(np.ravel(sample_weight))
+        )
 
     def _row_shares(
         self, prediction: Array, target: Target, sample_weight: Array | None, *, one_hot: bool
@@ -116,7 +123,7 @@ class _OfClasses(Loss):
         weighted = self.weight is not None and _are_labels(target)
         if sample_weight is not None:
             of_rows = self.shares(prediction, sample_weight).ravel() * classes
-            share = np.repeat(of_rows, rows // len(prediction))
+            share = np.repeat(of_rows, rows // of_rows.size)
         else:
             share = equal_shares(rows, dtype) if weighted else constant(1 / rows, dtype)
         if not weighted:
@@ -200,7 +207,8 @@ class CrossEntropyLoss(_OfClasses):
     classes are the last axis, where PyTorch has them in the second. The target
     holds whole numbers, one label for each row of logits, or probabilities in
     the shape of the prediction that add up to 1. A logit of -inf rules a class
-    out. With weights of the examples, each label counts that of its example.
+    out. With weights of the examples, each label counts that of its example; weights
+    may also be of each label, (batch, time): 0 where there is padding.
 
     Do not end the model in a `Softmax`; where it does, the loss is
     `CategoricalCrossEntropyLoss`.
@@ -497,6 +505,8 @@ def _check_range(loss: Loss, target: Labels, classes: int) -> None:
         return
     first = tuple(int(i) for i in np.argwhere((target < 0) | (target >= classes))[0])
     fix = "; labels count from 0: target - 1" if low == 1 and high == classes else ""
+    if low < 0:  # as PyTorch's ignore_index
+        fix = "; what is padding has any class, and the sample_weight 0"
     raise ValueError(
         f"{loss!r} expects every label to be from 0 to {classes - 1}, got {target[first]} at "
         f"index {first if len(first) > 1 else first[0]}{fix}"

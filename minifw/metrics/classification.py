@@ -83,6 +83,9 @@ class _ClassRight(_Right):
         check_finite(self, "target", target)
         return np.asarray(prediction.argmax(axis=-1) == target)
 
+    def _has_classes(self, prediction: Array) -> bool:
+        return prediction.dtype.kind == "f" and _classes(prediction)
+
     def _by_threshold(self, *arrays: Array) -> bool:
         return not (_labels(*arrays) or _classes(arrays[0]))
 

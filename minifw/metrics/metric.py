@@ -60,7 +60,10 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
-        """Return the sums of one batch; `weight` has one number of float64 for each example."""
+        """Return the sums of one batch; `weight` has one number of float64 for each example.
+
+        Where weights have more leading axes, (batch, time), the rows of all three are the steps.
+        """
 
     @abstractmethod
     def value(self, sums: Array) -> float:
@@ -92,7 +95,11 @@ class Metric(ABC):
         if weight is None:
             weight = np.ones(len(prediction))
         else:
-            check_sample_weight(self, weight, len(prediction), weight.dtype)
+            axes = min(prediction.ndim - self._has_classes(prediction), target.ndim)
+            check_sample_weight(self, weight, prediction.shape[:axes], weight.dtype)
+            prediction = prediction.reshape(-1, *prediction.shape[weight.ndim :])
+            target = target.reshape(-1, *target.shape[weight.ndim :])
+            weight = weight.ravel()
         threshold = midpoint if self.threshold is None else self.threshold
         return self.measure(prediction, target, weight.astype(np.float64, copy=False), threshold)
 
@@ -102,7 +109,10 @@ class Metric(ABC):
         target: npt.ArrayLike,
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
-        """Return the metric of all examples."""
+        """Return the metric of all examples.
+
+        Weights are of each example, (batch,), or of more leading axes, as (batch, time).
+        """
         given: dict[str, Any] = {"prediction": prediction, "target": target}
         if sample_weight is not None:
             given["sample_weight"] = sample_weight
@@ -117,6 +127,10 @@ class Metric(ABC):
         if self.threshold is None and self._by_threshold(*arrays[:2]):
             check_probabilities(self, arrays[0])
         return self.value(sums)
+
+    def _has_classes(self, _prediction: Array) -> bool:
+        """Return whether the last axis of the prediction is the classes, which make one case."""
+        return False
 
     def _by_threshold(self, *_arrays: Array) -> bool:
         """Return whether the predictions are held to the threshold, each a yes or a no."""

@@ -284,8 +284,9 @@ def _accepted_weights(s: LossSubject, name: str, pair: Pair) -> Array:
     """Return random weights in the shape that the loss takes: per element, or per row."""
     prediction, target = pair
     rows = len(prediction)
-    for shape in (prediction.shape, target.shape, (rows,), (rows, 1)):
-        weights = s.rng(11).uniform(0.5, 1.5, shape)
+    first = [(rows,)] if name == SHARED else []  # what all take
+    for shape in (*first, prediction.shape, target.shape, (rows,), (rows, 1)):
+        weights: Array = s.rng(11).uniform(0.5, 1.5, shape)
         try:
             s.twin().forward(prediction, target, **{name: weights})
         except (ValueError, TypeError, IndexError):

@@ -491,7 +491,7 @@ BAD_WEIGHTS: list[Any] = [
     ([1.0] * 7, TypeError, r"use np\.asarray\(sample_weight, dtype=np\.float64\)"),
     (np.ones(7, np.float32), TypeError, "dtype of prediction, float64"),
     (np.ones(7, int), TypeError, "int64 array"),
-    (np.ones(6), ValueError, r"of shape \(7,\), got \(6,\)"),
+    (np.ones(6), ValueError, r"of shape \(7,\), (or .*, )?got \(6,\)"),
     (np.ones((7, 1)), ValueError, r"use sample_weight\.ravel\(\)"),
     (np.array(1.0), ValueError, r"got \(\)"),
     (np.array([1, 1, -1.0, 1, 1, 1, 1]), ValueError, "got -1.0 at index 2"),

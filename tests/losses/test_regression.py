@@ -154,7 +154,7 @@ def test_a_whole_weight_is_that_many_rows(loss: Loss, cost: Number, slope: Numbe
     ("weights", "error", "message"),
     [
         (np.ones((6, 1)), ValueError, r"use sample_weight\.ravel\(\)"),
-        (np.ones((6, 3)), ValueError, r"of shape \(6,\), got \(6, 3\)"),
+        (np.ones((3, 6)), ValueError, r"for more leading axes of \(6, 3\), got \(3, 6\)"),
         (np.zeros(6), ValueError, "above 0"),
         (np.array([1, 1, 1, 1, -0.5, 1]), ValueError, "got -0.5 at index 4"),
         (np.ones(6, np.float32), TypeError, "dtype of prediction"),

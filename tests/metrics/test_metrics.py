@@ -342,3 +342,40 @@ def test_a_function_of_the_reverse_order_is_refused() -> None:
             Trainer(model, MSELoss(), optimizer, metrics=[function])
     right = {"r2_score": lambda prediction, target: sk.r2_score(target, prediction), "max": np.dot}
     Trainer(model, MSELoss(), optimizer, metrics=right)
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_weights_of_steps_select_the_steps(metric: Metric) -> None:
+    """A step of weight 0 leaves no trace, and scikit-learn has the same of those left."""
+    rng = np.random.default_rng(3)
+    score, weight = rng.random((6, 5, 1)), rng.uniform(0.5, 2, (6, 5))
+    target = rng.integers(0, 2, (6, 5, 1)).astype(float)
+    keep = np.arange(5) < np.array([[5], [3], [0], [5], [1], [4]])
+    expected = truth(metric, score[keep][:, 0], target[keep][:, 0], weight[keep])
+    score[~keep] = 0.25
+    weight *= keep
+    assert metric(score, target, weight) == pytest.approx(expected, rel=1e-12)
+    parts = [
+        metric.checked(score[rows], target[rows], weight[rows])
+        for rows in (slice(0, 2), slice(3, 6))
+    ]
+    assert metric.value(metric.merge(*parts)) == pytest.approx(expected, rel=1e-12)
+    ones = np.ones((6, 1))  # of examples, as (6,)
+    if metric not in (roc_auc, r2):
+        rows = weight[:, 0] + 0.5
+        every = np.repeat(rows[:, np.newaxis], 5, axis=1)
+        assert metric(score, target, every) == pytest.approx(metric(score, target, rows))
+    with pytest.raises(ValueError, match=r"leading axes of \(6, 5, 1\), got \(6, 1\)"):
+        metric(score, target, ones)
+
+
+def test_the_accuracy_of_steps_counts_classes_once() -> None:
+    rng = np.random.default_rng(4)
+    score, label = rng.random((6, 5, 3)), rng.integers(0, 3, (6, 5))
+    weight = rng.integers(0, 3, (6, 5)).astype(float)
+    right = (score.argmax(axis=-1) == label).ravel()
+    expected = np.average(right, weights=weight.ravel())
+    assert accuracy(score, label, weight) == pytest.approx(expected)
+    assert accuracy(score, np.eye(3)[label], weight) == pytest.approx(expected)
+    with pytest.raises(ValueError, match=r"leading axes of \(6, 5\), got \(6, 5, 3\)"):
+        accuracy(score, np.eye(3)[label], np.ones((6, 5, 3)))
