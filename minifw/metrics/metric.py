@@ -1,6 +1,7 @@
 """The contract of a metric: the sums of a batch, and the number that all sums give."""
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self, TypeAlias
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import check_sample_weight, describe
-from minifw._tools.numbers import check_finite_number
+from minifw._tools.numbers import check_finite_number, check_size
 from minifw._tools.rows import as_array
 from minifw.typing import Array, Target
 
@@ -52,6 +53,7 @@ class Metric(ABC):
     """
 
     _of_classes = ""  # the way out where targets are labels of several classes
+    _output: int | None = None  # of which output it is, where there are several
 
     def __init__(self, name: str, *, higher_is_better: bool = True) -> None:
         self.name = name
@@ -79,14 +81,47 @@ class Metric(ABC):
         twin.threshold = check_finite_number(self.name, "threshold", threshold)
         return twin
 
+    def of(self, output: int) -> Self:
+        """Return a copy for one output of several: prediction and target are then tuples."""
+        twin = copy.copy(self)
+        twin._output = check_size(f"{self.name}.of", "output", output, 0)
+        return twin
+
+    def _picked(self, **given: Any) -> dict[str, Any]:
+        """Return its own output of each tuple; prediction and target have to be one."""
+        if self._output is None:
+            return given
+        for name, value in given.items():
+            several = isinstance(value, tuple)
+            if several and len(value) > self._output:
+                given[name] = value[self._output]
+            elif several or name in ("prediction", "target"):
+                raise ValueError(
+                    f"{self!r} expects {name} to be a tuple of {self._output + 1} outputs or "
+                    f"more, got {len(value) if several else describe(value)}"
+                )
+        return given
+
     def checked(
-        self,
-        prediction: Array,
-        target: Target,
-        weight: Array | None = None,
-        midpoint: float = HALF,
+        self, prediction: Any, target: Any, weight: Any = None, midpoint: Any = HALF
     ) -> Array:
-        """Return ``measure`` of what was checked: lengths that fit, weights in float64."""
+        """Return ``measure`` of what was checked: lengths that fit, weights in float64.
+
+        Of one output, prediction and target are tuples, and the others may be. Its weights may
+        all be 0: other outputs count then.
+        """
+        if self._output is None and isinstance(prediction, tuple):
+            raise ValueError(
+                f"{self!r} expects one prediction, got a tuple of {len(prediction)}; say of which "
+                f"output it is: {self!r}.of(0)"
+            )
+        given = {"weight": weight, "midpoint": midpoint}
+        picked = self._picked(prediction=prediction, target=target, **given)
+        return self._sums(*picked.values())
+
+    def _sums(
+        self, prediction: Any, target: Any, weight: Any = None, midpoint: float = HALF
+    ) -> Array:
         if len(prediction) != len(target):
             raise ValueError(
                 f"{self.name} expects as many targets as predictions, got {len(target)} and "
@@ -96,7 +131,8 @@ class Metric(ABC):
             weight = np.ones(len(prediction))
         else:
             axes = min(prediction.ndim - self._has_classes(prediction), target.ndim)
-            check_sample_weight(self, weight, prediction.shape[:axes], weight.dtype)
+            if self._output is None or weight.any():  # else other outputs count in this batch
+                check_sample_weight(self, weight, prediction.shape[:axes], weight.dtype)
             prediction = prediction.reshape(-1, *prediction.shape[weight.ndim :])
             target = target.reshape(-1, *target.shape[weight.ndim :])
             weight = weight.ravel()
@@ -107,25 +143,27 @@ class Metric(ABC):
         self,
         prediction: npt.ArrayLike,
         target: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | tuple[npt.ArrayLike | None, ...] | None = None,
     ) -> float:
         """Return the metric of all examples.
 
         Weights are of each example, (batch,), or of more leading axes, as (batch, time).
         """
-        given: dict[str, Any] = {"prediction": prediction, "target": target}
-        if sample_weight is not None:
-            given["sample_weight"] = sample_weight
-        arrays: list[Any] = [as_array(self.name, name, data) for name, data in given.items()]
-        for name, array in zip(given, arrays, strict=True):
+        given = self._picked(prediction=prediction, target=target, sample_weight=sample_weight)
+        arrays: dict[str, Any] = {
+            name: as_array(self.name, name, data)
+            for name, data in given.items()
+            if data is not None or name != "sample_weight"
+        }
+        for name, array in arrays.items():
             if not array.ndim or not array.size or array.dtype.kind not in "fiub":
                 raise ValueError(
                     f"{self.name} expects {name} to hold real numbers, one row for each example, "
                     f"got {describe(array)}"
                 )
-        sums = self.checked(*arrays)
-        if self.threshold is None and self._by_threshold(*arrays[:2]):
-            check_probabilities(self, arrays[0])
+        sums = self._sums(*arrays.values())
+        if self.threshold is None and self._by_threshold(arrays["prediction"], arrays["target"]):
+            check_probabilities(self, arrays["prediction"])
         return self.value(sums)
 
     def _has_classes(self, _prediction: Array) -> bool:
@@ -137,7 +175,8 @@ class Metric(ABC):
         return False
 
     def __repr__(self) -> str:
-        return self.name if self.threshold is None else f"{self.name}.at({self.threshold})"
+        at = "" if self.threshold is None else f".at({self.threshold})"
+        return self.name + at + ("" if self._output is None else f".of({self._output})")
 
 
 class Mean(Metric):
@@ -152,7 +191,7 @@ class Mean(Metric):
         return np.array([weight.dot(each.mean(axis=1, dtype=np.float64)), weight.sum()])
 
     def value(self, sums: Array) -> float:
-        return ratio(sums[0], sums[1])
+        return ratio(sums[0], sums[1]) if sums[1] else math.nan
 
 
 def ratio(a: float, b: float) -> float:

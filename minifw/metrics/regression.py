@@ -1,5 +1,6 @@
 """Metrics of numbers: errors, and the variance that is explained."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -61,11 +62,11 @@ class _Explained(Metric):
 
     def value(self, sums: Array) -> float:
         """Return the mean over the columns; of a constant one as scikit-learn has it."""
-        _, _, spread, errors = sums
+        total, _, spread, errors = sums
         constant = spread == 0
         score = 1 - np.divide(errors, spread, out=np.ones_like(spread), where=~constant)
         score[constant & (errors == 0)] = 1.0
-        return float(score.mean())
+        return float(score.mean()) if total.any() else math.nan
 
 
 class _Absolute(_Difference):

@@ -379,3 +379,60 @@ def test_the_accuracy_of_steps_counts_classes_once() -> None:
     assert accuracy(score, np.eye(3)[label], weight) == pytest.approx(expected)
     with pytest.raises(ValueError, match=r"leading axes of \(6, 5\), got \(6, 5, 3\)"):
         accuracy(score, np.eye(3)[label], np.ones((6, 5, 3)))
+
+
+def test_a_metric_of_one_output() -> None:
+    rng = np.random.default_rng(5)
+    number, scores = rng.random((7, 1)), rng.standard_normal((7, 3))
+    target, w = (rng.random((7, 1)), rng.integers(0, 3, 7)), rng.random(7)
+    of_kind = accuracy.of(1)
+    assert (repr(of_kind), repr(binary_accuracy.at(0).of(1))) == (
+        "accuracy.of(1)",
+        "binary_accuracy.at(0.0).of(1)",
+    )
+    for weight, mine in ((None, None), (w, w), ((None, w), w), ((w, None), None)):
+        expected = accuracy(scores, target[1], mine)
+        assert of_kind((number, scores), target, weight) == expected
+        sums = of_kind.checked((number, scores), target, weight)
+        assert of_kind.value(sums) == pytest.approx(expected)
+    assert mae.of(0)((number, scores), target[:1]) == mae(number, target[0])
+    logits = (number, scores[:, :1]), (number, (number > 0.5) * 1.0)
+    none = mae.of(0).checked((number, scores), target, (0 * w, None))  # of a batch
+    assert math.isnan(mae.value(none))
+    assert math.isnan(r2.of(0)((number, scores), target, (0 * w, None)))
+    some = mae.of(0).checked((number, scores), target, (w, None))
+    assert mae.value(mae.merge(none, some)) == mae(number, target[0], w)
+    sums = binary_accuracy.of(1).checked(*logits, None, (0.5, 0.0))  # the midpoint of each output
+    assert binary_accuracy.value(sums) == binary_accuracy.at(0)(logits[0][1], logits[1][1])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: accuracy.of(-1), ValueError, "accuracy.of expects output to be at least 0"),
+        (lambda: accuracy.of(1.0), TypeError, "output to be a whole number"),  # type: ignore[arg-type]
+        (
+            lambda: accuracy.of(1)(np.ones((3, 2)), np.ones(3)),
+            ValueError,
+            r"accuracy.of\(1\) expects prediction to be a tuple of 2 outputs or more, got a ",
+        ),
+        (
+            lambda: mae.of(1)((np.ones(3), np.ones(3)), (np.ones(3),)),
+            ValueError,
+            "expects target to be a tuple of 2 outputs or more, got 1",
+        ),
+        (
+            lambda: mae.of(1)((np.ones(3),) * 2, (np.ones(3),) * 2, (None,)),
+            ValueError,
+            "expects sample_weight to be a tuple of 2 outputs or more, got 1",
+        ),
+        (
+            lambda: mae.checked((np.ones(3), np.ones(3)), (np.ones(3), np.ones(3))),
+            ValueError,
+            r"one prediction, got a tuple of 2; say of which output it is: mae.of\(0\)",
+        ),
+    ],
+)
+def test_which_output_is_refused(call: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
