@@ -114,8 +114,10 @@ else:
                 "L1Loss",
                 "Loss",
                 "MSELoss",
+                "MeanLoss",
                 "NLLLoss",
                 "Penalty",
+                "SumLoss",
             ),
             ".optimizers": (
                 "Adagrad",

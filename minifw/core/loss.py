@@ -49,6 +49,11 @@ class Loss(KeepsArguments, SavesForBackward):
     takes_labels : class attribute, a bool
         Whether a target of whole numbers is labels. `Trainer` then leaves it as it
         is; else it casts the target to the dtype of the prediction.
+    takes_several : class attribute, a bool
+        Whether prediction and target are tuples, of one array for each output of the model.
+        ``backward`` then returns a tuple as well.
+    takes_target : class attribute, a bool
+        Whether there is a target. If not, ``forward`` is given None, or ignores it.
     midpoint : class attribute, a float
         The prediction above which a yes-or-no metric takes it for a yes: 0.5, of a
         probability; 0 where the prediction is a logit.
@@ -87,6 +92,8 @@ class Loss(KeepsArguments, SavesForBackward):
     applies: ClassVar[tuple[type[Layer], ...]] = ()
     takes_several: ClassVar[bool] = False
     takes_labels: ClassVar[bool] = False
+    takes_several: ClassVar[bool] = False
+    takes_target: ClassVar[bool] = True
     midpoint: ClassVar[float] = 0.5
     replayable: ClassVar[bool] = False
     formulas: ClassVar[Formulas] = MappingProxyType({})
@@ -107,7 +114,10 @@ class Loss(KeepsArguments, SavesForBackward):
         """Return dL/dprediction of the latest ``forward``."""
 
     def __call__(
-        self, prediction: Array, target: Target, sample_weight: Array | None = None
+        self,
+        prediction: Array | tuple[Array, ...],
+        target: Target | tuple[Target | None, ...] | None,
+        sample_weight: Array | tuple[Array | None, ...] | None = None,
     ) -> float:
         """Return ``forward(prediction, target)``, with the weights if there are any.
 
@@ -116,15 +126,15 @@ class Loss(KeepsArguments, SavesForBackward):
         TypeError
             If there are weights, and ``forward`` does not take them.
         """
+        forward: Callable[..., float] = self.forward
         if sample_weight is None:
-            return self.returned(self.forward(prediction, target))
+            return self.returned(forward(prediction, target))
         if not self._weighted:
             raise TypeError(
                 f"{self!r} takes no sample_weight; give its forward a third argument "
                 "sample_weight=None"
             )
-        weighted: Callable[..., float] = self.forward
-        return self.returned(weighted(prediction, target, sample_weight=sample_weight))
+        return self.returned(forward(prediction, target, sample_weight=sample_weight))
 
     def returned(self, value: float) -> float:
         """Return `value`, or raise if ``forward`` returned no number."""
@@ -208,6 +218,7 @@ class Loss(KeepsArguments, SavesForBackward):
         Parameters
         ----------
         target : array of shape (batch, ...)
+            Of a loss that takes none, any array of this length, as the prediction.
         sample_weight : array of shape (batch,), or more leading axes, optional
 
         Examples
@@ -220,6 +231,15 @@ class Loss(KeepsArguments, SavesForBackward):
         9.0
         """
         return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
+
+    def total_weights(
+        self, batch: Target, target: Target, sample_weight: Array | None = None
+    ) -> tuple[float, ...]:
+        """Return the `total_weight` of each part of the loss; it has one, but for `SumLoss`.
+
+        `batch` is any array of the batch's length, for a part without a target.
+        """
+        return (self.total_weight(target if self.takes_target else batch, sample_weight),)
 
     def mean(self, costs: Array, share: Array) -> float:
         """Return the mean of the costs by their `shares`, or raise if it is NaN or infinite.

@@ -5,6 +5,7 @@ from minifw.losses.binary import BCELoss, BCEWithLogitsLoss
 from minifw.losses.classification import CategoricalCrossEntropyLoss, CrossEntropyLoss, NLLLoss
 from minifw.losses.margin import HingeLoss
 from minifw.losses.regression import HuberLoss, L1Loss, MSELoss
+from minifw.losses.several import MeanLoss, SumLoss
 
 __all__ = [
     "BCELoss",
@@ -16,6 +17,8 @@ __all__ = [
     "L1Loss",
     "Loss",
     "MSELoss",
+    "MeanLoss",
     "NLLLoss",
     "Penalty",
+    "SumLoss",
 ]

@@ -223,6 +223,8 @@ def _writes_nothing(s: LossSubject) -> None:
 
 
 def _refuses_shapes(s: LossSubject) -> None:
+    if not s.loss.takes_target:
+        raise NotApplicable("it takes no target")
     prediction, target = s.draw(draw=9)
     pairs = {}
     if s.alike:

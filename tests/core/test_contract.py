@@ -423,6 +423,8 @@ def test_a_loss_refuses_what_computes_in_another_way(name: str, other: Any, mess
     arguments: dict[str, Any] = {"prediction": prediction, "target": target}
     arguments["sample_weight"] = weight
     for argument, array in arguments.items():
+        if argument == "target" and not loss.takes_target:
+            continue
         with pytest.raises(TypeError, match=message.format(argument)):
             loss(**{**arguments, argument: other(array)})
     value = loss(prediction, target)

@@ -17,6 +17,7 @@ from minifw import (
     HuberLoss,
     L1Loss,
     Loss,
+    MeanLoss,
     MSELoss,
     NLLLoss,
     Objective,
@@ -37,7 +38,7 @@ SCALE = [1.0, 0.25, 3.0]
 CASES: dict[str, tuple[Loss, Any, Any]] = {
     repr(loss): (loss, prediction, target)
     for losses, prediction, target in (
-        ((MSELoss(), L1Loss(), HuberLoss(0.5), BCEWithLogitsLoss()), Z, YES),
+        ((MSELoss(), L1Loss(), HuberLoss(0.5), MeanLoss(), BCEWithLogitsLoss()), Z, YES),
         ((BCEWithLogitsLoss(2.0),), Z, YES),
         ((BCELoss(),), P, YES),
         ((HingeLoss(),), Z, 2 * YES - 1),
@@ -49,6 +50,7 @@ CASES: dict[str, tuple[Loss, Any, Any]] = {
     for loss in losses
 }
 NO_PEER = {  # in PyTorch, or that is not weighted alike
+    "MeanLoss()",
     "BCEWithLogitsLoss(2.0)",
     "HingeLoss()",
     "CrossEntropyLoss(label_smoothing=0.2)",
