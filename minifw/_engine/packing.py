@@ -298,7 +298,7 @@ def check_groups(
     """
     groups = list(parameters) if isinstance(parameters, list | tuple) else []
     if not any(isinstance(group, Mapping) for group in groups):
-        return check_parameters(owner, parameters), None
+        return _trained(owner, check_parameters(owner, parameters)), None
     found, factors = list[Any](), list[Array]()
     for group in groups:
         if not isinstance(group, Mapping) or "params" not in group:
@@ -317,11 +317,22 @@ def check_groups(
         rate = check_positive(owner, "lr of a group", group.get("lr", lr))
         found += own
         factors += [np.full(p.size, rate / lr, p.dtype) for p in own]
-    return check_parameters(owner, found), np.concatenate(factors)
+    return _trained(owner, check_parameters(owner, found)), np.concatenate(factors)
+
+
+def _trained(owner: str, parameters: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the parameters, or raise if one is frozen."""
+    for index, parameter in enumerate(parameters):
+        if parameter.frozen:
+            raise ValueError(
+                f"{owner} expects parameters that are trained, parameter {index}, of shape "
+                f"{parameter.shape}, is frozen; pass model.parameters(), which leaves it out"
+            )
+    return parameters
 
 
 def check_parameters(owner: str, parameters: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the parameters, or raise unless they are some, trained, of one dtype, none twice."""
+    """Return the parameters, or raise unless they are some, of one dtype, and none twice."""
     one_thing = isinstance(parameters, Mapping) or hasattr(parameters, "parameters")
     if one_thing or not isinstance(parameters, Iterable):
         raise TypeError(
@@ -335,12 +346,6 @@ def check_parameters(owner: str, parameters: Iterable[Any]) -> tuple[Any, ...]:
             )
     if not found:
         raise ValueError(f"{owner} expects at least one parameter, got none")
-    for index, parameter in enumerate(found):
-        if parameter.frozen:
-            raise ValueError(
-                f"{owner} expects parameters that are trained, parameter {index}, of shape "
-                f"{parameter.shape}, is frozen; pass model.parameters(), which leaves it out"
-            )
     if len({id(p) for p in found}) < len(found):
         raise ValueError(f"{owner} expects every parameter once, got one of them twice")
     dtypes = {str(p.dtype) for p in found}

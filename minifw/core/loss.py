@@ -44,8 +44,6 @@ class Loss(KeepsArguments, SavesForBackward):
     applies : class attribute, a tuple of activation classes
         Those that the loss applies itself. `Objective` warns if the model has
         applied one already.
-    takes_several : class attribute, a bool
-        Whether prediction and target are tuples, of a model with several outputs.
     takes_labels : class attribute, a bool
         Whether a target of whole numbers is labels. `Trainer` then leaves it as it
         is; else it casts the target to the dtype of the prediction.
@@ -90,7 +88,6 @@ class Loss(KeepsArguments, SavesForBackward):
 
     joins: ClassVar[Joins] = MappingProxyType({})
     applies: ClassVar[tuple[type[Layer], ...]] = ()
-    takes_several: ClassVar[bool] = False
     takes_labels: ClassVar[bool] = False
     takes_several: ClassVar[bool] = False
     takes_target: ClassVar[bool] = True
@@ -110,8 +107,8 @@ class Loss(KeepsArguments, SavesForBackward):
         """Return the mean loss over all elements."""
 
     @abstractmethod
-    def backward(self) -> Array:
-        """Return dL/dprediction of the latest ``forward``."""
+    def backward(self) -> Array | tuple[Array, ...]:
+        """Return dL/dprediction of the latest ``forward``; a tuple of several predictions."""
 
     def __call__(
         self,

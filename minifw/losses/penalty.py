@@ -1,58 +1,19 @@
 """Penalties: what a loss is increased by for the parameters themselves."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import numpy as np
 
 from minifw._engine.packing import check_parameters
-from minifw._tools.arguments import KeepsArguments
 from minifw._tools.numbers import check_flag, check_non_negative
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
+from minifw.core.loss import Penalty
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
 
-__all__ = ["L1", "L2", "Penalty"]
-
-
-class Penalty(KeepsArguments, ABC):
-    """A function of parameters that is added to a loss: two methods.
-
-    ``forward()`` returns it as a number, and ``backward()`` adds its derivative to the
-    gradients, after the model's ``backward`` has set them. The parameters are read as they are
-    at each call, and nothing is kept in between.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minifw import Dense, Penalty
-    >>> class SumToOne(Penalty):
-    ...     '''(sum(theta) - 1)^2; its derivative is 2 (sum(theta) - 1) for each element.'''
-    ...     def __init__(self, parameter):
-    ...         self.parameter = parameter
-    ...     def forward(self):
-    ...         return float((self.parameter.value.sum() - 1) ** 2)
-    ...     def backward(self):
-    ...         self.parameter.grad[...] += 2 * (self.parameter.value.sum() - 1)
-    >>> layer = Dense(2, 1)
-    >>> layer.weight.value = [[1.0, 2.0]]
-    >>> penalty = SumToOne(layer.weight)
-    >>> penalty.forward()
-    4.0
-    >>> penalty.backward()
-    >>> layer.weight.grad
-    array([[4., 4.]])
-    """
-
-    @abstractmethod
-    def forward(self) -> float:
-        """Return the penalty."""
-
-    @abstractmethod
-    def backward(self) -> None:
-        """Add the derivative to the gradients of the parameters, in place."""
+__all__ = ["L1", "L2"]
 
 
 class _OfWeights(Penalty):
@@ -80,7 +41,7 @@ class _OfWeights(Penalty):
                 f"{self!r} expects at least one weight of two or more axes, got none; with "
                 "biases=True all parameters count"
             )
-        return [p for p in fit if not getattr(p, "frozen", False)]
+        return [p for p in fit if not p.frozen]
 
     def _total(self, cost: np.ufunc) -> float:
         """Return the rate times the sum of what each element costs, taken in float64."""

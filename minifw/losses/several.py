@@ -163,13 +163,16 @@ class SumLoss(Loss):
             raise RuntimeError(f"{self!r}.parts needs a forward before it; call forward first")
         return parts
 
-    def with_losses(self, losses: Iterable[Loss | None]) -> Self:
+    def _heads(self) -> Sequence[Loss | None]:
+        return self._losses
+
+    def _with_heads(self, heads: Sequence[Loss | None]) -> Self:
         """Return this loss with others, its joint forms: it reads the weights, and sets `parts`.
 
         They are those of the loss that it was made of, as they are at each forward.
         """
         twin = copy.copy(self)
-        twin._losses, twin._made_of = tuple(losses), self._made_of or self
+        twin._losses, twin._made_of = tuple(heads), self._made_of or self
         return twin
 
     def combined(self, parts: Iterable[float]) -> float:
@@ -200,7 +203,7 @@ class SumLoss(Loss):
         vars(self._made_of or self)["_saved_parts"] = tuple(parts)
         return value
 
-    def backward(self) -> Any:
+    def backward(self) -> tuple[Array, ...]:
         """Return the derivative for each output: a tuple of arrays."""
         dys: list[Array] = []
         each = zip(self.saved(), self.losses, self._factors(), self._saved_runs, strict=True)

@@ -85,20 +85,14 @@ def test_the_values_and_the_kink() -> None:
     np.testing.assert_array_equal(weight.grad, [[0.5, 0.0], [-0.5, 0.0]])
 
 
-class Frozen(Parameter):
-    """One that is not trained."""
-
-    frozen = True
-
-
 def test_frozen_parameters_are_left_out() -> None:
     model = network()
     whole, penalty = L2(model[0], 1.0).forward(), L2(model, 1.0)
-    model[2].weight = Frozen(model[2].weight.value)
+    model[2].freeze()
     assert penalty.forward() == pytest.approx(whole, rel=1e-15)
     penalty.backward()
     assert not model[2].weight.grad.any()
-    model[0].weight = Frozen(model[0].weight.value)
+    model[0].freeze()
     assert penalty.forward() == 0.0
 
 

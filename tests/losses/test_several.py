@@ -114,7 +114,7 @@ def test_one_loss_may_be_that_of_two_outputs() -> None:
 def test_joint_forms_read_the_weights_and_set_the_parts() -> None:
     loss = SumLoss(BCELoss(), MSELoss())
     yes, z = (KL > 0) * 1.0, 50 * SIZE
-    joint = loss.with_losses([BCELoss().joined_with(Sigmoid()), loss.losses[1]])
+    joint = loss._with_heads([BCELoss().joined_with(Sigmoid()), loss.losses[1]])
     loss.weights = (0.5, 2.0)
     value = joint.forward((z, SIZE), (yes, TARGET[0]))
     assert joint.weights == loss.weights
