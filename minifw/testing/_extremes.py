@@ -11,10 +11,9 @@ import numpy as np
 from minifw.errors import NonFiniteError, SaturationWarning
 from minifw.testing._equal import Results
 from minifw.testing._layer_subject import LayerSubject
-from minifw.testing._loss_subject import LossSubject, Pair
+from minifw.testing._loss_subject import LossSubject
 from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable
-from minifw.typing import Array
 
 __all__ = ["Outcome", "extremes", "finite_far_out"]
 
@@ -140,16 +139,19 @@ def _at(s: LayerSubject, scale: float) -> Outcome:
 # -- losses ----------------------------------------------------------------------------
 
 
-def extremes(s: LossSubject) -> Iterator[tuple[str, Pair, Outcome]]:
+def extremes(s: LossSubject) -> Iterator[tuple[str, Results, Outcome]]:
     """Yield the extremes that are in the domain of the loss."""
-    prediction, target = _some_rows(s)
+    rows = np.unique(np.linspace(0, len(s.prediction) - 1, ROWS).astype(int))
+    inputs = {name: array[rows] for name, array in s.given().items()}
 
-    def of(prediction: Array) -> Outcome:
-        inputs = {"prediction": prediction, "target": target}
+    def scaled(scale: float) -> Results:
+        return {**inputs, "prediction": inputs["prediction"] * scale}
+
+    def of(inputs: Results) -> Outcome:
         return Outcome.of(lambda: run(s, s.twin(), inputs))
 
     def at(scale: float) -> Outcome:
-        return of(prediction * scale)
+        return of(scaled(scale))
 
     for scale in () if s.clips else LOSS_SCALES:  # what is clipped is no probability
         outcome = at(scale)
@@ -159,18 +161,12 @@ def extremes(s: LossSubject) -> Iterator[tuple[str, Pair, Outcome]]:
         # The loss itself may overflow, as an exponential does, not just its formula.
         _, last = _last_finite(at, scale) if outcome.fault else (scale, None)
         if not (last and max(np.abs(array).max() for array in last.results.values()) > HUGE**2):
-            yield f"predictions {scale:,.0f} times as large", (prediction * scale, target), outcome
+            yield f"predictions {scale:,.0f} times as large", scaled(scale), outcome
     for edge in EDGES if s.bounded else ():
-        same = np.full_like(prediction, edge)
+        same = {**inputs, "prediction": np.full_like(inputs["prediction"], edge)}
         outcome = of(same)
         if not outcome.refused:
-            yield f"predictions of {_edge_name(edge)}", (same, target), outcome
-
-
-def _some_rows(s: LossSubject) -> Pair:
-    prediction, target = s.given()
-    rows = np.unique(np.linspace(0, len(prediction) - 1, ROWS).astype(int))
-    return prediction[rows], target[rows]
+            yield f"predictions of {_edge_name(edge)}", same, outcome
 
 
 def _edge_name(edge: float) -> str:

@@ -15,10 +15,11 @@ from minifw.errors import NonFiniteError
 from minifw.losses import Loss
 from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
-from minifw.testing._equal import ROUNDING, same
+from minifw.testing._equal import ROUNDING, Results, same
 from minifw.testing._extremes import extremes
 from minifw.testing._loss_explain import loss_fault
-from minifw.testing._loss_subject import BATCH, LossSubject, Pair, run
+from minifw.testing._loss_subject import BATCH, LossSubject, cast
+from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, Report, judge
 from minifw.typing import Array
 
@@ -109,7 +110,7 @@ def loss_subject(loss: Loss, prediction: Array, target: Any, seed: int = 0) -> "
 
 
 def _answers(s: LossSubject) -> None:
-    loss, (prediction, target) = s.twin(), s.given()
+    loss, (prediction, target) = s.twin(), s.given().values()
     value = loss.forward(prediction, target)
     if type(value) is not float:
         raise Failure(f"forward must return a Python float, it returned {value!r}: use float(...)")
@@ -127,33 +128,30 @@ def _answers(s: LossSubject) -> None:
 
 def _dtype_kept(s: LossSubject) -> None:
     for dtype in (np.float64, np.float32):
-        _, gradient = run(s.twin(), s.given(dtype))
+        gradient = run(s, s.twin(), s.given(dtype))["gradient"]
         ask.keeps_dtype({"gradient": gradient}, dtype)
 
 
 def _float32_near(s: LossSubject) -> None:
-    low = s.cast(*_inside(s), np.float32)
-    value, gradient = run(s.twin(), low)
+    low = cast(_inside(s), np.float32)
+    value = s.twin().forward(*ask.copies(low).values())
     if type(value) is not float:
         raise Failure(f"forward must return a Python float in float32, too, it returned {value!r}")
-    expected, found = (
-        {"loss": np.array(number), "gradient": array.astype(np.float64)}
-        for number, array in (run(s.twin(), s.cast(*low, np.float64)), (value, gradient))
-    )
+    expected = run(s, s.twin(), cast(low, np.float64))
+    found = cast(run(s, s.twin(), low), np.float64)
     same("in float64 and in float32", expected, found, FLOAT32_ROUNDING, FLOAT32_FLOOR)
 
 
-def _inside(s: LossSubject) -> Pair:
+def _inside(s: LossSubject) -> Results:
     """Return a batch whose numbers have their digits, as probabilities near 1 have not."""
-    prediction, target = s.draw(draw=1)
-    return prediction.clip(*INSIDE) if s.bounded else prediction, target
+    inputs = s.inputs(draw=1)
+    return {**inputs, "prediction": inputs["prediction"].clip(*INSIDE)} if s.bounded else inputs
 
 
 def _precise(s: LossSubject) -> None:
-    pair = _inside(s)
-    value, gradient = run(s.twin(), pair)
-    ask.not_through_float32({"loss": np.array(value), "gradient": gradient})
-    if loss_fault(s, pair).noisy:
+    inputs = _inside(s)
+    ask.not_through_float32(run(s, s.twin(), inputs))
+    if loss_fault(s, inputs).noisy:
         raise Failure(
             "the loss of a float64 prediction is computed in a lower precision, such as float32: "
             "it has too few digits for its differences"
@@ -164,15 +162,15 @@ def _precise(s: LossSubject) -> None:
 
 
 def _gradient(s: LossSubject) -> None:
-    for pair in (s.draw(draw=1), s.given(), s.draw(BATCH - 2, draw=2)):
-        _held_against_differences(s, pair)
+    for inputs in (s.inputs(draw=1), s.given(), s.inputs(BATCH - 2, draw=2)):
+        _held_against_differences(s, inputs)
 
 
 def _mean(s: LossSubject) -> None:
     """Find a sum: of the same rows twice it is twice as large, and a mean the same."""
-    prediction, target = s.draw(draw=1)
-    once, _ = run(s.twin(), (prediction, target))
-    twice, _ = run(s.twin(), (np.concatenate([prediction] * 2), np.concatenate([target] * 2)))
+    rows = s.inputs(draw=1)
+    doubled = {name: np.concatenate([array] * 2) for name, array in rows.items()}
+    once, twice = (float(s.forward(s.twin(), inputs)["loss"]) for inputs in (rows, doubled))
     if math.isclose(twice, once):
         return
     if math.isclose(twice, 2 * once):
@@ -189,19 +187,17 @@ def _mean(s: LossSubject) -> None:
 def _batch_of_one(s: LossSubject) -> None:
     _right_elsewhere(s)
     for draw in range(3):
-        _held_against_differences(s, s.draw(1, draw=draw))
+        _held_against_differences(s, s.inputs(1, draw=draw))
 
 
 def _right_elsewhere(s: LossSubject) -> None:
     """Stop if the gradient is wrong for any batch: to say so once is enough."""
-    if loss_fault(s, s.draw(draw=1)).wrong.any():
+    if loss_fault(s, s.inputs(draw=1)).wrong.any():
         raise NotApplicable("the gradient is wrong for an ordinary batch")
 
 
-def _held_against_differences(
-    s: LossSubject, pair: Pair, weights: dict[str, Array] | None = None
-) -> None:
-    fault = loss_fault(s, pair, weights)
+def _held_against_differences(s: LossSubject, inputs: Results) -> None:
+    fault = loss_fault(s, inputs)
     if fault.wrong.any():
         raise Failure(fault.sentence())
 
@@ -225,7 +221,7 @@ def _writes_nothing(s: LossSubject) -> None:
 def _refuses_shapes(s: LossSubject) -> None:
     if not s.loss.takes_target:
         raise NotApplicable("it takes no target")
-    prediction, target = s.draw(draw=9)
+    prediction, target = s.inputs(draw=9).values()
     pairs = {}
     if s.alike:
         pairs["a target with one axis more"] = prediction, target[..., np.newaxis]
@@ -258,39 +254,36 @@ def _weights(s: LossSubject) -> None:
     names = list(inspect.signature(s.loss.forward).parameters)[2:3]
     if not names or names[0] not in WEIGHT_NAMES:
         raise NotApplicable("forward takes no weights")
-    name, pair = names[0], s.draw(draw=10)
-    weights = _accepted_weights(s, name, pair)
-    _held_against_differences(s, pair, {name: weights})
-    plain, slope = run(s.twin(), pair)
-    ones, gradient = run(s.twin(), pair, **{name: np.ones_like(weights)})
-    same(
-        f"without weights and with {name} of ones",
-        {"loss": np.array(plain), "gradient": slope},
-        {"loss": np.array(ones), "gradient": gradient},
-        ROUNDING,
-    )
+    name, inputs = names[0], s.inputs(draw=10)
+    weights = _accepted_weights(s, name, inputs)
+
+    def weighted(by: Array) -> Results:
+        return run(s, s.twin(), {**inputs, name: by})
+
+    _held_against_differences(s, {**inputs, name: weights})
+    plain, ones = run(s, s.twin(), inputs), weighted(np.ones_like(weights))
+    same(f"without weights and with {name} of ones", plain, ones, ROUNDING)
     if name == SHARED:  # minifw's own name, for which its contract asks for shares
-        once, half = (run(s.twin(), pair, **{name: w})[0] for w in (weights, weights / 2))
+        once, half = (float(weighted(by)["loss"]) for by in (weights, weights / 2))
         if math.isclose(half, once / 2) and not math.isclose(half, once):
             raise Failure(
                 f"with {name} halved the loss is halved: the weights must be divided by their "
                 "sum, as self.shares(prediction, sample_weight) does"
             )
     weights[0] = 0.0
-    _, gradient = run(s.twin(), pair, **{name: weights})
-    if gradient[0].any():
+    if weighted(weights)["gradient"][0].any():
         raise Failure(f"a row whose {name} is 0 has a gradient all the same")
 
 
-def _accepted_weights(s: LossSubject, name: str, pair: Pair) -> Array:
+def _accepted_weights(s: LossSubject, name: str, inputs: Results) -> Array:
     """Return random weights in the shape that the loss takes: per element, or per row."""
-    prediction, target = pair
+    prediction, target = inputs.values()
     rows = len(prediction)
     first = [(rows,)] if name == SHARED else []  # what all take
     for shape in (*first, prediction.shape, target.shape, (rows,), (rows, 1)):
         weights: Array = s.rng(11).uniform(0.5, 1.5, shape)
         try:
-            s.twin().forward(prediction, target, **{name: weights})
+            s.forward(s.twin(), {**inputs, name: weights})
         except (ValueError, TypeError, IndexError):
             continue
         return weights
@@ -312,8 +305,8 @@ def _finite(s: LossSubject) -> None:
 def _exact_at_extremes(s: LossSubject) -> None:
     _right_elsewhere(s)
     met = [case for case in extremes(s) if not (case[2].fault or case[2].saturated)]
-    for name, pair, _ in met:
-        fault = loss_fault(s, pair)
+    for name, inputs, _ in met:
+        fault = loss_fault(s, inputs)
         if fault.wrong.any():
             raise Failure(f"with {name}, {fault.sentence(clamps=True)}")
     if not met:
@@ -330,13 +323,13 @@ def _no_extreme(s: LossSubject) -> str:
 
 
 def _not_silent(s: LossSubject) -> None:
-    _, gradient = run(s.twin(), s.draw(draw=12))
+    gradient = run(s, s.twin(), s.inputs(draw=12))["gradient"]
     heard = gradient.reshape(len(gradient), -1).any(axis=1)
     for row in (0, int(np.argmax(heard))):  # the first may be one that the loss leaves out
-        prediction, target = s.draw(draw=12)
-        prediction[row, ...] = np.nan
+        inputs = s.inputs(draw=12)
+        inputs["prediction"][row, ...] = np.nan
         try:
-            value = s.twin().forward(prediction, target)
+            value = float(s.forward(s.twin(), inputs)["loss"])
         except (ValueError, FloatingPointError):
             return
         if not math.isfinite(value):
@@ -356,17 +349,17 @@ def _deepcopy(s: LossSubject) -> None:
 
 
 def _uses_arguments(s: LossSubject) -> None:
-    prediction, target = s.draw(draw=15)
+    inputs = s.inputs(draw=15)
     scales = (1.0,) if s.bounded else (1.0, LARGER, 1 / LARGER)  # a bound is felt far out only
-    predictions = [prediction * scale for scale in scales]
-    behaviours = [partial(run, pair=(p, target)) for p in predictions]
+    batches = [{**inputs, "prediction": inputs["prediction"] * scale} for scale in scales]
+    behaviours = [partial(run, s, inputs=batch) for batch in batches]
     Arguments(type(s.loss), bound(s.loss), behaviours, what="loss").judge()
 
 
 def _right_with_others(s: LossSubject) -> None:
     def hold(loss: Loss) -> None:
         subject = replace(s, loss=loss)
-        _held_against_differences(subject, subject.draw(draw=16))
+        _held_against_differences(subject, subject.inputs(draw=16))
 
     ask.right_with_others(s.loss, partial(hold, s.loss), hold)
 

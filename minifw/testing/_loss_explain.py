@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw.testing._equal import rounding
+from minifw.testing._equal import Results, rounding
 from minifw.testing._explain import (
     Fault,
     constant_factor,
@@ -17,8 +17,9 @@ from minifw.testing._explain import (
     worst,
     zero,
 )
-from minifw.testing._loss_subject import LossSubject, Pair, run
+from minifw.testing._loss_subject import PAIR, LossSubject
 from minifw.testing._numeric import EPSILON, STEPS, Slopes, differences, mismatches
+from minifw.testing._questions import copies, run
 from minifw.typing import Array
 
 __all__ = ["LossFault", "loss_fault"]
@@ -36,18 +37,27 @@ class LossFault(Fault):
     """
 
     subject: LossSubject
-    pair: Pair
-    weights: dict[str, Array]
+    inputs: Results
     room: Array
     gradient: Array
+
+    @property
+    def pair(self) -> tuple[Array, Array]:
+        """The prediction and the target."""
+        return self.inputs["prediction"], self.inputs["target"]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the loss was given weights."""
+        return len(self.inputs) > len(PAIR)
 
     @property
     def noisy(self) -> bool:
         """Whether the loss has too few digits for its differences."""
         if not self.asked.any():
             return False
-        value = self.subject.twin().forward(*self.pair, **self.weights)
-        sizes = abs(value), np.abs(self.pair[0]).max(), np.nanmax(np.abs(self.true.value))
+        loss = self.subject.forward(self.subject.twin(), self.inputs)["loss"]
+        sizes = abs(float(loss)), np.abs(self.pair[0]).max(), np.nanmax(np.abs(self.true.value))
         return bool(np.nanmedian(self.true.error) > NOISE * max(sizes))
 
     def sentence(self, *, clamps: bool = False) -> str:
@@ -61,24 +71,23 @@ class LossFault(Fault):
 _Explanation: TypeAlias = Callable[[LossFault], str | None]
 
 
-def loss_fault(s: LossSubject, pair: Pair, weights: dict[str, Array] | None = None) -> LossFault:
+def loss_fault(s: LossSubject, inputs: Results) -> LossFault:
     """Return the gradient at a point, and the slopes by differences."""
-    weights = weights or {}
-    prediction, target = pair
-    value, gradient = run(s.twin(), pair, **weights)
+    found, prediction = run(s, s.twin(), inputs), inputs["prediction"]
     loss, room, offset = s.twin(), _room(s, prediction), np.zeros_like(prediction)
 
     def moved() -> Array:
-        return np.array([loss.forward(prediction + room * offset, target.copy(), **weights)])
+        return s.forward(loss, copies({**inputs, "prediction": prediction + room * offset}))[
+            "loss"
+        ]
 
-    if not room.any():
-        slopes = Slopes(*(np.full(room.shape, np.nan) for _ in range(4)))
-        return LossFault(gradient * room, slopes, s, pair, weights, room, gradient)
-    slopes = differences(moved, offset, np.ones(1), s.rng(5))
-    slopes.error[...] += _rounding(value, prediction, room, slopes)
-    for part in vars(slopes).values():
-        part[room == 0] = np.nan
-    return LossFault(gradient * room, slopes, s, pair, weights, room, gradient)
+    slopes = Slopes.unknown(room.shape)
+    if room.any():
+        slopes = differences(moved, offset, np.ones(()), s.rng(5))
+        slopes.error[...] += _rounding(float(found["loss"]), prediction, room, slopes)
+        for part in vars(slopes).values():
+            part[room == 0] = np.nan
+    return LossFault(found["gradient"] * room, slopes, s, inputs, room, found["gradient"])
 
 
 def _rounding(value: float, prediction: Array, room: Array, slopes: Slopes) -> Array:
@@ -133,17 +142,16 @@ def _factor(f: LossFault) -> str | None:
 
 def _of_target(f: LossFault) -> str | None:
     """Fit the derivative with respect to the target, at targets that can be moved."""
-    s, (prediction, target) = f.subject, f.pair
-    if not s.alike or f.weights:
+    s, target = f.subject, f.inputs["target"]
+    if not s.alike or f.weighted:
         return None
     if target.min() >= 0 and target.max() <= 1:
         target = 0.1 + 0.8 * target  # labels of 0 and 1 cannot be moved outwards
-    target = target.copy()
-    loss = s.twin()
+    loss, inputs = s.twin(), copies({**f.inputs, "target": target})
     try:
-        _, gradient = run(s.twin(), (prediction, target))
+        gradient = run(s, s.twin(), inputs)["gradient"]
         slopes = differences(
-            lambda: np.array([loss.forward(prediction, target)]), target, np.ones(1)
+            lambda: s.forward(loss, inputs)["loss"], inputs["target"], np.ones(())
         )
     except ValueError:
         return None
@@ -199,9 +207,9 @@ def _part_ignored(f: LossFault) -> str | None:
 
 
 def _unweighted(f: LossFault) -> str | None:
-    if not f.weights:
+    if not f.weighted:
         return None
-    _, plain = run(f.subject.twin(), f.pair)
+    plain = run(f.subject, f.subject.twin(), {name: f.inputs[name] for name in PAIR})["gradient"]
     same = np.allclose(plain, f.gradient, rtol=0.0, atol=10 * rounding(plain))
     return "the weights are missing in it: it equals the unweighted gradient" if same else None
 

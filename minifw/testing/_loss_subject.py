@@ -4,7 +4,7 @@ import copy
 import math
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,9 @@ from minifw.testing._equal import Results
 from minifw.testing._layer_subject import jittered
 from minifw.typing import Array
 
-__all__ = ["BATCH", "LossSubject", "Pair", "run"]
+__all__ = ["BATCH", "PAIR", "LossSubject", "cast"]
 
-Pair: TypeAlias = tuple[Array, Any]
-"""A prediction and its target; the latter may hold whole numbers."""
-
+PAIR = ("prediction", "target")  # the arguments that are given by place; any other is weights
 BATCH = 5  # rows of a random batch: a prime, so that a factor of 5 comes from nothing else
 
 
@@ -45,7 +43,7 @@ class LossSubject:
         """Whether the predictions are probabilities: from 0 to 1, and the loss takes no others."""
         if not (self.prediction.min() >= 0 and self.prediction.max() <= 1):
             return False
-        _, target = self.given()
+        target = self.given()["target"]
         for outside in (-0.5, 1.5):
             prediction = np.full(self.prediction.shape, outside)
             try:
@@ -60,45 +58,37 @@ class LossSubject:
         """Whether it takes probabilities, and clips others: it is constant beyond 0 and 1."""
         if self.bounded or not (self.prediction.min() >= 0 and self.prediction.max() <= 1):
             return False
-        _, target = self.given()
+        target = self.given()["target"]
         ends = [[-0.5, -1.5], [1.5, 2.5]]
         at = partial(np.full, self.prediction.shape)
         values = [[self.twin().forward(at(p), target) for p in end] for end in ends]
         return all(near == far for near, far in values)
 
-    def cast(self, prediction: Array, target: Any, dtype: type) -> Pair:
-        """Return copies, in a dtype; targets that are not of floating point keep theirs."""
-        if target.dtype.kind != "f":
-            return prediction.astype(dtype), target.copy()
-        return prediction.astype(dtype), target.astype(dtype)
-
-    def given(self, dtype: type = np.float64) -> Pair:
+    def given(self, dtype: type = np.float64) -> Results:
         """Return prediction and target as they were given, in a dtype."""
-        return self.cast(self.prediction, self.target, dtype)
+        return cast({"prediction": self.prediction, "target": self.target}, dtype)
 
-    def draw(self, rows: int = BATCH, *, draw: int = 0, dtype: type = np.float64) -> Pair:
+    def inputs(self, rows: int | None = None, *, draw: int = 0) -> Results:
         """Return random rows of those given, with the predictions moved within their range."""
-        rng = self.rng(draw)
-        chosen = rng.permutation(np.arange(max(rows, len(self.target))) % len(self.target))[:rows]
-        prediction, target = self.cast(self.prediction[chosen], self.target[chosen], np.float64)
-        moved = jittered(prediction, rng)
+        rng, rows, size = self.rng(draw), rows or BATCH, len(self.target)
+        chosen = rng.permutation(np.arange(max(rows, size)) % size)[:rows]
+        still = {name: array[chosen] for name, array in self.given().items()}
+        moved = jittered(still["prediction"], rng)
         low, high = float(self.prediction.min()), float(self.prediction.max())
         if low < high:
             moved = moved.clip(low, high)
+        inputs = {**still, "prediction": moved}
         try:
-            self.twin().forward(moved, target)
+            self.forward(self.twin(), inputs)
         except ValueError:  # out of a domain that is no box, such as rows that sum to 1
-            moved = prediction
-        return self.cast(moved, target, dtype)
-
-    def inputs(self, rows: int | None = None, *, draw: int = 0) -> Results:
-        """Return a random batch."""
-        prediction, target = self.draw(rows or BATCH, draw=draw)
-        return {"prediction": prediction, "target": target}
+            return still
+        return inputs
 
     def forward(self, loss: Loss, inputs: Results) -> Results:
         """Return the loss."""
-        return {"loss": np.array(loss.forward(inputs["prediction"], inputs["target"]))}
+        pair = [inputs[name] for name in PAIR]
+        weights = {name: array for name, array in inputs.items() if name not in PAIR}
+        return {"loss": np.array(loss.forward(*pair, **weights))}
 
     def backward(self, loss: Loss, _: Results) -> Results:
         """Return the gradient."""
@@ -113,8 +103,9 @@ class LossSubject:
         return np.random.default_rng([self.seed, draw])
 
 
-def run(loss: Loss, pair: Pair, **weights: Array) -> tuple[float, Array]:
-    """Return the loss and its gradient; it is given copies, into which it may write."""
-    prediction, target = pair
-    value = loss.forward(prediction.copy(), target.copy(), **weights)
-    return value, loss.backward()
+def cast(inputs: Results, dtype: type) -> Results:
+    """Return copies, in a dtype; targets that are not of floating point keep theirs."""
+    return {
+        name: array.astype(dtype) if array.dtype.kind == "f" else array.copy()
+        for name, array in inputs.items()
+    }

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import describe
-from minifw.typing import Array
+from minifw.typing import Array, Shape
 
 __all__ = ["Slopes", "along", "differences", "mismatches", "numerical_gradient"]
 
@@ -60,6 +60,11 @@ class Slopes:
     error: Array
     low: Array
     high: Array
+
+    @classmethod
+    def unknown(cls, shape: Shape) -> "Slopes":
+        """Return slopes of which none was asked for yet."""
+        return cls(*(np.full(shape, np.nan) for _ in range(4)))
 
 
 def numerical_gradient(f: Callable[[Array], float], array: Array) -> Array:
@@ -114,7 +119,7 @@ def differences(
     most = MAX_ELEMENTS if array.size <= LARGE else MAX_OF_LARGE
     if rng is not None and array.size > most:
         chosen = rng.choice(array.size, most, replace=False)
-    slopes = Slopes(*(np.full(array.shape, np.nan) for _ in range(4)))
+    slopes = Slopes.unknown(array.shape)
     for place in chosen:
         index = np.unravel_index(place, array.shape)
         found = _slope(f, array, index, 1.0, dy)

@@ -28,6 +28,7 @@ __all__ = [
     "backward_first",
     "backward_twice",
     "copied",
+    "copies",
     "deterministic",
     "keeps_dtype",
     "keeps_its_state",
@@ -79,14 +80,15 @@ class Subject(Protocol):
 
 def run(s: Subject, thing: Any, inputs: Results) -> Results:
     """Go forward and backward; the thing is given copies."""
-    return _through(s, thing, _copies(inputs))
+    return _through(s, thing, copies(inputs))
 
 
 def _through(s: Subject, thing: Any, inputs: Results) -> Results:
-    return {**_copies(s.forward(thing, inputs)), **s.backward(thing, inputs)}
+    return {**copies(s.forward(thing, inputs)), **s.backward(thing, inputs)}
 
 
-def _copies(arrays: Results) -> Results:
+def copies(arrays: Results) -> Results:
+    """Return copies of arrays, by their names."""
     return {name: array.copy() for name, array in arrays.items()}
 
 
@@ -118,7 +120,7 @@ def latest_forward(s: Subject) -> None:
             for name, array in second.items():
                 given[name][...] = array
         else:
-            given = _copies(second)
+            given = copies(second)
         found = _through(s, thing, given)
         try:
             same(f"after two forwards{how}", expected, found, ROUNDING)
@@ -134,10 +136,10 @@ def latest_forward(s: Subject) -> None:
 def backward_twice(s: Subject) -> None:
     """Go back twice after one forward."""
     thing, inputs = s.twin(), s.inputs()
-    s.forward(thing, _copies(inputs))
-    handed_out = s.backward(thing, _copies(inputs))
-    first = _copies(handed_out)
-    same("after a second backward", first, s.backward(thing, _copies(inputs)), ROUNDING)
+    s.forward(thing, copies(inputs))
+    handed_out = s.backward(thing, copies(inputs))
+    first = copies(handed_out)
+    same("after a second backward", first, s.backward(thing, copies(inputs)), ROUNDING)
     s.backward(thing, s.inputs(draw=1))
     for name, array in handed_out.items():
         otherwise = f"a second backward writes into the {name} that the first handed out"
@@ -220,17 +222,17 @@ def _layouts(array: Array) -> dict[str, Array]:
 def writes_nothing(s: Subject) -> None:
     """Look at what it was given, and at what it has handed out, after each call."""
     thing, kept = s.twin(), s.inputs()
-    inputs = _copies(kept)
+    inputs = copies(kept)
     forward = s.forward(thing, inputs)
     handed_out = dict(forward)
-    before = _copies(handed_out)
+    before = copies(handed_out)
     for method in ("forward", "backward"):
         if method == "backward":
             handed_out |= s.backward(thing, inputs)
             for name in forward:
                 otherwise = f"backward writes into the {name} that forward had handed out"
                 unchanged(handed_out[name], before[name], otherwise)
-            before = _copies(handed_out)
+            before = copies(handed_out)
         for name, array in inputs.items():
             otherwise = f"{method} writes into {INPUTS.get(name, name)}"
             unchanged(array, kept[name], otherwise)
@@ -308,7 +310,7 @@ def keeps_its_state(s: Subject) -> None:
     """Let a copy go forward in between: what they share, it overwrites."""
     thing, inputs = s.twin(), s.inputs()
     twin, expected = copy.deepcopy(thing), run(s, s.twin(), inputs)
-    s.forward(thing, _copies(inputs))
+    s.forward(thing, copies(inputs))
     s.forward(twin, s.inputs(draw=3))
     try:
         same("after a forward of a copy", expected, s.backward(thing, inputs))
