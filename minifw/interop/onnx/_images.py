@@ -5,6 +5,7 @@ are: the windows by slices, one for each position in the kernel, and a product o
 """
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from minifw.layers._windows import Windows
 
 __all__: list[str] = []
 
+Windowed: TypeAlias = layers.Conv2D | layers.MaxPool2D | layers.AvgPool2D
+
 
 @register(layers.Conv2D)
 def conv(layer: layers.Conv2D, graph: Graph, x: str) -> str:
@@ -22,22 +25,13 @@ def conv(layer: layers.Conv2D, graph: Graph, x: str) -> str:
     if graph.dtype == np.float64:
         return _conv_written_out(layer, graph, x)
     bias = () if layer.bias is None else (graph.constant(layer.bias),)
-    return graph.node(
-        "Conv",
-        x,
-        graph.constant(layer.weight),
-        *bias,
-        kernel_shape=layer.kernel_size,
-        strides=layer.stride,
-        dilations=layer.dilation,
-        pads=_pads(layer._windows),
-        group=layer.groups,
-    )
+    more = {"dilations": layer.dilation, "group": layer.groups, **_attributes(layer)}
+    return graph.node("Conv", x, graph.constant(layer.weight), *bias, **more)
 
 
 def _conv_written_out(layer: layers.Conv2D, graph: Graph, x: str) -> str:
     """As `Conv2D` itself: Y = W X + b, a row of X for each position in the kernel and channel."""
-    taps, size = _taps(layer, layer._windows, graph, x)
+    taps, size = _taps(layer, graph, x)
     k, groups, channels = len(taps), layer.groups, layer.in_channels // layer.groups
     pixels = math.prod(size)  # not -1: of an empty batch no size can be told
 
@@ -59,28 +53,15 @@ def _conv_written_out(layer: layers.Conv2D, graph: Graph, x: str) -> str:
 @register(layers.MaxPool2D)
 def max_pool(layer: layers.MaxPool2D, graph: Graph, x: str) -> str:
     """Write the largest of each window."""
-    return graph.node(
-        "MaxPool",
-        x,
-        kernel_shape=layer.kernel_size,
-        strides=layer.stride,
-        pads=_pads(layer._windows),
-    )
+    return graph.node("MaxPool", x, **_attributes(layer))
 
 
 @register(layers.AvgPool2D)
 def avg_pool(layer: layers.AvgPool2D, graph: Graph, x: str) -> str:
     """Write the mean of each window, padding counted."""
     if graph.dtype == np.float32:
-        return graph.node(
-            "AveragePool",
-            x,
-            kernel_shape=layer.kernel_size,
-            strides=layer.stride,
-            pads=_pads(layer._windows),
-            count_include_pad=1,
-        )
-    taps, _ = _taps(layer, layer._windows, graph, x)
+        return graph.node("AveragePool", x, count_include_pad=1, **_attributes(layer))
+    taps, _ = _taps(layer, graph, x)
     return Arithmetic(graph).mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
 
 
@@ -90,16 +71,21 @@ def global_avg_pool(_: layers.GlobalAvgPool2D, graph: Graph, x: str) -> str:
     return graph.node("ReduceMean", x, graph.whole([2, 3]), keepdims=0)
 
 
+def _attributes(layer: Windowed) -> dict[str, Any]:
+    """Return what the operators of ONNX are told of windows."""
+    pads = _pads(layer._windows)
+    return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": pads}
+
+
 def _pads(windows: Windows) -> list[int]:
     """Return the padding in the order of ONNX: before all axes, then after all."""
     (top, bottom), (left, right) = windows.padding
     return [top, left, bottom, right]
 
 
-def _taps(
-    layer: object, windows: Windows, graph: Graph, x: str
-) -> tuple[list[str], tuple[int, int]]:
+def _taps(layer: Windowed, graph: Graph, x: str) -> tuple[list[str], tuple[int, int]]:
     """Return what each position of the kernel sees, row by row, and the size of each."""
+    windows = layer._windows
     size = windows.output_size(layer, graph.shape(x))
     top, left, bottom, right = _pads(windows)
     if top or left or bottom or right:
