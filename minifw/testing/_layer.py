@@ -17,7 +17,6 @@ from minifw.testing._extremes import finite_far_out
 from minifw.testing._layer_gradients import GRADIENT_CHECKS, hold_against_differences
 from minifw.testing._layer_subject import (
     NUMBERS,
-    LayerCheck,
     LayerSubject,
     changed,
     every_layer,
@@ -26,7 +25,7 @@ from minifw.testing._layer_subject import (
     put_back,
 )
 from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Report, judge
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
 __all__ = ["LAYER_CHECKS", "check_layer", "layer_subject"]
@@ -437,7 +436,7 @@ def _output_shape(s: LayerSubject, layer: Layer) -> Any:
         return type(error)
 
 
-LAYER_CHECKS: tuple[LayerCheck, ...] = (
+LAYER_CHECKS: tuple[Question, ...] = (
     *GRADIENT_CHECKS,
     # These before those that they have consequences in.
     ("deterministic", ask.deterministic),

@@ -14,7 +14,6 @@ from minifw.testing._explain import explain, worst
 from minifw.testing._layer_explain import EXPLANATIONS, LayerFault
 from minifw.testing._layer_subject import (
     INPUT,
-    LayerCheck,
     LayerSubject,
     Situation,
     analytic,
@@ -26,7 +25,7 @@ from minifw.testing._layer_subject import (
     put_back,
 )
 from minifw.testing._numeric import Slopes, mismatches
-from minifw.testing._report import Failure, NotApplicable
+from minifw.testing._report import Failure, NotApplicable, Question
 from minifw.typing import Array, Shape
 
 __all__ = ["GRADIENT_CHECKS", "compare", "hold_against_differences"]
@@ -216,7 +215,7 @@ def hold_against_differences(s: LayerSubject) -> None:
         compare(situation, of_x=False)
 
 
-GRADIENT_CHECKS: tuple[LayerCheck, ...] = (
+GRADIENT_CHECKS: tuple[Question, ...] = (
     ("takes x, returns arrays", _accepts_x),
     ("output_shape", _output_shape),
     ("dx, training", _gradient(of_x=True, training=True)),

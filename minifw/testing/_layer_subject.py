@@ -22,7 +22,6 @@ from minifw.typing import Array, DType
 __all__ = [
     "INPUT",
     "NUMBERS",
-    "LayerCheck",
     "LayerSubject",
     "Situation",
     "analytic",
@@ -42,10 +41,6 @@ SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its 
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
 NUMBERS = np.ndarray | np.generic | float | int
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
-
-
-LayerCheck: TypeAlias = tuple[str, Callable[["LayerSubject"], None]]
-"""A verdict's name, and the function that puts the question."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 import copy
 import inspect
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from minifw.testing._extremes import extremes
 from minifw.testing._loss_explain import loss_fault
 from minifw.testing._loss_subject import BATCH, LossSubject, cast
 from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Report, judge
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
 __all__ = ["LOSS_CHECKS", "check_loss", "loss_subject"]
@@ -364,9 +363,7 @@ def _right_with_others(s: LossSubject) -> None:
     ask.right_with_others(s.loss, partial(hold, s.loss), hold)
 
 
-Check: TypeAlias = Callable[[LossSubject], None]
-
-LOSS_CHECKS: tuple[tuple[str, Check], ...] = (
+LOSS_CHECKS: tuple[Question, ...] = (
     ("a finite float, and a gradient of the right shape", _answers),
     ("the gradient is the derivative of the loss", _gradient),
     ("the mean over the rows", _mean),

@@ -4,9 +4,8 @@ import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from minifw.testing import _questions as ask
 from minifw.testing._equal import ROUNDING, Results, same
 from minifw.testing._layer_gradients import compare
 from minifw.testing._layer_subject import LayerSubject, Situation, jittered
-from minifw.testing._report import Failure, NotApplicable, Report, judge
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
 __all__ = ["OBJECTIVE_CHECKS", "ObjectiveSubject", "check_objective", "objective_subject"]
@@ -205,9 +204,7 @@ def _writes_nothing(s: ObjectiveSubject) -> None:
     ask.leaves_parameters(s)
 
 
-Check: TypeAlias = Callable[[ObjectiveSubject], None]
-
-OBJECTIVE_CHECKS: tuple[tuple[str, Check], ...] = (
+OBJECTIVE_CHECKS: tuple[Question, ...] = (
     ("a finite float, and a backward", _answers),
     ("the gradients are the derivatives of the loss", _gradient),
     ("prediction is model.forward(x)", _prediction),

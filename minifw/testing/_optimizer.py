@@ -21,7 +21,6 @@ from minifw.testing._optimizer_subject import (
     FEW,
     SHAPES,
     MakeOptimizer,
-    OptimizerCheck,
     OptimizerSubject,
     differing,
     named,
@@ -29,7 +28,7 @@ from minifw.testing._optimizer_subject import (
     walk,
 )
 from minifw.testing._questions import pickled
-from minifw.testing._report import Failure, NotApplicable, Report, judge
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
 __all__ = ["OPTIMIZER_CHECKS", "check_optimizer", "optimizer_subject"]
@@ -422,7 +421,7 @@ def _recorded(kind: Any) -> Iterator[list[dict[str, Any]]]:
             del kind.__init__
 
 
-OPTIMIZER_CHECKS: tuple[OptimizerCheck, ...] = (
+OPTIMIZER_CHECKS: tuple[Question, ...] = (
     *DESCENT_CHECKS,
     ("works in place", _in_place),
     ("leaves gradients alone", _gradients_kept),

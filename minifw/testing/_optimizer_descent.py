@@ -10,13 +10,12 @@ import numpy as np
 from minifw.core.parameter import Parameter
 from minifw.testing._optimizer_subject import (
     FEW,
-    OptimizerCheck,
     OptimizerSubject,
     named,
     values_of,
     walk,
 )
-from minifw.testing._report import Failure
+from minifw.testing._report import Failure, Question
 from minifw.typing import Array
 
 __all__ = ["DESCENT_CHECKS"]
@@ -177,7 +176,7 @@ def _moves_all(s: OptimizerSubject) -> None:
         raise Failure(f"it never moves {named(unmoved)}, or a part of it")
 
 
-DESCENT_CHECKS: tuple[OptimizerCheck, ...] = (
+DESCENT_CHECKS: tuple[Question, ...] = (
     ("lowers a quadratic", partial(_lowers, _quadratic)),
     ("lowers Rosenbrock's function", partial(_lowers, _rosenbrock)),
     ("moves every number", _moves_all),

@@ -14,7 +14,6 @@ __all__ = [
     "FEW",
     "SHAPES",
     "MakeOptimizer",
-    "OptimizerCheck",
     "OptimizerSubject",
     "differing",
     "named",
@@ -75,7 +74,3 @@ def differing(values: list[Array], others: list[Array]) -> list[int]:
 
 def named(indices: list[int]) -> str:
     return "parameter " + ", ".join(f"{i} of shape {SHAPES[i]}" for i in indices)
-
-
-OptimizerCheck: TypeAlias = tuple[str, Callable[[OptimizerSubject], None]]
-"""A verdict's name, and the function that puts the question."""

@@ -15,7 +15,7 @@ from minifw.testing._layer import LAYER_CHECKS, layer_subject
 from minifw.testing._loss import LOSS_CHECKS, loss_subject
 from minifw.testing._optimizer import OPTIMIZER_CHECKS, optimizer_subject
 from minifw.testing._optimizer_subject import MakeOptimizer
-from minifw.testing._report import judge
+from minifw.testing._report import Question, judge
 from minifw.typing import Array
 
 __all__ = ["Check", "layer_checks", "loss_checks", "optimizer_checks"]
@@ -152,7 +152,7 @@ def _named(cases: Any) -> list[tuple[str, Any]]:
 
 
 def _checks(
-    questions: Iterable[tuple[str, Callable[[Any], None]]],
+    questions: Iterable[Question],
     subject_of: Callable[..., Any],
     cases: Iterable[tuple[str, Any]],
     seed: int,

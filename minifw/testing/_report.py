@@ -3,11 +3,14 @@
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["CheckError", "Failure", "NotApplicable", "Report", "Verdict", "judge", "verdict_of"]
+__all__ = ["CheckError", "Failure", "NotApplicable", "Question", "Report", "Verdict", "judge"]
+
+Question: TypeAlias = tuple[str, Callable[[Any], None]]
+"""A verdict's name, and the function that puts the question to a subject."""
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
@@ -124,7 +127,7 @@ class NotApplicable(Exception):  # noqa: N818 - as above
     """Raised by a check whose question has no meaning for the subject."""
 
 
-def verdict_of(name: str, check: Callable[[Any], None], subject: Any) -> Verdict:
+def _verdict_of(name: str, check: Callable[[Any], None], subject: Any) -> Verdict:
     """Put one question to the subject; a warning is no answer, so none comes through."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -140,13 +143,11 @@ def verdict_of(name: str, check: Callable[[Any], None], subject: Any) -> Verdict
     return Verdict(name, "passed")
 
 
-def judge(
-    subject_name: str, checks: Iterable[tuple[str, Callable[[Any], None]]], subject: Any
-) -> Report:
+def judge(subject_name: str, checks: Iterable[Question], subject: Any) -> Report:
     """Put all questions; return the report, or raise it if a verdict failed."""
     __tracebackhide__ = True  # pytest shows the line that called, not this one
     report = Report(
-        subject_name, tuple(verdict_of(name, check, subject) for name, check in checks)
+        subject_name, tuple(_verdict_of(name, check, subject) for name, check in checks)
     )
     if not report.passed:
         raise CheckError(report)
