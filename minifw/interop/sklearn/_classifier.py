@@ -311,12 +311,10 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         self.out_activation_ = "logistic" if self._head.yes_or_no else "softmax"
         return self._head.loss
 
-    def _for_loss(self, y: Any) -> Target:
+    def _for_loss(self, y: Target) -> Target:
         if self._head.yes_or_no:
-            columns: Target = y.reshape(len(y), -1).astype(np.float64)
-            return columns
-        labels: Target = y
-        return labels
+            return y.reshape(len(y), -1).astype(np.float64)
+        return y
 
     def _weights(self, y: Any, weight: Array | None) -> Array | None:
         """Return the weights of the rows, times those of their classes."""

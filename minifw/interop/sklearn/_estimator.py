@@ -84,7 +84,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """Return the loss that this network needs, and remember how to read its outputs."""
         raise NotImplementedError
 
-    def _for_loss(self, y: Any) -> Target:
+    def _for_loss(self, y: Target) -> Target:
         """Return the target in the form of the loss."""
         raise NotImplementedError
 
@@ -426,9 +426,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """The score of the validation part after each epoch; None without such a part."""
         column = f"val_{self._metric}"
         return self.history_[column] if column in self.history_.columns else None
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
 
 
 def _without_single(size: int, n: int) -> int:

@@ -233,9 +233,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
             raise TypeError(f"{owner} expects loss to be a loss, got {got}{hint}")
         return loss
 
-    def _for_loss(self, y: Any) -> Target:
-        columns: Target = y.astype(np.float64, copy=False)
-        return columns
+    def _for_loss(self, y: Target) -> Target:
+        return y.astype(np.float64, copy=False)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
