@@ -9,7 +9,7 @@ import numpy as np
 
 from minifw._engine.listening import listening
 from minifw._engine.summary import inside
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.tables import Table, counted
 from minifw.core.layer import Identity, Layer
 from minifw.core.objective import Objective
@@ -210,11 +210,8 @@ def trace(objective: Objective, x: AnyArray, y: Target) -> Trace:
     >>> values["dW1"].shape
     (4, 2)
     """
-    if not isinstance(objective, Objective):
-        hint = "; write Objective(model, loss)" if isinstance(objective, Layer) else ""
-        raise TypeError(
-            f"trace expects objective to be an Objective, got {describe(objective)}{hint}"
-        )
+    hint = "; write Objective(model, loss)" if isinstance(objective, Layer) else ""
+    check_is("trace", "objective to be an Objective", objective, Objective, hint=hint)
     parts = objective.model, objective._network, objective._head, objective._activation
     model, body, head, activation = copy.deepcopy(parts)
     loss = objective.loss

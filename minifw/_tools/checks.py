@@ -5,6 +5,7 @@ A check is a cheap condition; the sentence is put together only on failure.
 
 import math
 import sys
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ __all__ = [
     "check_cotangent",
     "check_feature_axis",
     "check_images",
+    "check_is",
     "check_numbers",
     "check_plain",
     "check_positive_weight",
@@ -45,6 +47,20 @@ def describe(value: object) -> str:
 
 def _with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiouAEIO' else 'a'} {noun}"
+
+
+def check_is(
+    owner: str, what: str, value: object, kind: Any, *, call: str = "(...)", hint: str = ""
+) -> None:
+    """Raise unless a value is of a class, or of one of several: ``A | B``.
+
+    Who passes the class itself is told to call it, with `call` behind its name.
+    """
+    if isinstance(value, kind):
+        return
+    if isinstance(value, type) and issubclass(value, kind):
+        hint = f"; write {value.__name__}{call}"
+    raise TypeError(f"{owner} expects {what}, got {describe(value)}{hint}")
 
 
 def check_plain(owner: object, name: str, x: object) -> None:

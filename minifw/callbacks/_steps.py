@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_positive
 from minifw.callbacks._warning import warn
 from minifw.optimizers import clip_grad_norm
@@ -60,8 +60,7 @@ class Scheduled(Callback):
         *,
         monitor: str = "val_loss",
     ) -> None:
-        if not isinstance(schedule, Schedule | ReduceOnPlateau):
-            raise TypeError(f"Scheduled expects a schedule, got {describe(schedule)}")
+        check_is("Scheduled", "a schedule", schedule, Schedule | ReduceOnPlateau)
         if per not in ("epoch", "batch"):
             raise ValueError(f"Scheduled expects per to be 'epoch' or 'batch', got {per!r}")
         if isinstance(schedule, ReduceOnPlateau) and per != "epoch":

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw._tools.extras import needs
 from minifw._tools.generators import find_generators
 from minifw.core.layer import Layer
@@ -114,10 +114,7 @@ class DataParallel(Optimizer):
             )
         if comm is None:
             comm = mpi.COMM_WORLD
-        if not isinstance(comm, mpi.Intracomm):
-            raise TypeError(
-                f"DataParallel expects comm to be an MPI.Intracomm, got {describe(comm)}"
-            )
+        check_is("DataParallel", "comm to be an MPI.Intracomm", comm, mpi.Intracomm)
         self.optimizer = optimizer
         super().__init__(optimizer.parameters, optimizer.lr)
         self.comm = comm

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
@@ -164,10 +164,9 @@ to the file's
     model.load_state_dict(_cast(own, new, places))
 
 
-def _entries(owner: str, model: object) -> tuple[Arrays, Arrays]:
+def _entries(owner: str, model: Layer) -> tuple[Arrays, Arrays]:
     """Return the arrays of a model, and what PyTorch's twin has besides, by name."""
-    if not isinstance(model, Layer):
-        raise TypeError(f"{owner} expects a layer as model, got {describe(model)}")
+    check_is(owner, "a layer as model", model, Layer)
     own = model._state()
     besides = {}
     for name, layer in model._all_layers():
@@ -197,10 +196,7 @@ def _renamed(owner: str, names: object, entries: Iterable[str]) -> dict[str, str
         raise TypeError(f"{owner} expects names to be a dict or callable, got {describe(names)}")
     owners: dict[str, str] = {}
     for name, place in places.items():
-        if not isinstance(place, str):
-            raise TypeError(
-                f"{owner} expects names= to give strings, got {describe(place)} for {name}"
-            )
+        check_is(owner, "names= to give strings", place, str, hint=f" for {name}")
         if place in owners:
             raise ValueError(
                 f"{owner} expects names= to keep entries apart, but {owners[place]} and {name} "

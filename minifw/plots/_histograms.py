@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.plots._drawing import BLUE, GREY, ORANGE, AxesLike, Path, axes_for, finish, open_up
@@ -74,8 +74,7 @@ class ParameterHistory:
     """
 
     def __init__(self, model: Layer, *, every: int = 1, bins: int = BINS) -> None:
-        if not isinstance(model, Layer):
-            raise TypeError(f"ParameterHistory expects model to be a layer, got {describe(model)}")
+        check_is("ParameterHistory", "model to be a layer", model, Layer)
         self.every = check_size("ParameterHistory", "every", every)
         self.bins = check_size("ParameterHistory", "bins", bins, least=2)
         self.times: list[int] = []

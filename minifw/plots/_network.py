@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.layers import Dense, Sequential
@@ -191,8 +191,7 @@ def _column(size: int, most: int, dense: Dense | None, noun: str) -> _Column:
 
 def _columns(model: Any, most: int) -> list[_Column]:
     """Return the columns of units, or raise for what has none."""
-    if not isinstance(model, Layer):
-        raise TypeError(f"plots.network expects model to be a layer, got {describe(model)}")
+    check_is("plots.network", "model to be a layer", model, Layer)
     columns: list[_Column] = []
     first: list[str] = []  # layers before the first Dense
     for path, layer in _steps("", model):

@@ -21,7 +21,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw.errors import FileFormatError
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import head_of, head_text
@@ -111,8 +111,7 @@ def check_storable(name: object, array: object) -> np.ndarray[Any, Any]:
         raise TypeError(
             f"arrays expects names of at most {_LONGEST_NAME} characters, got {describe(name)}"
         )
-    if not isinstance(array, np.ndarray | np.generic):
-        raise TypeError(f"arrays[{name!r}] expects an array, got {describe(array)}")
+    check_is(f"arrays[{name!r}]", "an array", array, np.ndarray | np.generic)
     array = np.asarray(array)
     dtype = array.dtype
     if not (dtype.kind in _KINDS and dtype.itemsize and dtype == np.dtype(dtype.str)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minifw._tools.cache import NOT_MEMBERS
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw._tools.generators import bits_of, generator_of, places_of_generators
 from minifw._tools.loading import building
 from minifw._tools.locks import EVALUATIONS
@@ -72,10 +72,9 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     True
     """
     place, (_, write) = _format("save", path)
-    if not isinstance(model, Layer):
-        hint = "; pass the model itself" if isinstance(model, Mapping) else ""
-        hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else hint
-        raise TypeError(f"save expects a layer, got {describe(model)}{hint}")
+    hint = "; pass the model itself" if isinstance(model, Mapping) else ""
+    hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else hint
+    check_is("save", "a layer", model, Layer, hint=hint)
     recorder = Recorder()
     with EVALUATIONS.lock:
         modes = [[n, bool(EVALUATIONS.mode_of(layer))] for n, layer in model._all_layers()]

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw.errors import FileFormatError
 
 __all__ = ["TEXT", "from_text", "head_of", "head_text", "to_text"]
@@ -84,8 +84,7 @@ def _tagged(owner: str, value: object) -> Any:
         return items if isinstance(value, list) else {"$tuple": items}
     if isinstance(value, Mapping):
         for key in value:
-            if not isinstance(key, str):
-                raise TypeError(f"{owner} expects str as keys, got {describe(key)}")
+            check_is(owner, "str as keys", key, str)
         tagged = {str(key): _tagged(owner, item) for key, item in value.items()}
         own = any(key.startswith("$") for key in tagged)
         return {"$dict": list(tagged.items())} if own else tagged

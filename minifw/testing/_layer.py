@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
@@ -81,16 +81,13 @@ def check_layer(layer: Layer, x: Array, *, seed: int = 0) -> Report:
 
 def layer_subject(layer: Layer, x: Array, seed: int = 0) -> LayerSubject:
     """Return what the checks take, or raise if it is no layer or no batch."""
-    if not isinstance(layer, Layer):
-        hint = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
-        raise TypeError(f"check_layer expects a layer, got {describe(layer)}{hint}")
+    check_is("check_layer", "a layer", layer, Layer)
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu" or x.ndim < 1 or not x.size:
         raise TypeError(
             f"check_layer expects x to be an array, a batch of numbers, got {describe(x)}"
         )
-    copied: object = copy.deepcopy(layer).train()
-    if not isinstance(copied, Layer):
-        raise TypeError(f"check_layer expects train() to return the layer, got {describe(copied)}")
+    copied = copy.deepcopy(layer).train()
+    check_is("check_layer", "train() to return the layer", copied, Layer)
     return LayerSubject(layer, x, seed)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
 from minifw.testing import _questions as ask
@@ -88,9 +88,7 @@ def check_loss(loss: Loss, prediction: Array, target: Any, *, seed: int = 0) -> 
 
 def loss_subject(loss: Loss, prediction: Array, target: Any, seed: int = 0) -> "LossSubject":
     """Return what the checks take, or raise if it is no loss or no batch."""
-    if not isinstance(loss, Loss):
-        hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
-        raise TypeError(f"check_loss expects a loss, got {describe(loss)}{hint}")
+    check_is("check_loss", "a loss", loss, Loss, call="()")
     array = isinstance(prediction, np.ndarray) and prediction.dtype.kind == "f"
     if not array or prediction.ndim < 1 or not prediction.size:
         raise TypeError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective
 from minifw.core.parameter import Parameter
@@ -71,8 +71,7 @@ def objective_subject(
     objective: Objective, x: Any, target: Any, seed: int = 0
 ) -> "ObjectiveSubject":
     """Return what the checks take, or raise if it is no objective or no batch."""
-    if not isinstance(objective, Objective):
-        raise TypeError(f"check_objective expects an objective, got {describe(objective)}")
+    check_is("check_objective", "an objective", objective, Objective)
     for name, array in (("x", x), ("target", target)):
         if not isinstance(array, np.ndarray) or array.ndim < 1 or not array.size:
             raise TypeError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw.core.layer import Layer
 from minifw.losses import Loss
 from minifw.testing._layer import LAYER_CHECKS, layer_subject
@@ -136,11 +136,8 @@ def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> li
     >>> for check in optimizer_checks({"SGD": lambda parameters: SGD(parameters, lr=0.1)}):
     ...     check()
     """
-    if not isinstance(cases, Mapping):
-        raise TypeError(
-            "optimizer_checks expects a dict of functions by name, as they have no names of their "
-            f"own, got {describe(cases)}"
-        )
+    what = "a dict of functions by name, as they have no names of their own"
+    check_is("optimizer_checks", what, cases, Mapping)
     named = [(name, (make,)) for name, make in cases.items()]
     return _checks(OPTIMIZER_CHECKS, optimizer_subject, named, seed)
 

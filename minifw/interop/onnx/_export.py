@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.prediction import survey
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_dtype, check_size
 from minifw.core.layer import Layer
 from minifw.interop.onnx import (  # noqa: F401 - they register what they know
@@ -88,9 +88,8 @@ def export(
     """
     onnx = package("export")
     place = path_of("export", path)
-    if not isinstance(model, Layer):
-        hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else ""
-        raise TypeError(f"export expects a layer, got {describe(model)}{hint}")
+    hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else ""
+    check_is("export", "a layer", model, Layer, hint=hint)
     for name in (input_name, output_name):
         if not isinstance(name, str) or not name:
             raise TypeError(f"export expects names as str, not empty, got {name!r}")
@@ -149,8 +148,7 @@ def _checked_shape(model: Layer, given: Shape | None) -> Shape:
                 "input_shape=(...), without the batch"
             )
         return own
-    if not isinstance(given, tuple | list):
-        raise TypeError(f"export expects input_shape to be a tuple, got {describe(given)}")
+    check_is("export", "input_shape to be a tuple", given, tuple | list)
     shape = tuple(check_size("export", "input_shape", size) for size in given)
     if own is not None and own != shape:
         raise ValueError(
