@@ -3,6 +3,7 @@
 from typing import Any
 
 from minifw._tools.numbers import check_non_negative, check_size
+from minifw._tools.tables import counted
 from minifw.callbacks._monitor import Monitor
 from minifw.training import Trainer
 from minifw.training._history import shown
@@ -99,9 +100,9 @@ class EarlyStopping(Callback):
                 which = f"{monitor.column} was never a number"
             else:
                 which = (
-                    f"{monitor.column} did not {monitor.verb} for {_epochs(self._waited)}; the "
-                    f"weights are those of epoch {monitor.epoch} "
-                    f"({monitor.column} {shown(monitor.best)})"
+                    f"{monitor.column} did not {monitor.verb} for "
+                    f"{counted(self._waited, 'epoch')}; the weights are those of epoch "
+                    f"{monitor.epoch} ({monitor.column} {shown(monitor.best)})"
                 )
             trainer.stop(f"stopped after epoch {trainer.epoch}: {which}")
 
@@ -125,7 +126,3 @@ class EarlyStopping(Callback):
 
     def __repr__(self) -> str:
         return f"EarlyStopping({self._monitor.column!r}, patience={self.patience})"
-
-
-def _epochs(count: int) -> str:
-    return "1 epoch" if count == 1 else f"{count} epochs"

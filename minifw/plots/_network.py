@@ -6,6 +6,7 @@ import numpy as np
 
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_size
+from minifw._tools.tables import counted
 from minifw.core.layer import Layer
 from minifw.layers import Dense, Sequential
 from minifw.plots._drawing import DIVERGING, GREY, INK, Axes, Figure, Path, axes_for, finish
@@ -185,8 +186,7 @@ def _heights(count: int, size: int) -> Array:
 
 def _column(size: int, most: int, dense: Dense | None, noun: str) -> _Column:
     rows = _shown(size, most)
-    lines = [f"{size} {noun}{'' if size == 1 else 's'}"]
-    return _Column(size, rows, _heights(len(rows), size), dense, lines)
+    return _Column(size, rows, _heights(len(rows), size), dense, [counted(size, noun)])
 
 
 def _columns(model: Any, most: int) -> list[_Column]:
