@@ -13,14 +13,12 @@ from minifw._tools.numbers import check_dtype, check_size
 from minifw.core.layer import Layer
 from minifw.interop.onnx import (  # noqa: F401 - they register what they know
     _activations,
-    _containers,
     _foundation,
     _images,
     _normalization,
     _recurrent,
 )
-from minifw.interop.onnx._graph import Graph
-from minifw.interop.onnx._package import package
+from minifw.interop.onnx._graph import Graph, package
 from minifw.storage._arguments import Recorder
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import to_text

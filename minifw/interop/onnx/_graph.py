@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import describe
+from minifw._tools.extras import needs
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
-from minifw.interop.onnx._package import package
 from minifw.typing import DType, Shape
 
-__all__ = ["Exporter", "Graph", "register"]
+__all__ = ["Exporter", "Graph", "package", "register"]
 
 Exporter: TypeAlias = Callable[[Any, "Graph", str], str]
 """Writes a layer into a graph: takes the layer, the graph and the name of x, returns that of y."""
@@ -28,6 +28,16 @@ FLOAT32 = float(np.finfo(np.float32).max)
 _COMPUTE = ("forward", "__call__")  # what a layer computes; a subclass with others is another one
 
 _exporters: dict[type[Layer], Exporter] = {}
+
+
+def package(owner: str) -> Any:
+    """Return the module onnx with what is used of it, or raise for `owner` if it is missing."""
+    with needs(owner, "onnx", "onnx"):
+        import onnx  # noqa: PLC0415 - optional
+        import onnx.checker  # noqa: PLC0415 - optional
+        import onnx.helper  # noqa: PLC0415 - optional
+        import onnx.numpy_helper  # noqa: PLC0415 - optional
+    return onnx
 
 
 def register(*classes: type[Layer]) -> Callable[[Written], Written]:

@@ -13,7 +13,7 @@ from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.interop.onnx import _operators  # noqa: F401 - it says what it reads
 from minifw.interop.onnx._export import DESCRIPTION, SHAPE, written
-from minifw.interop.onnx._package import package
+from minifw.interop.onnx._graph import package
 from minifw.interop.onnx._reading import LARGEST, read_graph
 from minifw.storage._archive import regular
 from minifw.storage._arguments import Builder
