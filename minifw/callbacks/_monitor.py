@@ -5,8 +5,6 @@ import math
 from minifw.metrics import Metric
 from minifw.training import Trainer
 
-__all__ = ["Monitor"]
-
 
 class Monitor:
     """Remembers the best value of a column and its epoch."""

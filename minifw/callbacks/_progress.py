@@ -8,8 +8,6 @@ from minifw.training import Trainer
 from minifw.training._history import shown
 from minifw.training._hooks import Callback
 
-__all__ = ["CostLines", "Progress"]
-
 
 class Progress(Callback):
     """Show how far training is: a bar on a terminal, or else a line after every epoch.

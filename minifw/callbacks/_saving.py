@@ -12,8 +12,6 @@ from minifw.callbacks._monitor import Monitor
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 
-__all__ = ["CSVLog", "Checkpoint"]
-
 
 class Checkpoint(Callback):
     """Write a checkpoint after every so many epochs, or after those that were the best so far.

@@ -10,8 +10,6 @@ from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 
-__all__ = ["ClipGradNorm", "Scheduled"]
-
 # A run that comes to this part of its schedule, or less, has likely steps of another kind: where
 # per="batch" is forgotten, and an epoch has two batches, it is a half.
 CUT = 0.5

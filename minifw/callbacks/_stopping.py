@@ -10,8 +10,6 @@ from minifw.training._history import shown
 from minifw.training._hooks import Callback
 from minifw.typing import Array
 
-__all__ = ["EarlyStopping"]
-
 
 class EarlyStopping(Callback):
     """Stop when a value has not got better for some epochs; leave the weights of the best.

@@ -2,8 +2,6 @@
 
 from minifw._tools.warn import warn_user
 
-__all__ = ["TrainingWarning", "warn"]
-
 
 class TrainingWarning(UserWarning):
     """Something keeps the network from learning, or may.

@@ -17,8 +17,6 @@ from minifw.training import Trainer
 from minifw.training._hooks import Callback
 from minifw.typing import Array
 
-__all__ = ["Watch"]
-
 ROWS = 256  # of the latest batch that are looked at
 MANY = 0.5  # the part of a layer from which on a warning is due
 STEEP = 0.01  # a slope below this part of the steepest lets next to no gradient through

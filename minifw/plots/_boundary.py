@@ -22,8 +22,6 @@ from minifw.plots._drawing import (
 )
 from minifw.typing import Array
 
-__all__ = ["decision_boundary"]
-
 MARGIN = 0.08  # around the data, as a part of their extent
 SIDE = 4.6  # inches of the plane across
 STRETCH = 2.5  # up to which a unit of one feature is drawn as long as one of the other

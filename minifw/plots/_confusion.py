@@ -7,8 +7,6 @@ import numpy as np
 
 from minifw.plots._drawing import INK, Axes, Figure, Path, axes_for, finish
 
-__all__ = ["confusion_matrix"]
-
 AnyArray = np.ndarray[Any, Any]
 
 DARK = 0.5  # the share from which on the ground is so dark that text is white

@@ -19,8 +19,6 @@ from minifw.plots._drawing import (
     open_up,
 )
 
-__all__ = ["learning_curves"]
-
 OWNER = "plots.learning_curves"
 TIMES = ("epoch", "step", "iteration")  # columns that are no curve, but count
 VALIDATION = "val_"

@@ -11,23 +11,6 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-__all__ = [
-    "BLUE",
-    "CLASS_COLORS",
-    "DIVERGING",
-    "GREY",
-    "INK",
-    "LEGEND",
-    "ORANGE",
-    "Axes",
-    "AxesLike",
-    "Figure",
-    "Path",
-    "axes_for",
-    "finish",
-    "open_up",
-]
-
 Axes: TypeAlias = "matplotlib.axes.Axes"
 Figure: TypeAlias = "matplotlib.figure.Figure"
 Path: TypeAlias = "str | PathLike[str] | None"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ParameterHistory", "histograms"]
-
 BINS = 48  # of histograms: about as many as the eye tells apart in a small panel
 FEWEST = 12  # bins of a histogram of few values
 CELLS = 160  # of a column of the picture, into which the bins are spread

@@ -12,8 +12,6 @@ from minifw.layers import Dense, Sequential
 from minifw.plots._drawing import DIVERGING, GREY, INK, Axes, Figure, Path, axes_for, finish
 from minifw.typing import Array
 
-__all__ = ["network"]
-
 WIDE = 2.4  # inches between columns
 TALL, TALLEST = 0.62, 7.0  # inches between units, and of all of them
 LINE = 0.22  # inches of a line of text

@@ -26,8 +26,6 @@ from minifw.errors import FileFormatError
 from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import head_of, head_text
 
-__all__ = ["check_storable", "dtype_of", "read_archive", "reading", "regular", "write_archive"]
-
 _JSON = "minifw.json"
 _LONGEST_NAME = 1000  # characters of an array's name
 _HEADER = 10_000  # bytes of a .npy header: NumPy's own limit for files that are not trusted

@@ -23,8 +23,6 @@ from minifw.errors import FileFormatError
 from minifw.storage._archive import check_storable, dtype_of
 from minifw.storage._classes import Buildable, find_class, name_of
 
-__all__ = ["Arrays", "Builder", "Recorder"]
-
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 _PLAIN = (type(None), bool, int, float, str)

@@ -9,8 +9,6 @@ from typing import BinaryIO
 
 from minifw._tools.checks import describe
 
-__all__ = ["path_of", "replacing"]
-
 _UNTOUCHED = "nothing was changed: a file that was there before is untouched"
 
 

@@ -12,8 +12,6 @@ from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.initializers import Initializer
 
-__all__ = ["Buildable", "check_custom", "find_class", "name_of"]
-
 Buildable = Layer | Initializer
 
 _PUBLIC: dict[str, type[Buildable]] = {

@@ -20,8 +20,6 @@ from minifw.storage._atomic import path_of
 from minifw.storage._classes import Buildable, check_custom
 from minifw.storage._safetensors import read_tensors, write_tensors
 
-__all__ = ["load", "save"]
-
 _KIND = "model"
 _FORMATS = {".npz": (read_archive, write_archive), ".safetensors": (read_tensors, write_tensors)}
 

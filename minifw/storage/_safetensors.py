@@ -12,8 +12,6 @@ from minifw.storage._archive import check_storable, reading, regular
 from minifw.storage._atomic import replacing
 from minifw.storage._text import TEXT, head_of, head_text
 
-__all__ = ["check_header", "package", "read_tensors", "storable", "write_tensors"]
-
 _HEADER = 4 * TEXT  # bytes of its own JSON header, which holds ours and the tensors' names
 
 _DTYPES = frozenset(map(np.dtype, "?bBhHiIqQefd"))  # all integers, and floats of 2, 4 and 8 bytes

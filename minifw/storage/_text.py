@@ -15,8 +15,6 @@ from typing import Any, NoReturn
 from minifw._tools.checks import check_is, describe
 from minifw.errors import FileFormatError
 
-__all__ = ["TEXT", "from_text", "head_of", "head_text", "to_text"]
-
 VERSION = 1  # of the files; raised when an older minifw could not read what a newer one writes
 TEXT = 2**22  # bytes of JSON: enough for any architecture; parsed, it takes 25 times as much
 

@@ -20,15 +20,6 @@ import numpy as np
 from minifw.testing._equal import alike, differing
 from minifw.testing._report import Failure, NotApplicable
 
-__all__ = [
-    "LARGER",
-    "VARIADIC",
-    "Arguments",
-    "bound",
-    "construct",
-    "other_values",
-]
-
 LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 SEEDS = (1, 2)  # for an argument named rng
 LABELS = ("name", "label", "description")  # of arguments whose None stands for a string

@@ -10,17 +10,6 @@ from minifw.core.parameter import Parameter
 from minifw.testing._report import Failure
 from minifw.typing import Array
 
-__all__ = [
-    "ROUNDING",
-    "Results",
-    "alike",
-    "differing",
-    "looks_like_float32",
-    "rounding",
-    "same",
-    "unchanged",
-]
-
 Results: TypeAlias = dict[str, Array]
 """What a subject gives, by name."""
 

@@ -14,18 +14,6 @@ from minifw.testing._equal import looks_like_float32
 from minifw.testing._numeric import Slopes, mismatches
 from minifw.typing import Array
 
-__all__ = [
-    "DIGITS",
-    "Fault",
-    "constant_factor",
-    "explain",
-    "factor_sentence",
-    "one_side",
-    "precision",
-    "worst",
-    "zero",
-]
-
 SPREAD = 1e-6  # of the slopes that are possible, relatively, from which on both ends are told
 DIGITS = 1e-4  # a gradient that is this near, relative to the largest, is right but imprecise
 CLOSE = 1e-5  # how near, relatively, a factor is to the size that it is taken for

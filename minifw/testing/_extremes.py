@@ -15,8 +15,6 @@ from minifw.testing._loss_subject import LossSubject
 from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable
 
-__all__ = ["Outcome", "extremes", "finite_far_out"]
-
 SCALES = (1e2, 1e4)  # of a layer's x: exp overflows beyond 709
 HUGE = 1e50  # what grows beyond it before it overflows is as large as that in truth
 NEAR = 10.0  # an x below it that gives NaN is out of the layer's domain, as 2 is for arctanh

@@ -28,8 +28,6 @@ from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
-__all__ = ["LAYER_CHECKS", "check_layer", "layer_subject"]
-
 ROWWISE = ("y", "dx")  # results that have a row for each row of x
 FLOAT32_ROUNDING = 1e-3  # what float32 may differ from float64 by, where the layer is no worse
 

@@ -29,8 +29,6 @@ from minifw.testing._layer_subject import (
 from minifw.testing._numeric import Slopes, mismatches
 from minifw.typing import Array
 
-__all__ = ["EXPLANATIONS", "LayerFault"]
-
 FEW = 3  # different numbers, at least, whose order says something
 NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
 STEP = 1e-4  # along dy, for the Jacobian times dy

@@ -28,8 +28,6 @@ from minifw.testing._numeric import Slopes, mismatches
 from minifw.testing._report import Failure, NotApplicable, Question
 from minifw.typing import Array, Shape
 
-__all__ = ["GRADIENT_CHECKS", "compare", "hold_against_differences"]
-
 ROUNDING = 1e4  # times what rounding hides: float64 has 100 at the shortest step, float32 1e8
 NOISE = 1e-4  # an error of the differences, relative to them; in float64 it is 1e-10 or so
 NOISY = "differences of forward are noise: "

@@ -19,23 +19,6 @@ from minifw.testing._numeric import Slopes, along, differences
 from minifw.testing._report import Failure
 from minifw.typing import Array, DType
 
-__all__ = [
-    "INPUT",
-    "NUMBERS",
-    "LayerSubject",
-    "Situation",
-    "analytic",
-    "changed",
-    "check_result",
-    "every_layer",
-    "generator_states",
-    "hidden_state",
-    "numeric",
-    "numeric_along",
-    "put_back",
-    "random_sources",
-]
-
 INPUT = "x"  # the name of the input among those of the parameters
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike

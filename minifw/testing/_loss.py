@@ -22,8 +22,6 @@ from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
-__all__ = ["LOSS_CHECKS", "check_loss", "loss_subject"]
-
 SHARED = "sample_weight"
 WEIGHT_NAMES = (SHARED, "weight", "weights")
 

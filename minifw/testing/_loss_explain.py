@@ -22,8 +22,6 @@ from minifw.testing._numeric import EPSILON, STEPS, Slopes, differences, mismatc
 from minifw.testing._questions import copies, run
 from minifw.typing import Array
 
-__all__ = ["LossFault", "loss_fault"]
-
 RESOLVED = 1e-9  # the room, relative to the prediction, below which no difference can be taken
 NOISE = 1e-8  # of slopes, relative to all sizes: 1e-11 or so in float64, 1e-4 in float32
 

@@ -14,8 +14,6 @@ from minifw.testing._equal import Results
 from minifw.testing._layer_subject import jittered
 from minifw.typing import Array
 
-__all__ = ["BATCH", "PAIR", "LossSubject", "cast"]
-
 PAIR = ("prediction", "target")  # the arguments that are given by place; any other is weights
 BATCH = 5  # rows of a random batch: a prime, so that a factor of 5 comes from nothing else
 

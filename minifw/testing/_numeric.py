@@ -23,8 +23,6 @@ import numpy.typing as npt
 from minifw._tools.checks import describe
 from minifw.typing import Array, Shape
 
-__all__ = ["Slopes", "along", "differences", "mismatches", "numerical_gradient"]
-
 STEPS = (1e-3, 1e-4, 1e-5)  # relative to a value above 1; half of each is taken, too
 TINY = 1e-2  # a number below it may be moved relatively to itself
 FAIR = 1e-6  # an error, relative to the slope, with which that is good enough

@@ -21,8 +21,6 @@ from minifw.testing._layer_subject import LayerSubject, Situation, jittered
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
-__all__ = ["OBJECTIVE_CHECKS", "ObjectiveSubject", "check_objective", "objective_subject"]
-
 ROWS = 5  # of a random batch: a prime, so that a factor of 5 comes from nothing else
 
 TWO_FORMS = 1e-6  # the same of a joint form and the two apart, which lose digits beside 1

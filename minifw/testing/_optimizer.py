@@ -31,8 +31,6 @@ from minifw.testing._questions import pickled
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
-__all__ = ["OPTIMIZER_CHECKS", "check_optimizer", "optimizer_subject"]
-
 MANY = 1000  # identical steps
 ROUNDING = 1e-9  # what two orders of summation may come to after a few steps, relatively
 FLOAT32_ROUNDING = 1e-3  # the same of float32 against float64

@@ -18,8 +18,6 @@ from minifw.testing._optimizer_subject import (
 from minifw.testing._report import Failure, Question
 from minifw.typing import Array
 
-__all__ = ["DESCENT_CHECKS"]
-
 RATES = (1.0, 0.1, 1e-2, 1e-3, 10.0, 100.0, 1e-4)  # tried after its own, the likely ones first
 STEPS = 300  # enough for a descent that moves each number by 0.01 a step
 FALL = 0.05  # of a quadratic: what is left when no direction was climbed or left out

@@ -10,17 +10,6 @@ from minifw.core.parameter import Parameter
 from minifw.optimizers import Optimizer
 from minifw.typing import Array, Shape
 
-__all__ = [
-    "FEW",
-    "SHAPES",
-    "MakeOptimizer",
-    "OptimizerSubject",
-    "differing",
-    "named",
-    "values_of",
-    "walk",
-]
-
 MakeOptimizer: TypeAlias = Callable[[list[Parameter]], Optimizer]
 
 SHAPES: tuple[Shape, ...] = ((3, 2), (4,), (1,))  # of unequal sizes, so that none is mistaken

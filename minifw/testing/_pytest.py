@@ -18,8 +18,6 @@ from minifw.testing._optimizer_subject import MakeOptimizer
 from minifw.testing._report import Question, judge
 from minifw.typing import Array
 
-__all__ = ["Check", "layer_checks", "loss_checks", "optimizer_checks"]
-
 
 class Check:
     """One question to one subject; a call puts it, and raises a CheckError if it fails.

@@ -23,26 +23,6 @@ from minifw.testing._layer_subject import every_layer, hidden_state, put_back
 from minifw.testing._report import Failure, NotApplicable
 from minifw.typing import Array
 
-__all__ = [
-    "Subject",
-    "backward_first",
-    "backward_twice",
-    "copied",
-    "copies",
-    "deterministic",
-    "keeps_dtype",
-    "keeps_its_state",
-    "latest_forward",
-    "layouts",
-    "leaves_parameters",
-    "not_through_float32",
-    "overwrites",
-    "pickled",
-    "right_with_others",
-    "run",
-    "writes_nothing",
-]
-
 OTHER_ROWS = 3  # of a batch; the subjects draw 5, 7 or 11
 IN_PLACE = ", both in the same arrays, of which it keeps old values"
 INPUTS = {"x": "its input x", "prediction": "the prediction", "target": "the target"}

@@ -7,8 +7,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["CheckError", "Failure", "NotApplicable", "Question", "Report", "Verdict", "judge"]
-
 Question: TypeAlias = tuple[str, Callable[[Any], None]]
 """A verdict's name, and the function that puts the question to a subject."""
 

@@ -11,8 +11,6 @@ from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.smooth import TANH_CUBIC, TANH_SCALE
 
-__all__: list[str] = []
-
 
 @register(layers.Tanh)
 def tanh(_: layers.Tanh, graph: Graph, x: str) -> str:

@@ -24,8 +24,6 @@ from minifw.storage._atomic import path_of, replacing
 from minifw.storage._text import to_text
 from minifw.typing import DType, Shape
 
-__all__ = ["IR_VERSION", "OPSET", "export"]
-
 OPSET = 20  # the first with Gelu; ONNX Runtime reads it from 1.17 on, of February 2024
 IR_VERSION = 9  # that of onnx 1.15, with which this operator set came
 BATCH = "batch"  # the name of the axis that is left open

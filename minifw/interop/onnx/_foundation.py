@@ -3,8 +3,6 @@
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 
-__all__: list[str] = []
-
 
 @register(layers.Dense)
 def dense(layer: layers.Dense, graph: Graph, x: str) -> str:

@@ -13,8 +13,6 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.typing import DType, Shape
 
-__all__ = ["Exporter", "Graph", "package", "register"]
-
 Exporter: TypeAlias = Callable[[Any, "Graph", str], str]
 """Writes a layer into a graph: takes the layer, the graph and the name of x, returns that of y."""
 

@@ -14,8 +14,6 @@ from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers._windows import Windows
 
-__all__: list[str] = []
-
 Windowed: TypeAlias = layers.Conv2D | layers.MaxPool2D | layers.AvgPool2D
 
 

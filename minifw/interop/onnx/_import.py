@@ -21,8 +21,6 @@ from minifw.storage._atomic import path_of
 from minifw.storage._classes import Buildable, check_custom
 from minifw.storage._text import from_text
 
-__all__ = ["import_"]
-
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 

@@ -15,8 +15,6 @@ from minifw.layers._special import (
     PEAK,
 )
 
-__all__ = ["Arithmetic"]
-
 Operand: TypeAlias = str | float
 Ratio: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 

@@ -8,8 +8,6 @@ from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
 from minifw.typing import Array
 
-__all__: list[str] = []
-
 # Runtimes compute BatchNormalization as x times a factor, plus the rest: where the mean is so many
 # standard deviations away from 0, that has lost four bits, and the layer is written out.
 FAR = 16.0

@@ -10,8 +10,6 @@ from minifw._tools.checks import DTYPES
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading import Node, dense, in_dtype, reader
 
-__all__: list[str] = []
-
 CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs
 SINGLE_AXES = 13  # the operator set from which on Softmax is along one axis, and -1 its default
 

@@ -20,8 +20,6 @@ from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.typing import Shape
 
-__all__ = ["LARGEST", "Node", "Reading", "dense", "in_dtype", "read_graph", "reader"]
-
 Array: TypeAlias = np.ndarray[Any, Any]
 Chain: TypeAlias = tuple[Layer, ...]
 

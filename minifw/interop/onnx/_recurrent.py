@@ -14,8 +14,6 @@ from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.recurrent import GRU, LSTM
 
-__all__: list[str] = []
-
 LSTM_ORDER = (0, 3, 1, 2)  # ONNX: i, o, f, g; here: i, f, g, o
 GRU_ORDER = (1, 0, 2)  # ONNX: z, r, n; here: r, z, n
 

@@ -16,8 +16,6 @@ from minifw.layers import Dense, Sequential
 from minifw.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, biases_and_norms
 from minifw.typing import DType, Generator, Shape
 
-__all__ = ["anew", "build_chain", "build_optimizer", "build_with", "call", "same", "snapshot"]
-
 ACTIVATIONS: dict[str, str | None] = {
     "relu": "ReLU",
     "tanh": "Tanh",

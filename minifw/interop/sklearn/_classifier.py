@@ -14,8 +14,6 @@ from minifw.interop.sklearn._heads import head_of
 from minifw.losses import Loss
 from minifw.typing import Array, Target
 
-__all__ = ["NetworkClassifier"]
-
 HALF = 0.5  # the probability above which it is a yes
 MIN_CLASSES = 2  # fewer leave nothing to learn
 

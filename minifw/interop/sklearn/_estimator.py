@@ -40,8 +40,6 @@ from minifw.training import History, Trainer
 from minifw.training._hooks import check_callbacks
 from minifw.typing import Array, Target
 
-__all__ = ["NetworkEstimator"]
-
 AUTO_BATCH = 200  # rows, or all where there are fewer: what "auto" means to scikit-learn
 SEED_WORDS = 4  # of 32 bits, the entropy that NumPy asks for
 

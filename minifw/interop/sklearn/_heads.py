@@ -16,8 +16,6 @@ from minifw.losses import (
 )
 from minifw.typing import Array
 
-__all__ = ["Head", "head_of"]
-
 
 class Head(NamedTuple):
     """A loss, and whether there is a yes or no in each column, or one choice among all.

@@ -12,9 +12,6 @@ from minifw.interop.sklearn._estimator import NetworkEstimator
 from minifw.losses import Loss, MSELoss
 from minifw.typing import Array, Target
 
-__all__ = ["NetworkRegressor"]
-
-
 # What stands for the names of losses that scikit-learn's regressors have.
 LOSSES = {
     "squared_error": "MSELoss()",

@@ -6,8 +6,6 @@ from typing import Any
 
 from minifw._tools.generators import find_generators, load_state, state_of
 
-__all__ = ["undone_by_errors"]
-
 
 @contextmanager
 def undone_by_errors(estimator: Any) -> Iterator[None]:

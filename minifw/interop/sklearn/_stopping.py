@@ -6,8 +6,6 @@ from typing import Any
 from minifw.callbacks import Callback
 from minifw.training import Trainer
 
-__all__ = ["Plateau"]
-
 
 class Plateau(Callback):
     """Stop when the loss has not been `tol` below the lowest so far for `patience` epochs.
