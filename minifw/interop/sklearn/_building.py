@@ -3,7 +3,7 @@
 import copy
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -119,12 +119,7 @@ def build_optimizer(
     """Return the optimizer of that name, or that which the user's class or function builds."""
     named = False
     if isinstance(optimizer, str):
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"{owner} expects optimizer to be one of {', '.join(OPTIMIZERS)}, or a class; got "
-                f"{optimizer!r}"
-            )
-        optimizer = OPTIMIZERS[optimizer]
+        optimizer = _known(owner, "optimizer", optimizer, OPTIMIZERS, "class")
         named = True  # AdamW has a decay by default; here it is what the parameter says
     elif not callable(optimizer):
         raise TypeError(
@@ -142,6 +137,16 @@ def build_optimizer(
             f"{describe(found)}"
         )
     return found
+
+
+def _known(owner: str, name: str, value: str, table: Mapping[str, Any], other: str) -> Any:
+    """Return what a word stands for, or raise if it stands for nothing."""
+    if value not in table:
+        words = ", ".join(table)
+        raise ValueError(
+            f"{owner} expects {name} to be one of {words}, or a {other}; got {value!r}"
+        )
+    return table[value]
 
 
 def call(owner: str, said: str, function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -205,12 +210,7 @@ def _activation(owner: str, activation: Any, rng: Generator) -> list[Layer]:
     if isinstance(activation, Layer):
         return [anew(activation, rng)]
     if isinstance(activation, str):
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"{owner} expects activation to be one of {', '.join(ACTIVATIONS)}, or a layer; "
-                f"got {activation!r}"
-            )
-        name = ACTIVATIONS[activation]
+        name = _known(owner, "activation", activation, ACTIVATIONS, "layer")
         return [] if name is None else [getattr(known, name)()]
     layer = call(owner, "activation()", activation) if callable(activation) else None
     if isinstance(layer, Layer):
