@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minifw._tools.numbers import check_flag, check_size
-from minifw.callbacks._monitor import Monitor
+from minifw.callbacks._stopping import Monitor
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 
