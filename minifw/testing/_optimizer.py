@@ -16,8 +16,8 @@ from minifw.optimizers import SGD, Optimizer
 from minifw.testing._arguments import VARIADIC, Arguments
 from minifw.testing._equal import alike, looks_like_float32
 from minifw.testing._layer_subject import random_sources
-from minifw.testing._optimizer_descent import DESCENT_CHECKS
 from minifw.testing._optimizer_subject import (
+    DESCENT_CHECKS,
     FEW,
     SHAPES,
     MakeOptimizer,
