@@ -10,6 +10,7 @@ import numpy as np
 from minifw._engine.listening import listening
 from minifw._engine.members import is_layer
 from minifw._engine.protocols import AnyLayer
+from minifw._tools.checks import describe
 
 __all__ = [
     "LayerMemory",
@@ -17,6 +18,7 @@ __all__ = [
     "check_dtypes",
     "check_layer",
     "check_layers",
+    "check_returned",
     "check_shared",
     "counted",
     "holds_foreign",
@@ -141,6 +143,20 @@ def check_layers(container: str, layers: tuple[Any, ...]) -> None:
                     "or make a second one"
                 )
             seen[id(one)] = name
+
+
+def check_returned(layer: Any, method: str, result: Any, count: int) -> Any:
+    """Return what a layer's method returned, or raise unless it is so many arrays."""
+    wanted = "an array" if count == 1 else f"a tuple of {count} arrays"
+    kinds: Any = np.ndarray
+    if method == "backward" and count > 1:
+        wanted += ", one for each argument that forward was given"
+        kinds = (np.ndarray, type(None))
+    several = count > 1 and type(result) is tuple and len(result) == count
+    if several and all(isinstance(one, kinds) for one in result):
+        return result
+    got = describe(result) if isinstance(result, np.ndarray) else repr(result)
+    raise TypeError(f"{layer!r}.{method} must return {wanted}, it returned {got}")
 
 
 def check_dtypes(container: str, layers: Iterable[tuple[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
-from minifw._engine.sharing import LayerMemory, adding
+from minifw._engine.sharing import LayerMemory, adding, check_returned
 from minifw._engine.state import load_arrays
 from minifw._engine.summary import Summary, summary
 from minifw._tools.arguments import KeepsArguments, argument_names
@@ -225,16 +225,7 @@ class Layer(KeepsArguments, SavesForBackward):
         """Return `result`, or raise unless this layer's `method` returned so many arrays."""
         if count == 1 and isinstance(result, np.ndarray):
             return result
-        wanted = "an array" if count == 1 else f"a tuple of {count} arrays"
-        kinds: Any = np.ndarray
-        if method == "backward" and count > 1:
-            wanted += ", one for each argument that forward was given"
-            kinds = (np.ndarray, type(None))
-        several = count > 1 and type(result) is tuple and len(result) == count
-        if several and all(isinstance(one, kinds) for one in result):
-            return result
-        got = describe(result) if isinstance(result, np.ndarray) else repr(result)
-        raise TypeError(f"{self!r}.{method} must return {wanted}, it returned {got}")
+        return check_returned(self, method, result, count)
 
     def train(self, mode: bool = True) -> Self:
         """Put this layer and all inside it into train mode (or eval mode); return it.

@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss, refuse
+from minifw._engine.heads import check_heads, check_penalty, joined, outputs_of, penalised
 from minifw._engine.packing import Gradients
 from minifw._engine.replay import Replay
 from minifw._engine.sharing import check_shared, counted, holds_foreign
 from minifw._tools.changes import CHANGES
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_flag
-from minifw._tools.warn import warn_user
 from minifw.core.layer import Identity, Layer
 from minifw.core.loss import Loss, Penalty
 from minifw.errors import NonFiniteError
@@ -78,20 +78,14 @@ class Objective:
         penalties: Iterable[Penalty] = (),
         replay: bool = True,
     ) -> None:
-        if not isinstance(model, Layer):
-            raise TypeError(f"Objective expects model to be a layer, got {describe(model)}")
-        if not isinstance(loss, Loss):
-            hint = f"; write {loss.__name__}()" if isinstance(loss, type) else ""
-            raise TypeError(f"Objective expects loss to be a loss, got {describe(loss)}{hint}")
-        if (len(model.output_names) > 1) is not loss.takes_several:
-            raise ValueError(
-                f"Objective expects a loss for each output of the model, {_listed(model)}, got "
-                f"{loss!r}; write SumLoss(*losses), with None for an output without one"
-            )
+        check_is("Objective", "model to be a layer", model, Layer)
+        check_is("Objective", "loss to be a loss", loss, Loss, call="()")
+        check_heads(model, loss)
         self._model, self._loss = model, loss
         self._penalties = tuple(penalties)
         for penalty in self._penalties:
-            _check_penalty(penalty, model)
+            check_is("Objective", "penalties", penalty, Penalty)
+            check_penalty(model, penalty)
         self.steps = 0
         self._replay = check_flag("Objective", "replay", replay)
         self._join()
@@ -99,7 +93,7 @@ class Objective:
 
     def _join(self) -> None:
         """Join the model with the loss; again, if layers of the model are replaced later."""
-        self._network, self._head, self._activations = _joined(self._model, self._loss)
+        self._network, self._head, self._activations = joined(self._model, self._loss, Identity)
         self._step = Replay(self._network, self._head, enabled=self._replay)
         self._layers = self._named_layers()
         self._counts_uses = holds_foreign(self._model)  # a layer in it may run twice unnoticed
@@ -150,15 +144,7 @@ class Objective:
         if not math.isfinite(value):
             self._refuse_loss(batch, NonFiniteError(f"the loss is {value}"))
         self._latest = batch
-        return self._penalised(value) if self._penalties else value
-
-    def _penalised(self, value: float) -> float:
-        for penalty in self._penalties:
-            added = penalty.forward()
-            if not math.isfinite(added):
-                raise NonFiniteError(f"{penalty!r} is {added} at step {self.steps}")
-            value += added
-        return value
+        return value + penalised(self._penalties, self.steps) if self._penalties else value
 
     def _named_layers(self) -> list[tuple[str, Layer, type[Layer]]]:
         return [(name, layer, type(layer)) for name, layer in self._model._all_layers()]
@@ -239,8 +225,7 @@ class Objective:
             If there was no `forward` before.
         """
         self._check_forward("prediction")
-        output = self._step.output
-        outputs = output if type(output) is tuple else (output,)
+        outputs = outputs_of(self._step.output)
         # A copy: the layer needs its own for backward, and a replay for the next step.
         made = tuple(
             [
@@ -264,11 +249,9 @@ class Objective:
             raise RuntimeError(f"Objective.{name} needs a forward before it; call forward first")
 
     def _refuse_loss(self, batch: Batch, error: Exception) -> NoReturn:
-        output = self._step.output
+        outputs = outputs_of(self._step.output)
         where = explain_loss(self._network, self._head, batch, self.steps)
-        outputs = output if type(output) is tuple else (output,)
-        bad = output is not None and not all(np.isfinite(y).all() for y in outputs)
-        drawn = where is None and bad
+        drawn = where is None and not all(y is None or np.isfinite(y).all() for y in outputs)
         # NaN in the output, but not in a second run: drawn at random. It caused the error.
         refuse("the loss", self.steps, where, None if drawn else error)
 
@@ -282,38 +265,3 @@ class Objective:
 
     def __repr__(self) -> str:
         return f"Objective({self.model!r}, {self.loss!r})"
-
-
-def _joined(model: Layer, loss: Loss) -> tuple[Layer, Loss, list[Layer | None]]:
-    """Return what runs: the network, the loss after it, and the activations in that loss."""
-    network, heads, activations = model, list[Loss | None](), list[Layer | None]()
-    for output, head in enumerate(loss._heads()):
-        before, last = network.split_last(output) if output else network.split_last()
-        joint = None if head is None else head.joined_with(last)
-        if head is not None and joint is None and type(last) in head.applies:
-            warn_user(
-                f"{head!r} applies {type(last).__name__} itself, but the model ends in {last!r}; "
-                "leave that out, or take the loss that expects it"
-            )
-        if joint is not None:
-            network = before or Identity()
-        heads.append(joint or head)
-        activations.append(None if joint is None else last)
-    return network, loss._with_heads(heads), activations
-
-
-def _check_penalty(penalty: Penalty, model: Layer) -> None:
-    """Raise unless it is a penalty, of parameters whose gradients the model's backward sets."""
-    if not isinstance(penalty, Penalty):
-        hint = "; write penalties=[...]" if isinstance(penalty, str) else ""
-        raise TypeError(f"Objective expects penalties, got {describe(penalty)}{hint}")
-    known = {id(parameter) for _, parameter in model.named_parameters()}
-    if any(id(parameter) not in known for parameter in penalty.parameters()):
-        raise ValueError(
-            f"Objective: {penalty!r} is of a parameter that the model does not have; backward "
-            "sets the gradients of the model alone"
-        )
-
-
-def _listed(model: Layer) -> str:
-    return f"({', '.join(model.output_names)})"

@@ -97,7 +97,7 @@ class Parameter:
     def _note_places(self, places: frozenset[Place]) -> None:
         object.__setattr__(self, "_places", places)
 
-    def __setattr__(self, name: str, new: npt.ArrayLike) -> None:
+    def __setattr__(self, name: str, new: Any) -> None:
         """Copy what is assigned into `value` or `grad`, after a check."""
         if name == "frozen":
             object.__setattr__(self, name, check_flag("Parameter", name, new))

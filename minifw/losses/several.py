@@ -212,7 +212,8 @@ class SumLoss(Loss):
                 dys.append(np.zeros_like(p))
             else:
                 loss._put_back(run)
-                dys.append(loss.backward() * factor)
+                dy: Any = loss.backward()  # one array: a loss here takes one output
+                dys.append(dy * factor)
         return tuple(dys)
 
     def total_weight(self, target: Any, sample_weight: Any = None) -> float:
