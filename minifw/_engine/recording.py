@@ -2,12 +2,13 @@
 
 import copy
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw._engine.heads import outputs_of
 from minifw._engine.packing import Memory
 from minifw._engine.recorder import Dice, Recorder, Unseen, plain, run
 from minifw._tools.changes import CountsChanges
@@ -20,6 +21,7 @@ __all__ = [
     "State",
     "attributes",
     "bits",
+    "each",
     "ignored",
     "locked",
     "losses",
@@ -63,20 +65,22 @@ class Recording:
         self.calls: Any = None
 
     def record(
-        self, network: Any, loss: Any, parts: Sequence[Any], x: Array, target: Target
+        self, network: Any, loss: Any, parts: Sequence[Any], x: Any, target: Target
     ) -> None:
         """Record the text of the layers and the loss, forward and backward."""
         if loss is not None and not all(p._memory.packed for p in network.parameters()):
             raise Unseen("an optimizer may still move the parameters")
-        self.x, self.target = x.copy("K"), target.copy("K")
-        recorder = Recorder(LIMIT - x.nbytes - target.nbytes)
+        self.x: Any = each(lambda array: array.copy("K"), x)
+        self.target = target.copy("K")
+        recorder = Recorder(LIMIT - sum(a.nbytes for a in (*outputs_of(self.x), target)))
         twin, twin_loss = copy.deepcopy((network, loss), _stand_ins(network, parts, recorder))
         if loss is not None:
             self._check_target = loss.check_target  # which a replay asks, before its calls
             vars(twin_loss).update(check_target=ignored, finite=_float64)
         twins = [*(layer for _, layer in twin._all_layers()), *losses(twin_loss)]
         before = [value for part in twins for _, value in attributes(part)]
-        self.output = self.value = recorder.written(output := twin.forward(recorder.hold(self.x)))
+        output = twin.forward(*map(recorder.hold, outputs_of(self.x)))
+        self.output = self.value = recorder.written(output)
         if loss is not None:
             self._check_target(self.output, target)
             self.value = recorder.written(twin_loss.forward(output, recorder.hold(self.target)))
@@ -96,9 +100,13 @@ class Recording:
         self.results, self.backward_calls = recorder.results, tuple(recorder.calls)
         self.calls = tuple(calls)
 
-    def forward(self, x: Array, target: Target) -> float:
+    def forward(self, x: Any, target: Target) -> float:
         """Return the loss of another batch; nan for a prediction."""
-        self.x[...] = x
+        if type(x) is tuple:
+            for own, new in zip(self.x, x, strict=True):
+                own[...] = new
+        else:
+            self.x[...] = x
         if self.saved:
             self._check_target(self.output, target)
             self.target[...] = target
@@ -214,6 +222,11 @@ def attributes(part: Any) -> Iterator[tuple[str, Any]]:
     for name, value in vars(part).items():
         if not name.startswith("_saved") and name not in ("training", "_arguments"):
             yield name, value
+
+
+def each(function: Callable[[Array], Any], x: Any) -> Any:
+    """Return what a function makes of an array, or of each of a tuple."""
+    return tuple(map(function, x)) if type(x) is tuple else function(x)
 
 
 def turned(array: Array, factor: float = 1) -> Array:

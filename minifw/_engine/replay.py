@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._engine.heads import outputs_of
 from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw._engine.recorder import Unseen, run
 from minifw._engine.recording import (
@@ -25,6 +26,7 @@ from minifw._engine.recording import (
     State,
     attributes,
     bits,
+    each,
     ignored,
     locked,
     losses,
@@ -34,7 +36,7 @@ from minifw._engine.recording import (
 from minifw._engine.sharing import refuse_mixture
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import describe
-from minifw.typing import Array, Target
+from minifw.typing import Target
 
 __all__ = ["Replay"]
 
@@ -73,7 +75,7 @@ class Replay:
         self._recordings: list[Recording] = []
         self._now: Recording | None = None  # what made the latest forward
 
-    def forward(self, x: Array, target: Target, sample_weight: Array | None = None) -> float:
+    def forward(self, x: Any, target: Any, sample_weight: Any = None) -> float:
         """Return the loss; nan for a prediction."""
         if CHANGES.count != self._count:
             self._look()
@@ -140,11 +142,10 @@ class Replay:
                 )
         return tuple(dys)
 
-    def predict(self, x: Array) -> Array:
+    def predict(self, x: Any) -> Any:
         """Return the network's output, which the next call may write over."""
         self.forward(x, NO_TARGET)
-        output: Array = self.output
-        return output
+        return self.output
 
     def _look(self) -> None:
         """Look whether what was assigned concerns these parts; if so, forget all recordings."""
@@ -168,15 +169,22 @@ class Replay:
             self._look()
         return self.enabled and replayable(self.parts, self.loss)
 
-    def _find(self, x: Array, target: Target) -> "Recording | None":
+    def _find(self, x: Any, target: Target) -> "Recording | None":
         """Return a recording for this batch that may be used alone, or None."""
-        if not self.enabled or type(x) is not np.ndarray or type(target) is not np.ndarray:
+        of_x: Any
+        if type(x) is np.ndarray:
+            of_x = x.shape, x.strides, x.dtype
+        else:
+            of_x = each(
+                lambda one: type(one) is np.ndarray and (one.shape, one.strides, one.dtype), x
+            )
+        if not self.enabled or not of_x or False in of_x or type(target) is not np.ndarray:
             return None
         if CHANGES.modes != self._modes_count:
             self._modes_count = CHANGES.modes
             self._modes = tuple([getattr(part, "training", None) for part in self.parts])
         of_target = target is NO_TARGET or (target.shape, target.strides, target.dtype)
-        key = self._modes, x.shape, x.strides, x.dtype, of_target
+        key = self._modes, of_x, of_target
         for recording in self._recordings:
             if recording.key == key:
                 return recording if recording.agrees else self._judge(recording, x, target)
@@ -184,10 +192,12 @@ class Replay:
         self._recordings = [recording, *self._recordings[: KEPT - 1]]
         return None  # a shape that never comes again needs no recording
 
-    def _judge(self, recording: "Recording", x: Array, target: Target) -> "Recording | None":
+    def _judge(self, recording: "Recording", x: Any, target: Target) -> "Recording | None":
         """Record the text, or run both ways; return the recording once they agree."""
         if recording.calls is None and not recording.refused:
-            recording.refused = not (self.possible and x.flags.forc and target.flags.forc)
+            recording.refused = not (
+                self.possible and all(array.flags.forc for array in (*outputs_of(x), target))
+            )
         if recording.refused:
             return None
         state = State(self.parts, self._parameters())
@@ -198,10 +208,10 @@ class Replay:
             else:
                 # A value that came past the recorder is the same for the same batch, so another
                 # batch, and other parameters and options, are tried before this one.
-                other = turned(x, OTHER), turned(target)
+                other = each(lambda array: turned(array, OTHER), x), turned(target)
                 recording.agrees = self._agree(recording, state, *other, OTHER)
                 del other
-                recording.agrees &= self._agree(recording, state, locked(x), locked(target))
+                recording.agrees &= self._agree(recording, state, each(locked, x), locked(target))
                 recording.refused = not recording.agrees
         except Exception:  # noqa: BLE001 - the text, which runs then, says what is wrong
             recording.refused, recording.agrees = True, False
@@ -211,7 +221,7 @@ class Replay:
         return recording if recording.agrees else None
 
     def _agree(
-        self, recording: "Recording", state: "State", x: Array, target: Target, factor: float = 1
+        self, recording: "Recording", state: "State", x: Any, target: Target, factor: float = 1
     ) -> bool:
         """Return whether text and recording make the same bits of a batch."""
         found = []
