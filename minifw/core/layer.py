@@ -217,7 +217,7 @@ class Layer(KeepsArguments, SavesForBackward):
 
     # -- use ---------------------------------------------------------------------
 
-    def __call__(self, *xs: Any) -> Any:
+    def __call__(self, *xs: Any) -> Array:  # a tuple of several outputs, which unpacks as well
         """Return ``forward(*xs)``."""
         return self.returned("forward", self.forward(*xs), len(self.output_names))
 

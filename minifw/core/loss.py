@@ -103,7 +103,7 @@ class Loss(KeepsArguments, SavesForBackward):
         cls._weighted = "sample_weight" in inspect.signature(cls.forward).parameters
 
     @abstractmethod
-    def forward(self, prediction: Array, target: Target) -> float:
+    def forward(self, prediction: Any, target: Any) -> float:
         """Return the mean loss over all elements."""
 
     @abstractmethod
@@ -181,7 +181,7 @@ class Loss(KeepsArguments, SavesForBackward):
         """
 
     def shares(self, prediction: Array, sample_weight: Array | None = None) -> Array:
-        """Return the share of an element in the mean: times the losses, they add up to it.
+        """Return the share of each element in the mean: sum(shares * losses) is the mean.
 
         Without weights it is 1 / n for all n elements, an array without axes.
         With the weight w_i of each example i it is w_i / sum(w), divided among
@@ -207,7 +207,7 @@ class Loss(KeepsArguments, SavesForBackward):
         return share.reshape(*share.shape, *(1,) * (prediction.ndim - share.ndim))
 
     def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
-        """Return what the mean of these examples counts in that of several batches.
+        """Return the weight of this batch's mean in the mean over several batches.
 
         Their number, or the sum of their weights. A loss whose mean is divided by something
         else says so here.

@@ -10,7 +10,7 @@ import numpy as np
 
 from minifw._engine.diagnosis import Batch, explain_gradient, explain_loss, refuse
 from minifw._engine.heads import check_heads, check_penalty, joined, outputs_of, penalised
-from minifw._engine.packing import Gradients
+from minifw._engine.packing import Gradients, note_replaced
 from minifw._engine.replay import Replay
 from minifw._engine.sharing import check_shared, counted, holds_foreign
 from minifw._tools.changes import CHANGES
@@ -96,6 +96,7 @@ class Objective:
         self._network, self._head, self._activations = joined(self._model, self._loss, Identity)
         self._step = Replay(self._network, self._head, enabled=self._replay)
         self._layers = self._named_layers()
+        self._parameters = [parameter for _, parameter in self._model.named_parameters()]
         self._counts_uses = holds_foreign(self._model)  # a layer in it may run twice unnoticed
         self._count = CHANGES.count  # grows with every assignment to a layer; see `_look`
         self._gradients: Gradients | None = None
@@ -152,7 +153,10 @@ class Objective:
     def _look(self) -> None:
         """Look whether layers were replaced since; parameters may have been in any case."""
         if self._layers != self._named_layers():
+            before = self._parameters
             self._join()
+            # An optimizer of layers that are gone, as from a list, raises at its next step.
+            note_replaced(self._model, "layers", before, self._parameters)
         self._count, self._gradients = CHANGES.count, None
 
     def backward(self) -> None:

@@ -82,19 +82,21 @@ class Container(Layer):
         own["_saved"] = saved or (own["_saved_mark"],)  # a new tuple each time: `is` compares it
         own["_saved_whole"] = True
 
-    def ask(self, index: int, method: str, *given: Any) -> Any:
-        """Return what `method` of layer `index` returns; note on its errors where it stands."""
+    def ask(self, index: int, method: str, *given: Any, count: int = 1) -> Any:
+        """Return what `method` of layer `index` returns; note on its errors where it stands.
+
+        `count` is how many gradients a backward has to return.
+        """
         layer = self.layers[index]
         try:
             if method == "forward":
                 return self._forward(layer, *given)
-            if method == "output_shape":
-                return layer.output_shape(*given)
-            shared = self._saved_shared[index]
-            if not shared:
-                return self._backward(index, method, *given)
-            with adding(shared):
-                return self._backward(index, method, *given)
+            if method != "output_shape" and self._saved_shared[index]:
+                with adding(self._saved_shared[index]):
+                    result = getattr(layer, method)(*given)
+            else:
+                result = getattr(layer, method)(*given)
+            return layer.returned(method, result, count) if method == "backward" else result
         except Exception as error:
             error.add_note(f"in {self._place(index)}, {layer!r}, of {type(self).__name__}")
             raise
@@ -115,17 +117,6 @@ class Container(Layer):
         # Until `end`: this layer has saved the new forward, the next ones the one before.
         own["_saved_whole"], own["_saved"] = False, None
         return y
-
-    def _backward(self, index: int, method: str, *given: Any) -> Any:
-        layer = self.layers[index]
-        result = getattr(layer, method)(*given)
-        if method == "backward_parameters":
-            return result
-        return layer.returned(method, result, self._given(index))
-
-    def _given(self, _: int) -> int:
-        """Return how many arguments the forward of a layer was given."""
-        return 1
 
     def _once(self) -> Iterable[Layer]:
         """Return the layers that run once in a forward."""

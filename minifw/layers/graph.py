@@ -217,7 +217,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         if not wanted:
             self.ask(index, "backward_parameters", *dys)
             return
-        result = self.ask(index, "backward", *dys)
+        result = self.ask(index, "backward", *dys, count=len(line.takes))
         dxs = result if len(line.takes) > 1 else (result,)
         for name, dx in zip(line.takes, dxs, strict=True):
             if name is not None and dx is not None:
@@ -260,9 +260,6 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         for index, layer in enumerate(self._layers):
             if index not in self._saved_memories:
                 yield layer
-
-    def _given(self, index: int) -> int:
-        return len(self._lines[index].takes)
 
     def _members(self) -> Iterator[tuple[str, Any]]:
         yield from zip(self._names, vars(self).get("_layers", ()), strict=False)

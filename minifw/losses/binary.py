@@ -220,7 +220,7 @@ class BCELoss(Loss):
         # log(1 - p) by log1p, which keeps the digits of a small p
         log_q = np.log1p(-np.minimum(prediction, 1 - limits.epsneg))
         logs = target * np.log(p) + (1 - target) * log_q
-        value = self.mean(0.0 - logs, share)
+        value = self.mean(0.0 - logs, share)  # -logs would make a loss of 0 a -0.0
         self.save(p, q, target, share)
         return value
 

@@ -87,7 +87,7 @@ class SGD(Elementwise):
     momentum = Option(check_decay_rate)
     nesterov = Option(check_flag)
     velocity: Array | None
-    _momentum: float  # what is kept of it
+    _momentum: float  # where `Option` keeps momentum
     _vectors: ClassVar = {"velocity": Vector(when="momentum")}
 
     def __init__(
@@ -115,7 +115,7 @@ class SGD(Elementwise):
 
     def update(self, values: Array, grads: Array) -> None:
         """Subtract lr times the gradient, or times the velocity."""
-        step = self._scratch[0]
+        step = self._scratch[0]  # room for a product; of a long vector only for a block of it
         if step.size == values.size and not (self._momentum or self._weight_decay):
             values -= np.multiply(grads, self._rate, step)
         else:

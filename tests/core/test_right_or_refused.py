@@ -328,3 +328,15 @@ def test_what_is_assigned_after_an_objective_was_built_counts(name: str, replay:
 def test_model_and_loss_of_an_objective_are_read_only(name: str) -> None:
     with pytest.raises(AttributeError, match=name):
         setattr(Objective(chain(), MSELoss()), name, MSELoss())
+
+
+def test_an_optimizer_of_a_layer_that_was_exchanged_in_a_list_raises() -> None:
+    model = box()
+    objective, optimizer = Objective(model, MSELoss()), SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        step(objective)
+        optimizer.step()
+    model.list[2] = dense(5)
+    step(objective)
+    with pytest.raises(RuntimeError, match=r"Box\.layers was replaced or removed after SGD was"):
+        optimizer.step()

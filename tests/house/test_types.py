@@ -18,9 +18,12 @@ CACHE = ROOT / ".mypy_cache" / "types"  # what mypy found out of NumPy is kept b
 MARK = "# E: "  # at the end of a line of which mypy says an error; its code follows
 
 HEAD = """\
+from typing import Any
+
 import numpy as np
 from minifw import SGD, Array, BCELoss, BCEWithLogitsLoss, Concat, Dense, Layer, Loss, Objective
 from minifw import Optimizer, Parameter, Residual, Sequential, Sigmoid, Tanh
+from minifw import L2, Add, Graph, MeanLoss, MSELoss, Penalty, SumLoss
 from minifw import CrossEntropyLoss, NLLLoss
 from minifw import GELU, GRU, Adam, AdamW, BatchNorm, Conv2D, Dropout, Embedding, Flatten
 from minifw import CosineLR, HuberLoss, LayerNorm, LinearWarmup, MaxPool2D, PReLU
@@ -94,7 +97,10 @@ RIGHT = {
 
             def backward(self, dy: Array) -> Array:
                 value, gate = self.saved()
-                return self.layer.backward(dy * gate) + self.gate.backward(dy * value)
+                from_layer: Any = self.layer.backward(dy * gate)  # one array, or several
+                from_gate: Any = self.gate.backward(dy * value)
+                dx: Array = from_layer + from_gate
+                return dx
 
         dense = Dense(2, 3, rng=0)
         model = Sequential(
@@ -105,6 +111,53 @@ RIGHT = {
         part: Sequential = model[:2]
         first: Layer = model[0]
         branches: tuple[Layer, ...] = Concat(Tanh(), Sigmoid()).layers
+        """,
+    "a layer of two inputs": """
+        class Product(Layer):
+            def forward(self, a: Array, b: Array) -> Array:
+                self.save(a, b)
+                return a * b
+
+            def backward(self, dy: Array) -> tuple[Array, Array]:
+                a, b = self.saved()
+                return dy * b, dy * a
+
+        ones = np.ones((2, 3))
+        y: Array = Product()(ones, ones)
+        da, db = Product().backward(y)
+        model = Graph("a", "b", h=(Product(), "a", "b"), y=(Add(), "h", "b"))
+        cost: float = Objective(model, MSELoss()).forward((ones, ones), ones)
+        layer: Product = model["h"]
+        """,
+    "a layer of two outputs, one input left out": """
+        class Split(Layer):
+            output_names = ("low", "high")
+
+            def forward(self, x: Array, mask: Array | None = None) -> tuple[Array, Array]:
+                self.save(x)
+                return x[:, :1], x[:, 1:]
+
+            def backward(self, low: Array, high: Array) -> Array | tuple[Array, None]:
+                return np.concatenate([low, high], axis=1)
+
+        low, high = Split()(np.ones((2, 3)))
+        loss = SumLoss(MSELoss(), MeanLoss(), None, weights=(1.0, 0.5, 1.0))
+        parts: tuple[float, ...] = loss.parts
+        """,
+    "a penalty": """
+        class Sum(Penalty):
+            def __init__(self, parameter: Parameter) -> None:
+                self.parameter = parameter
+
+            def forward(self) -> float:
+                return float(self.parameter.value.sum())
+
+            def backward(self) -> None:
+                self.parameter.grad[...] += 1
+
+        model = Dense(2, 1)
+        Objective(model, MSELoss(), penalties=[L2(model, 0.1), Sum(model.weight)])
+        SGD([{"params": [model.weight], "lr": 0.1}, {"params": model.parameters()[1:]}], lr=1.0)
         """,
     "the catalogue": """
         images = Sequential(
@@ -297,38 +350,6 @@ WRONG = {
         EarlyStopping(patience="long")  # E: arg-type
         Scheduled(sgd)  # E: arg-type
         """,
-    "a forward that returns a pair": """
-        class Pair(Layer):
-            def forward(self, x: Array) -> tuple[Array, Array]:  # E: override
-                return x, x
-
-            def backward(self, dy: Array) -> Array:
-                return dy
-        """,
-    "a forward that takes a str": """
-        class Text(Layer):
-            def forward(self, x: str) -> Array:  # E: override
-                return np.ones(len(x))
-
-            def backward(self, dy: Array) -> Array:
-                return dy
-        """,
-    "a forward without its argument": """
-        class Constant(Layer):
-            def forward(self) -> Array:  # E: override
-                return np.ones(3)
-
-            def backward(self, dy: Array) -> Array:
-                return dy
-        """,
-    "a forward with an argument too many": """
-        class Sum(Layer):
-            def forward(self, x: Array, other: Array) -> Array:  # E: override
-                return x + other
-
-            def backward(self, dy: Array) -> Array:
-                return dy
-        """,
     "a forward that forgets to return": """
         class Forgetful(Layer):
             def forward(self, x: Array) -> Array:  # E: return
@@ -352,22 +373,6 @@ WRONG = {
 
             def backward(self, dy: Array) -> None:  # E: override
                 pass
-        """,
-    "a backward without its argument": """
-        class Deaf(Layer):
-            def forward(self, x: Array) -> Array:
-                return x
-
-            def backward(self) -> Array:  # E: override
-                return np.ones(3)
-        """,
-    "a backward that takes a list": """
-        class Listed(Layer):
-            def forward(self, x: Array) -> Array:
-                return x
-
-            def backward(self, dy: list[float]) -> Array:  # E: override
-                return np.array(dy)
         """,
     "a backward_parameters that returns": """
         class Busy(Dense):
