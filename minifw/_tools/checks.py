@@ -106,36 +106,49 @@ def check_array(owner: object, name: str, x: Array) -> None:
     raise ValueError(f"{owner!r} expects {name} to hold at least one example, got {describe(x)}")
 
 
-def check_rows(owner: object, x: Array, features: int, dtype: DType) -> int:
-    """Return the batch size of `x`, or raise unless it is (batch, features) in `dtype`."""
-    batch: int
+def check_rows(owner: object, x: Array, features: int, dtype: DType) -> Array:
+    """Return `x` of shape (batch, features), or raise unless it has it, in `dtype`.
+
+    Of (batch, time, features) every step is a row: it returns (batch * time, features).
+    """
     try:
         batch, width = x.shape
         if width == features and x.dtype == dtype and batch:
             if type(x) is not PLAIN:
                 check_plain(owner, "x", x)
-            return batch
+            return x
     except (AttributeError, ValueError):
         pass
     check_numbers(owner, x, dtype)
-    hint = ""
-    if x.ndim == 1 and x.shape[0] == features:
+    if x.ndim == 3 and x.shape[2] == features:
+        return x.reshape(-1, features)
+    wanted, hint = f"(batch, {features})", ""
+    if x.ndim > 2:
+        wanted += f" or (batch, time, {features})"
+        if math.prod(x.shape[1:]) == features:
+            hint = "; put Flatten() before it"
+        elif x.ndim == 4:
+            hint = "; put Flatten() before it, or take Conv2D(..., 1), a Dense at every pixel"
+    elif x.shape == (features,):
         hint = "; one example is a batch of one: x[np.newaxis]"
     elif x.ndim == 2 and x.shape[0] == features:
         hint = "; one example per row: x.T"
-    raise ValueError(f"{owner!r} expects x of shape (batch, {features}), got {x.shape}{hint}")
+    raise ValueError(f"{owner!r} expects x of shape {wanted}, got {x.shape}{hint}")
 
 
-def check_numbers(owner: object, x: Array, dtype: DType) -> None:
+def check_numbers(owner: object, x: Array, dtype: DType, name: str = "x") -> None:
     """Raise unless `x` is a non-empty array of `dtype`, the one in which the layer computes."""
     if isinstance(x, np.ndarray) and x.dtype != dtype:
         raise TypeError(
-            f"{owner!r} computes in {dtype}, got x as {describe(x)}; use x.astype(np.{dtype})"
+            f"{owner!r} computes in {dtype}, got {name} as {describe(x)}; "
+            f"use {name}.astype(np.{dtype})"
         )
-    check_array(owner, "x", x)
+    check_array(owner, name, x)
 
 
-def check_sequences(owner: object, x: Array, features: int, dtype: DType) -> tuple[int, int]:
+def check_sequences(
+    owner: object, x: Array, features: int, dtype: DType, name: str = "x"
+) -> tuple[int, int]:
     """Return batch and time of `x`, or raise unless it is (batch, time, features) in `dtype`."""
     batch: int
     time: int
@@ -143,18 +156,18 @@ def check_sequences(owner: object, x: Array, features: int, dtype: DType) -> tup
         batch, time, width = x.shape
         if width == features and x.dtype == dtype and batch and time:
             if type(x) is not PLAIN:
-                check_plain(owner, "x", x)
+                check_plain(owner, name, x)
             return batch, time
     except (AttributeError, ValueError):
         pass
-    check_numbers(owner, x, dtype)
+    check_numbers(owner, x, dtype, name)
     hint = ""
     if x.ndim == 2 and x.shape[1] == features:
-        hint = "; one sequence is a batch of one: x[np.newaxis]"
+        hint = f"; one sequence is a batch of one: {name}[np.newaxis]"
     elif x.ndim == 3 and x.shape[1] == features:
-        hint = "; one step after the other: x.swapaxes(1, 2)"
+        hint = f"; one step after the other: {name}.swapaxes(1, 2)"
     raise ValueError(
-        f"{owner!r} expects x of shape (batch, time, {features}), got {x.shape}{hint}"
+        f"{owner!r} expects {name} of shape (batch, time, {features}), got {x.shape}{hint}"
     )
 
 

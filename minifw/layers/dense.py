@@ -1,5 +1,6 @@
 """The fully connected layer."""
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,9 @@ class Dense(Layer):
 
         dW = dy' x,    db = sum of the rows of dy,    dx = dy W.
 
+    Of sequences, (batch, time, in_features), every step is a row: it is the same at each
+    step, and gives (batch, time, out_features).
+
     Parameters
     ----------
     in_features, out_features : int
@@ -45,7 +49,8 @@ class Dense(Layer):
     Raises
     ------
     TypeError, ValueError
-        By ``forward``, unless x is (batch, in_features) in the layer's dtype.
+        By ``forward``, unless x is (batch, in_features) or (batch, time, in_features) in
+        the layer's dtype.
 
     Examples
     --------
@@ -60,6 +65,7 @@ class Dense(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    takes_sequences: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": ("{x} {weight}' + {bias}", "{x} {weight}'"),
         "dx": "{dy} {weight}",
@@ -103,12 +109,14 @@ class Dense(Layer):
         return (self.in_features,)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (out_features,)."""
-        if input_shape != self.input_shape:
-            raise ValueError(
-                f"{self!r} expects examples of shape {self.input_shape}, got {input_shape}"
-            )
-        return (self.out_features,)
+        """Return (out_features,) for (in_features,), (time, out_features) of a sequence."""
+        if len(input_shape) in (1, 2) and input_shape[-1] == self.in_features:
+            return (*input_shape[:-1], self.out_features)
+        fix = "; put Flatten() before it" if math.prod(input_shape) == self.in_features else ""
+        raise ValueError(
+            f"{self!r} expects examples of shape {self.input_shape} or "
+            f"(time, {self.in_features}), got {input_shape}{fix}"
+        )
 
     # Products and sums run by columns, as in the notes: W X with an example per column. BLAS
     # and NumPy then work along the axis that lies contiguous in memory; see docs/architecture.md.
@@ -116,22 +124,27 @@ class Dense(Layer):
     def forward(self, x: Array) -> Array:
         """Return y = x W' + b."""
         weight = self.weight.value  # (out, in)
-        check_rows(self, x, weight.shape[1], weight.dtype)
+        rows = check_rows(self, x, weight.shape[1], weight.dtype)  # x, or all its steps
         self.save(x)
-        y: Array = weight.dot(x.T).T  # (batch, out)
+        y: Array = weight.dot(rows.T).T  # (batch, out), of steps (batch * time, out)
         if self.bias is not None:
             add_row(y, self.bias.value)  # y += b
-        return y
+        return y if rows is x else y.reshape(*x.shape[:2], -1)
 
     def backward(self, dy: Array) -> Array:
         """Return dx = dy W, and set the gradients of weight and bias."""
         self.backward_parameters(dy)
+        if dy.ndim == 3:
+            return dy @ self.weight.value  # (batch, time, in)
         dx: Array = self.weight.value.T.dot(dy.T).T  # (batch, in)
         return dx
 
     def backward_parameters(self, dy: Array) -> None:
         """Set dW = dy' x and db = the column sums of dy."""
         (x,) = self.saved()
+        if x.ndim == 3:
+            check_cotangent(self, dy, (*x.shape[:2], self.out_features), x.dtype)
+            x, dy = (steps.reshape(-1, steps.shape[2]) for steps in (x, dy))  # (batch * time, ...)
         check_cotangent(self, dy, (len(x), len(self.weight.value)), x.dtype)
         dy.T.dot(x, self.weight.grad)  # (out, in)
         if self.bias is not None:

@@ -86,6 +86,8 @@ class Case:
     """The smallest batch in train mode."""
     indices: int = 0
     """If x holds whole numbers: how many there are, from 0 on."""
+    exported: bool = True
+    """Whether it is written to ONNX."""
 
     def x(self, batch: int, dtype: type = np.float64, seed: int = 0) -> Array:
         """Return a random batch."""
@@ -101,6 +103,12 @@ CASES = [
     Case("Dense, wide", lambda dtype: Dense(2, 7, rng=1, dtype=dtype), (2,)),
     Case("Dense, one unit", lambda dtype: Dense(5, 1, rng=1, dtype=dtype), (5,)),
     Case("Dense, no bias", lambda dtype: Dense(3, 2, bias=False, rng=1, dtype=dtype), (3,)),
+    Case(
+        "Dense, sequences",
+        lambda dtype: Dense(3, 2, rng=1, dtype=dtype),
+        (4, 3),
+        exported=False,
+    ),
     Case("Tanh", lambda _: Tanh(), (3,)),
     Case("Tanh, images", lambda _: Tanh(), (2, 3, 4)),
     Case("Sigmoid", lambda _: Sigmoid(), (3,)),
