@@ -317,7 +317,7 @@ class _Recorder:
         self._find_parameters(state)
         if not isinstance(y, np.ndarray):
             return y
-        state.passes_on = state.holds_layers and id(y) in self._symbols
+        state.passes_on = state.holds_layers and not state.parameters and id(y) in self._symbols
         if state.passes_on:  # a chain: what it returns is what its last layer did
             state.y = self._symbols[id(y)]
             return y

@@ -21,13 +21,17 @@ __all__ = [
     "check_feature_axis",
     "check_images",
     "check_is",
+    "check_mask",
     "check_numbers",
     "check_plain",
     "check_positive_weight",
     "check_probabilities",
     "check_rows",
     "check_sample_weight",
+    "check_sequence_shape",
     "check_sequences",
+    "check_state",
+    "check_whole",
     "describe",
 ]
 
@@ -169,6 +173,59 @@ def check_sequences(
     raise ValueError(
         f"{owner!r} expects {name} of shape (batch, time, {features}), got {x.shape}{hint}"
     )
+
+
+def check_sequence_shape(owner: object, shape: Shape, features: int | None = None) -> None:
+    """Raise unless examples of this shape are (time, features)."""
+    if len(shape) == 2 and shape[0] > 0 and features in (None, shape[1]):
+        return
+    wanted = "features" if features is None else features
+    raise ValueError(f"{owner!r} expects examples of shape (time, {wanted}), got {shape}")
+
+
+def check_mask(
+    owner: object, mask: npt.NDArray[Any], batch: int, time: int
+) -> npt.NDArray[np.bool_]:
+    """Return a copy of `mask` in bool, or raise unless it says of each step whether it counts."""
+    check_plain(owner, "mask", mask)
+    kind = mask.dtype.kind if isinstance(mask, np.ndarray) else "O"
+    if kind != "b" and (kind not in "iu" or ((mask != 0) & (mask != 1)).any()):
+        raise TypeError(
+            f"{owner!r} expects mask to be bool, True where a step counts, got {describe(mask)}"
+            f"{' of other numbers than 0 and 1' if kind in 'iu' else ''}; of PyTorch's "
+            "key_padding_mask take ~mask, of an additive one mask == 0, of whole numbers that "
+            "are padded with 0 Mask()"
+        )
+    if mask.shape != (batch, time):
+        hint = "; one example per row: mask.T" if mask.shape == (time, batch) else ""
+        raise ValueError(
+            f"{owner!r} expects mask of shape (batch, time), here {(batch, time)}, got "
+            f"{mask.shape}{hint}"
+        )
+    return mask.astype(bool)
+
+
+def check_state(owner: object, name: str, state: Array, shape: Shape, dtype: DType) -> None:
+    """Raise unless an initial state is (batch, hidden) in `dtype`."""
+    check_numbers(owner, state, dtype, name)
+    if state.shape != shape:
+        hint = f"; of PyTorch's take {name}[0]" if state.shape == (1, *shape) else ""
+        raise ValueError(
+            f"{owner!r} expects {name} of shape (batch, hidden), here {shape}, got "
+            f"{state.shape}{hint}"
+        )
+
+
+def check_whole(owner: object, x: npt.NDArray[Any]) -> None:
+    """Raise unless `x` is a non-empty array of an integer dtype."""
+    check_plain(owner, "x", x)
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu":
+        raise TypeError(
+            f"{owner!r} expects x to hold whole numbers of an integer dtype, got "
+            f"{describe(x)}; use np.asarray(x, dtype=np.intp)"
+        )
+    if not x.size or not x.ndim:
+        raise ValueError(f"{owner!r} expects x to hold at least one example, got {describe(x)}")
 
 
 def check_images(

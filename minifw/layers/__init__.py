@@ -2,8 +2,10 @@
 
 from minifw.core.layer import Identity, Layer
 from minifw.layers.activations import Sigmoid, Tanh
+from minifw.layers.attention import MultiHeadAttention
 from minifw.layers.batchnorm import BatchNorm
 from minifw.layers.branches import Concat, Residual
+from minifw.layers.columns import Columns
 from minifw.layers.convolution import Conv2D
 from minifw.layers.dense import Dense
 from minifw.layers.dropout import Dropout
@@ -11,9 +13,10 @@ from minifw.layers.embedding import Embedding
 from minifw.layers.graph import Graph
 from minifw.layers.joining import Add, Join
 from minifw.layers.normalization import LayerNorm, RMSNorm
-from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSample2D
 from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM
+from minifw.layers.sequences import Mask, MeanOverTime, Positions
 from minifw.layers.sequential import Sequential
 from minifw.layers.shape import Flatten, Reshape
 from minifw.layers.smooth import GELU, SiLU, Softplus
@@ -28,6 +31,7 @@ __all__ = [
     "Add",
     "AvgPool2D",
     "BatchNorm",
+    "Columns",
     "Concat",
     "Conv2D",
     "Dense",
@@ -43,8 +47,12 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "LogSoftmax",
+    "Mask",
     "MaxPool2D",
+    "MeanOverTime",
+    "MultiHeadAttention",
     "PReLU",
+    "Positions",
     "RMSNorm",
     "ReLU",
     "Reshape",
@@ -55,4 +63,5 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "UpSample2D",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.arrays import count_up
-from minifw._tools.checks import check_cotangent, check_plain, describe
+from minifw._tools.checks import check_cotangent, check_whole
 from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_size
 from minifw.core.layer import Layer
@@ -64,8 +64,8 @@ class Embedding(Layer):
 
     Notes
     -----
-    x is (batch, ...), of any shape, and y is (batch, ..., embedding_dim). It has
-    to be the first layer, for no layer gives whole numbers. Which shape it gets is
+    x is (batch, ...), of any shape, and y is (batch, ..., embedding_dim). Whole
+    numbers are a model's input, or come out of `Columns`. Which shape it gets is
     known from x alone: neighbours in a `Sequential` that do not fit are found
     by ``output_shape`` and ``forward``.
 
@@ -169,14 +169,7 @@ index (0, 1)
 
     def _checked(self, x: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
         """Return a copy of x as NumPy's own type of index, or raise unless it names rows."""
-        check_plain(self, "x", x)
-        if not isinstance(x, np.ndarray) or x.dtype.kind not in "iu":
-            raise TypeError(
-                f"{self!r} expects x to hold whole numbers of an integer dtype, got "
-                f"{describe(x)}; use np.asarray(x, dtype=np.intp)"
-            )
-        if not x.size or not x.ndim:
-            raise ValueError(f"{self!r} expects x to hold at least one example, got {describe(x)}")
+        check_whole(self, x)
         if x.min() < 0 or x.max() >= self.num_embeddings:
             outside = (x < 0) | (x >= self.num_embeddings)  # (batch, ...)
             place = tuple(int(i) for i in np.argwhere(outside)[0])

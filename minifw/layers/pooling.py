@@ -1,4 +1,4 @@
-"""Pooling: every window of an image is reduced to one number, channel by channel."""
+"""Pooling: every window of an image is reduced to one number, channel by channel; and back up."""
 
 import math
 from functools import lru_cache, partial, reduce
@@ -12,7 +12,7 @@ from minifw.core.layer import Layer
 from minifw.layers._windows import Pair, Windows, pair
 from minifw.typing import Array, Formulas, Shape
 
-__all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D"]
+__all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D", "UpSample2D"]
 
 
 @lru_cache
@@ -302,4 +302,72 @@ class GlobalAvgPool2D(Layer):
         share = dy * (1 / math.prod(x.shape[2:]))  # (batch, channels)
         dx = np.empty_like(x)
         dx[...] = share[:, :, np.newaxis, np.newaxis]
+        return dx
+
+
+class UpSample2D(Layer):
+    """Every pixel becomes a block of fh x fw that are all the same: its nearest.
+
+        y[r, c] = x[r // fh, c // fw],    dx[i, j] = sum of dy over the block of x[i, j].
+
+    Parameters
+    ----------
+    factor : int or (int, int)
+        How many times as high and as wide y is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, channels, height, width).
+
+    Notes
+    -----
+    PyTorch's ``Upsample(scale_factor=..., mode="nearest")``, Keras' ``UpSampling2D``. The
+    way up in a U-Net: an `AvgPool2D` after it gives x back.
+
+    References
+    ----------
+    A. Odena, V. Dumoulin and C. Olah, "Deconvolution and checkerboard artifacts", Distill,
+    2016; O. Ronneberger, P. Fischer and T. Brox, "U-Net", MICCAI 2015, for its place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import UpSample2D
+    >>> layer = UpSample2D((1, 2))
+    >>> layer.forward(np.array([[[[1.0, 2.0]]]]))
+    array([[[[1., 1., 2., 2.]]]])
+    >>> layer.backward(np.array([[[[1.0, 2.0, 3.0, 4.0]]]]))
+    array([[[[3., 7.]]]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": "each pixel of {x} as a block",
+        "dx": "sums of {dy} over each block",
+    }
+    factor: Option[Pair] = Option(pair, fixed=True)
+
+    def __init__(self, factor: int | Pair) -> None:
+        self.factor = factor  # type: ignore[assignment]  # a pair is made of it
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (channels, fh height, fw width)."""
+        channels, (down, across) = _channels(self, input_shape), self.factor
+        return channels, input_shape[1] * down, input_shape[2] * across
+
+    def forward(self, x: Array) -> Array:
+        """Return every pixel as a block."""
+        check_images(self, x)
+        self.save(x)  # for its shape and dtype
+        down, across = self.factor
+        return x.repeat(down, axis=2).repeat(across, axis=3)  # (batch, channels, fh h, fw w)
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx: the sums of dy over each block."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, (len(x), *self.output_shape(x.shape[1:])), x.dtype)
+        (*outer, height, width), (down, across) = x.shape, self.factor
+        blocks = dy.reshape(*outer, height, down, width, across)
+        dx: Array = blocks.sum(axis=(3, 5))  # (batch, channels, height, width)
         return dx

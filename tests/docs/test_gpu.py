@@ -14,6 +14,7 @@ from minifw import Layer
 THROUGH = frozenset(
     [
         "BatchNorm",
+        "Columns",
         "ELU",
         "Flatten",
         "GELU",
@@ -26,6 +27,7 @@ THROUGH = frozenset(
         "LogSoftmax",
         "MaxPool2D",
         "PReLU",
+        "Positions",
         "RMSNorm",
         "ReLU",
         "Reshape",
@@ -35,6 +37,7 @@ THROUGH = frozenset(
         "Softmax",
         "Softplus",
         "Tanh",
+        "UpSample2D",
     ]
 )
 BINARY = [

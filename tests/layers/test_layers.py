@@ -72,6 +72,7 @@ def test_every_public_layer_is_in_the_table() -> None:
         for c in public
         if inspect.isclass(c) and issubclass(c, Layer) and not inspect.isabstract(c)
     }
+    layers.remove(minifw.Mask)  # whose output is no array of floats
     assert layers == {type(case.make(np.float64)) for case in CASES}
 
 

@@ -25,6 +25,7 @@ from minifw import (
     BCELoss,
     BCEWithLogitsLoss,
     CategoricalCrossEntropyLoss,
+    Columns,
     Concat,
     Conv2D,
     CrossEntropyLoss,
@@ -47,10 +48,13 @@ from minifw import (
     Loss,
     MaxPool2D,
     MeanLoss,
+    MeanOverTime,
     MSELoss,
+    MultiHeadAttention,
     NLLLoss,
     Optimizer,
     Parameter,
+    Positions,
     PReLU,
     ReLU,
     Reshape,
@@ -63,6 +67,7 @@ from minifw import (
     Softmax,
     Softplus,
     Tanh,
+    UpSample2D,
 )
 
 BATCH = 4
@@ -284,6 +289,27 @@ CASES = [
     Case("AvgPool2D", lambda _: AvgPool2D(2), (2, 5, 4)),
     Case("AvgPool2D, overlapping", lambda _: AvgPool2D((3, 2), (2, 1), (1, 1)), (2, 4, 3)),
     Case("GlobalAvgPool2D", lambda _: GlobalAvgPool2D(), (2, 3, 4)),
+    Case("UpSample2D", lambda _: UpSample2D((2, 3)), (2, 2, 3), exported=False),
+    Case("Columns", lambda _: Columns(2, 0, 2), (4,), exported=False),
+    Case(
+        "Positions",
+        lambda dtype: Positions(5, 3, rng=1, dtype=dtype),
+        (4, 3),
+        exported=False,
+    ),
+    Case("MeanOverTime", lambda _: MeanOverTime(), (4, 3), exported=False),
+    Case(
+        "MultiHeadAttention",
+        lambda dtype: MultiHeadAttention(4, 2, rng=1, dtype=dtype),
+        (3, 4),
+        exported=False,
+    ),
+    Case(
+        "MultiHeadAttention, causal",
+        lambda dtype: MultiHeadAttention(4, 2, causal=True, bias=False, rng=1, dtype=dtype),
+        (3, 4),
+        exported=False,
+    ),
 ]
 
 LAYER_CASES: dict[str, tuple[Layer, Array]] = {

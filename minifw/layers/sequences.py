@@ -1,0 +1,264 @@
+"""Layers over the steps of a sequence: where they stand, which count, and their mean."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minifw._tools.checks import (
+    check_array,
+    check_cotangent,
+    check_mask,
+    check_sequence_shape,
+    check_sequences,
+    check_whole,
+)
+from minifw._tools.loading import make_weight
+from minifw._tools.numbers import check_dtype, check_size
+from minifw._tools.options import Option
+from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
+from minifw.initializers import Normal
+from minifw.layers._given import for_given
+from minifw.typing import RNG, Array, Formulas, Init, Shape
+
+__all__ = ["Mask", "MeanOverTime", "Positions"]
+
+START_STD = 0.02  # of the weights of Positions: GPT-2's
+
+
+class Positions(Layer):
+    """A vector is learned for each place in a sequence, and added there: y_t = x_t + W[t].
+
+    Attention sees a set of steps; this tells it their order. With dy = dL/dy,
+
+        dx = dy,    dW[t] = sum of dy_t over the batch, 0 for places beyond the sequence.
+
+    Parameters
+    ----------
+    length : int
+        The number of places: the longest sequence that it takes.
+    features : int
+        The width of x.
+    init : callable, default `Normal(0.02)`
+        Makes the weight: called with its shape and a generator.
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+    rng : numpy.random.Generator, int or None, default None
+        The source of the weight, or its seed; None takes fresh entropy.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (length, features)
+        W, in the layout of a PyTorch ``Embedding`` of the places.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, time, features) in the layer's dtype, with time
+        at most `length`.
+
+    References
+    ----------
+    J. Gehring et al., "Convolutional sequence to sequence learning", ICML 2017, section 3.1;
+    the start is that of A. Radford et al., "Language models are unsupervised multitask
+    learners", 2019 (GPT-2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Positions
+    >>> layer = Positions(3, 1)
+    >>> layer.weight.value = [[0.1], [0.2], [0.3]]
+    >>> layer.forward(np.array([[[1.0], [1.0]]]))
+    array([[[1.1],
+            [1.2]]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} + {weight} at each step",
+        "dx": "{dy}",
+        "weight": "sums of {dy} over the batch",
+    }
+
+    def __init__(
+        self,
+        length: int,
+        features: int,
+        *,
+        init: Init | None = None,
+        dtype: object = np.float64,
+        rng: RNG = None,
+    ) -> None:
+        rows = check_size("Positions", "length", length)
+        shape = (rows, check_size("Positions", "features", features))
+        start = Normal(START_STD) if init is None else init
+        numbers = check_dtype("Positions", dtype)
+        self.weight = Parameter(make_weight("Positions", start, shape, numbers, rng))
+
+    @property
+    def length(self) -> int:
+        """The number of places."""
+        return self.weight.shape[0]
+
+    @property
+    def features(self) -> int:
+        """The width of x."""
+        return self.weight.shape[1]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (time, features), as it is given."""
+        check_sequence_shape(self, input_shape, self.features)
+        self._check_time(input_shape[0])
+        return input_shape
+
+    def forward(self, x: Array) -> Array:
+        """Return x + W, place by place."""
+        _, time = check_sequences(self, x, self.features, self.weight.dtype)
+        self._check_time(time)
+        self.save(x)
+        y: Array = x + self.weight.value[:time]  # (batch, time, features)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return a copy of dy, and set the gradient of weight."""
+        self.backward_parameters(dy)
+        return dy.copy("K")
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Set dW: the sums of dy over the batch, and 0 beyond the sequence."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        grad, time = self.weight.grad, x.shape[1]
+        dy.sum(axis=0, out=grad[:time])  # (time, features)
+        grad[time:] = 0
+
+    def _check_time(self, time: int) -> None:
+        if time > self.length:
+            raise ValueError(
+                f"{self!r} expects at most {self.length} steps, got {time}; make it longer, or "
+                "cut the sequences"
+            )
+
+
+class MeanOverTime(Layer):
+    """y is the mean over the steps that count: (batch, time, features) gives (batch, features).
+
+    With m_t = 1 at a step that counts, else 0, and n = sum of m_t,
+
+        y = sum over t of x_t m_t / n,    so    dx_t = dy m_t / n.
+
+    A row without any step that counts gives 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, time, features), and the mask, which may be left
+        out, is (batch, time), True where a step counts.
+
+    Notes
+    -----
+    ``forward(x, mask)``. Keras' ``GlobalAveragePooling1D``, whose mean of a row that is masked
+    whole is NaN. It divides before it adds, so that no sum overflows where the mean does not.
+
+    References
+    ----------
+    M. Iyyer et al., "Deep unordered composition rivals syntactic methods for text
+    classification", ACL 2015, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import MeanOverTime
+    >>> layer = MeanOverTime()
+    >>> layer.forward(np.array([[[1.0], [3.0], [8.0]]]), np.array([[True, True, False]]))
+    array([[2.]])
+    >>> dx, _ = layer.backward(np.array([[1.0]]))
+    >>> dx
+    array([[[0.5],
+            [0.5],
+            [0. ]]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": "the mean of {x} over the steps",
+        "dx": "{dy} in equal parts to each step",
+    }
+    _saved_given: tuple[object, ...]  # True for x, and what the latest forward was given besides
+
+    def output_shape(self, input_shape: Shape, *_: Shape) -> Shape:
+        """Return (features,) for (time, features)."""
+        check_sequence_shape(self, input_shape)
+        return input_shape[1:]
+
+    def forward(self, x: Array, mask: npt.NDArray[Any] | None = None) -> Array:
+        """Return the mean over the steps that count, (batch, features)."""
+        check_array(self, "x", x)
+        batch, time = check_sequences(self, x, x.shape[-1], x.dtype)
+        counts = np.ones((1, time), bool) if mask is None else check_mask(self, mask, batch, time)
+        shares = counts.astype(x.dtype)  # (batch, time), or (1, time)
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
+        self.save(x, shares)
+        vars(self)["_saved_given"] = (True, mask)
+        y: Array = (x * shares[:, :, np.newaxis]).sum(axis=1)
+        return y
+
+    def backward(self, dy: Array) -> Array | Any:
+        """Return dx = dy / n at the steps that count; if there was a mask (dx, None)."""
+        x, shares = self.saved()
+        check_cotangent(self, dy, (len(x), x.shape[2]), x.dtype)
+        dx = dy[:, np.newaxis] * shares[:, :, np.newaxis]  # (batch, time, features)
+        return for_given(self._saved_given, dx, None)
+
+
+class Mask(Layer):
+    """Says which steps count: y is True where the whole number x is not the padding.
+
+    It has no derivative; ``backward`` returns None.
+
+    Parameters
+    ----------
+    padding : int, default 0
+        The number that sequences are filled up with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is an array of an integer dtype.
+
+    Notes
+    -----
+    Keras' ``compute_mask`` of an ``Embedding(mask_zero=True)``, as a layer of its own: in a
+    `Graph` a mask is a value like any other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Mask
+    >>> Mask(padding=0).forward(np.array([[3, 1, 0], [2, 0, 0]]))
+    array([[ True,  True, False],
+           [ True, False, False]])
+    """
+
+    takes_whole_numbers: ClassVar[bool] = True
+    padding = Option(partial(check_size, least=-(2**63)))
+
+    def __init__(self, padding: int = 0) -> None:
+        self.padding = padding
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`."""
+        return input_shape
+
+    def forward(self, x: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:  # type: ignore[override]
+        """Return whether each number is another than the padding."""
+        check_whole(self, x)
+        self.save(x)
+        y: npt.NDArray[np.bool_] = x != self.padding  # the shape of x
+        return y
+
+    def backward(self, dy: Array) -> None:  # type: ignore[override]  # noqa: ARG002
+        """Return None: there is no derivative."""
+        self.saved()  # which raises if there was no forward
