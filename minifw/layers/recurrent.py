@@ -2,18 +2,26 @@
 
 import math
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from minifw._tools.arrays import constant, ones
-from minifw._tools.checks import check_cotangent, check_sequences
+from minifw._tools.checks import (
+    check_cotangent,
+    check_mask,
+    check_sequence_shape,
+    check_sequences,
+    check_state,
+)
 from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_flag, check_rng, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Uniform
+from minifw.layers._given import for_given
 from minifw.typing import RNG, Array, Shape
 
 __all__ = ["GRU", "LSTM"]
@@ -28,7 +36,10 @@ class _Recurrent(Layer):
     """
 
     _gates: ClassVar[int]  # how many rows of hidden_size the weights have
+    _states: ClassVar[tuple[str, ...]]  # what a step hands on to the next
+    _saved_given: tuple[object, ...]  # True for x, and what the latest forward was given besides
     return_sequences = Option(check_flag, fixed=True)
+    return_state = Option(check_flag, fixed=True)
 
     def __init__(
         self,
@@ -36,6 +47,7 @@ class _Recurrent(Layer):
         hidden_size: int,
         *,
         return_sequences: bool = True,
+        return_state: bool = False,
         dtype: object = np.float64,
         rng: RNG = None,
     ) -> None:
@@ -43,6 +55,7 @@ class _Recurrent(Layer):
         width = check_size(owner, "input_size", input_size)
         hidden = check_size(owner, "hidden_size", hidden_size)
         self.return_sequences = return_sequences
+        self.return_state = return_state
         numbers = check_dtype(owner, dtype)
         generator = check_rng(owner, rng)
         start = Uniform(1 / math.sqrt(hidden))
@@ -66,30 +79,45 @@ class _Recurrent(Layer):
         """The width of the state."""
         return self.weight_hh_l0.shape[1]
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (time, hidden_size) for (time, input_size); (hidden_size,) of the last alone."""
-        if len(input_shape) != 2 or input_shape[1] != self.input_size or input_shape[0] < 1:
-            raise ValueError(
-                f"{self!r} expects examples of shape (time, {self.input_size}), got {input_shape}"
-            )
-        return (input_shape[0], self.hidden_size) if self.return_sequences else (self.hidden_size,)
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """("y",), and with ``return_state`` the names of the states."""
+        return ("y", *self._states) if self.return_state else ("y",)
+
+    def output_shape(  # type: ignore[override]
+        self, input_shape: Shape, *_: Shape
+    ) -> Shape | tuple[Shape, ...]:
+        """Return (time, hidden_size) for (time, input_size); (hidden_size,) of the last alone.
+
+        With ``return_state`` a tuple of this and of the shapes of the states.
+        """
+        check_sequence_shape(self, input_shape, self.input_size)
+        state = (self.hidden_size,)
+        y = (input_shape[0], *state) if self.return_sequences else state
+        return (y, *(state for _ in self._states)) if self.return_state else y
 
     @np.errstate(under="ignore")  # a gate that is shut may well pass on next to nothing
-    def backward(self, dy: Array) -> Array:
-        """Return dx, and set the gradients of the weights and biases."""
-        da = self._through_time(dy)  # (time * batch, gates * hidden)
+    def backward(self, dy: Array, *dstates: Array) -> Array | Any:
+        """Return dx, and set the gradients of the weights and biases.
+
+        With ``return_state`` it takes the gradients of the states, too. If ``forward`` was
+        given a mask or states, it returns (dx, None for the mask, the states' gradients),
+        up to the last that was given.
+        """
+        da, *starts = self._through_time(dy, *dstates)  # (time * batch, gates * hidden)
         steps = self.saved()[0]  # (time, batch, in)
         dx: Array = da.dot(self.weight_ih_l0.value).reshape(steps.shape)  # (time, batch, in)
-        return dx.swapaxes(0, 1)  # (batch, time, in)
+        dx = dx.swapaxes(0, 1)  # (batch, time, in)
+        return for_given(self._saved_given, dx, None, *starts)
 
     @np.errstate(under="ignore")
-    def backward_parameters(self, dy: Array) -> None:
+    def backward_parameters(self, dy: Array, *dstates: Array) -> None:
         """Set the gradients of the weights and biases."""
-        self._through_time(dy)
+        self._through_time(dy, *dstates)
 
     @abstractmethod
-    def _through_time(self, dy: Array) -> Array:
-        """Set the gradients; return da, that of the weighted sums of x, for all steps."""
+    def _through_time(self, dy: Array, *dstates: Array) -> tuple[Array, ...]:
+        """Set the gradients; return da, of the weighted sums of x, and those of the start."""
 
     def _sums_of_x(self, x: Array) -> tuple[Array, Array]:
         """Return x as (time, batch, in), and W_ih x + b_ih as (time, batch, gates, hidden)."""
@@ -100,24 +128,55 @@ class _Recurrent(Layer):
         a += self.bias_ih_l0.value
         return steps, a.reshape(time, batch, self._gates, self.hidden_size)
 
-    def _output(self, h: Array) -> Array:
-        """Return y from the states h before and after each step, (time + 1, batch, hidden).
+    def _begin(
+        self, gates: Array, mask: npt.NDArray[Any] | None, *starts: Array | None
+    ) -> tuple[Array, list[npt.NDArray[np.bool_]]]:
+        """Return the states, each (time + 1, batch, hidden), the first of which is set.
 
-        The last state alone is copied: a view would keep all the others in memory.
+        And which steps do not count, (time, batch), in a list; [] if all do.
         """
-        return h[1:].swapaxes(0, 1) if self.return_sequences else h[-1].copy()
+        time, batch, _, hidden = gates.shape
+        states: Array = np.zeros((len(starts), time + 1, batch, hidden), gates.dtype)
+        for place, start in enumerate(starts):
+            if start is not None:
+                check_state(self, self._states[place], start, (batch, hidden), gates.dtype)
+                states[place, 0] = start
+        skipped = [] if mask is None else [~check_mask(self, mask, batch, time).T]
+        vars(self)["_saved_given"] = (True, mask, *starts)
+        return states, skipped
 
-    def _dy_of_steps(self, dy: Array, h: Array) -> Array:
-        """Return dy as (time, batch, hidden): 0 where a state was not handed out."""
+    def _output(self, *states: Array) -> Array | tuple[Array, ...]:
+        """Return y from the states before and after each step, (time + 1, batch, hidden).
+
+        The last states alone are copied: a view would keep all the others in memory.
+        """
+        h = states[0]
+        y = h[1:].swapaxes(0, 1) if self.return_sequences else h[-1].copy()
+        return (y, *(state[-1].copy() for state in states)) if self.return_state else y
+
+    def _dy_of_steps(self, h: Array, dy: Array, *dstates: Array) -> tuple[Array, ...]:
+        """Return dy as (time, batch, hidden), and what comes from the states at the end.
+
+        The first is 0 where a state was not handed out.
+        """
         after = h[1:]  # (time, batch, hidden)
         time, batch, hidden = after.shape
+        if (dstates or self.return_state) and len(dstates) != len(self.output_names) - 1:
+            raise TypeError(
+                f"{self!r}.backward expects a gradient for each of {', '.join(self.output_names)}"
+                f", got {1 + len(dstates)}"
+            )
+        ends = np.zeros((len(self._states), batch, hidden), h.dtype)
+        for place, dstate in enumerate(dstates):
+            check_cotangent(self, dstate, (batch, hidden), h.dtype)
+            ends[place] = dstate
         if self.return_sequences:
             check_cotangent(self, dy, (batch, time, hidden), h.dtype)
-            return dy.swapaxes(0, 1)
+            return dy.swapaxes(0, 1), *ends
         check_cotangent(self, dy, (batch, hidden), h.dtype)
         steps = np.zeros_like(after)
         steps[-1] = dy
-        return steps
+        return steps, *ends
 
     def _set_gradients(self, da: Array, dq: Array, steps: Array, h: Array) -> Array:
         """Set all gradients, one product each; return da as a matrix.
@@ -140,7 +199,7 @@ class LSTM(_Recurrent):
     """A sequence is read step by step into a state h and a cell c, which gates protect.
 
     At each step, with s the sigmoid, * by element, and h and c those of the step
-    before (0 at the start),
+    before (0 at the start, unless given),
 
         i = s(a_i)        what of g is let in
         f = s(a_f)        what of c is kept             a = W_ih x + b_ih + W_hh h + b_hh,
@@ -171,6 +230,8 @@ class LSTM(_Recurrent):
         The width H of h and c.
     return_sequences : bool, default True
         Whether y holds h of all steps, (batch, time, H), or of the last, (batch, H).
+    return_state : bool, default False
+        Whether ``forward`` also returns the last h and c, (batch, H), after y.
     dtype : float64 (default) or float32
         What the layer holds and computes in; x must have it too.
     rng : numpy.random.Generator, int or None, default None
@@ -187,12 +248,20 @@ class LSTM(_Recurrent):
     Raises
     ------
     TypeError, ValueError
-        By ``forward``, unless x is (batch, time, input_size) in the layer's dtype.
+        By ``forward``, unless x is (batch, time, input_size) in the layer's dtype, the mask
+        (batch, time), True where a step counts, and h and c (batch, H).
 
     Notes
     -----
-    PyTorch has ``batch_first=False``; here x is always (batch, time, features).
-    Every sequence starts at h = c = 0. Any number of steps is accepted, so that
+    ``forward(x, mask, h, c)``: all but x may be left out, and a state that is starts at 0.
+    A step that does not count leaves h and c as they are: with i = 0 and f = 1 it is
+    c1 = c, and h1 = h. So y repeats the state there (PyTorch's packed sequences have 0), the
+    last state is the one after the last step that counts, wherever the padding is, and of a
+    row that is masked whole it is the start. No gradient comes to x there, and the gradient
+    of the state passes through.
+
+    PyTorch has ``batch_first=False``; here x is always (batch, time, features), and states
+    have no axis of layers, (batch, H). Any number of steps is accepted, so that
     ``input_shape`` is None: in a `Sequential` that does not start with a fixed
     shape, neighbours that do not fit are found by ``output_shape`` and ``forward``.
 
@@ -221,35 +290,53 @@ class LSTM(_Recurrent):
     array([[[1.],
             [1.],
             [2.]]])
+
+    A step that does not count, and a state to start at.
+
+    >>> x, mask = np.array([[[1.0], [1.0]]]), np.array([[True, False]])
+    >>> np.arctanh(layer.forward(x, mask, None, np.array([[2.0]])))
+    array([[[3.],
+            [3.]]])
     """
 
     _gates = 4
+    _states = ("h", "c")
 
-    def forward(self, x: Array) -> Array:
-        """Return h after each step, or after the last."""
+    def forward(
+        self,
+        x: Array,
+        mask: npt.NDArray[Any] | None = None,
+        h: Array | None = None,
+        c: Array | None = None,
+    ) -> Array | Any:
+        """Return h after each step, or after the last; with ``return_state`` (y, h, c)."""
         steps, gates = self._sums_of_x(x)  # (time, batch, in), (time, batch, 4, hidden)
         gates += self.bias_hh_l0.value.reshape(4, -1)
-        time, batch, _, hidden = gates.shape
-        h, c = np.zeros((2, time + 1, batch, hidden), gates.dtype)
+        (h, c), skipped = self._begin(gates, mask, h, c)
         shown = np.empty_like(h[1:])  # (time, batch, hidden): tanh(c)
         weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 4 * hidden)
         with np.errstate(over="ignore", under="ignore"):  # see _sigmoid
-            for t in range(time):
+            for t in range(len(gates)):
                 a = gates[t]  # (batch, 4, hidden): the sums, and then i, f, g, o
                 a += h[t].dot(weight).reshape(a.shape)
                 g = np.tanh(a[:, 2])  # (batch, hidden)
                 _sigmoid(a)  # of all four: one part too many costs less than two calls
                 a[:, 2] = g
+                for skip in skipped:
+                    _shut(a, skip[t])
                 np.multiply(a[:, 1], c[t], c[t + 1])
                 c[t + 1] += a[:, 0] * g
                 np.tanh(c[t + 1], shown[t])
                 np.multiply(a[:, 3], shown[t], h[t + 1])
-        self.save(steps, gates, h, c, shown)
-        return self._output(h)
+                for skip in skipped:
+                    h[t + 1, skip[t]] = h[t, skip[t]]
+        self.save(steps, gates, h, c, shown, *skipped)
+        return self._output(h, c)
 
-    def _through_time(self, dy: Array) -> Array:
-        steps, gates, h, c, shown = self.saved()
-        dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)
+    def _through_time(self, dy: Array, *dstates: Array) -> tuple[Array, ...]:
+        steps, gates, h, c, shown, *skipped = self.saved()
+        # (time, batch, hidden), and twice (batch, hidden)
+        dh_out, dh, dc = self._dy_of_steps(h, dy, *dstates)
         i, f, g, o = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
         one = constant(1.0, h.dtype)
         # What dc1 (the last: dh1) is multiplied by to give da is known before the loop.
@@ -260,7 +347,6 @@ class LSTM(_Recurrent):
         slopes[:, :, 3] *= shown
         from_h = o * (one - shown * shown)  # (time, batch, hidden): dc1 / dh1
         da = np.empty_like(gates)  # (time, batch, 4, hidden)
-        dh, dc = np.zeros((2, *h.shape[1:]), h.dtype)  # (batch, hidden)
         weight = self.weight_hh_l0.value  # (4 * hidden, hidden)
         for t in reversed(range(len(da))):
             dh += dh_out[t]
@@ -268,8 +354,12 @@ class LSTM(_Recurrent):
             np.multiply(slopes[t, :, :3], dc[:, np.newaxis], da[t, :, :3])
             np.multiply(slopes[t, :, 3], dh, da[t, :, 3])
             dc *= f[t]
+            if skipped:  # there h went past the gates
+                past = dh * skipped[0][t, :, np.newaxis]  # (batch, hidden)
             da[t].reshape(len(dh), -1).dot(weight, dh)
-        return self._set_gradients(da, da, steps, h)
+            if skipped:
+                dh += past
+        return self._set_gradients(da, da, steps, h), dh, dc
 
 
 class GRU(_Recurrent):
@@ -305,6 +395,8 @@ class GRU(_Recurrent):
         The width H of h.
     return_sequences : bool, default True
         Whether y holds h of all steps, (batch, time, H), or of the last, (batch, H).
+    return_state : bool, default False
+        Whether ``forward`` also returns the last h, (batch, H), after y.
     dtype : float64 (default) or float32
         What the layer holds and computes in; x must have it too.
     rng : numpy.random.Generator, int or None, default None
@@ -321,13 +413,15 @@ class GRU(_Recurrent):
     Raises
     ------
     TypeError, ValueError
-        By ``forward``, unless x is (batch, time, input_size) in the layer's dtype.
+        By ``forward``, unless x is (batch, time, input_size) in the layer's dtype, the mask
+        (batch, time), True where a step counts, and h (batch, H).
 
     Notes
     -----
+    ``forward(x, mask, h)``: at a step that does not count z = 1 and n = 0, so that h1 = h.
     The paper multiplies r with h before W_hh; this is PyTorch's form, in which one
     product with h serves all three gates.
-    For sequences, starts and shapes see `LSTM`.
+    For masks, sequences, starts and shapes see `LSTM`.
 
     References
     ----------
@@ -347,17 +441,19 @@ class GRU(_Recurrent):
     """
 
     _gates = 3
+    _states = ("h",)
 
-    def forward(self, x: Array) -> Array:
-        """Return h after each step, or after the last."""
+    def forward(
+        self, x: Array, mask: npt.NDArray[Any] | None = None, h: Array | None = None
+    ) -> Array | Any:
+        """Return h after each step, or after the last; with ``return_state`` (y, h)."""
         steps, gates = self._sums_of_x(x)  # (time, batch, in), (time, batch, 3, hidden)
-        time, batch, _, hidden = gates.shape
-        h = np.zeros((time + 1, batch, hidden), gates.dtype)
+        (h,), skipped = self._begin(gates, mask, h)
         seen = np.empty_like(h[1:])  # (time, batch, hidden): q_n
         weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 3 * hidden)
         bias = self.bias_hh_l0.value  # (3 * hidden,)
         with np.errstate(over="ignore", under="ignore"):  # see _sigmoid
-            for t in range(time):
+            for t in range(len(gates)):
                 a = gates[t]  # (batch, 3, hidden): the sums, and then r, z, n
                 q = h[t].dot(weight)  # (batch, 3 * hidden)
                 q += bias
@@ -367,15 +463,17 @@ class GRU(_Recurrent):
                 seen[t] = q[:, 2]
                 a[:, 2] += a[:, 0] * seen[t]
                 np.tanh(a[:, 2], a[:, 2])
+                for skip in skipped:
+                    _shut(a, skip[t])
                 np.subtract(h[t], a[:, 2], h[t + 1])  # n + z (h - n)
                 h[t + 1] *= a[:, 1]
                 h[t + 1] += a[:, 2]
         self.save(steps, gates, h, seen)
         return self._output(h)
 
-    def _through_time(self, dy: Array) -> Array:
+    def _through_time(self, dy: Array, *dstates: Array) -> tuple[Array, ...]:
         steps, gates, h, seen = self.saved()
-        dh_out = self._dy_of_steps(dy, h)  # (time, batch, hidden)
+        dh_out, dh = self._dy_of_steps(h, dy, *dstates)  # (time, batch, hidden), (batch, hidden)
         r, z, n = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
         one = constant(1.0, h.dtype)
         # What dh1 (the first: da_n) is multiplied by to give da is known before the loop.
@@ -384,7 +482,6 @@ class GRU(_Recurrent):
         slopes[:, :, 1] *= h[:-1] - n
         slopes[:, :, 2] = (one - z) * (one - n * n)
         da, dq = np.empty((2, *gates.shape), h.dtype)  # (time, batch, 3, hidden)
-        dh = np.zeros(h.shape[1:], h.dtype)  # (batch, hidden)
         weight = self.weight_hh_l0.value  # (3 * hidden, hidden)
         for t in reversed(range(len(da))):
             dh += dh_out[t]
@@ -394,7 +491,17 @@ class GRU(_Recurrent):
             np.multiply(da[t, :, 2], r[t], dq[t, :, 2])
             dh *= z[t]
             dh += dq[t].reshape(len(dh), -1).dot(weight)
-        return self._set_gradients(da, dq, steps, h)
+        return self._set_gradients(da, dq, steps, h), dh
+
+
+def _shut(a: Array, rows: npt.NDArray[np.bool_]) -> None:
+    """Set the gates of these rows, in place, so that the state stays as it is.
+
+    i, f, g, o become 0, 1, 0, 0, and r, z, n become 0, 1, 0: what is kept is all, what is new
+    nothing, and all slopes are 0, so that the gradient of the state passes as well.
+    """
+    a[rows] = 0.0
+    a[rows, 1] = 1.0
 
 
 def _sigmoid(a: Array) -> None:
