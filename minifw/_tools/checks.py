@@ -186,13 +186,17 @@ def check_sequence_shape(owner: object, shape: Shape, features: int | None = Non
 def check_mask(
     owner: object, mask: npt.NDArray[Any], batch: int, time: int
 ) -> npt.NDArray[np.bool_]:
-    """Return a copy of `mask` in bool, or raise unless it says of each step whether it counts."""
+    """Return a copy of `mask` in bool, or raise unless it says of each step whether it counts.
+
+    Floating-point numbers that are all 0 are PyTorch's additive mask of a batch without padding.
+    """
     check_plain(owner, "mask", mask)
     kind = mask.dtype.kind if isinstance(mask, np.ndarray) else "O"
-    if kind != "b" and (kind not in "iu" or ((mask != 0) & (mask != 1)).any()):
+    numbers = kind in "iuf" and not ((mask != 0) & (mask != 1)).any()
+    if kind != "b" and not (numbers and (kind != "f" or mask.any())):
         raise TypeError(
             f"{owner!r} expects mask to be bool, True where a step counts, got {describe(mask)}"
-            f"{' of other numbers than 0 and 1' if kind in 'iu' else ''}; of PyTorch's "
+            f"{' of other numbers than 0 and 1' if kind in 'iuf' else ''}; of PyTorch's "
             "key_padding_mask take ~mask, of an additive one mask == 0, of whole numbers that "
             "are padded with 0 Mask()"
         )

@@ -219,7 +219,8 @@ class Layer(KeepsArguments, SavesForBackward):
 
     def __call__(self, *xs: Any) -> Array:  # a tuple of several outputs, which unpacks as well
         """Return ``forward(*xs)``."""
-        return self.returned("forward", self.forward(*xs), len(self.output_names))
+        y: Array = self.returned("forward", self.forward(*xs), len(self.output_names))
+        return y
 
     def returned(self, method: str, result: Any, count: int = 1) -> Any:
         """Return `result`, or raise unless this layer's `method` returned so many arrays."""

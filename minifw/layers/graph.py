@@ -217,9 +217,10 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         if not wanted:
             self.ask(index, "backward_parameters", *dys)
             return
-        result = self.ask(index, "backward", *dys, count=len(line.takes))
-        dxs = result if len(line.takes) > 1 else (result,)
-        for name, dx in zip(line.takes, dxs, strict=True):
+        there = [name is not None and self._saved_values[name] is not None for name in line.takes]
+        count = len(there) - there[::-1].index(True)  # None at the end is as if left out
+        result = self.ask(index, "backward", *dys, count=count)
+        for name, dx in zip(line.takes, result if count > 1 else (result,), strict=False):
             if name is not None and dx is not None:
                 self._check_dx(line, name, dx)
                 _add(gradients, name, dx)

@@ -80,13 +80,11 @@ class _Recurrent(Layer):
         return self.weight_hh_l0.shape[1]
 
     @property
-    def output_names(self) -> tuple[str, ...]:
+    def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """("y",), and with ``return_state`` the names of the states."""
         return ("y", *self._states) if self.return_state else ("y",)
 
-    def output_shape(  # type: ignore[override]
-        self, input_shape: Shape, *_: Shape
-    ) -> Shape | tuple[Shape, ...]:
+    def output_shape(self, input_shape: Shape, *_: Shape) -> Shape | tuple[Shape, ...]:
         """Return (time, hidden_size) for (time, input_size); (hidden_size,) of the last alone.
 
         With ``return_state`` a tuple of this and of the shapes of the states.

@@ -216,7 +216,7 @@ class MeanOverTime(Layer):
 class Mask(Layer):
     """Says which steps count: y is True where the whole number x is not the padding.
 
-    It has no derivative; ``backward`` returns None.
+    It has no derivative; ``backward`` returns 0.
 
     Parameters
     ----------
@@ -259,6 +259,7 @@ class Mask(Layer):
         y: npt.NDArray[np.bool_] = x != self.padding  # the shape of x
         return y
 
-    def backward(self, dy: Array) -> None:  # type: ignore[override]  # noqa: ARG002
-        """Return None: there is no derivative."""
-        self.saved()  # which raises if there was no forward
+    def backward(self, dy: Array) -> Array:  # noqa: ARG002
+        """Return 0: there is no derivative."""
+        (x,) = self.saved()
+        return np.zeros(x.shape)

@@ -110,7 +110,7 @@ def test_a_mask_of_0_and_1_is_one_of_false_and_true(make: Any) -> None:
         (np.full((2, 3), 0.5), TypeError, r"True where a step counts, got a float64 array"),
         (np.full((2, 3), -1e9), TypeError, r"key_padding_mask take ~mask, of an additive one"),
         (np.full((2, 3), -np.inf), TypeError, "mask == 0"),
-        (np.ones((2, 3)), TypeError, "to be bool"),
+        (np.zeros((2, 3)), TypeError, "to be bool"),  # PyTorch's additive one, without padding
         (np.array([[1, 2, 0], [3, 0, 0]]), TypeError, r"other numbers than 0 and 1; .* Mask\(\)"),
         ([[True] * 3] * 2, TypeError, "got a list"),
         (np.ma.masked_array(np.ones((2, 3), bool)), TypeError, "masked array"),
@@ -280,8 +280,7 @@ def test_dense_says_what_images_need() -> None:
 def test_masks_are_made_of_whole_numbers() -> None:
     layer, x = Mask(-1), np.array([[3, 0, -1], [-1, -1, 0]])
     np.testing.assert_array_equal(layer.forward(x), [[1, 1, 0], [0, 0, 1]])
-    back: Any = layer.backward  # mypy knows that it is None
-    assert back(np.zeros((2, 3))) is None
+    np.testing.assert_array_equal(layer.backward(np.ones((2, 3))), np.zeros((2, 3)))
     assert layer.output_shape((3,)) == (3,)
     with pytest.raises(TypeError, match=r"Mask\(-1\) expects x to hold whole numbers"):
         layer.forward(x * 1.0)
