@@ -1,5 +1,6 @@
 """Shapes followed through layers that are put together, before any data come."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,11 +32,16 @@ class _Value(NamedTuple):
 
 
 class _MisfitError(Exception):
-    """A layer cannot take what it gets, which rests on what was assumed."""
+    """A layer cannot take what it gets, which rests on what was assumed.
 
-    def __init__(self, error: ValueError, assumed: frozenset[str]) -> None:
+    `hopeless` says that it would take no sequence either, `left` how many layers follow.
+    """
+
+    def __init__(
+        self, error: ValueError, assumed: frozenset[str], hopeless: bool, left: int = 0
+    ) -> None:
         super().__init__(error)
-        self.error, self.assumed = error, assumed
+        self.error, self.assumed, self.hopeless, self.left = error, assumed, hopeless, left
 
 
 def required(layer: Any) -> int | None:
@@ -65,8 +71,8 @@ def fits_one(layer: Any) -> None:
             errors.append(error)
         else:
             return
-    if errors:
-        raise errors[0]
+    if errors:  # one of the layer itself says more than one of a layer inside, which is noted
+        raise min(errors, key=lambda error: len(getattr(error, "__notes__", ())))
 
 
 def _kinds(layer: Any) -> Iterator[Shapes]:
@@ -85,7 +91,11 @@ def _follow(owner: str, lines: Sequence[Line], known: dict[str, _Value]) -> None
         if len(unknown) == len(needed) == 1 and line.layer.input_shape is not None:
             return _assume(owner, lines[number:], known, unknown[0])
         if not unknown:
-            known = {**known, **_made(owner, line, [known[name] for name in needed])}
+            try:
+                known = {**known, **_made(owner, line, [known[name] for name in needed])}
+            except _MisfitError as misfit:
+                misfit.left = len(lines) - number
+                raise
     return None
 
 
@@ -98,10 +108,10 @@ def _assume(owner: str, lines: Sequence[Line], known: dict[str, _Value], name: s
             return _follow(owner, lines, {**known, name: value})
         except _MisfitError as misfit:
             misfits.append(misfit)
-            if name not in misfit.assumed:
+            if name not in misfit.assumed or misfits[0].hopeless:
                 break
-    first = misfits[0]
-    raise _MisfitError(first.error, first.assumed - {name}) from None
+    best = min(misfits, key=lambda misfit: misfit.left)  # which came furthest
+    raise _MisfitError(best.error, best.assumed - {name}, best.hopeless, best.left) from None
 
 
 def _made(owner: str, line: Line, given: Sequence[_Value]) -> dict[str, _Value]:
@@ -115,13 +125,15 @@ def _made(owner: str, line: Line, given: Sequence[_Value]) -> dict[str, _Value]:
         wanted, inner = layer.input_shape, shapes[0][1:] if layer.takes_sequences else None
         if wanted is not None and wanted not in (shapes[0], inner):
             error = ValueError(f"{who} expects examples of shape {wanted}, but {before}")
-            raise _MisfitError(error, assumed)
+            # A sequence that is flattened has as many features as its steps have together.
+            width = math.prod(shapes[0])
+            raise _MisfitError(error, assumed, not width or math.prod(wanted) % width != 0)
         try:
             made.append(layer.output_shape(*shapes))
         except Exception as cause:
             error = ValueError(f"{who} cannot take what {before}: {cause}")
             error.__cause__ = cause
-            raise _MisfitError(error, assumed) from cause
+            raise _MisfitError(error, assumed, hopeless=False) from cause
     values = {}
     for index, name in enumerate(line.makes):
         first, *_, last = found = [s[index] if len(line.makes) > 1 else s for s in made] * 2

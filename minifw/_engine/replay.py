@@ -130,17 +130,14 @@ class Replay:
     def _cotangents(self) -> tuple[Any, ...]:
         """Return dL/dy of each output."""
         loss: Any = self.loss
-        dys: Any = loss.backward()
-        outputs = self.output
-        if type(outputs) is not tuple:
-            dys, outputs = (dys,), (outputs,)
-        for dy, y in zip(dys, outputs, strict=True):
+        dys = outputs_of(loss.backward())
+        for dy, y in zip(dys, outputs_of(self.output), strict=True):
             if not isinstance(dy, np.ndarray) or dy.shape != y.shape:
                 raise TypeError(
                     f"{loss!r}.backward must return an array of the shape of the prediction, "
                     f"{y.shape}, it returned {describe(dy)}"
                 )
-        return tuple(dys)
+        return dys
 
     def predict(self, x: Any) -> Any:
         """Return the network's output, which the next call may write over."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
+import numpy as np
+
 from minifw._engine.composition import required
 from minifw._engine.sharing import adding, check_dtypes, check_layers, shared_later
 from minifw._tools.changes import CHANGES
@@ -10,6 +12,8 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 
 __all__ = ["Container"]
+
+ONE = Layer.output_names  # what a layer has that says nothing else
 
 
 class Container(Layer):
@@ -96,10 +100,12 @@ class Container(Layer):
                     result = getattr(layer, method)(*given)
             else:
                 result = getattr(layer, method)(*given)
-            return layer.returned(method, result, count) if method == "backward" else result
+            if method == "backward" and (count > 1 or type(result) is not np.ndarray):
+                layer.returned(method, result, count)
         except Exception as error:
             error.add_note(f"in {self._place(index)}, {layer!r}, of {type(self).__name__}")
             raise
+        return result
 
     def _forward(self, layer: Layer, *given: Any) -> Any:
         own, inner = vars(self), vars(layer)
@@ -111,7 +117,10 @@ class Container(Layer):
                 f"{layer!r} runs twice in one forward, and saves one forward at a time; make a "
                 "second layer for the second use"
             )
-        y = layer.returned("forward", layer.forward(*given), len(layer.output_names))
+        y: Any = layer.forward(*given)
+        names = layer.output_names
+        if names is not ONE or type(y) is not np.ndarray:  # a call less for nearly all
+            y = layer.returned("forward", y, len(names))
         # The mark, and what was saved under it: after another forward the two differ.
         inner["_saved_stamp"] = mark, layer._saved
         # Until `end`: this layer has saved the new forward, the next ones the one before.
