@@ -114,8 +114,8 @@ def _searched(
             run(twin)
     except _FoundError as found:
         return str(found)
-    except NonFiniteError:
-        return in_loss
+    except NonFiniteError as error:
+        return in_loss and f"{in_loss} ({error})"
     except Exception:  # noqa: BLE001 - a copy may fail, on such values too: no finding then
         return None
     return None

@@ -8,7 +8,7 @@ from minifw._engine.protocols import AnyLayer
 from minifw._tools.warn import warn_user
 from minifw.errors import NonFiniteError
 
-__all__ = ["check_heads", "check_penalty", "joined", "outputs_of", "penalised"]
+__all__ = ["check_heads", "check_penalty", "joined", "outputs_of", "penalised", "takes_several"]
 
 
 def joined(
@@ -29,6 +29,12 @@ def joined(
         heads.append(joint or head)
         activations.append(None if joint is None else last)
     return network, loss._with_heads(heads), activations
+
+
+def takes_several(model: AnyLayer) -> bool:
+    """Return whether a tuple is the inputs of a model, and not one of them."""
+    names = model.input_names
+    return len(names) > 1 or names[0].endswith("*")
 
 
 def outputs_of(value: Any) -> tuple[Any, ...]:

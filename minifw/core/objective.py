@@ -139,8 +139,8 @@ class Objective:
             self._refuse_loss(batch, error)
         except Exception as error:
             if any(self._activations) and step.output is not None:
-                joined = " and ".join(map(repr, filter(None, (*self._activations, self.loss))))
-                error.add_note(f"in the joint form of {joined}")
+                names = " and ".join(map(repr, filter(None, (*self._activations, self.loss))))
+                error.add_note(f"in the joint form of {names}")
             raise
         if not math.isfinite(value):
             self._refuse_loss(batch, NonFiniteError(f"the loss is {value}"))
