@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional
+from recorded import recorded
 
 from minifw import (
     Array,
@@ -38,19 +37,24 @@ def test_the_sum_and_its_derivatives_against_pytorch() -> None:
     loss = SumLoss(MSELoss(), CrossEntropyLoss(SCALE), None, MeanLoss(), weights=(1, 0.5, 7, -2))
     outputs = SIZE, KIND, STATE, KL
     value = loss.forward(outputs, TARGET)
-    size, kind, _, kl = tensors = [torch.tensor(p, requires_grad=True) for p in outputs]
-    scale = torch.tensor(SCALE, dtype=torch.float64)
-    parts = [
-        functional.mse_loss(size, torch.tensor(TARGET[0])),
-        functional.cross_entropy(kind, torch.tensor(TARGET[1]), scale),
-        kl.mean(),
-    ]
-    total = parts[0] + 0.5 * parts[1] - 2 * parts[2]
-    total.backward()
-    assert loss.parts == pytest.approx([part.item() for part in parts], rel=1e-14)
-    assert value == pytest.approx(total.item(), rel=1e-14)
-    for dy, p, tensor in zip(loss.backward(), outputs, tensors, strict=True):
-        expected = np.zeros_like(p) if tensor.grad is None else tensor.grad.numpy()
+
+    def compute(torch: Any) -> Any:
+        size, kind, _, kl = tensors = [torch.tensor(p, requires_grad=True) for p in outputs]
+        parts = [
+            torch.nn.functional.mse_loss(size, torch.tensor(TARGET[0])),
+            torch.nn.functional.cross_entropy(
+                kind, torch.tensor(TARGET[1]), torch.tensor(SCALE, dtype=size.dtype)
+            ),
+            kl.mean(),
+        ]
+        total = parts[0] + 0.5 * parts[1] - 2 * parts[2]
+        total.backward()
+        grads = (torch.zeros_like(t) if t.grad is None else t.grad for t in tensors)
+        return [torch.stack([total, *parts]), *grads]
+
+    values, *gradients = recorded("losses/sum", (outputs, TARGET, SCALE), compute)
+    assert [value, *loss.parts] == pytest.approx(values, rel=1e-14)
+    for dy, expected in zip(loss.backward(), gradients, strict=True):
         np.testing.assert_allclose(dy, expected, rtol=1e-13, atol=1e-17)
     full = (*TARGET, None, None)
     assert loss.forward(outputs, full) == value == loss.forward(outputs, (*TARGET, STATE, KL))
@@ -120,8 +124,13 @@ def test_joint_forms_read_the_weights_and_set_the_parts() -> None:
     assert joint.weights == loss.weights
     assert joint.parts == loss.parts
     assert value == 0.5 * loss.parts[0] + 2 * loss.parts[1]
-    exact = functional.binary_cross_entropy_with_logits(torch.tensor(z), torch.tensor(yes))
-    assert loss.parts[0] == pytest.approx(exact.item(), rel=1e-14)
+
+    def compute(torch: Any) -> Any:
+        pair = torch.tensor(z), torch.tensor(yes)
+        return [torch.nn.functional.binary_cross_entropy_with_logits(*pair)]
+
+    (exact,) = recorded("losses/joint", (z, yes), compute)
+    assert loss.parts[0] == pytest.approx(exact, rel=1e-14)
     assert repr(joint) == repr(loss) == "SumLoss(BCELoss(), MSELoss())"
     twin, _ = copy.deepcopy((joint, loss))
     assert twin.weights == (0.5, 2.0)
