@@ -180,6 +180,8 @@ def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[i
         if id(memory) not in memories:
             memories[id(memory)] = held = copy.copy(memory)
             held.values, held.grads = recorder.hold(memory.values), recorder.hold(memory.grads)
+            if not memory.packed:  # frozen: an optimizer that takes it later sees these arrays,
+                memory.values, memory.grads = memory.values.view(), memory.grads.view()  # unheld
         memo[id(parameter)] = stand_in = copy.copy(parameter)
         stand_in._place_in(memories[id(memory)], parameter._start, parameter.shape)
     return memo
