@@ -78,6 +78,7 @@ class Residual(Container):
 
     formulas: ClassVar[Formulas] = {"y": "{x} + {inner}", "dx": "{dy} + {inner_dx}"}
 
+    adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
 
     def __init__(self, layer: Layer) -> None:
@@ -220,6 +221,7 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
 
     formulas: ClassVar[Formulas] = {"y": "[{inner}]", "dx": "{inner_dx}"}
 
+    adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
 
     _saved_widths: tuple[int, ...] = ()  # of the outputs of the latest forward

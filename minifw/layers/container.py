@@ -1,7 +1,7 @@
 """What the containers share: named layers, errors that name them, one forward for all."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +22,10 @@ class Container(Layer):
     A subclass calls `begin` in its ``forward``, then asks its layers, and calls `end`; and
     `check_forward` before it goes back through them, in reverse. All layers that run in one
     forward get one mark, handed down to containers inside. So a ``backward`` notices that a
-    layer has run another forward since: its gradient would be of no function. A parameter that
-    several layers share gets the sum of its gradients.
+    layer has run another forward since: its gradient would be of no function. Where `ask` goes
+    back through the layers, a parameter that several of them share gets the sum of its
+    gradients; a subclass whose ``backward`` is so says `adds_shared`.
     """
-
-    adds_shared: ClassVar[bool] = True
 
     _saved_mark: object = None  # of the latest forward
     _saved_whole = True  # False during the latest forward, or if it failed
@@ -69,6 +68,7 @@ class Container(Layer):
             self._layers = before
             raise
         self._arguments = self._layers, self._arguments[1]  # which the repr and a file show
+        vars(self).update(_saved=None, _saved_mark=None, _saved_whole=False)  # of other layers
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -135,9 +135,10 @@ class Container(Layer):
         """Raise unless the layers are at one forward, and find out which share parameters."""
         name = f"{type(self).__name__}.backward"
         if not self._saved_whole:
+            failed = self._saved_mark is not None
+            why = "the latest forward failed" if failed else "a layer was replaced since"
             raise RuntimeError(
-                f"{name} needs a whole forward before it: the latest forward failed; call "
-                "forward first"
+                f"{name} needs a whole forward before it: {why}; call forward first"
             )
         marks: dict[object, Layer] = {}
         for layer in self._once():

@@ -71,6 +71,7 @@ class Graph(Container):
 k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     """
 
+    adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
 
     _saved_memories: Mapping[int, Any] = MappingProxyType({})  # by line, of the repeated ones

@@ -51,6 +51,7 @@ class Sequential(Container):
 Tanh(), gives (4,)
     """
 
+    adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:
