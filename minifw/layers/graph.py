@@ -80,7 +80,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     _saved_repeated: tuple[int, ...] = ()  # the lines whose layers run at another one, too
 
     def __init__(
-        self, *inputs: str, outputs: str | tuple[str, ...] | None = None, **lines: Any
+        self, /, *inputs: str, outputs: str | tuple[str, ...] | None = None, **lines: Any
     ) -> None:
         self._inputs = _checked_inputs(inputs, lines)
         layers = tuple(
@@ -93,19 +93,20 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:
         lines = _checked_lines(self._inputs, self._names, layers, self._takes)
-        self._gives = _checked_outputs(self._inputs, lines, self._outputs)
+        gives = _checked_outputs(self._inputs, lines, self._outputs)
         check_dtypes("Graph", [(line.place, line.layer) for line in lines])
         check_shapes("Graph", lines)
-        self._lines, self._layers = tuple(lines), layers
+        self._lines, self._layers, self._gives = tuple(lines), layers, gives
 
     def __getitem__(self, name: str) -> Any:
         return self._layers[self._index(name)]
 
     def __setitem__(self, name: str, layer: Layer) -> None:  # type: ignore[override]
-        super().__setitem__(self._index(name), layer)
-        takes = self._takes[self._index(name)]
+        index, (inputs, lines) = self._index(name), self._arguments
+        super().__setitem__(index, layer)
+        takes = self._takes[index]
         line = layer if takes is None else (layer, *takes)
-        self._arguments = self._arguments[0], {**self._arguments[1], name: line}
+        self._arguments = inputs, {**lines, name: line}  # in place of the layers alone
 
     def _index(self, name: str) -> int:
         if name not in self._names:
@@ -128,17 +129,20 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     @property
     def input_shape(self) -> Shape | None:
         """What the first line that takes the only input accepts, if it says so."""
-        return None if len(self._inputs) > 1 else getattr(self._first, "input_shape", None)
+        shapes = (layer.input_shape for layer in self._takers)
+        return next((shape for shape in shapes if shape is not None), None)
 
     @property
     def takes_sequences(self) -> bool:  # type: ignore[override]
         """Whether that line's layer does."""
-        return len(self._inputs) == 1 and getattr(self._first, "takes_sequences", False)
+        said = (layer.takes_sequences for layer in self._takers if layer.input_shape is not None)
+        return next(said, False)
 
     @property
-    def _first(self) -> Layer | None:
-        takers = (line.layer for line in self._lines if line.takes == self._inputs)
-        return next((layer for layer in takers if layer.input_shape is not None), None)
+    def _takers(self) -> list[Layer]:
+        """The layers that take the only input."""
+        only = self._inputs if len(self._inputs) == 1 else None
+        return [line.layer for line in self._lines if line.takes == only]
 
     def output_shape(self, *shapes: Shape) -> Any:
         """Return the shape of one output example, given the shape of an example of each input."""
@@ -221,8 +225,9 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         there = [name is not None and self._saved_values[name] is not None for name in line.takes]
         count = len(there) - there[::-1].index(True)  # None at the end is as if left out
         result = self.ask(index, "backward", *dys, count=count)
-        for name, dx in zip(line.takes, result if count > 1 else (result,), strict=False):
-            if name is not None and dx is not None:
+        dxs = result if count > 1 else (result,)
+        for name, given, dx in zip(line.takes, there, dxs, strict=False):
+            if given and (dx is not None or (name in trained and not self._is_whole(name))):
                 self._check_dx(line, name, dx)
                 _add(gradients, name, dx)
 
@@ -277,9 +282,10 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         shape, dtype = self._saved_values[name]
         return np.zeros(shape, np.float64 if self._is_whole(name) else dtype)
 
-    def _check_dx(self, line: Line, name: str, dx: Array) -> None:
+    def _check_dx(self, line: Line, name: str, dx: Array | None) -> None:
         shape, dtype = self._saved_values[name]
-        if dx.shape != shape or (dx.dtype != dtype and not self._is_whole(name)):
+        whole = self._is_whole(name)
+        if dx is None or dx.shape != shape or (dx.dtype != dtype and not whole):
             raise ValueError(
                 f"Graph: {line.place}, {line.layer!r}, must return dx for {name} as a {dtype} "
                 f"array of shape {shape}, it returned {describe(dx)}"
@@ -310,13 +316,13 @@ def _checked_inputs(inputs: tuple[Any, ...], lines: Mapping[str, Any]) -> tuple[
         if not isinstance(name, str):
             fix = f"; give the layer a name: Graph(..., h={name!r})" if is_layer(name) else ""
             raise TypeError(f"Graph expects names of inputs, got {describe(name)}{fix}")
-        if not name.isidentifier():
-            raise ValueError(f"Graph expects names of inputs to be identifiers, got {name!r}")
     if not inputs:
         raise ValueError('Graph expects the name of at least one input, got none; Graph("x", ...)')
     if not lines:
         raise ValueError("Graph expects at least one line, such as h=Dense(2, 3), got none")
     for name, count in Counter([*inputs, *lines]).items():
+        if not name.isidentifier():
+            raise ValueError(f"Graph expects names to be identifiers, got {name!r}")
         if count > 1:
             raise ValueError(f"Graph expects every name once, got {name!r} twice")
     return inputs
