@@ -6,16 +6,14 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from minifw._engine.prediction import ROWS, check_finite, in_blocks, survey
+from minifw._engine.prediction import ROWS, check_finite, in_blocks, inputs, survey
 from minifw._engine.replay import Replay
 from minifw._tools.checks import describe
 from minifw._tools.locks import mend_after_fork
 from minifw._tools.numbers import check_flag
-from minifw._tools.rows import Rows
+from minifw._tools.rows import rows_of
 from minifw.core.layer import Layer
-from minifw.typing import Array
 
 __all__ = ["Predictor"]
 
@@ -67,7 +65,8 @@ class Predictor:
             raise TypeError(f"Predictor expects model to be a layer, got {describe(model)}")
         self._model = copy.deepcopy(model).eval()
         self._step = Replay(self._model, None, enabled=check_flag("Predictor", "replay", replay))
-        _, self._dtype, self._whole = survey(self._model)
+        self._dtype, self._inputs = survey(self._model).dtype, inputs(self._model)
+        self._plain = self._inputs.alone and len(self._model.output_names) == 1
         self._lock = Lock()  # of the arrays of the recordings
         mend_after_fork(self)
 
@@ -76,20 +75,21 @@ class Predictor:
         """Whether small predictions are recorded and made again."""
         return self._step.possible
 
-    def __call__(self, x: npt.ArrayLike, *, allow_nan: bool = False) -> Array:
+    def __call__(self, x: Any, *, allow_nan: bool = False) -> Any:
         """Return the model's outputs for all rows of `x`.
 
         Parameters
         ----------
         x : array of shape (examples, ...)
-            It is cast to the dtype of the parameters.
+            It is cast to the dtype of the parameters. Of several inputs it is a tuple of arrays,
+            or a dict by name.
         allow_nan : bool, default False
             Whether outputs may be NaN or infinite.
 
         Returns
         -------
-        array of shape (examples, ...)
-            A new one.
+        array of shape (examples, ...), or a tuple of several outputs
+            New ones.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Predictor:
             If an output is NaN or infinite; it names the first such row, and whether that
             row of `x` is finite.
         """
-        if type(x) is np.ndarray and x.dtype == self._dtype and 0 < len(x) <= ROWS:
+        if self._plain and type(x) is np.ndarray and x.dtype == self._dtype and 0 < len(x) <= ROWS:
             with self._lock:
                 y = self._step.predict(x)
                 if y.ndim and len(y) == len(x):
@@ -107,11 +107,14 @@ class Predictor:
                     if not (allow_nan or (y.size == 1 and isfinite(y.item()))):
                         check_finite("Predictor", x, y)  # half a microsecond: not for one number
                     return y
-        rows = Rows("Predictor", "x", x, self._dtype, whole=self._whole)
+        rows = rows_of("Predictor", x, self._dtype, self._inputs)
         with self._lock:
-            y = in_blocks(rows, ROWS, self._step.predict, allow_nan=allow_nan)
+            names = self._model.output_names
+            y = in_blocks(rows, ROWS, self._step.predict, names, allow_nan=allow_nan)
             # One block is in the array of a recording, or is what a layer got and returned.
-            return y.copy() if len(rows) <= ROWS else y
+            if len(rows) > ROWS:
+                return y
+            return tuple([one.copy() for one in y]) if type(y) is tuple else y.copy()
 
     def _after_fork(self) -> None:
         self._lock = Lock()  # another thread may have held it, which the child does not have

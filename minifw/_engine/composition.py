@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from minifw.typing import Shape
 
-__all__ = ["Line", "check_shapes", "fits_one", "required"]
+__all__ = ["Line", "check_shapes", "fits_one", "required", "whole_numbers"]
 
 # Lengths of time that are tried where a layer takes sequences, each with the next longer one:
 # few enough steps for learned positions, enough for a convolution, and some between.
@@ -48,6 +48,15 @@ def required(layer: Any) -> int | None:
     """Return how many inputs a layer needs; None if it takes any number."""
     names = layer.input_names
     return None if any(name[-1] == "*" for name in names) else sum(n[-1] != "?" for n in names)
+
+
+def whole_numbers(lines: Sequence[Line], names: Sequence[str]) -> tuple[bool, ...]:
+    """Return of each of these values whether a line takes it as whole numbers."""
+    whole = set[str | None]()
+    for line in lines:
+        asked = line.layer._whole_inputs  # of any number of inputs the last one is repeated
+        whole.update(n for i, n in enumerate(line.takes) if asked[min(i, len(asked) - 1)])
+    return tuple([name in whole for name in names])
 
 
 def check_shapes(owner: str, lines: Sequence[Line]) -> None:

@@ -1,7 +1,8 @@
 """Data row by row: arrays in memory, memory-mapped ones, and what else can be indexed."""
 
 import mmap
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -9,18 +10,34 @@ import numpy.typing as npt
 from minifw._tools.checks import DTYPES, check_plain, describe
 from minifw.typing import DType
 
-__all__ = ["Rows", "Selection", "as_array", "cast"]
+__all__ = [
+    "TRUTH",
+    "WHOLE",
+    "Fields",
+    "Rows",
+    "Selection",
+    "Several",
+    "as_array",
+    "cast",
+    "check_lengths",
+    "cut",
+    "first",
+    "rows_of",
+]
 
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
 AnyArray: TypeAlias = np.ndarray[Any, Any]
 
+WHOLE = "iu"  # NumPy's kinds of whole numbers
+TRUTH = "b"  # and of truth values
 
-def cast(array: AnyArray, dtype: DType | None, *, whole: bool = False) -> AnyArray:
-    """Return `array` in `dtype`; as it is if it has it, or holds whole numbers that are meant.
+
+def cast(array: AnyArray, dtype: DType | None, kept: str = "") -> AnyArray:
+    """Return `array` in `dtype`; as it is if it has it, or is of one of the kinds in `kept`.
 
     With None for a dtype, float64 and float32 stay what they are.
     """
-    if whole and array.dtype.kind in "iu":
+    if array.dtype.kind in kept:
         return array
     if dtype is None:
         dtype = array.dtype if array.dtype in DTYPES else DTYPES[0]
@@ -40,15 +57,15 @@ class Rows:
     data : array_like
     dtype : float64, float32 or None
         What floating-point numbers, and whole ones, are cast to.
-    whole : bool, default False
-        Whether whole numbers stay what they are.
+    kept : str, default ""
+        NumPy's kinds of numbers that stay what they are, such as `WHOLE`.
     """
 
     def __init__(
-        self, owner: str, name: str, data: Any, dtype: DType | None, *, whole: bool = False
+        self, owner: str, name: str, data: Any, dtype: DType | None, kept: str = ""
     ) -> None:
         self.owner, self.name = owner, name
-        self._dtype, self._whole = dtype, whole
+        self._dtype, self._kept = dtype, kept
         self._foreign = not isinstance(data, np.ndarray) and _indexable(data)
         array: Any = data if self._foreign else as_array(owner, name, data)
         if np.dtype(array.dtype).kind not in "fiub":
@@ -60,12 +77,17 @@ class Rows:
         self.dtype = np.dtype(array.dtype)  # as given
         self.in_memory = not (self._foreign or _is_mapped(data))
         if self.in_memory:
-            array = cast(array, dtype, whole=whole)
+            array = cast(array, dtype, kept)
         if not self._foreign:
             array = array.view()
             array.flags.writeable = False  # batches are views of it: nobody may write into them
         self._array = array
         self.shape: tuple[int, ...] = tuple(array.shape)
+
+    @property
+    def parts(self) -> "list[Rows]":
+        """The arrays in here: this one."""
+        return [self]
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -84,7 +106,107 @@ class Rows:
             found[order] = self._array[rows[order]]
         else:
             found = np.asarray(self._array[rows])
-        return cast(found, self._dtype, whole=self._whole)
+        return cast(found, self._dtype, self._kept)
+
+
+class Several:
+    """Several arrays of one length, side by side: it gives out tuples. One may be None."""
+
+    def __init__(self, owner: str, name: str, columns: Sequence[Rows | None]) -> None:
+        self.owner, self.name, self._columns = owner, name, columns
+        self.parts = [column for column in columns if column is not None]
+        check_lengths(owner, self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    def take(self, rows: Selection) -> tuple[AnyArray | None, ...]:
+        """Return these rows of each array."""
+        return tuple([None if one is None else one.take(rows) for one in self._columns])
+
+
+class Fields(NamedTuple):
+    """Which arrays an argument holds: one, or several in a tuple, or in a dict by their names."""
+
+    name: str  # of the argument
+    word: str  # for one of several: "input"
+    names: tuple[str, ...]  # "mask?" may be left out, "xs*" is any number
+    kept: tuple[str, ...]  # of each, NumPy's kinds of numbers that stay what they are
+    alone: bool = True  # whether one array may come without a tuple
+
+    def each(self, owner: str, data: Any, make: Callable[[str, Any, str], Any]) -> Any:
+        """Return what `make` gives for the array, or a tuple for several; None stays None.
+
+        It is called with a name, the data, and the kinds of numbers that stay what they are.
+        """
+        names, kept = self.names, self.kept
+        if isinstance(data, dict):
+            data = self._by_name(owner, data)
+        if data is None and names[0][-1] == "?":
+            return None
+        if len(names) == 1 or (self.alone and not isinstance(data, tuple)):
+            return make(self.name, data, kept[0])
+        self._check(owner, data)
+        more = len(data) - len(names)  # of "xs*"
+        pairs = [*zip(names, kept, strict=True), *[(names[-1], kept[-1])] * more]
+        made = []
+        for (name, kinds), one in zip(pairs, data, strict=False):
+            word = f"{self.word} {name.rstrip('?*')}"
+            made.append(None if one is None else make(word, one, kinds))
+        return tuple(made)
+
+    def _by_name(self, owner: str, data: dict[str, Any]) -> Any:
+        names = [name.rstrip("?*") for name in self.names]
+        unknown = [name for name in data if name not in names]
+        if unknown:
+            raise ValueError(
+                f"{owner} expects {self.name} to have the names ({', '.join(names)}), got "
+                f"{unknown[0]!r}"
+            )
+        found = tuple([data.get(name) for name in names])
+        return found if len(found) > 1 else found[0]
+
+    def _check(self, owner: str, data: Any) -> None:
+        """Raise unless it is a tuple of these arrays."""
+        names, got = self.names, describe(data)
+        if isinstance(data, tuple):
+            given = (*data, *(None,) * len(names))
+            missing = [n for n, one in zip(names, given, strict=False) if one is None]
+            fits = len(data) <= len(names) or names[-1][-1] == "*"
+            if fits and all(name[-1] in "?*" for name in missing):
+                return
+            got = f"({', '.join(['None' if one is None else 'array' for one in data])})"
+        raise ValueError(
+            f"{owner} expects {self.name} to be a tuple of arrays, ({', '.join(names)}), got {got}"
+        )
+
+
+def rows_of(owner: str, data: Any, dtype: DType | None, fields: Fields) -> Any:
+    """Return the rows of an argument: `Rows`, or `Several`; None of what is left out."""
+    found = fields.each(owner, data, lambda name, one, kept: Rows(owner, name, one, dtype, kept))
+    return Several(owner, fields.name, found) if isinstance(found, tuple) else found
+
+
+def check_lengths(owner: str, parts: Sequence[Rows]) -> None:
+    """Raise unless all have one length."""
+    for part in parts[1:]:
+        if len(part) != len(parts[0]):
+            raise ValueError(
+                f"{owner} expects one row of {part.name} for each row of {parts[0].name}, got "
+                f"{len(part)} and {len(parts[0])}{_transposed(part, parts[0])}"
+            )
+
+
+def first(data: Any) -> Any:
+    """Return the first of several arrays, or the only one."""
+    return data[0] if type(data) is tuple else data
+
+
+def cut(data: Any, rows: Any) -> Any:
+    """Return these rows of an array, or of each of several; None of None."""
+    if type(data) is tuple:
+        return tuple([cut(one, rows) for one in data])
+    return None if data is None else data[rows]
 
 
 def as_array(owner: str, name: str, data: Any) -> AnyArray:
@@ -115,6 +237,13 @@ def _indexable(data: Any) -> bool:
     except TypeError:  # of another framework: np.asarray knows what to do
         return False
     return hasattr(data, "__getitem__") and not isinstance(data, np.generic)
+
+
+def _transposed(column: Rows, x: Rows) -> str:
+    """Return the fix where there is one example per column."""
+    if x.name == "x" and len(x.shape) == 2 and x.shape[1] in (len(column), *column.shape[1:2]):
+        return "; one example per row: x.T" + (", y.T" if len(column.shape) == 2 else "")
+    return ""
 
 
 def _is_mapped(array: Any) -> bool:

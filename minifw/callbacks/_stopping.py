@@ -38,7 +38,7 @@ class Monitor:
 
     def _better(self, trainer: Trainer) -> str:
         name = self.column.removeprefix("val_")
-        if name == "loss":
+        if name not in trainer.metrics:  # the loss, or a part of it
             return "min"
         metric = trainer.metrics[name]
         if not isinstance(metric, Metric):

@@ -10,6 +10,7 @@ import numpy as np
 
 from minifw._engine.listening import listening
 from minifw._tools.numbers import check_size
+from minifw._tools.rows import cut
 from minifw.callbacks._warning import warn
 from minifw.core.layer import Layer
 from minifw.layers import Sequential
@@ -97,7 +98,7 @@ comes through; try a lower lr, another init, or LeakyReLU
         if latest is None:
             return
         when = f"after epoch {trainer.epoch}"
-        for name, layer, y in _outputs(trainer.model, latest[:ROWS]):
+        for name, layer, y in _outputs(trainer.model, cut(latest, slice(ROWS))):
             place = f"layer {name}, {layer!r}," if name else f"{layer!r}"
             units = _by_unit(y)  # (..., units)
             low, high = layer.saturation
@@ -143,14 +144,14 @@ def _by_unit(y: Array) -> Array:
     return units.reshape(-1, units.shape[-1])
 
 
-def _outputs(model: Layer, x: Array) -> list[tuple[str, Any, Array]]:
+def _outputs(model: Layer, x: Any) -> list[tuple[str, Any, Array]]:
     """Return the outputs of the activations inside the model; the last may well saturate."""
     twin = copy.deepcopy(model)
-    last = twin.split_last()[1]
+    ends = [twin.split_last(i) if i else twin.split_last() for i in range(len(twin.output_names))]
     inner = [
         (name, layer)
         for name, layer in twin.named_layers()
-        if layer.saturation is not None and layer is not last
+        if layer.saturation is not None and all(layer is not last for _, last in ends)
     ]
     found: list[tuple[str, Any, Array]] = []
 

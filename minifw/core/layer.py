@@ -60,9 +60,9 @@ class Layer(KeepsArguments, SavesForBackward):
         The names of attributes that hold arrays which belong to the state but
         are not trained, such as running means. `state_dict` has them, and
         `load_state_dict` copies into them. A layer may write into them.
-    takes_whole_numbers : class attribute, a bool
-        Whether x holds whole numbers, such as the rows of a table. `predict` and
-        `Trainer` then leave those as they are; else they cast x to the model's dtype.
+    takes_whole_numbers : class attribute, a bool, or a tuple of names of inputs
+        Whether x, or which inputs, hold whole numbers, such as the rows of a table. `predict`
+        and `Trainer` then leave those as they are; else they cast x to the model's dtype.
     replayable : class attribute, a bool, default False
         A promise: ``forward`` and ``backward`` read x, dy, parameters, buffers, options and what
         was saved, and nothing else; they make NumPy calls on these, assign no attribute, and
@@ -109,7 +109,7 @@ class Layer(KeepsArguments, SavesForBackward):
     takes_sequences: ClassVar[bool] = False
     adds_shared: ClassVar[bool] = False
     buffers: ClassVar[tuple[str, ...]] = ()
-    takes_whole_numbers: ClassVar[bool] = False
+    takes_whole_numbers: ClassVar[bool | tuple[str, ...]] = False
     replayable: ClassVar[bool] = False
     saturation: ClassVar[tuple[float, float] | None] = None
     probabilities: ClassVar[bool] = False
@@ -159,6 +159,15 @@ class Layer(KeepsArguments, SavesForBackward):
     def input_names(self) -> tuple[str, ...]:
         """The names of the inputs."""
         return argument_names(type(self).forward)
+
+    @property
+    def _whole_inputs(self) -> tuple[bool, ...]:
+        """Whether each input holds whole numbers; by default, all of them if any layer's do."""
+        takes, names = self.takes_whole_numbers, self.input_names
+        if isinstance(takes, tuple):
+            return tuple([name.rstrip("?*") in takes for name in names])
+        inside = (layer.takes_whole_numbers is True for _, layer in self.named_layers())
+        return (takes or any(inside),) * len(names)
 
     # -- what is inside ----------------------------------------------------------
 
@@ -326,14 +335,15 @@ class Layer(KeepsArguments, SavesForBackward):
         """
         return evaluating(self)
 
-    def predict(self, x: npt.ArrayLike, *, batch_size: int = ROWS, allow_nan: bool = False) -> Any:
+    def predict(self, x: Any, *, batch_size: int = ROWS, allow_nan: bool = False) -> Any:
         """Return the outputs for all rows of `x`, in eval mode, a batch at a time.
 
         Parameters
         ----------
         x : array of shape (examples, ...)
             It is cast to the dtype of the parameters; one that is mapped from a file is
-            read batch by batch.
+            read batch by batch. Of several inputs it is a tuple of arrays, or a dict by name, and
+            truth values in it, such as masks, stay what they are.
         batch_size : int, default 256
             How many rows go through the layer at once.
         allow_nan : bool, default False
@@ -341,7 +351,7 @@ class Layer(KeepsArguments, SavesForBackward):
 
         Returns
         -------
-        array of shape (examples, ...)
+        array of shape (examples, ...), or a tuple of several outputs
 
         Raises
         ------

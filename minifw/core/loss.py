@@ -236,7 +236,8 @@ class Loss(KeepsArguments, SavesForBackward):
 
         `batch` is any array of the batch's length, for a part without a target.
         """
-        return (self.total_weight(target if self.takes_target else batch, sample_weight),)
+        by_target = self.takes_target and not self.takes_several  # a tuple has no rows
+        return (self.total_weight(target if by_target else batch, sample_weight),)
 
     def mean(self, costs: Array, share: Array) -> float:
         """Return the mean of the costs by their `shares`, or raise if it is NaN or infinite.

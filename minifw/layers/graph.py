@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw._engine.composition import Line, check_shapes, required
+from minifw._engine.composition import Line, check_shapes, required, whole_numbers
 from minifw._engine.members import is_layer
 from minifw._engine.sharing import check_dtypes, shared_later
 from minifw._tools.changes import CHANGES
@@ -125,6 +125,10 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """The names of the outputs; ("y",) of one."""
         return self._gives if len(self._gives) > 1 else ("y",)
+
+    @property
+    def _whole_inputs(self) -> tuple[bool, ...]:
+        return whole_numbers(self._lines, self._inputs)
 
     @property
     def input_shape(self) -> Shape | None:

@@ -71,6 +71,10 @@ Tanh(), gives (4,)
         return self.layers[-1].output_names
 
     @property
+    def _whole_inputs(self) -> tuple[bool, ...]:
+        return self.layers[0]._whole_inputs[:1]
+
+    @property
     def takes_sequences(self) -> bool:  # type: ignore[override]
         """Whether the first layer does."""
         return self.layers[0].takes_sequences

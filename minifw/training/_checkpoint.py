@@ -44,6 +44,7 @@ def capture(trainer: Any) -> dict[str, Any]:
     optimizer = trainer.optimizer
     return {
         "model": trainer.model.state_dict(),
+        "frozen": _frozen(trainer),
         "optimizer": {"class": optimizer._kind, "state": optimizer.state_dict()},
         "callbacks": {
             key: copy.deepcopy(state) for key, state in zip(keys, states, strict=True) if state
@@ -87,6 +88,8 @@ def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
             f"{OWNER} expects the checkpoint of a run with the metrics "
             f"{list(trainer.metrics)}, got {tree['metrics']}"
         )
+    frozen = tree.get("frozen", _frozen(trainer))  # files of older versions do not say it
+    _same_names("frozen parameters", set(_frozen(trainer)), set(frozen))
     pairs = zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True)
     with_state = {key for key, callback in pairs if callback.state_dict()}
     _same_names("callbacks", with_state, set(tree["callbacks"]))
@@ -128,6 +131,10 @@ def _generators(trainer: Any) -> dict[str, AnyGenerator]:
         "metrics": trainer.metrics,
     }
     return find_generators(roots, {id(trainer)})
+
+
+def _frozen(trainer: Any) -> list[str]:
+    return [name for name, p in trainer.model.named_parameters() if p.frozen]
 
 
 def _same_names(what: str, mine: set[str], saved: set[str]) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import describe
-from minifw._tools.rows import Rows, as_array, cast
-from minifw.typing import Array, DType, Shape, Target
+from minifw._tools.rows import Fields, as_array, cast, check_lengths, cut, rows_of
+from minifw.typing import DType, Shape
 
 __all__ = ["Batch", "Casting", "Source", "Stream", "Table", "held_out", "shape_text", "source"]
 
@@ -16,16 +16,17 @@ __all__ = ["Batch", "Casting", "Source", "Stream", "Table", "held_out", "shape_t
 # when their batch is due.
 BLOCK_BYTES = 2**16
 
-Batch: TypeAlias = tuple[Array, Target, Array | None]
-"""x, target, and the weights of the examples or None."""
+Batch: TypeAlias = tuple[Any, Any, Any]
+"""x, target, and the weights of the examples or None; tuples of several."""
 
 
 class Casting(NamedTuple):
-    """What the data are cast to: the dtype of the model; whether whole numbers are meant."""
+    """What the data are cast to, the dtype of the model; and which arrays there may be."""
 
     dtype: DType | None
-    whole_x: bool
-    labels: bool
+    x: Fields
+    y: Fields
+    weight: Fields
 
 
 class Table:
@@ -34,30 +35,15 @@ class Table:
     one_shot = False
 
     def __init__(self, owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> None:
-        dtype = casting.dtype
-        self.x = Rows(owner, "x", x, dtype, whole=casting.whole_x)
-        self.y = Rows(owner, "y", y, dtype, whole=casting.labels)
-        columns = [self.x, self.y]
-        if weight is not None:
-            columns.append(Rows(owner, "sample_weight", weight, dtype))
-            if len(columns[2].shape) != 1:
-                raise ValueError(
-                    f"{owner} expects sample_weight to be one number for each example, of shape "
-                    f"({len(self.x)},), got {columns[2].shape}; use sample_weight.ravel()"
-                )
-        for name, column in zip(("y", "sample_weight"), columns[1:], strict=False):
-            if len(column) != len(self.x):
-                raise ValueError(
-                    f"{owner} expects one row of {name} for each row of x, got {len(column)} and "
-                    f"{len(self.x)}{_transposed(column, self.x)}"
-                )
-        self._columns = columns
-        self.rows = len(self.x)
+        given = zip((x, y, weight), casting[1:], strict=True)
+        self.columns = [rows_of(owner, data, casting.dtype, fields) for data, fields in given]
+        self.parts = [one for column in self.columns if column is not None for one in column.parts]
+        check_lengths(owner, self.parts)
+        self.rows = len(self.columns[0])
 
     def facts(self) -> dict[str, Any]:
         """Return what has to be equal on all ranks of a job."""
-        named = zip(("x", "y", "sample_weight"), self._columns, strict=False)
-        shapes = {name: f"{column.dtype} {shape_text(column.shape)}" for name, column in named}
+        shapes = {part.name: f"{part.dtype} {shape_text(part.shape)}" for part in self.parts}
         return {"x": None, "y": None, "sample_weight": None, **shapes}
 
     def count(self, batch_size: int) -> int | None:
@@ -68,26 +54,31 @@ class Table:
         self, batch_size: int, order: npt.NDArray[np.intp] | None = None, start: int = 0
     ) -> Iterator[Batch]:
         """Yield the batches from number `start` on; `order` is that of the rows."""
-        if not all(column.in_memory for column in self._columns):
+        if not all(part.in_memory for part in self.parts):
             per_block = batch_size  # a file is read a batch at a time
         elif order is None:
             # All at once: rows that follow each other are views.
             per_block = -(-self.rows // batch_size) * batch_size
         else:
             per_block = self._block(batch_size)
-        first = start * batch_size
-        for block in range(first - first % per_block, self.rows, per_block):
+        done = start * batch_size
+        for block in range(done - done % per_block, self.rows, per_block):
             stop = min(block + per_block, self.rows)
             rows = slice(block, stop) if order is None else order[block:stop]
-            taken: list[Any] = [column.take(rows) for column in self._columns]
-            x, y, weight = (*taken, None)[:3]
-            for begin in range(max(first - block, 0), stop - block, batch_size):
+            taken: list[Any] = [one if one is None else one.take(rows) for one in self.columns]
+            x, y, weight = taken
+            # Three calls of `cut` are a fiftieth of a small step.
+            plain = type(x) is type(y) is np.ndarray and weight is None
+            for begin in range(max(done - block, 0), stop - block, batch_size):
                 part = slice(begin, begin + batch_size)
-                yield x[part], y[part], None if weight is None else weight[part]
+                if plain:
+                    yield x[part], y[part], None
+                else:
+                    yield cut(x, part), cut(y, part), cut(weight, part)
 
     def _block(self, batch_size: int) -> int:
         """Return the rows of a block: whole batches, of some `BLOCK_BYTES`."""
-        row = self.x.take(slice(0, 1)).nbytes
+        row: int = sum(part.take(slice(0, 1)).nbytes for part in self.columns[0].parts)
         return max(1, BLOCK_BYTES // max(1, row * batch_size)) * batch_size
 
 
@@ -130,27 +121,29 @@ class Stream:
                 f"{self._owner} expects every batch to be a pair (x, y) or a triple (x, y, "
                 f"weight), got {_contents(batch)} as batch {index + 1}"
             )
-        dtype, whole_x, labels = self._casting
-        x, y = as_array(self._owner, "x", batch[0]), as_array(self._owner, "y", batch[1])
-        weight = None
-        if len(batch) == 3 and batch[2] is not None:
-            weight = as_array(self._owner, "weight", batch[2])
-        for name, array in (("x", x), ("y", y), ("weight", weight)):
-            if array is not None and (not array.ndim or array.dtype.kind not in "fiub"):
+        dtype, *fields = self._casting
+
+        def checked(name: str, data: Any, kept: str) -> Any:
+            array = as_array(self._owner, name, data)
+            if not array.ndim or array.dtype.kind not in "fiub":
                 raise TypeError(
                     f"{self._owner} expects {name} of every batch to hold real numbers, got "
                     f"{describe(array)} in batch {index + 1}"
                 )
-            if array is not None and len(array) != len(x):
+            array = cast(array, dtype, kept)
+            found.append((name, len(array)))
+            return array
+
+        found: list[tuple[str, int]] = []
+        triple = zip(fields, (*batch, None), strict=False)
+        x, y, weight = [one.each(self._owner, data, checked) for one, data in triple]
+        for name, length in found:
+            if length != found[0][1]:
                 raise ValueError(
-                    f"{self._owner} expects one row of {name} for each row of x, got {len(array)} "
-                    f"and {len(x)} in batch {index + 1}"
+                    f"{self._owner} expects one row of {name} for each row of {found[0][0]}, got "
+                    f"{length} and {found[0][1]} in batch {index + 1}"
                 )
-        return (
-            cast(x, dtype, whole=whole_x),
-            cast(y, dtype, whole=labels),
-            None if weight is None else cast(weight, dtype),
-        )
+        return x, y, weight
 
 
 Source: TypeAlias = Table | Stream
@@ -158,9 +151,10 @@ Source: TypeAlias = Table | Stream
 
 def source(owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> Source:
     """Return the batches of the arguments of ``fit`` and ``evaluate``."""
-    if y is not None:
+    table = isinstance(x, np.ndarray | dict)
+    if y is not None or (table and casting.y.names[0][-1] == "?"):  # no target is needed
         return Table(owner, x, y, weight, casting)
-    if isinstance(x, np.ndarray) or not isinstance(x, Iterable):
+    if table or not isinstance(x, Iterable):
         raise TypeError(
             f"{owner} expects x and y, or an iterable of batches (x, y) alone, got "
             f"{describe(x)} without y"
@@ -191,11 +185,13 @@ def held_out(
             f"{describe(x)}, which gives them once"
         )
     if isinstance(held, Table) and isinstance(train, Table):
-        for name, mine, like in (("x", held.x, train.x), ("y", held.y, train.y)):
-            if mine.shape[1:] != like.shape[1:]:
+        shapes = {part.name: part.shape for part in train.parts}
+        for part in held.parts:
+            like = shapes.get(part.name, part.shape)
+            if part.shape[1:] != like[1:]:
                 raise ValueError(
-                    f"{owner} expects {name} of shape {shape_text(like.shape)}, as in training, "
-                    f"got {mine.shape}"
+                    f"{owner} expects {part.name} of shape {shape_text(like)}, as in training, "
+                    f"got {part.shape}"
                 )
     return held
 
@@ -203,13 +199,6 @@ def held_out(
 def shape_text(shape: Shape) -> str:
     """Return a shape whose first axis is the examples, such as "(examples, 3)"."""
     return f"({', '.join(['examples', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
-
-
-def _transposed(column: Rows, x: Rows) -> str:
-    """Return the fix where there is one example per column."""
-    if len(x.shape) == 2 and x.shape[1] in (len(column), *column.shape[1:2]):
-        return "; one example per row: x.T" + (", y.T" if len(column.shape) == 2 else "")
-    return ""
 
 
 def _contents(batch: Any) -> str:

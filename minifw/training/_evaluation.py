@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minifw._tools.rows import first
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.training._data import Batch, Source
@@ -36,19 +37,19 @@ def measure(
                 for index, batch in enumerate(data.batches(size)):
                     x, y, weight = batch
                     if team is not None and index % team.size != team.rank:
-                        done += len(x)
+                        done += len(first(x))
                         continue
-                    count = objective.loss.total_weight(y, weight)
+                    count = sum(objective.loss.total_weights(first(x), y, weight))
                     if count:  # else it counts nothing
                         totals.loss += objective.forward(x, y, weight) * count
                         totals.weight += count
                         if totals.measured:
                             totals.measure(objective.prediction, y, weight)
-                    done += len(x)
+                    done += len(first(x))
         except (NonFiniteError, ValueError) as error:
             if batch is None:
                 raise
-            rows = None if data.rows is None else np.arange(done, done + len(batch[0]))
+            rows = None if data.rows is None else np.arange(done, done + len(first(batch[0])))
             explain(error, objective.model, batch, Place(owner, where, rows))
         finally:
             objective._latest = None  # no gradient is asked of an evaluation

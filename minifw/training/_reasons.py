@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from minifw._tools.rows import cut, first
 from minifw.core.layer import Layer
 from minifw.errors import NonFiniteError
 from minifw.training._data import Batch, shape_text
@@ -31,7 +32,7 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
         fix = _wrong_target(place.owner, model, batch)
         if fix is not None:
             raise ValueError(fix) from error
-        bad = _bad_data({"y": batch[1], "sample_weight": batch[2]}, place.rows)
+        bad = _bad_data(_named(batch, 1), place.rows)
         if bad and len(error.args) == 1:  # the loss names the number, and not the row
             error.args = (f"{error}{place.where}{bad}",)
         elif place.where:
@@ -44,20 +45,22 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
 
 def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> str:
     """Return which rows of the data are not finite, or give an output that is not; or all."""
-    x, y, weight = batch
-    found = _bad_data({"x": x, "y": y, "sample_weight": weight}, rows)
+    x, count = batch[0], len(first(batch[0]))
+    found = _bad_data(_named(batch), rows)
     if found:
         return found
     whose = "" if rows is not None else ", counted in the batch,"
     if rows is None:
-        rows = np.arange(len(x))
+        rows = np.arange(count)
     try:
         twin = copy.deepcopy(model)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            bad = _not_finite(twin.predict(x, allow_nan=True))
+            made = twin.predict(x, allow_nan=True)
+            outputs = made if isinstance(made, tuple) else (made,)
+            bad = np.any([_not_finite(output) for output in outputs], axis=0)
     except Exception:  # noqa: BLE001 - a copy may fail on such values: nothing to say then
-        bad = np.zeros(len(x), bool)
+        bad = np.zeros(count, bool)
     if bad.any() and not bad.all():
         return f"; the output is not finite for {_listed(rows[bad])}{whose.rstrip(',')}"
     return f"; the batch has {_listed(rows)}" if not whose else ""
@@ -74,6 +77,17 @@ def _bad_data(data: dict[str, Array | None], rows: npt.NDArray[np.intp] | None) 
     return ""
 
 
+def _named(batch: Batch, start: int = 0) -> dict[str, Array | None]:
+    """Return the arrays of a batch by name: x, or x[0] and x[1] of several, and so on."""
+    named: dict[str, Array | None] = {}
+    for name, data in list(zip(("x", "y", "sample_weight"), batch, strict=True))[start:]:
+        if isinstance(data, tuple):
+            named.update({f"{name}[{index}]": one for index, one in enumerate(data)})
+        else:
+            named[name] = data
+    return named
+
+
 def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
     """Return a message if y differs by an axis of length 1 from what it should be; or None.
 
@@ -82,7 +96,7 @@ def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
     """
     x, y, _ = batch
     try:
-        shape = copy.deepcopy(model).predict(x[:1], allow_nan=True).shape
+        shape = copy.deepcopy(model).predict(cut(x, slice(1)), allow_nan=True).shape
     except Exception:  # noqa: BLE001 - the first error says it
         return None
     if y.dtype.kind in "iu" and shape[-1] > 1 and y.shape[1:] == (*shape[1:-1], 1):

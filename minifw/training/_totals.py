@@ -3,25 +3,36 @@
 import copy
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minifw import metrics as known
 from minifw._tools.checks import describe
+from minifw.core.loss import Loss
+from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.metrics.metric import Metric, MetricFunction
 from minifw.typing import Array, Target
 
-__all__ = ["AnyMetric", "Totals", "named_metrics"]
+__all__ = ["AnyMetric", "Totals", "named_metrics", "part_columns"]
 
 TARGET_FIRST = "y_true"  # the first parameter of scikit-learn's metrics, and of Keras'
 
 AnyMetric: TypeAlias = str | Metric | MetricFunction
 
 
-def named_metrics(owner: str, metrics: Any) -> dict[str, Metric | MetricFunction]:
+def part_columns(objective: Objective) -> list[str]:
+    """Return the names of the columns for the parts of the loss: none, if there is one output."""
+    losses = getattr(objective.loss, "losses", ())
+    pairs = zip(objective.model.output_names, losses, strict=False)
+    return [f"loss_{name}" for name, loss in pairs if loss is not None]
+
+
+def named_metrics(
+    owner: str, metrics: Any, taken: Collection[str]
+) -> dict[str, Metric | MetricFunction]:
     """Return the metrics by name, or raise unless they are some, each with a name of its own."""
     if isinstance(metrics, str | Metric) or callable(metrics):
         raise TypeError(f"{owner} expects a list of metrics, got {metrics!r}; write [{metrics!r}]")
@@ -34,7 +45,7 @@ def named_metrics(owner: str, metrics: Any) -> dict[str, Metric | MetricFunction
         raise TypeError(f"{owner} expects a list of metrics, got {describe(metrics)}")
     names = [name for name, _ in pairs]
     for name in names:
-        if name in ("loss", "epoch") or name.startswith("val_"):
+        if name in ("loss", "epoch", *taken) or name.startswith("val_"):
             raise ValueError(f"{owner}: the name {name!r} of a metric is taken; choose another")
         if names.count(name) > 1:
             raise ValueError(
@@ -90,18 +101,61 @@ def _name(owner: str, metric: Metric | MetricFunction) -> str:
     return str(name)
 
 
-class Totals:
-    """The loss and the metrics of the batches so far, as sums that go into a checkpoint."""
+class _Parts(Metric):
+    """The parts of a loss of several outputs, and last the penalties.
 
-    def __init__(self, metrics: Mapping[str, Metric | MetricFunction], midpoint: float) -> None:
-        self._metrics, self._midpoint = metrics, midpoint
+    The sums are those of each, times what it counts, and of what it counts.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__("loss", higher_is_better=False)
+        self._objective = objective
+
+    def checked(self, prediction: Any, target: Any, weight: Any = None, _: Any = None) -> Array:
+        """Return the sums of the batch of the latest forward."""
+        loss: Any = self._objective.loss
+        counts = loss.total_weights(prediction[0], target, weight)
+        weights = np.array([*counts, sum(counts)])
+        return np.array([weights * [*loss.parts, self._objective._penalised(0.0)], weights])
+
+    def measure(self, *_: Any) -> Array:  # `checked` does it
+        raise NotImplementedError
+
+    def value(self, sums: Array) -> float:
+        """Return the loss of all batches."""
+        *parts, penalties = self.means(sums)
+        loss: Any = self._objective.loss
+        return float(loss.combined(parts) + penalties)
+
+    def means(self, sums: Array) -> list[float]:
+        """Return the mean of each part over all batches, 0 where nothing counts."""
+        return [total / count if count else 0.0 for total, count in sums.T.tolist()]
+
+
+class Totals:
+    """The loss and the metrics of the batches so far, as sums that go into a checkpoint.
+
+    Of a loss of several outputs the sums of its parts are among those of the metrics.
+    """
+
+    def __init__(
+        self, metrics: Mapping[str, Metric | MetricFunction], objective: Objective
+    ) -> None:
+        loss: Any = objective.loss
+        self._columns, self._metrics = part_columns(objective), metrics
+        self._midpoint = loss.midpoint
+        if self._columns:
+            self._midpoint = tuple(
+                [getattr(one, "midpoint", Loss.midpoint) for one in loss.losses]
+            )
+            self._metrics = metrics = {"loss": _Parts(objective), **metrics}
         self.loss, self.weight = 0.0, 0.0
         self._sums: dict[str, Array] = {}
-        self._kept: list[tuple[Array, Target]] = []  # for functions of the whole
+        self._kept: list[tuple[Any, Any]] = []  # for functions of the whole
         self.measured = bool(metrics)
         self._keeps = any(not isinstance(metric, Metric) for metric in metrics.values())
 
-    def measure(self, prediction: Array, target: Target, weight: Array | None) -> None:
+    def measure(self, prediction: Any, target: Any, weight: Any) -> None:
         """Add the metrics of a batch."""
         for name, metric in self._metrics.items():
             if isinstance(metric, Metric):
@@ -110,7 +164,7 @@ class Totals:
                 self._sums[name] = new if old is None else metric.merge(old, new)
         if self._keeps:
             # copies: a prediction may be a view of what the model saved
-            self._kept.append((prediction.copy(), target.copy()))
+            self._kept.append(copy.deepcopy((prediction, target)))
 
     def values(self) -> dict[str, float]:
         """Return the loss and the metrics of all batches together."""
@@ -128,13 +182,15 @@ class Totals:
         for name, metric in self._metrics.items():
             if isinstance(metric, Metric):
                 found[name] = metric.value(self._sums[name])
+                if isinstance(metric, _Parts):
+                    found.update(zip(self._columns, metric.means(self._sums[name]), strict=False))
             elif whole is not None:
                 found[name] = _number(name, metric, *whole)
         return found
 
-    def _whole(self) -> tuple[Array, Target]:
+    def _whole(self) -> tuple[Any, Any]:
         predictions, targets = zip(*self._kept, strict=True)
-        return np.concatenate(predictions), np.concatenate(targets)
+        return _joined(predictions), _joined(targets)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums."""
@@ -162,6 +218,13 @@ class Totals:
         self.loss, self.weight = state["loss"], state["weight"]
         self._sums = dict(state["sums"])
         self._kept = [(state["kept"][0], state["kept"][1])] if state["kept"] else []
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return the arrays of several batches as one, or a tuple of them; a file has lists."""
+    if isinstance(parts[0], tuple | list):
+        return tuple([_joined(one) for one in zip(*parts, strict=True)])
+    return None if parts[0] is None else np.concatenate(parts)
 
 
 def _number(

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minifw._engine.prediction import keeping_modes, survey
+from minifw._engine.prediction import inputs, keeping_modes, survey
 from minifw._tools.checks import describe
 from minifw._tools.generators import load_state, state_of
 from minifw._tools.numbers import check_flag, check_rng, check_size
+from minifw._tools.rows import WHOLE, Fields, first
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
+from minifw.core.loss import Penalty
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
@@ -25,7 +27,7 @@ from minifw.training._hooks import Callback, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt, interruptible
 from minifw.training._reasons import Place, explain
 from minifw.training._team import Team, agreed, gather, joined, own_part
-from minifw.training._totals import AnyMetric, Totals, named_metrics
+from minifw.training._totals import AnyMetric, Totals, named_metrics, part_columns
 from minifw.typing import RNG, Array
 
 __all__ = ["Trainer"]
@@ -43,8 +45,12 @@ class Trainer:
     loss : Loss
     optimizer : Optimizer
         Built over the model's parameters.
+    penalties : sequence of Penalty, default ()
+        What is added to the loss, such as ``L2(model, 0.01)``. They count in "loss", of the
+        training and of the validation, and in `evaluate`, as in Keras; not in the parts.
     metrics : list, or dict by name, default ()
-        Of `minifw.metrics`, or their names, or functions (prediction, target) -> float.
+        Of `minifw.metrics`, or their names, or functions (prediction, target) -> float. Of
+        several outputs these are tuples, and ``metrics.accuracy.of(1)`` is that of one.
     callbacks : list of Callback, default ()
         Their hooks are called in this order.
     rng : numpy.random.Generator, int or None, default None
@@ -55,7 +61,7 @@ class Trainer:
     Attributes
     ----------
     model, loss, optimizer, metrics, callbacks, rng
-        As given.
+        As given. Another optimizer may be assigned, and makes the next step.
     objective : Objective
         What is minimised.
     history : History
@@ -66,7 +72,7 @@ class Trainer:
         How many batches of this epoch are done; how many it has, or None if that is unknown.
     step : int
         How many batches of the run are done.
-    batch_loss, batch_x : float, array or None
+    batch_loss, batch_x : float, array, tuple or None
         The loss and the inputs of the latest batch.
     columns : list of str
         The names of the values that each epoch of this run brings.
@@ -102,26 +108,46 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer,
         *,
+        penalties: Iterable[Penalty] = (),
         metrics: Iterable[AnyMetric] | Mapping[str, AnyMetric] = (),
         callbacks: Iterable[Callback] = (),
         rng: RNG = None,
         replay: bool = True,
     ) -> None:
-        self.objective = Objective(model, loss, replay=replay)
-        self.model, self.loss = model, loss
-        self.optimizer = _checked_optimizer(model, optimizer)
-        self._team = optimizer if isinstance(optimizer, Team) else None
-        self.main = self._team is None or self._team.main
-        if self._team is not None:
-            self._team.prepare(model)
-        self.metrics = named_metrics("Trainer", metrics)
+        self.objective = Objective(model, loss, penalties=penalties, replay=replay)
+        self.optimizer = optimizer
+        self._loss_columns = ["loss", *part_columns(self.objective)]
+        self.metrics = named_metrics("Trainer", metrics, self._loss_columns)
         self.callbacks = check_callbacks("Trainer", callbacks)
         self.rng = check_rng("Trainer", rng)
         self.epochs = 0
         self.batches: int | None = None
-        self.columns: list[str] = ["loss", *self.metrics]
+        self.columns: list[str] = [*self._loss_columns, *self.metrics]
         self._resuming = False
         self._start()
+
+    @property
+    def model(self) -> Layer:
+        """The model."""
+        return self.objective.model
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        return self.objective.loss
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        self._optimizer = _checked_optimizer(self.model, optimizer)
+        self._team = optimizer if isinstance(optimizer, Team) else None
+        self.main = self._team is None or self._team.main
+        if self._team is not None:
+            self._team.prepare(self.model)
 
     def _start(self) -> None:
         """Begin a run."""
@@ -160,7 +186,9 @@ class Trainer:
             Arrays in memory are cast to the model's dtype once; arrays mapped from files
             are read and cast batch by batch. Whole numbers stay what they are where the
             model takes them (`Embedding`), and as labels. An iterable yields pairs (x, y) or
-            triples (x, y, weight), and is gone through once an epoch.
+            triples (x, y, weight), and is gone through once an epoch. Of several inputs x is
+            a tuple of arrays, or a dict by name, and truth values in it stay what they are; of
+            several outputs y is one.
         epochs : int
             How many times to go through the data; in a run that was loaded, all in all. A run
             that was stopped stays so with the number that it was given, and goes on with a
@@ -174,7 +202,8 @@ class Trainer:
             Whether to draw a new order of the examples for every epoch; an iterable keeps
             its own.
         sample_weight : array of shape (examples,), optional
-            What each example counts in the loss and in the metrics.
+            What each example counts in the loss and in the metrics; or, with more of the
+            output's axes, as (examples, time), each step. Of several outputs it may be a tuple.
 
         Returns
         -------
@@ -247,6 +276,7 @@ class Trainer:
         owner = "Trainer.fit"
         epochs = check_size(owner, "epochs", epochs)
         shuffle = check_flag(owner, "shuffle", shuffle)
+        self._check_trained(owner)
         casting = self._casting()
         train = source(owner, x, y, sample_weight, casting)
         if train.one_shot and epochs > 1:
@@ -270,7 +300,7 @@ class Trainer:
         return train, held, plan
 
     def _columns(self, held: Source | None) -> list[str]:
-        columns = ["loss", *self.metrics]
+        columns = [*self._loss_columns, *self.metrics]
         return columns if held is None else [*columns, *(f"val_{name}" for name in columns)]
 
     def _facts(
@@ -358,16 +388,17 @@ class Trainer:
     def _run_batches(self, train: Source, order: Any, interrupt: Interrupt) -> None:
         """Do what training is, with the batches that are left: forward, backward, step."""
         objective, totals, hooks, team = self.objective, self._totals, self._hooks, self._team
-        forward, backward, step = objective.forward, objective.backward, self.optimizer.step
+        forward, backward = objective.forward, objective.backward
         # Calls that do nothing are left out: together they were a hundredth of a small step.
         after_backward, after_batch = "backward_end" in hooks.heard, "batch_end" in hooks.heard
-        by_rows = type(self.loss).total_weight is Loss.total_weight
+        loss_of = self.loss
+        by_rows = type(loss_of).total_weight is Loss.total_weight and not loss_of.takes_several
         batch: Batch | None = None
         try:
             for batch in train.batches(self._plan["batch_size"], order, self.batch):
                 x, y, weight = batch
-                plain = by_rows and weight is None
-                count = len(x) if plain else self.loss.total_weight(y, weight)
+                plain = by_rows and weight is None and type(x) is np.ndarray
+                count = len(x) if plain else sum(loss_of.total_weights(first(x), y, weight))
                 if not count:  # it counts nothing
                     self.batch += 1
                     continue
@@ -383,7 +414,7 @@ class Trainer:
                     loss = team.gradient(objective, x, y, weight, measure=measures, asked=asked)
                 if after_backward:
                     hooks.call("backward_end", self)
-                step()
+                self._optimizer.step()
                 self.batch += 1
                 self.step += 1
                 self.batch_loss, self.batch_x = loss, x
@@ -450,7 +481,7 @@ class Trainer:
         if train.rows is None:
             return None
         start = self.batch * self._plan["batch_size"]
-        rows = slice(start, start + len(batch[0]))
+        rows = slice(start, start + len(first(batch[0])))
         return np.arange(rows.start, rows.stop) if order is None else order[rows]
 
     # -- evaluation --------------------------------------------------------------
@@ -584,11 +615,33 @@ class Trainer:
 
     # -- data --------------------------------------------------------------------
 
+    def _check_trained(self, owner: str) -> None:
+        """Raise unless the optimizer has all parameters that are trained."""
+        held = {id(parameter) for parameter in self.optimizer.parameters}
+        for name, parameter in self.model.named_parameters():
+            if not parameter.frozen and id(parameter) not in held:
+                raise ValueError(
+                    f"{owner} expects an optimizer of all parameters that are trained, but "
+                    f"{type(self.optimizer).__name__} does not have {name}; build it after layers "
+                    "are exchanged or unfrozen (trainer.optimizer = ...), or freeze what is not "
+                    "to be trained"
+                )
+
     def _casting(self) -> Casting:
-        return Casting(*survey(self.model)[1:], self.loss.takes_labels)
+        loss, targets, labels = self.loss, [], []
+        names = self.model.output_names
+        for name, one in zip(names, getattr(loss, "losses", (loss,) * len(names)), strict=False):
+            # Of an author's loss of several outputs nobody knows how many targets it takes.
+            needed = one is not None and one.takes_target and not one.takes_several
+            targets.append(name if needed else f"{name}?")
+            labels.append(WHOLE * (one is not None and one.takes_labels))
+        y = Fields("y", "target", tuple(targets), tuple(labels), not loss.takes_several)
+        optional = tuple([f"{name}?" for name in names])
+        weight = Fields("sample_weight", "weight", optional, ("",) * len(names))
+        return Casting(survey(self.model).dtype, inputs(self.model), y, weight)
 
     def _no_totals(self) -> Totals:
-        return Totals(self.metrics, self.loss.midpoint)
+        return Totals(self.metrics, self.objective)
 
     def __repr__(self) -> str:
         return f"Trainer({self.model!r}, {self.loss!r}, {self.optimizer!r})"

@@ -324,7 +324,10 @@ def test_an_iterable_of_batches_trains_as_the_array_does() -> None:
         (lambda t: t.fit(X, coo_array(Y), epochs=1), r"got a coo_array; use y.toarray\(\)"),
         (lambda t: t.fit([(csr_matrix(X), Y)], epochs=1), r"a csr_matrix; use x.toarray\(\)"),
         (lambda t: t.model.predict(csr_array(X)), r"Dense.predict .*; use x.toarray\(\)"),
-        (lambda t: t.fit(X, Y, epochs=1, sample_weight=Y), r"use sample_weight.ravel\(\)"),
+        (
+            lambda t: t.fit(X, Y, epochs=1, sample_weight=Y[..., np.newaxis]),
+            r"use sample_weight.ravel\(\)",
+        ),
         (lambda t: t.fit(X, Y, epochs=0), "epochs"),
         (lambda t: t.fit(X, Y, epochs=1, batch_size=0), "batch_size"),
         (lambda t: t.fit(X, Y, epochs=1, shuffle="yes"), "shuffle"),

@@ -112,7 +112,7 @@ def written(model: Layer, shape: Shape, input_name: str, output_name: str, dtype
     graph.begin(input_name, shape)
     y_shape = graph.end(graph.layer(model, input_name), output_name, input_name)
     float_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-    x_type = onnx.TensorProto.INT64 if survey(model).whole_numbers else float_type
+    x_type = onnx.TensorProto.INT64 if model._whole_inputs[0] else float_type
     info = onnx.helper.make_tensor_value_info
     proto = onnx.helper.make_model(
         graph.finish(

@@ -20,6 +20,7 @@ from minifw._tools.numbers import (
     check_positive,
     check_size,
 )
+from minifw._tools.rows import WHOLE
 from minifw._tools.rows import Rows as ArrayRows
 from minifw._tools.warn import warn_user
 from minifw.callbacks import EarlyStopping, Progress
@@ -301,8 +302,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         else:
             model = build_with(owner, self.network, sizes, rng)
         model.eval()
-        _, dtype, self._whole = survey(model)
-        self._dtype = dtype or X.dtype
+        self._whole = model._whole_inputs[0]
+        self._dtype = survey(model).dtype or X.dtype
         shape = model.output_shape(sizes[:1])
         if len(shape) != 1:
             raise ValueError(
@@ -391,7 +392,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     # -- prediction --------------------------------------------------------------
 
-    def _outputs(self, X: Any, part: Layer | None = None) -> Array:
+    def _outputs(self, X: Any, part: Layer | None = None) -> Any:
         """Return what the network, or this first part of it, gives for the rows of `X`."""
         check_is_fitted(self)
         X = self._input(validate_data(self, X, reset=False, dtype=DTYPES))
@@ -401,7 +402,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         # As `Layer.predict`, without going through all layers to ask for their modes: between
         # two trainings the model is in eval mode.
         owner = f"{type(self).__name__}.predict"
-        return in_blocks(ArrayRows(owner, "X", X, self._dtype, whole=self._whole), ROWS, model)
+        kept = WHOLE * self._whole
+        return in_blocks(ArrayRows(owner, "X", X, self._dtype, kept), ROWS, model)
 
     def _input(self, X: Array) -> Any:
         """Return `X` as the network takes it: as whole numbers, if it looks them up."""
