@@ -71,8 +71,8 @@ class MinimizeResult:
 
 def minimize(
     objective: Objective,
-    x: Array,
-    target: Array,
+    x: Any,
+    target: Any,
     method: str = "L-BFGS-B",
     *,
     options: Mapping[str, Any] | None = None,
@@ -88,9 +88,9 @@ def minimize(
     Parameters
     ----------
     objective : Objective
-    x, target : array
-        All examples: the cost must be a function of the parameters alone. A model with
-        `Dropout` or `BatchNorm` has to be in eval mode.
+    x, target : array, or tuple of arrays
+        All examples, as `Objective` takes them: the cost must be a function of the
+        parameters alone. A model with `Dropout` or `BatchNorm` has to be in eval mode.
     method : str, default "L-BFGS-B"
         One of L-BFGS-B, BFGS, CG, TNC, SLSQP (gradients); Newton-CG, trust-ncg,
         trust-krylov, trust-constr (with products H p); trust-exact, dogleg (with H, from
@@ -201,7 +201,7 @@ class _Search:
     """The objective as functions of one float64 vector, with the best point so far."""
 
     def __init__(
-        self, objective: Objective, x: Array, target: Array, callback: Callback | None
+        self, objective: Objective, x: Any, target: Any, callback: Callback | None
     ) -> None:
         self.objective, self.x, self.target, self.callback = objective, x, target, callback
         _check_steady(objective, x, target)
@@ -270,7 +270,7 @@ class _Search:
         return gradient
 
 
-def _check_steady(objective: Objective, x: Array, target: Array) -> None:
+def _check_steady(objective: Objective, x: Any, target: Any) -> None:
     """Raise if a forward draws random numbers or moves buffers; a copy of the objective runs."""
     twin = copy.deepcopy(objective)
     first = twin.forward(x, target)
