@@ -14,12 +14,14 @@ import numpy as np
 from minifw._tools.checks import check_is, describe
 from minifw._tools.extras import needs
 from minifw._tools.generators import find_generators
+from minifw._tools.rows import cut, first
 from minifw.core.layer import Layer
+from minifw.core.loss import Loss
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.optimizers import Optimizer
 from minifw.training._team import by_rank
-from minifw.typing import Array, Target
+from minifw.typing import Array
 
 __all__ = ["DataParallel"]
 
@@ -239,12 +241,12 @@ class DataParallel(Optimizer):
     def gradient(
         self,
         objective: Objective,
-        x: Array,
-        target: Target,
-        sample_weight: Array | None = None,
+        x: Any,
+        target: Any,
+        sample_weight: Any = None,
         *,
         local: bool = False,
-        measure: Callable[[Array, Target, Array | None], None] | None = None,
+        measure: Callable[[Any, Any, Any], None] | None = None,
         asked: bool = False,
     ) -> float:
         """Set the gradient of a batch on all ranks, each working on its rows; return its loss.
@@ -254,8 +256,10 @@ class DataParallel(Optimizer):
         objective : Objective
         x, target : array of shape (batch, ...)
             The whole batch, the same on all ranks; ranks that give other numbers of rows get an
-            error. Where there are fewer rows than ranks, some ranks have none, and wait.
-        sample_weight : array of shape (batch,), optional
+            error. Where there are fewer rows than ranks, some ranks have none, and wait. Tuples
+            of several inputs and outputs.
+        sample_weight : array of shape (batch,), or more leading axes, or a tuple, optional
+            Of several outputs all parts of the loss have to count the same on each rank.
         local : bool, default False
             Whether the rows are this rank's own, which no other has; there may be none.
         measure : callable, optional
@@ -269,18 +273,16 @@ class DataParallel(Optimizer):
             The mean loss of the whole batch.
         """
         self.prepare(objective.model)
-        batch = None if local else (len(x), sample_weight is not None)
-        if self.size > 1 and not local:
-            mine = self.rows(len(x))
-            x, target = x[mine], target[mine]
-            sample_weight = None if sample_weight is None else sample_weight[mine]
+        batch = None if local else (len(first(x)), sample_weight is not None)
+        if batch and self.size > 1:
+            x, target, sample_weight = cut((x, target, sample_weight), self.rows(batch[0]))
         buffers = [b for _, b in objective.model.named_buffers() if b.dtype.kind == "f"]
         before = [b.copy() for b in buffers] if self.size > 1 else []
         self._latest = object()
         loss = weight = 0.0
         try:
-            if len(x):
-                weight = objective.loss.total_weight(target, sample_weight)
+            if len(first(x)):
+                weight = self._weight_of(objective.loss, x, target, sample_weight)
             if weight:
                 loss = objective.forward(x, target, sample_weight)
                 if measure is not None:
@@ -294,6 +296,17 @@ class DataParallel(Optimizer):
             loss = self._reduce(loss, weight, buffers, before, asked, batch=batch)
         self._averaged = True
         return loss
+
+    def _weight_of(self, loss: Loss, x: Any, target: Any, sample_weight: Any) -> float:
+        """Return what this rank's rows count, or raise if one number cannot say it."""
+        counts = loss.total_weights(first(x), target, sample_weight)
+        if self.size > 1 and not np.allclose(counts, counts[0], rtol=1e-12, atol=0):
+            raise ValueError(
+                f"DataParallel expects all parts of {loss!r} to count the same on a rank, got "
+                f"{', '.join(f'{count:g}' for count in counts)}; one mean over the ranks would "
+                "weight them wrongly: give all outputs the same weights, or train on one rank"
+            )
+        return sum(counts)
 
     def _reduce(
         self,

@@ -6,7 +6,6 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective
 from minifw.training._totals import Totals
-from minifw.typing import Array, Target
 
 __all__ = ["Team", "agreed", "by_rank", "gather", "joined", "own_part"]
 
@@ -32,11 +31,11 @@ class Team(Protocol):
     def gradient(
         self,
         objective: Objective,
-        x: Array,
-        target: Target,
-        sample_weight: Array | None = None,
+        x: Any,
+        target: Any,
+        sample_weight: Any = None,
         *,
-        measure: Callable[[Array, Target, Array | None], None] | None = None,
+        measure: Callable[[Any, Any, Any], None] | None = None,
         asked: bool = False,
     ) -> float: ...
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minifw import (
+    L2,
     SGD,
     Adam,
     BatchNorm,
@@ -21,14 +22,19 @@ from minifw import (
     CSVLog,
     Dense,
     Dropout,
+    Graph,
+    Join,
+    Layer,
     MSELoss,
     NonFiniteError,
     Objective,
     Optimizer,
     Sequential,
     Sigmoid,
+    SumLoss,
     Tanh,
     Trainer,
+    metrics,
 )
 from minifw._tools.generators import find_generators
 from minifw.datasets import planar_flower
@@ -39,7 +45,12 @@ def network(*more: Any, seed: int = 0) -> Sequential:
     return Sequential(Dense(2, 4, rng=seed), *more, Tanh(), Dense(4, 1, rng=seed + 1), Sigmoid())
 
 
-def flat(model: Sequential) -> list[float]:
+def two_heads() -> Graph:
+    lines: Any = {"size": (Dense(3, 1, rng=1), "h"), "kind": (Dense(3, 3, rng=2), "h")}
+    return Graph("a", "b", h=(Join(), "a", "b"), **lines, outputs=("size", "kind"))
+
+
+def flat(model: Layer) -> list[float]:
     return [float(v) for array in model.state_dict().values() for v in array.ravel()]
 
 
@@ -50,9 +61,9 @@ def trainer_of(
     if parallel:
         optimizer = DataParallel(optimizer)
     clip = ClipGradNorm(0.05)
-    metrics = ["accuracy", "mse", "roc_auc"]
+    names = ["accuracy", "mse", "roc_auc"]
     every = [clip, *callbacks]
-    return Trainer(model, BCELoss(), optimizer, metrics=metrics, callbacks=every, rng=3)
+    return Trainer(model, BCELoss(), optimizer, metrics=names, callbacks=every, rng=3)
 
 
 def weighted() -> tuple[np.ndarray[Any, Any], ...]:
@@ -101,6 +112,20 @@ def train(parallel: bool) -> dict[str, Any]:
         objective.backward()
         (stepper or optimizer).step()
     found["plain"] = flat(plain)
+    # two inputs, two outputs and a penalty; weights that both parts share
+    heads = two_heads()
+    optimizer = SGD(heads.parameters(), lr=0.1)
+    trainer = Trainer(
+        heads,
+        SumLoss(MSELoss(), CrossEntropyLoss(), weights=(1.0, 0.5)),
+        DataParallel(optimizer) if parallel else optimizer,
+        penalties=[L2(heads, 0.1)],
+        metrics=[metrics.accuracy.of(1)],
+    )
+    data: Any = (rows, rows[:, :1]), (rows[:, :1], labels)
+    options: Any = {"batch_size": 5, "shuffle": False, "validation": data}
+    history = trainer.fit(*data, epochs=2, sample_weight=weights, **options)
+    found["several"] = [*flat(heads), *(v for name in history.columns for v in history[name])]
     return found
 
 
@@ -196,7 +221,7 @@ def leave(folder: Path) -> None:
     Trainer(model, MSELoss(), parallel, rng=0).fit(x, y, epochs=1000)
 
 
-def refuse(folder: Path) -> None:  # noqa: C901 - one start of processes for all
+def refuse(folder: Path) -> None:  # noqa: C901, PLR0915 - one start of processes for all
     """See errors of one rank on all, caught."""
     del folder
     x, y = planar_flower()
@@ -245,11 +270,25 @@ def refuse(folder: Path) -> None:  # noqa: C901 - one start of processes for all
         raise AssertionError
     except RuntimeError as error:
         assert "the same number of batches" in str(error)  # noqa: PT017
+    uneven()
     local = x[: parallel.rank * 3], y[: parallel.rank * 3]  # none on rank 0
     cost = parallel.gradient(objective, *local, local=True)
     whole = np.concatenate([x[: r * 3] for r in range(parallel.size)])
     targets = np.concatenate([y[: r * 3] for r in range(parallel.size)])
     assert abs(cost - objective.forward(whole, targets)) < 1e-12
+
+
+def uneven() -> None:
+    """See that parts of a loss which count differently are refused."""
+    heads, (rows, labels, weights) = two_heads(), weighted()
+    share = DataParallel(SGD(heads.parameters(), lr=1.0))
+    both = Objective(heads, SumLoss(MSELoss(), CrossEntropyLoss()))
+    target: Any = rows[:, :1], labels
+    raised(
+        ValueError,
+        "count the same on a rank",
+        lambda: share.gradient(both, (rows, rows[:, :1]), target, (weights, None)),
+    )
 
 
 def raised(kind: type[BaseException], text: str, work: Callable[[], object]) -> None:
