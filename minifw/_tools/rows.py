@@ -143,7 +143,7 @@ class Fields(NamedTuple):
         if isinstance(data, dict):
             data = self._by_name(owner, data)
         if data is None and names[0][-1] == "?":
-            return None
+            return None if self.alone else ()
         if len(names) == 1 or (self.alone and not isinstance(data, tuple)):
             return make(self.name, data, kept[0])
         self._check(owner, data)

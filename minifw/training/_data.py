@@ -67,14 +67,11 @@ class Table:
             rows = slice(block, stop) if order is None else order[block:stop]
             taken: list[Any] = [one if one is None else one.take(rows) for one in self.columns]
             x, y, weight = taken
-            # Three calls of `cut` are a fiftieth of a small step.
             plain = type(x) is type(y) is np.ndarray and weight is None
             for begin in range(max(done - block, 0), stop - block, batch_size):
                 part = slice(begin, begin + batch_size)
-                if plain:
-                    yield x[part], y[part], None
-                else:
-                    yield cut(x, part), cut(y, part), cut(weight, part)
+                # To call `cut` is a hundredth of a small step.
+                yield (x[part], y[part], None) if plain else cut((x, y, weight), part)
 
     def _block(self, batch_size: int) -> int:
         """Return the rows of a block: whole batches, of some `BLOCK_BYTES`."""
@@ -151,7 +148,7 @@ Source: TypeAlias = Table | Stream
 
 def source(owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> Source:
     """Return the batches of the arguments of ``fit`` and ``evaluate``."""
-    table = isinstance(x, np.ndarray | dict)
+    table = isinstance(x, np.ndarray | dict) or (isinstance(x, tuple) and len(casting.x.names) > 1)
     if y is not None or (table and casting.y.names[0][-1] == "?"):  # no target is needed
         return Table(owner, x, y, weight, casting)
     if table or not isinstance(x, Iterable):

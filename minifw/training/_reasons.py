@@ -79,13 +79,13 @@ def _bad_data(data: dict[str, Array | None], rows: npt.NDArray[np.intp] | None) 
 
 def _named(batch: Batch, start: int = 0) -> dict[str, Array | None]:
     """Return the arrays of a batch by name: x, or x[0] and x[1] of several, and so on."""
-    named: dict[str, Array | None] = {}
-    for name, data in list(zip(("x", "y", "sample_weight"), batch, strict=True))[start:]:
-        if isinstance(data, tuple):
-            named.update({f"{name}[{index}]": one for index, one in enumerate(data)})
-        else:
-            named[name] = data
-    return named
+    pairs = list(zip(("x", "y", "sample_weight"), batch, strict=True))[start:]
+    several = [(name, data if isinstance(data, tuple) else (data,)) for name, data in pairs]
+    return {
+        f"{name}[{index}]" if len(data) > 1 else name: one
+        for name, data in several
+        for index, one in enumerate(data)
+    }
 
 
 def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
@@ -97,17 +97,18 @@ def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
     x, y, _ = batch
     try:
         shape = copy.deepcopy(model).predict(cut(x, slice(1)), allow_nan=True).shape
+        kind = y.dtype.kind
     except Exception:  # noqa: BLE001 - the first error says it
         return None
-    if y.dtype.kind in "iu" and shape[-1] > 1 and y.shape[1:] == (*shape[1:-1], 1):
+    if kind in "iu" and shape[-1] > 1 and y.shape[1:] == (*shape[1:-1], 1):
         return (
             f"{owner} expects y to hold labels of shape {shape_text(shape[:-1])}, got "
             f"{shape_text(y.shape)}; use {_without_last(y)}"
         )
     fix = ""
-    if y.dtype.kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
+    if kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
         fix = "y[:, np.newaxis]" if y.ndim == 1 else "y[..., np.newaxis]"
-    if y.dtype.kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
+    if kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
         fix = _without_last(y)
     if not fix:
         return None

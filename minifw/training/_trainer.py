@@ -510,7 +510,8 @@ class Trainer:
         Returns
         -------
         dict of str to float
-            "loss", and each metric by its name.
+            "loss" with the penalties, its parts if there are several outputs, as "loss_kind",
+            and each metric by its name.
 
         Raises
         ------
@@ -621,10 +622,8 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             if not parameter.frozen and id(parameter) not in held:
                 raise ValueError(
-                    f"{owner} expects an optimizer of all parameters that are trained, but "
-                    f"{type(self.optimizer).__name__} does not have {name}; build it after layers "
-                    "are exchanged or unfrozen (trainer.optimizer = ...), or freeze what is not "
-                    "to be trained"
+                    f"{owner} expects an optimizer of all that is trained, {self.optimizer!r} has "
+                    f"not {name}; assign a new one to trainer.optimizer, or freeze that layer"
                 )
 
     def _casting(self) -> Casting:

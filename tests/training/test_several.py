@@ -13,6 +13,8 @@ from minifw import (
     Adam,
     Add,
     Array,
+    BCELoss,
+    BCEWithLogitsLoss,
     Callback,
     Checkpoint,
     CrossEntropyLoss,
@@ -31,6 +33,7 @@ from minifw import (
     Predictor,
     ReLU,
     Sequential,
+    Sigmoid,
     SumLoss,
     Tanh,
     Trainer,
@@ -228,6 +231,38 @@ def test_targets_that_no_loss_takes_are_left_out() -> None:
     trainer = Trainer(alone, MeanLoss(), SGD(alone.parameters(), lr=0.1))
     assert trainer.fit(A, epochs=1)["loss"][0] != 0
     assert trainer.evaluate(A)["loss"] == pytest.approx(alone.predict(A).mean(), rel=1e-12)
+    with pytest.raises(ValueError, match=r"Dense.* expects x"):
+        trainer.evaluate(B)
+    loss = SumLoss(MeanLoss(), None)
+    free = Trainer(model, loss, SGD(model.parameters(), lr=0.1))
+    assert free.evaluate(X) == free.evaluate({"a": A, "b": B}, ())
+    with pytest.raises(TypeError, match="without y"):
+        trainer_of(model).fit(X, epochs=1)
+
+
+def test_each_output_has_the_midpoint_of_its_loss() -> None:
+    model = Graph("a", h=Dense(3, 1, rng=0), p=(Sigmoid(), "h"), outputs=("h", "p"))
+    loss = SumLoss(BCEWithLogitsLoss(), BCELoss())
+    both: Any = {"logits": metrics.accuracy.of(0), "p": metrics.accuracy.of(1)}
+    trainer = Trainer(model, loss, SGD(model.parameters(), lr=0.1), metrics=both)
+    yes = SIZE > 0
+    found = trainer.evaluate(A, (yes, yes))
+    assert found["logits"] == found["p"] == ((model["h"](A) > 0) == yes).mean()
+
+
+@pytest.mark.parametrize("form", ["table", "batches"])
+def test_weights_of_more_axes(form: str) -> None:
+    model = Dense(3, 3, rng=0)
+    weight = RNG.random((50, 3))
+    trainer = Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), metrics=["mae"])
+    data: Any = [rows_of((A, 2 * A, weight), slice(i, i + 9)) for i in range(0, 50, 9)]
+    if form == "table":
+        found = trainer.evaluate(A, 2 * A, sample_weight=weight, batch_size=9)
+    else:
+        found = trainer.evaluate(data)
+    error = model.predict(A) - 2 * A
+    assert found["loss"] == pytest.approx(np.average(error**2, weights=weight), rel=1e-12)
+    assert found["mae"] == pytest.approx(np.average(np.abs(error), weights=weight), rel=1e-12)
 
 
 # -- predictions -------------------------------------------------------------------------------
@@ -373,7 +408,7 @@ def test_the_optimizer_has_all_that_is_trained() -> None:
     model = two()
     trainer = trainer_of(model)
     model["kind"] = Dense(10, 3, rng=5)
-    with pytest.raises(ValueError, match=r"Adam does not have kind\.weight"):
+    with pytest.raises(ValueError, match=r"Adam\(.* has not kind\.weight"):
         trainer.fit(X, Y, epochs=1)
     trainer.optimizer = SGD(model.parameters(), lr=0.1)
     before = flat(model)
