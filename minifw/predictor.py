@@ -112,9 +112,7 @@ class Predictor:
             names = self._model.output_names
             y = in_blocks(rows, ROWS, self._step.predict, names, allow_nan=allow_nan)
             # One block is in the array of a recording, or is what a layer got and returned.
-            if len(rows) > ROWS:
-                return y
-            return tuple([one.copy() for one in y]) if type(y) is tuple else y.copy()
+            return y.copy() if len(rows) <= ROWS and self._plain else y
 
     def _after_fork(self) -> None:
         self._lock = Lock()  # another thread may have held it, which the child does not have

@@ -165,9 +165,12 @@ class Seen(Layer):
         return self.scale.backward(dy), None, None
 
 
-def test_each_input_is_cast_by_itself() -> None:
+@pytest.mark.parametrize("inside", [False, True])
+def test_each_input_is_cast_by_itself(*, inside: bool) -> None:
     whole = np.ones((50, 3), int)
-    layer = Seen()
+    layer: Layer = Seen()
+    if inside:
+        layer = Graph("a", "b", "mask", y=(layer, "a", "b", "mask=mask"))
     doors: list[Callable[[Any], Any]] = [layer.predict, Predictor(layer)]
     doors += [lambda x: Trainer(layer, MSELoss(), SGD(layer.parameters(), lr=0.1)).evaluate(x, A)]
     for door in doors:
@@ -177,6 +180,8 @@ def test_each_input_is_cast_by_itself() -> None:
             ((A, A, whole > 0), "ffb"),
             ((A, A), "ffO"),
         ):
+            if inside and "O" in kinds:  # all inputs of a Graph are needed
+                continue
             door(x)
             assert "".join(Seen.given) == kinds
     codes = Graph(
@@ -333,6 +338,7 @@ def test_wrong_data_are_named() -> None:
         (lambda: trainer.fit(X, (SIZE,), epochs=1), r"\(size, kind\), got \(array\)"),
         (lambda: trainer.fit({"a": A, "c": B}, Y, epochs=1), r"names \(a, b\), got 'c'"),
         (lambda: trainer.fit(X, Y, epochs=1, validation=((A, B[:, :1]), Y)), "input b of shape"),
+        (lambda: model.predict((A, B[:9])), "input b for each row of input a, got 9 and 50"),
         (lambda: model.predict((A, None)), r"tuple of arrays, \(a, b\), got \(array, None\)"),
         (lambda: model.predict([A, B]), "x to be a tuple of arrays"),
         (lambda: model.predict(A), "x to be a tuple of arrays"),
