@@ -1,15 +1,54 @@
 """State by name: it is loaded all together, or not at all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minifw._engine.members import is_layer
 from minifw._tools.checks import describe
 from minifw.typing import Array
 
-__all__ = ["checked_state", "load_arrays"]
+__all__ = ["aliases", "checked_state", "load_arrays", "merged"]
+
+
+def aliases(layer: Any, own: Iterable[str]) -> dict[str, str]:
+    """Return the other names of what is reached in several ways, each with its name in `own`.
+
+    Such as "2.weight" of what is tied to "0.weight", and the names of what is in a layer that
+    stands at several places.
+    """
+    walked = layer._walk()
+    first = {id(member): name for name, member in walked}
+    found: dict[str, str] = {}
+    for path, one in reversed([("", layer), *walked]):  # the inner ones first
+        for name, member in one._members() if is_layer(one) else ():
+            full, known = f"{path}.{name}".removeprefix("."), first.get(id(member), "")
+            if known not in ("", full):
+                inside = [n for n in (*own, *found) if n == known or n.startswith(f"{known}.")]
+                found.update({full + n[len(known) :]: found.get(n, n) for n in inside})
+    return found
+
+
+def merged(owner: str, ties: Mapping[str, str], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `state` with one entry for what is tied, or raise if its entries differ.
+
+    PyTorch's has one for each name, or one by any of the names.
+    """
+    kept = dict(state)
+    for name in [name for name in state if name in ties]:
+        value, first = kept.pop(name), ties[name]
+        if not _same(kept.setdefault(first, value), value):
+            raise ValueError(
+                f"{owner}: {first} and {name} are tied, one parameter of two names, and come "
+                "with different values; untie them, or give both the same"
+            )
+    return kept
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one is other or np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
 
 
 def load_arrays(

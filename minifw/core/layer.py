@@ -12,7 +12,7 @@ import numpy.typing as npt
 from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
 from minifw._engine.sharing import LayerMemory, adding, check_returned
-from minifw._engine.state import load_arrays
+from minifw._engine.state import aliases, load_arrays, merged
 from minifw._engine.summary import Summary, summary
 from minifw._tools.arguments import KeepsArguments, argument_names
 from minifw._tools.cache import SavesForBackward
@@ -399,13 +399,16 @@ class Layer(KeepsArguments, SavesForBackward):
         Raises
         ------
         ValueError
-            If a name is missing or unexpected, or a shape differs; all faults
-            are named, and nothing is changed.
+            If a name is missing or unexpected, or a shape differs; all faults are named,
+            and nothing is changed. If two names of a tied parameter have different values.
         TypeError
             If a value does not hold real numbers; nothing is changed.
         """
         owner = f"{type(self).__name__}.load_state_dict"
-        load_arrays(owner, self._state(), state, self._check_buffers)
+        own = self._state()
+        if isinstance(state, Mapping) and not own.keys() >= state.keys():
+            state = merged(owner, aliases(self, own), state)
+        load_arrays(owner, own, state, self._check_buffers)
 
     def check_buffer(self, name: str, value: Array) -> None:
         """Raise if a buffer may not hold such numbers; asked before anything is loaded."""

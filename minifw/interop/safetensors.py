@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._engine.state import aliases, merged
 from minifw._tools.checks import check_is, describe
 from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
@@ -70,7 +71,9 @@ def save(model: Layer, path: str | os.PathLike[str], *, names: Names | None = No
     Notes
     -----
     Arrays are copied into rows (C order) before they are written. ``BatchNorm`` gets PyTorch's
-    ``num_batches_tracked``, as 0. The file holds no architecture; `minifw.save` writes that.
+    ``num_batches_tracked``, as 0. What is tied has one entry, by its first name; a
+    module that ties the same takes it with ``strict=False``. The file holds no architecture;
+    `minifw.save` writes that.
 
     Examples
     --------
@@ -126,7 +129,8 @@ def load_into(
 
     Notes
     -----
-    ``num_batches_tracked`` of a BatchNorm may be there or not; it is not used.
+    ``num_batches_tracked`` of a BatchNorm may be there or not; it is not used. What is tied
+    may have an entry for each of its names, if they are equal.
     bfloat16, which NumPy lacks, is refused.
 
     Examples
@@ -150,18 +154,26 @@ to the file's
     path = path_of("load_into", path)
     rounding = check_flag("load_into", "cast", cast)
     own, besides = _entries("load_into", model)
-    places = _renamed("load_into", names, [*own, *besides])
+    tied = aliases(model, own)
+    places = _renamed("load_into", names, [*own, *besides, *tied])
+    ties = {places[name]: places[first] for name, first in tied.items()}
     check_header(path)
     try:
         with safetensors.safe_open(path, framework="numpy") as opened:
             there = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
             heads = {n: (tuple(s.get_shape()), str(s.get_dtype())) for n, s in there.items()}
-            _check(own, besides, places, heads, rounding)
+            known = {place for place, (_, code) in heads.items() if code in _NUMPY}
+            shared = known & {*ties, *ties.values()}
             # copies, because a tensor may be a view of the file
-            new = {name: np.array(opened.get_tensor(places[name])) for name in own}
+            read = {place: np.array(opened.get_tensor(place)) for place in shared}
+            read = merged("load_into", ties, read)
+            heads = {ties.get(place, place): head for place, head in heads.items()}
+            _check(own, besides, places, heads, rounding)
+            for place in (places[name] for name in own if places[name] not in read):
+                read[place] = np.array(opened.get_tensor(place))
     except (safetensors.SafetensorError, OSError) as error:
         raise FileFormatError(f"{path} cannot be read: it is damaged ({error})") from error
-    model.load_state_dict(_cast(own, new, places))
+    model.load_state_dict(_cast(own, {name: read[places[name]] for name in own}, places))
 
 
 def _entries(owner: str, model: Layer) -> tuple[Arrays, Arrays]:

@@ -62,7 +62,11 @@ class _Writer(ZipFile):
 
 
 def write_archive(
-    path: str | os.PathLike[str], kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Any]
+    path: str | os.PathLike[str],
+    kind: str,
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    version: int = 1,
 ) -> None:
     """Write plain values and arrays into one file, whole or not at all.
 
@@ -77,6 +81,8 @@ def write_archive(
         exactly: a tuple as a tuple, NaN as NaN, an integer with all digits.
     arrays : mapping of str to array
         Of any shape, and any dtype without Python objects or fields.
+    version : int, default 1
+        The oldest that can say what is in the file.
 
     Raises
     ------
@@ -88,7 +94,7 @@ def write_archive(
         If the file cannot be written, with the path and the reason; an old file is untouched.
     """
     path = path_of("write_archive", path)
-    text = head_text(kind, meta)
+    text = head_text(kind, meta, version)
     plain = {name: check_storable(name, array) for name, array in arrays.items()}
     with replacing(path) as file:
         archive = _Writer(file, "w")  # without compression; not in a `with`: see _Writer

@@ -118,8 +118,8 @@ class Builder:
                 return self._done[index]
             case {"layer": [str(name), list(args), dict(kwargs)], **rest} if not rest:
                 cls = find_class(name, self._custom)
+                given = [self._value(value) for value in args]  # in the order of `record`
                 named = {key: self._value(value) for key, value in kwargs.items()}
-                given = [self._value(value) for value in args]
                 try:
                     built = cls(*given, **named)
                 except Exception as error:  # a constructor may raise anything

@@ -1,5 +1,6 @@
 """`save` and `load`: a model in one file, its architecture and its numbers."""
 
+import copy
 import inspect
 import os
 from collections.abc import Iterable, Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._engine.state import aliases, merged
 from minifw._tools.cache import NOT_MEMBERS
 from minifw._tools.checks import check_is, describe
 from minifw._tools.generators import bits_of, generator_of, places_of_generators
@@ -14,6 +16,7 @@ from minifw._tools.loading import building
 from minifw._tools.locks import EVALUATIONS
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
+from minifw.layers import Graph
 from minifw.storage._archive import read_archive, reading, write_archive
 from minifw.storage._arguments import Arrays, Builder, Recorder
 from minifw.storage._atomic import path_of
@@ -21,6 +24,7 @@ from minifw.storage._classes import Buildable, check_custom
 from minifw.storage._safetensors import read_tensors, write_tensors
 
 _KIND = "model"
+_TIED = 15  # times the numbers of a file: the most that constructors make to be tied to others
 _FORMATS = {".npz": (read_archive, write_archive), ".safetensors": (read_tensors, write_tensors)}
 
 
@@ -77,13 +81,20 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     with EVALUATIONS.lock:
         modes = [[n, bool(EVALUATIONS.mode_of(layer))] for n, layer in model._all_layers()]
     meta = {"model": recorder.record(model), "modes": modes, "generators": _generators(model)}
-    arrays = {**model._state(), **recorder.arrays}
+    own = model._state()
+    arrays, classes = {**own, **recorder.arrays}, tuple(recorder.classes)
+    ties = aliases(model, own)
     try:
-        twin = _built(meta, arrays, tuple(recorder.classes))
+        if ties:  # those that the constructors do not make
+            names = dict(_constructed(meta, arrays, classes, ties).named_parameters())
+            ties = {name: first for name, first in ties.items() if name in names}
+            meta |= {"ties": ties} if ties else {}
+        twin = _built(meta, arrays, classes)
     except FileFormatError as error:
         raise ValueError(f"save: {model!r} could not be loaded again: {error}") from error
     _compare(model, twin)
-    write(place, _KIND, meta, arrays)
+    version = 2 if ties or any(issubclass(cls, Graph) for cls in classes) else 1
+    write(place, _KIND, meta, arrays, version)
 
 
 def load(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = ()) -> Layer:
@@ -140,10 +151,10 @@ def _format(owner: str, path: object) -> tuple[str, tuple[Any, Any]]:
 
 def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable], ...]) -> Layer:
     """Return the model of a file, whose contents may be anyone's."""
-    with building(sum(array.size for array in arrays.values())):
-        model = Builder(arrays, custom).build(meta.get("model"))
-    if not isinstance(model, Layer):
-        raise FileFormatError("it holds an initializer, and a layer is expected")
+    ties = meta.get("ties", {})
+    check_is("the file", "ties to be a dict", ties, dict)
+    arrays = merged("the file", ties, arrays)
+    model = _tied(_constructed(meta, arrays, custom, ties), ties)
     _fill(model, {name: array for name, array in arrays.items() if name[:1] != "~"})
     layers = model._all_layers()
     modes = meta["modes"]
@@ -153,6 +164,37 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
         layer.training = bool(mode)
     _restore_generators(dict(layers), meta["generators"])
     return model
+
+
+def _constructed(
+    meta: Mapping[str, Any],
+    arrays: Arrays,
+    custom: tuple[type[Buildable], ...],
+    ties: Mapping[str, str],
+) -> Layer:
+    """Return the model as its constructors make it, before anything is tied."""
+    numbers = sum(array.size for array in arrays.values())
+    tied = sum(arrays[first].size for first in ties.values() if first in arrays)
+    with building(numbers + min(tied, _TIED * numbers)):
+        model = Builder(arrays, custom).build(meta.get("model"))
+    if not isinstance(model, Layer):
+        raise FileFormatError("it holds an initializer, and a layer is expected")
+    return model
+
+
+def _tied(model: Layer, ties: dict[str, Any]) -> Layer:
+    """Return the model with one parameter in place of two, for each pair of names in `ties`."""
+    own, replaced = dict(model.named_parameters()), {}
+    for name, first in ties.items():
+        if not isinstance(first, str) or not {name, first} <= own.keys() - (ties.keys() - {name}):
+            raise FileFormatError(f"it ties {name[:200]!r} to {str(first)[:200]!r}")
+        one, other = own[first], own[name]
+        if first == name or (one.shape, one.dtype) != (other.shape, other.dtype):
+            raise FileFormatError(f"it ties {name[:200]}, {other!r}, to {first[:200]}, {one!r}")
+        replaced[id(other)] = one
+    # A copy, in which each tied parameter counts as copied: so it finds all its places.
+    memo = replaced | {id(one): one for one in replaced.values()}
+    return copy.deepcopy(model, memo) if ties else model
 
 
 # -- numbers -------------------------------------------------------------------------

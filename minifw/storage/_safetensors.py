@@ -18,7 +18,7 @@ _DTYPES = frozenset(map(np.dtype, "?bBhHiIqQefd"))  # all integers, and floats o
 
 
 def write_tensors(
-    path: str, kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Any]
+    path: str, kind: str, meta: Mapping[str, Any], arrays: Mapping[str, Any], version: int = 1
 ) -> None:
     """Write what `write_archive` does, in the other format.
 
@@ -30,7 +30,7 @@ def write_tensors(
         If an array has the one name that the format keeps for itself.
     """
     numpy_format = package().numpy
-    tensors, text = storable(arrays), head_text(kind, meta)
+    tensors, text = storable(arrays), head_text(kind, meta, version)
     metadata = {"minifw": text, "minifw_crc32": _checksum(text, tensors)}
     data = numpy_format.save(tensors, metadata)
     with replacing(path) as file:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from minifw._tools.checks import check_is, describe
 from minifw.errors import FileFormatError
 
-VERSION = 1  # of the files; raised when an older minifw could not read what a newer one writes
+VERSION = 2  # the newest of files; 2 has ties and Graphs, which an older minifw cannot read
 TEXT = 2**22  # bytes of JSON: enough for any architecture; parsed, it takes 25 times as much
 
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -49,9 +49,9 @@ def from_text(owner: str, text: bytes) -> Any:
         raise FileFormatError(f"{owner} is not JSON as minifw writes it: {error}") from error
 
 
-def head_text(kind: str, meta: Mapping[str, Any]) -> str:
+def head_text(kind: str, meta: Mapping[str, Any], version: int = 1) -> str:
     """Return the JSON that says what a file is, and holds the plain values."""
-    text = to_text("meta", {"minifw": kind, "version": VERSION, "meta": dict(meta)})
+    text = to_text("meta", {"minifw": kind, "version": version, "meta": dict(meta)})
     if len(text) > TEXT:  # it is ASCII: a character is a byte
         raise ValueError(
             f"meta takes {len(text)} bytes as JSON, more than {TEXT}; put long lists into arrays"

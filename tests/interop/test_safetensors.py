@@ -390,3 +390,22 @@ def test_load_of_weights_alone_says_what_reads_them(tmp_path: Path) -> None:
     save(Dense(2, 3), path)
     with pytest.raises(FileFormatError, match=r"no description .*safetensors\.load_into"):
         minifw.load(path)
+
+
+def test_what_is_tied_may_have_two_entries_if_they_are_equal(tmp_path: Path) -> None:
+    """As in the state dict of a torch module whose ``head.weight = embedding.weight``."""
+    path, model = tmp_path / "t.safetensors", Sequential(Dense(3, 3), Tanh(), Dense(3, 3))
+    model[2].weight = model[0].weight
+    weight = np.arange(9.0).reshape(3, 3)
+    entries = {"m.0.weight": weight, "m.0.bias": np.ones(3), "m.2.bias": np.ones(3)}
+    for more in ({"m.2.weight": weight}, {}):
+        tensors.save_file({**entries, **more}, path)
+        load_into(model, path, names="m.{}".format)
+        assert (model[2].weight.value == weight).all()
+    del entries["m.0.weight"]
+    tensors.save_file({**entries, "m.2.weight": weight + 1}, path)
+    load_into(model, path, names="m.{}".format)
+    assert (model[0].weight.value == weight + 1).all()
+    tensors.save_file({**entries, "m.0.weight": weight, "m.2.weight": weight + 1}, path)
+    with pytest.raises(ValueError, match=r"m\.0\.weight and m\.2\.weight are tied"):
+        load_into(model, path, names="m.{}".format)

@@ -372,8 +372,8 @@ def test_a_file_of_another_kind_or_a_newer_minifw(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="holds a checkpoint, and a model is expected"):
         load(path)
     save(Tanh(), path)
-    with_json(path, lambda head: head.update(version=2))
-    with pytest.raises(FileFormatError, match="version 2, and this minifw reads up to 1; use a n"):
+    with_json(path, lambda head: head.update(version=3))
+    with pytest.raises(FileFormatError, match="version 3, and this minifw reads up to 2; use a n"):
         load(path)
     np.savez(path, a=np.ones(3))
     with pytest.raises(FileFormatError, match=r"holds no minifw\.json"):
