@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 import minifw
 from minifw import (
     GRU,
+    L2,
     LSTM,
+    Add,
     Array,
     BatchNorm,
     BCELoss,
@@ -28,6 +30,7 @@ from minifw import (
     Dropout,
     Embedding,
     Flatten,
+    Graph,
     Layer,
     Loss,
     MSELoss,
@@ -38,6 +41,7 @@ from minifw import (
     Sequential,
     Sigmoid,
     Softmax,
+    SumLoss,
     Summary,
     Tanh,
     Trace,
@@ -124,10 +128,10 @@ def watched_shapes(model: Layer, x: Array) -> dict[str, tuple[int, ...]]:
     def watch(name: str, layer: Layer) -> None:
         forward = layer.forward
 
-        def watched(x: Array) -> Array:
-            y = forward(x)
+        def watched(*xs: Array) -> Array:
+            y: Any = forward(*xs)
             shapes[name] = y.shape[1:]
-            return y
+            return np.asarray(y)
 
         setattr(layer, "forward", watched)  # noqa: B010 - mypy
 
@@ -207,10 +211,10 @@ class Words(Layer):
     def __init__(self) -> None:
         self.parts = {"table": Embedding(5, 2), "mean": Flatten()}
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Any:
         return self.parts["mean"](self.parts["table"](x))
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array) -> Any:
         return self.parts["table"].backward(self.parts["mean"].backward(dy))
 
 
@@ -522,7 +526,7 @@ def worth(text: str, names: dict[str, Any]) -> Any:
 IN_WORDS = {  # declared, but not to be computed from
     *("BatchNorm", "LayerNorm", "RMSNorm", "Reshape", "Flatten", "Dropout", "Embedding"),
     *("Conv2D", "MaxPool2D", "AvgPool2D", "GlobalAvgPool2D", "Columns", "GELU", "LSTM", "GRU"),
-    *("Residual", "Concat"),
+    *("Residual", "Concat", "Join"),
 }
 LEAVES = [
     case
@@ -761,10 +765,10 @@ def test_containers_of_ones_own_are_traced() -> None:
         def __init__(self) -> None:
             self.inner = Tanh()
 
-        def forward(self, x: Array) -> Array:
+        def forward(self, x: Array) -> Any:
             return 2 * self.inner(2 * x)
 
-        def backward(self, dy: Array) -> Array:
+        def backward(self, dy: Array) -> Any:
             return 2 * self.inner.backward(2 * dy)
 
     values = trace(
@@ -835,3 +839,93 @@ def test_wrong_arguments_of_trace() -> None:
     assert isinstance(values, Trace)
     with pytest.raises(KeyError, match="trace has no value 'dA3'; it has X, Y, W1, b1, W2"):
         values["dA3"]
+
+
+class Pair(Layer):
+    """p = a * b and s = a + b, with a mask that is not used."""
+
+    output_names = ("p", "s")
+    formulas: ClassVar = {"p": "{a} * {b}", "s": "{a} + {b}", "da": "{dp} * {b} + {ds}"}
+
+    def forward(self, a: Array, b: Array, mask: Any = None) -> tuple[Array, Array]:  # noqa: ARG002
+        self.save(a, b)
+        return a * b, a + b
+
+    def backward(self, dp: Array, ds: Array) -> tuple[Array, Array, None]:
+        a, b = self.saved()
+        return dp * b + ds, dp * a + ds, None
+
+
+def test_a_graph_gives_the_values_its_names() -> None:
+    shared = Dense(3, 3, rng=1)
+    model = Graph(
+        "a",
+        "b",
+        "keep",
+        h=(shared, "a"),
+        k=(shared, "b"),
+        z=(Pair(), "h", "k", "keep"),
+        told=(Sequential(Dense(3, 3, rng=2), Tanh()), "z.p"),
+        both=(Add(), "told", "z.s", "h"),
+        price=(Sequential(Dense(3, 1, rng=3), Sigmoid()), "both"),
+        outputs=("price", "told"),
+    )
+    loss = SumLoss(BCELoss(), MSELoss(), weights=(1.0, 0.5))
+    objective = Objective(model, loss, penalties=[L2(shared, 0.1)])
+    rng = np.random.default_rng(0)
+    x = rng.random((4, 3)), rng.random((4, 3)), np.ones((4, 3), bool)
+    y = np.ones((4, 1)), np.ones((4, 3))
+    values = trace(objective, x, y)
+    formulas = {row.symbol: row.formula.partition(" = ")[2] for row in values.rows}
+    wanted = {
+        "h": "a W_h' + b_h",
+        "k": "b W_h' + b_h",
+        "z.p": "h * k",
+        "told": "tanh(Z1)",
+        "both": "told + z.s + h",
+        "price": "sigmoid(Z2)",
+        "R1": "L2 of W_h",
+        "J": "J_price + 0.5 * J_told + R1",
+        "dZ2": "(price - Y_price) / 4",
+        "dtold": "dtold(J) + dtold(both)",
+        "dh(z)": "dz.p * k + dz.s",
+        "dk": "Pair.backward(dz.p, dz.s)[1]",
+        "dh": "dh(both) + dh(z)",
+        "dW_h(k)": "dk' b",
+        "dW_h": "dW_h(k) + dW_h(h) + dW_h(R1)",
+    }
+    assert {name: formulas.get(name) for name in wanted} == wanted
+    assert len({*values}) == len(values), "a symbol stands for two values"
+    assert values["J"] == objective.forward(x, y)
+    objective.backward()
+    for name, parameter in {"h": shared.weight, "1": model["told"][0].weight}.items():
+        symbol = f"dW{'_' * (name == 'h')}{name}"
+        np.testing.assert_allclose(values[symbol], parameter.grad, rtol=1e-12)
+    for name in ("dh", "dtold", "dW_h"):
+        parts = [values[part] for part in formulas[name].split(" + ")]
+        np.testing.assert_allclose(values[name], sum(parts), rtol=1e-12)
+
+
+def test_graphs_in_graphs_and_chains() -> None:
+    inner = Graph("x", h=Dense(3, 3), y=Tanh(), z=(Add(), "x", "h", "y"), outputs=("z", "y"))
+    model = Sequential(
+        Dense(3, 3),
+        Graph("u", e=(inner, "u"), s=(Add(), "e.z", "e.y", "u"), o=Dense(3, 1), p=Sigmoid()),
+    )
+    values = trace(Objective(model, BCELoss()), np.ones((4, 3)), np.ones((4, 1)))
+    formulas = {row.symbol: row.formula.partition(" = ")[2] for row in values.rows}
+    assert formulas["1.e.z"] == "Z1 + 1.e.h + 1.e.y"
+    assert formulas["1.s"] == "1.e.z + 1.e.y + Z1"
+    assert formulas["1.p"] == "sigmoid(1.o)"
+    assert formulas["dZ1"] == "dZ1(1.s) + dZ1(1.e)"
+    assert formulas["dW1"] == "dZ1' X"
+    assert len({*values}) == len(values)
+
+
+def test_tied_weights_have_one_symbol_and_a_sum() -> None:
+    model = Sequential(Dense(3, 3), Tanh(), Dense(3, 3))
+    model[2].weight = model[0].weight
+    values = trace(Objective(model, MSELoss()), np.ones((4, 3)), np.ones((4, 3)))
+    formulas = {row.symbol: row.formula.partition(" = ")[2] for row in values.rows}
+    assert formulas["Z2"] == "A1 W1' + b2"
+    assert formulas["dW1"] == "dW1(Z2) + dW1(Z1)"

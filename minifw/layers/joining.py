@@ -36,7 +36,7 @@ class Add(Layer):
     """
 
     replayable: ClassVar[bool] = True
-    formulas: ClassVar[Formulas] = {"y": "{x}", "dx": "{dy}"}
+    formulas: ClassVar[Formulas] = {"y": "{sum_x}", "dx": "{dy}"}
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the shape of all inputs."""
