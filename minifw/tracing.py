@@ -24,6 +24,7 @@ from minifw.typing import Shape
 __all__ = ["Trace", "TracedValue", "trace"]
 
 AnyArray: TypeAlias = "np.ndarray[Any, Any]"
+Maybe: TypeAlias = "np.ndarray[Any, Any] | None"
 
 _PASSES = ("forward", "backward", "backward_parameters")
 GIVEN, FORWARD, BACKWARD = "given", "forward", "backward"
@@ -353,9 +354,7 @@ class _Recorder:
         order = {GIVEN: 0, FORWARD: 1, BACKWARD: 2}
         return sorted(self._rows, key=lambda row: order[row.section])
 
-    def add(
-        self, section: str, symbol: str, formula: str, layer: str, value: "np.ndarray[Any, Any] | None"
-    ) -> None:
+    def add(self, section: str, symbol: str, formula: str, layer: str, value: Maybe) -> None:
         """Write down a value, and know its array by the symbol from now on; None is left out."""
         if value is None:
             return
@@ -368,7 +367,7 @@ class _Recorder:
         """Return the symbol of an array that was written down."""
         return self._symbols[id(array)]
 
-    def know(self, array: "np.ndarray[Any, Any] | None", symbol: str) -> None:
+    def know(self, array: Maybe, symbol: str) -> None:
         """Know an array by a symbol from now on."""
         if array is not None:
             self._symbols[id(array)] = symbol

@@ -31,6 +31,7 @@ from minifw import (
     Embedding,
     Flatten,
     Graph,
+    Join,
     Layer,
     Loss,
     MSELoss,
@@ -154,7 +155,7 @@ def test_output_shapes_are_those_of_a_forward(case: Case) -> None:
     assert [row.path for row in report.layers] == names
     assert report.parameters == sum(p.value.size for p in model.parameters())
     assert report.nbytes == 4 * report.parameters
-    assert len(cells_of(report._repr_html_())) % 5 == 0
+    assert len(cells_of(report._repr_html_())) % (6 if "takes" in str(report) else 5) == 0
 
 
 def test_nested_layers_are_indented() -> None:
@@ -310,7 +311,62 @@ def test_large_numbers_have_separators_and_html_is_escaped() -> None:
 )
 def test_wrong_input_shapes(shape: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        Sequential(Dense(2, 4), Tanh()).summary(shape)  # type: ignore[arg-type]
+        Sequential(Dense(2, 4), Tanh()).summary(shape)
+
+
+def test_the_lines_of_a_graph_say_what_they_take() -> None:
+    shared = Dense(3, 2)
+    model = Graph(
+        "a",
+        "b",
+        h=(shared, "a"),
+        k=(shared, "b"),
+        y=(Join(), "h", "k"),
+        z=Dense(4, 1).freeze(),
+        outputs=("z", "y"),
+    )
+    report = summary(model, ((3,), (3,)))
+    assert report.input_shape == ((3,), (3,))
+    assert report.output_shape == ((1,), (4,))
+    assert (report.parameters, report.frozen) == (3 * 2 + 2 + 5, 5)
+    rows = [line.split() for line in str(report).splitlines()]
+    assert rows[0] == [
+        "Graph:",
+        "(batch,",
+        "3),",
+        "(batch,",
+        "3)",
+        "->",
+        "(batch,",
+        "1),",
+        "(batch,",
+        "4)",
+    ]
+    assert ["h", "Dense(3,", "2)", "a;", "b", "(batch,", "2)", "8", "64"] in rows
+    assert ["y", "Join()", "h,", "k", "(batch,", "4)", "0", "0"] in rows
+    assert rows[-1] == ["5", "of", "the", "parameters", "are", "frozen"]
+    words = Graph("i", "x", e=(Embedding(9, 2), "i"), j=(Flatten(), "e"), y=(Join(), "j", "x"))
+    assert summary(Graph("i", "x", m=(words, "i", "x")), ((3,), (5,))).output_shape == (11,)
+    with pytest.raises(ValueError, match=r"of one example of each of its inputs, \(a, b\), with"):
+        model.summary()
+    with pytest.raises(ValueError, match=r"of each of its inputs, \(a, b\), without"):
+        summary(model, (3,))
+    with pytest.raises(ValueError, match=r"Graph expects 2 shapes of inputs, \(a, b\), got 1"):
+        summary(model, ((3,),))
+
+
+def test_the_input_shape_is_asked_of_the_model() -> None:
+    model = Sequential(Dense(2, 4), Tanh())
+    assert str(model.summary()) == str(summary(model, (2,)))
+    with pytest.raises(ValueError, match=r"the batch: Tanh\(\) does not say what it takes$"):
+        summary(Tanh())
+
+    class Places(Tanh):
+        takes_sequences = True
+        input_shape = (2,)
+
+    assert "\nx is a sequence of 400 steps of (2,)" in str(summary(Places(), (400, 2)))
+    assert "sequence" not in str(summary(Places(), (2,)))
 
 
 def test_a_class_is_no_model() -> None:

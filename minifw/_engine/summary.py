@@ -2,7 +2,7 @@
 
 import copy
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -34,10 +34,11 @@ class LayerSummary(NamedTuple):
     """The name among `named_layers`, such as "2.0"; "" for the model itself."""
     layer: str
     """The repr; of a layer that holds others, the class alone."""
-    output_shape: Shape | None
-    """Of one example, without the batch; None if the layer was not reached."""
+    output_shape: Any
+    """Of one example, without the batch, a tuple of shapes of several outputs; None if the layer
+    was not reached."""
     parameters: int
-    """How many numbers are trained in this layer itself, without those of layers inside it."""
+    """How many numbers its parameters have, without those of layers inside it."""
     nbytes: int
     """How many bytes they take."""
 
@@ -52,11 +53,13 @@ class Summary:
     layers : list of LayerSummary
         In the order of `named_layers`; the model itself only if it holds no
         layers, or parameters of its own.
-    input_shape, output_shape : tuple of int
+    input_shape, output_shape : tuple of int, or tuple of such of several
         Of one example, without the batch.
     parameters, nbytes : int
-        How many numbers are trained, and the bytes that they take. Each
+        How many numbers the parameters have, and the bytes that they take. Each
         parameter counts once, in however many ways it is reached.
+    frozen : int
+        How many of these numbers are frozen.
     buffers, buffer_nbytes : int
         The same of the arrays that belong to the state and are not trained.
 
@@ -73,36 +76,48 @@ class Summary:
         self,
         name: str,
         layers: Sequence[LayerSummary],
-        shapes: tuple[Shape, Shape],
-        sizes: tuple[int, int, int, int],
+        shapes: tuple[Any, Any],
+        sizes: tuple[int, int, int, int, int],
         dtypes: Sequence[str],
+        *,
+        takes: Mapping[str, str],
+        notes: Sequence[str],
     ) -> None:
         self.layers = list(layers)
         self.input_shape, self.output_shape = shapes
-        self.parameters, self.nbytes, self.buffers, self.buffer_nbytes = sizes
-        self._name = name
-        self._dtypes = dtypes
+        self.parameters, self.nbytes, self.buffers, self.buffer_nbytes, self.frozen = sizes
+        self._name, self._dtypes = name, dtypes
+        self._takes, self._notes = takes, notes  # what each line of a Graph takes
 
     def _table(self) -> Table:
         title = f"{self._name}: {_shown(self.input_shape)} -> {_shown(self.output_shape)}"
-        table = Table(title, ["layer", "", "output", "parameters", "bytes"], "lllrr")
+        middle = ["takes", "output"] if self._takes else ["output"]
+        table = Table(
+            title, ["layer", "", *middle, "parameters", "bytes"], "l" * (2 + len(middle)) + "rr"
+        )
         paths = [row.path for row in self.layers]
         for path, layer, shape, parameters, nbytes in self.layers:
             depth = sum(path.startswith(f"{outer}.") for outer in paths)
-            cells = "  " * depth + path, layer, "-" if shape is None else _shown(shape)
+            cells = ["  " * depth + path, layer, "-" if shape is None else _shown(shape)]
+            if self._takes:
+                cells.insert(2, self._takes.get(path, ""))
             if parameters or not any(inside(inner, path) for inner in paths):
                 table.add(*cells, f"{parameters:,}", f"{nbytes:,}")
             else:
                 table.add(*cells, "", "")
-        table.totals = ["total", "", "", f"{self.parameters:,}", f"{self.nbytes:,}"]
+        empty = [""] * (1 + len(middle))
+        table.totals = ["total", *empty, f"{self.parameters:,}", f"{self.nbytes:,}"]
         if self.parameters:
             kinds = " and ".join(self._dtypes)
             table.notes.append(f"parameters in {kinds}; their gradients take as many bytes again")
+        if self.frozen:
+            table.notes.append(f"{self.frozen:,} of the parameters are frozen")
         if self.buffers:
             numbers = counted(self.buffers, "number")
             table.notes.append(
                 f"buffers, which are not trained: {numbers}, {counted(self.buffer_nbytes, 'byte')}"
             )
+        table.notes += self._notes
         return table
 
     def __repr__(self) -> str:
@@ -112,15 +127,16 @@ class Summary:
         return self._table().html()
 
 
-def summary(model: AnyLayer, input_shape: Shape) -> Summary:
+def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
     """Return the layers of `model`, with output shapes, parameters and bytes.
 
     Parameters
     ----------
     model : Layer
         It is left as it is: a copy of it answers, in eval mode.
-    input_shape : tuple of int
-        The shape of one example, without the batch, as for `Layer.output_shape`.
+    input_shape : tuple of int, or tuple of such of several inputs; optional
+        The shape of one example, without the batch, as for `Layer.output_shape`. It may be
+        left out if the model says it, as a `Dense` at its begin does.
 
     Returns
     -------
@@ -131,7 +147,7 @@ def summary(model: AnyLayer, input_shape: Shape) -> Summary:
     TypeError
         If `model` is no layer, or `input_shape` no tuple of whole numbers.
     ValueError
-        If a size is below 1, or the model does not accept that shape.
+        If a size is below 1, or the model does not accept that shape, or does not say it.
 
     Notes
     -----
@@ -158,23 +174,23 @@ def summary(model: AnyLayer, input_shape: Shape) -> Summary:
     if isinstance(model, type) or not hasattr(model, "named_layers"):
         hint = f"; write {model.__name__}(...)" if isinstance(model, type) else ""
         raise TypeError(f"summary expects model to be a layer, got {describe(model)}{hint}")
-    shape = _checked(input_shape)
+    shapes, shape = _checked(model, input_shape)
     twin = copy.deepcopy(model).eval()
     named = [("", twin), *twin.named_layers()]
-    shapes = _output_shapes(twin, named, shape)
+    found = _output_shapes(twin, named, shapes)
 
     # Taken from the copy, which has run: a layer may make its parameters in the first forward.
     own: dict[str, list[Array]] = {name: [] for name, _ in named}
     for name, parameter in twin.named_parameters():
         own[_owner(name, own)].append(parameter.value)
     buffers = {id(array): array for _, array in twin.named_buffers()}.values()
-    values = [value for found in own.values() for value in found]
+    values = [value for arrays in own.values() for value in arrays]
     holders = {path for path in own if any(inside(name, path) for name in own)}
     rows = [
         LayerSummary(
             name,
             type(layer).__name__ if name in holders else _short(repr(layer)),
-            shapes.get(name),
+            found.get(name),
             sum(value.size for value in own[name]),
             sum(value.nbytes for value in own[name]),
         )
@@ -186,16 +202,33 @@ def summary(model: AnyLayer, input_shape: Shape) -> Summary:
         sum(value.nbytes for value in values),
         sum(array.size for array in buffers),
         sum(array.nbytes for array in buffers),
+        sum(p.value.size for _, p in twin.named_parameters() if p.frozen),
     )
     dtypes = sorted({str(value.dtype) for value in values})
-    return Summary(type(model).__name__, rows, (shape, shapes[""]), sizes, dtypes)
+    own_shape, notes = model.input_shape, []
+    if own_shape is not None and shape[1:] == own_shape:
+        notes = [f"x is a sequence of {shape[0]} steps of {own_shape}"]
+    ends = shape, found[""]
+    name, takes = type(model).__name__, _takes(named)
+    return Summary(name, rows, ends, sizes, dtypes, takes=takes, notes=notes)
+
+
+def _takes(named: Sequence[tuple[str, Any]]) -> dict[str, str]:
+    """Return what the lines of Graphs take, by the path of their layer."""
+    paths, takes = {id(layer): path for path, layer in named}, dict[str, str]()
+    for _, layer in named:
+        for line in getattr(layer, "_lines", ()):
+            path = paths[id(line.layer)]
+            taken = ", ".join(name for name in line.takes if name is not None)
+            takes[path] = f"{takes[path]}; {taken}" if path in takes else taken
+    return takes
 
 
 def _output_shapes(
-    twin: AnyLayer, named: Sequence[tuple[str, Any]], shape: Shape
-) -> dict[str, Shape]:
+    twin: AnyLayer, named: Sequence[tuple[str, Any]], shapes: Sequence[Shape]
+) -> dict[str, Any]:
     """Return the shape that each layer gives an example, where the layer is reached."""
-    found: dict[str, Shape] = {}
+    found: dict[str, Any] = {}
 
     def note(name: str, _: AnyLayer, method: str, call: Callable[..., Any], *xs: Any) -> Any:
         result = call(*xs)
@@ -203,32 +236,49 @@ def _output_shapes(
             found[name] = result = tuple(result)
         elif isinstance(result, np.ndarray):
             found[name] = result.shape[1:]
+        elif isinstance(result, tuple):
+            found[name] = tuple([one.shape[1:] for one in result])
         return result
 
     parameters = twin.named_parameters()
     dtype = parameters[0][1].dtype if parameters else np.dtype(np.float64)
     with listening(named, ("forward", "output_shape"), note):
         try:
-            twin.output_shape(shape)
+            twin.output_shape(*shapes)
         except TypeError:  # it asks with floating-point numbers, where an Embedding refuses
             with suppress(Exception):
-                _run(twin, shape, np.dtype(np.intp))
+                _run(twin, shapes, np.dtype(np.intp))
             if "" not in found:
                 raise
         for kind in (dtype, np.dtype(np.intp)):  # an output_shape that asks no layers inside
             if len(found) < len(named):
                 with suppress(Exception):
-                    _run(twin, shape, kind)
+                    _run(twin, shapes, kind)
     return found
 
 
-def _run(twin: AnyLayer, shape: Shape, dtype: "np.dtype[Any]") -> None:
-    x = np.zeros((1, *shape), dtype)
+def _run(twin: AnyLayer, shapes: Sequence[Shape], dtype: "np.dtype[Any]") -> None:
     with np.errstate(all="ignore"):  # zeros say nothing about the values
-        twin(x)
+        twin(*[np.zeros((1, *shape), dtype) for shape in shapes])
 
 
-def _checked(input_shape: object) -> Shape:
+def _checked(model: AnyLayer, input_shape: Any) -> tuple[list[Shape], Any]:
+    """Return the shape of each input, and what was given."""
+    names = [name for name in model.input_names if name[-1] != "?"]
+    if input_shape is None:
+        input_shape = model.input_shape
+    several = isinstance(input_shape, tuple) and any(isinstance(s, tuple) for s in input_shape)
+    if input_shape is None or (len(names) > 1 and not several):
+        each = f" of each of its inputs, ({', '.join(names)})" if len(names) > 1 else ""
+        raise ValueError(
+            f"summary expects input_shape, the shape of one example{each}, without the batch: "
+            f"{model!r} does not say what it takes"
+        )
+    shapes = [_checked_shape(shape) for shape in (input_shape if several else [input_shape])]
+    return shapes, tuple(shapes) if several else shapes[0]
+
+
+def _checked_shape(input_shape: object) -> Shape:
     if not isinstance(input_shape, tuple | list) or not all(
         hasattr(size, "__index__") and not isinstance(size, bool) for size in input_shape
     ):
@@ -258,7 +308,9 @@ def _owner(parameter: str, layers: dict[str, list[Array]]) -> str:
     return max((name for name in layers if inside(parameter, name)), key=len)
 
 
-def _shown(shape: Shape) -> str:
+def _shown(shape: Any) -> str:
+    if any(isinstance(one, tuple) for one in shape):
+        return ", ".join(map(_shown, shape))
     return f"({', '.join(['batch', *map(str, shape)])}{',' if not shape else ''})"
 
 

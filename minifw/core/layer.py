@@ -380,10 +380,11 @@ class Layer(KeepsArguments, SavesForBackward):
         """
         return predict(self, x, batch_size, allow_nan)
 
-    def summary(self, input_shape: Shape) -> Summary:
+    def summary(self, input_shape: Any = None) -> Summary:
         """Return the layers in here, with output shapes, parameters and bytes; print it.
 
-        `input_shape` is that of one example, without the batch. See `minifw.summary`.
+        `input_shape` is that of one example, without the batch, if the layer does not say it
+        itself. See `minifw.summary`.
         """
         return summary(self, input_shape)
 
