@@ -13,7 +13,7 @@ from minifw._tools.numbers import check_size
 from minifw._tools.rows import cut
 from minifw.callbacks._warning import warn
 from minifw.core.layer import Layer
-from minifw.layers import Sequential
+from minifw.layers import Graph, Sequential
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 from minifw.typing import Array
@@ -168,8 +168,17 @@ def _outputs(model: Layer, x: Any) -> list[tuple[str, Any, Array]]:
 def _doubled(model: Layer) -> Iterator[tuple[str, Layer]]:
     """Yield what takes the output of a sigmoid or a softmax, and is one itself."""
     for name, container in model._all_layers():
+        pairs: list[tuple[str, Any, Any]] = []
         if isinstance(container, Sequential):
-            inner = list(container)
-            for index, (one, two) in enumerate(pairwise(inner), 1):
-                if one.probabilities and two.probabilities:
-                    yield (f"{name}.{index}" if name else str(index)), two
+            chain = enumerate(pairwise(container), 1)
+            pairs = [(str(index), one, two) for index, (one, two) in chain]
+        elif isinstance(container, Graph):
+            givers: dict[Any, Any] = {line.makes: line.layer for line in container._lines}
+            pairs = [
+                (line.place.removeprefix("line "), givers[line.takes], line.layer)
+                for line in container._lines
+                if line.takes in givers
+            ]
+        for place, one, two in pairs:
+            if one.probabilities and two.probabilities:
+                yield (f"{name}.{place}" if name else place), two

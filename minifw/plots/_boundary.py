@@ -205,7 +205,7 @@ def _ask(owner: str, model: Any, grid: Array) -> Array:
             f"{owner} expects one output for each point, or one for each class, "
             f"got shape {output.shape} for {len(grid)} points"
         )
-    return output
+    return np.asarray(output)
 
 
 def _threshold(model: Any) -> float:

@@ -8,8 +8,9 @@ from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_size
 from minifw._tools.tables import counted
 from minifw.core.layer import Layer
-from minifw.layers import Dense, Sequential
+from minifw.layers import Dense, Graph, Sequential
 from minifw.plots._drawing import DIVERGING, GREY, INK, Axes, Figure, Path, axes_for, finish
+from minifw.plots._levels import draw_graph
 from minifw.typing import Array
 
 WIDE = 2.4  # inches between columns
@@ -39,11 +40,14 @@ def network(
 ) -> "Figure":
     """Draw a network of `Dense` layers and activations: units, and weights as edges.
 
+    Of a `Graph` the lines are drawn as boxes, below what they take: inputs in blue, outputs in
+    orange. What skips a level goes around in an arc.
+
     Parameters
     ----------
-    model : Sequential, or Dense
-        Of `Dense` layers, with layers between them that keep the number of units, such
-        as activations. A Sequential inside is taken apart.
+    model : Sequential, Dense, or Graph
+        A Sequential of `Dense` layers, with layers between them that keep the number of
+        units, such as activations. A Sequential inside is taken apart. A Graph of any layers.
     path : str or path, optional
         The file to write.
     ax : Axes, optional
@@ -75,7 +79,10 @@ def network(
     >>> model = Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4), Sigmoid())
     >>> figure = plots.network(model)  # doctest: +SKIP
     """
-    columns = _columns(model, check_size("plots.network", "most", most, least=2))
+    units = check_size("plots.network", "most", most, least=2)
+    if isinstance(model, Graph):
+        return draw_graph(model, path, ax)
+    columns = _columns(model, units)
     tallest = max(len(column.rows) + (len(column.rows) < column.size) for column in columns)
     apart = min(TALL, TALLEST / tallest)  # inches
     lines = max(len(column.lines) for column in columns)
@@ -228,6 +235,6 @@ def _keeps_units(layer: Layer, size: int | None) -> bool:
     if size is None:
         return not layer.parameters()
     try:
-        return layer.output_shape((size,)) == (size,)
+        return bool(layer.output_shape((size,)) == (size,))
     except (TypeError, ValueError):
         return False

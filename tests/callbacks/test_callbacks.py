@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from minifw import (
     Dense,
     EarlyStopping,
     Flatten,
+    Graph,
+    Join,
     Layer,
     LinearWarmup,
     MSELoss,
@@ -681,6 +684,30 @@ def test_a_doubled_sigmoid_is_told_before_training() -> None:
     inner = Sequential(Dense(3, 1, rng=0), Sigmoid(), Sigmoid())
     found = signs(Sequential(inner, Softmax(-1)), patience=100)
     assert found[0].startswith("layer 0.2, Sigmoid(), takes the output of another sigmoid")
+
+
+def test_the_signs_of_a_graph_of_several_inputs() -> None:
+    model = Graph(
+        "a",
+        "b",
+        h=(Dense(3, 4, rng=0), "a"),
+        r=ReLU(),
+        p=(Sigmoid(), "b"),
+        q=(Sigmoid(), "p"),
+        y=(Join(), "r", "q"),
+        end=(Sigmoid(), "y"),
+        outputs=("end", "r"),
+    )
+    model["h"].bias.value = [-99.0] * 4
+    trainer: Any = SimpleNamespace(model=model, batch_x=(X, X), epoch=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        watch = Watch()
+        watch.on_fit_begin(trainer)
+        watch._look(trainer)
+    one, other = [str(warning.message) for warning in caught]
+    assert one.startswith("layer q, Sigmoid(), takes the output of another sigmoid")
+    assert other.startswith("after epoch 1: 4 of 4 units of layer r, ReLU(), are 0 for every")
 
 
 def test_a_loss_that_stands_still_is_told() -> None:

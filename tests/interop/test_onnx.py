@@ -5,6 +5,7 @@ import copy
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,12 +19,14 @@ from minifw import (
     ELU,
     GRU,
     LSTM,
+    Add,
     Array,
     BatchNorm,
     Dense,
     Dropout,
     FileFormatError,
     HardTanh,
+    Join,
     Layer,
     LayerNorm,
     Parameter,
@@ -141,6 +144,49 @@ def test_the_file(tmp_path: pathlib.Path) -> None:
     ]
 
 
+def test_a_graph_in_onnx_runtime(tmp_path: pathlib.Path) -> None:
+    """Fan-out, a shared layer, joins, a Graph in a Graph, and a joined chain."""
+    shared = Dense(3, 3, rng=0)
+    inner = minifw.Graph("u", a=Tanh(), s=(Add(), "u", "a"))
+    model = minifw.Graph(
+        "x",
+        h=(shared, "x"),
+        k=(shared, "h"),
+        s=(Add(), "x", "h", "k"),
+        e=(inner, "s"),
+        j=(Join(), "e", "h"),
+        y=Sequential(Dense(6, 2, rng=1), Tanh()),
+    )
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    export(model, tmp_path / "model.onnx")
+    close(run(tmp_path / "model.onnx", x), model.predict(x))
+    twin = import_(tmp_path / "model.onnx")
+    assert repr(twin) == repr(model)
+    close(twin.predict(x), model.predict(x))
+
+
+def test_several_inputs_and_outputs_are_refused_by_name(tmp_path: pathlib.Path) -> None:
+    class Two(Tanh):
+        output_names = ("p", "q")
+
+        def output_shape(self, input_shape: tuple[int, ...]) -> Any:
+            return input_shape, input_shape
+
+    class Masked(Dense):
+        def forward(self, x: Array, mask: Array | None = None) -> Array:  # noqa: ARG002
+            return super().forward(x)
+
+    path = tmp_path / "model.onnx"
+    with pytest.raises(TypeError, match=r"takes several inputs, \(a, b\), which have no ONNX"):
+        export(minifw.Graph("a", "b", y=(Add(), "a", "b")), path)
+    graph = minifw.Graph("x", h=Dense(3, 3), t=Two(), y=(Add(), "t.p", "t.q"))
+    with pytest.raises(TypeError, match=r"layer t, Two\(\), gives several outputs, \(p, q\)"):
+        export(graph, path)
+    graph = minifw.Graph("x", h=Dense(3, 3), y=(Masked(3, 2), "x", "h"))
+    with pytest.raises(TypeError, match=r"line y, Masked\(3, 2\), takes mask, which has no"):
+        export(graph, path)
+
+
 def test_float32_graphs_of_float64_models(tmp_path: pathlib.Path) -> None:
     model = Sequential(Dense(2, 3, rng=0), ELU(), LayerNorm(3))
     export(model, tmp_path / "model.onnx", dtype=np.float32)
@@ -224,7 +270,7 @@ class Shifted(Tanh):
 
 
 class Called(Tanh):
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array) -> Any:
         return super().__call__(x) + 1
 
 

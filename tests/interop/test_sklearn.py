@@ -733,6 +733,25 @@ def test_weights_that_overflow_are_refused() -> None:
         ),
         ({"callbacks": [lambda: None]}, TypeError, r"calls callbacks\[0\]\(trainer\)"),
         ({"class_weight": {0: -1, 1: 1, 2: 1}}, ValueError, "every class_weight to be finite"),
+        (
+            {"network": minifw.Graph("a", "b", s=(minifw.Add(), "a", "b"), y=Dense(4, 3))},
+            TypeError,
+            r"one table .* has the inputs \(a, b\); train it with minifw\.Trainer",
+        ),
+        (
+            {
+                "network": minifw.Graph(
+                    "x", h=Dense(4, 3), k=(Dense(4, 3), "x"), outputs=("h", "k")
+                )
+            },
+            TypeError,
+            r"gives one prediction, .* has the outputs \(h, k\)",
+        ),
+        (
+            {"hidden_layers": [minifw.Graph("a", "b", s=(minifw.Add(), "a", "b"))]},
+            TypeError,
+            "one t",
+        ),
         ({"class_weight": {0: np.nan, 1: 1, 2: 1}}, ValueError, "every class_weight to be"),
     ],
 )

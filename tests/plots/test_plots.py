@@ -1,6 +1,7 @@
 """The pictures: what is drawn is what is so, and no text lies on another."""
 
 import copy
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
@@ -18,12 +21,14 @@ from matplotlib.text import Text
 
 from minifw import (
     SGD,
+    Add,
     BatchNorm,
     BCELoss,
     Conv2D,
     Dense,
     Dropout,
     Flatten,
+    Graph,
     Layer,
     Objective,
     PReLU,
@@ -486,6 +491,52 @@ def test_what_is_no_network(model: Any, error: type[Exception], message: str) ->
 
 
 # -- histograms ------------------------------------------------------------------------
+
+
+def test_a_graph_stands_in_levels() -> None:
+    """Below what it takes; what skips a level goes around all boxes between."""
+    model = Graph(
+        "a",
+        "b",
+        h=(Dense(3, 4), "a"),
+        k=(Dense(2, 4), "b"),
+        s=(Add(), "h", "k"),
+        r=Tanh(),
+        t=(Add(), "r", "s", "h"),
+        y=(Dense(4, 1), "t"),
+        z=(Dense(4, 2), "t"),
+        outputs=("y", "z"),
+    )
+    figure = plots.network(model)
+    assert_tidy(figure)
+    (plane,) = figure.axes
+    places = {text.get_text(): text.get_position() for text in plane.texts}
+    levels = [["a", "b"], ["h", "k"], ["s"], ["r"], ["t"], ["y", "z"]]
+    heights = [{round(places[name][1], 6) for name in level} for level in levels]
+    assert [len(height) for height in heights] == [1] * 6
+    assert sorted(heights, key=min, reverse=True) == heights
+    kinds_drawn = [type(patch).__name__ for patch in plane.patches]
+    assert kinds_drawn == ["FancyArrowPatch"] * 10 + ["FancyBboxPatch"] * 9
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_no_way_goes_through_a_box(data: st.DataObject) -> None:
+    lines: dict[str, Any] = {}
+    for i in range(data.draw(st.integers(1, 9))):
+        known = st.sampled_from(["a", *lines])
+        lines[f"v{i}"] = (Add(), *data.draw(st.lists(known, min_size=1, max_size=3, unique=True)))
+    taken = {value for line in lines.values() for value in line[1:]}
+    outputs = tuple(name for name in lines if name not in taken)
+    model = Graph("a", outputs=outputs, **lines) if "a" in taken else Graph("a", v=Tanh())
+    (plane,) = plots.network(model).axes
+    ways = [p for p in plane.patches if type(p).__name__ == "FancyArrowPatch"]
+    boxes = [p.get_bbox() for p in plane.patches if type(p).__name__ == "FancyBboxPatch"]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.padded(0.06).overlaps(other.padded(0.06))
+    for way in ways:
+        points = way._path_original.interpolated(20).vertices  # of the hull, which holds the curve
+        assert not any(box.contains(x, y) for box in boxes for x, y in points)
 
 
 def test_histograms_of_now_count_every_value() -> None:

@@ -61,7 +61,7 @@ def export(
     ------
     TypeError
         If `model` is no layer, or for a layer there is no function that writes it; the message
-        says how to `register` one.
+        says how to `register` one. If it has several inputs, or a layer several outputs.
     ValueError
         If the input shape is missing or does not fit, if a number is too large for float32, or
         if the graph fails onnx's checker.
@@ -89,6 +89,12 @@ def export(
     for name in (input_name, output_name):
         if not isinstance(name, str) or not name:
             raise TypeError(f"export expects names as str, not empty, got {name!r}")
+    inputs = [name for name in model.input_names if name[-1] not in "?*"]
+    if len(inputs) > 1:
+        raise TypeError(
+            f"export: {model!r} takes several inputs, ({', '.join(inputs)}), which have no ONNX "
+            "form yet"
+        )
     shape = _checked_shape(model, input_shape)
     own = survey(model).dtype or np.float64
     numbers = check_dtype("export", own if dtype is None else dtype)

@@ -1,7 +1,10 @@
 """How containers, `Dense`, `Embedding` and the layers of shape are written to ONNX."""
 
+from itertools import zip_longest
+
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
+from minifw.layers.joining import feature_axis
 
 
 @register(layers.Dense)
@@ -60,4 +63,36 @@ def concat(layer: layers.Concat, graph: Graph, x: str) -> str:
     """Write the outputs of all branches, joined along their features."""
     outputs = [graph.layer(inner, x) for inner in layer.layers]
     ndim = len(graph.shape(outputs[0])) + 1
-    return graph.node("Concat", *outputs, axis=layer._axis(ndim) - ndim)
+    return graph.node("Concat", *outputs, axis=feature_axis(layer.axis, ndim) - ndim)
+
+
+@register(layers.Join)
+def join(layer: layers.Join, graph: Graph, *xs: str) -> str:
+    """Write the inputs joined along their features."""
+    ndim = len(graph.shape(xs[0])) + 1
+    return graph.node("Concat", *xs, axis=feature_axis(layer.axis, ndim) - ndim)
+
+
+@register(layers.Add)
+def add(layer: layers.Add, graph: Graph, *xs: str) -> str:  # noqa: ARG001
+    """Write the sum."""
+    return graph.node("Sum", *xs)
+
+
+@register(layers.Graph)
+def lines(layer: layers.Graph, graph: Graph, *xs: str) -> str:
+    """One line after the other."""
+    values: dict[str | None, str] = dict(zip(layer.input_names, xs, strict=True))
+    for line in layer._lines:
+        given = [
+            (name, values.get(one))
+            for name, one in zip_longest(line.layer.input_names, line.takes)
+        ]
+        optional = [name[:-1] for name, value in given if value and name and name[-1] == "?"]
+        if optional:
+            raise TypeError(
+                f"export: {line.place}, {line.layer!r}, takes {' and '.join(optional)}, which has "
+                "no ONNX form yet"
+            )
+        values[line.makes[0]] = graph.layer(line.layer, *[values[v] for v in line.takes if v])
+    return values[layer._gives[0]]

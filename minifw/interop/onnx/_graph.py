@@ -13,8 +13,9 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.typing import DType, Shape
 
-Exporter: TypeAlias = Callable[[Any, "Graph", str], str]
-"""Writes a layer into a graph: takes the layer, the graph and the name of x, returns that of y."""
+Exporter: TypeAlias = Callable[..., str]
+"""Writes a layer into a graph: takes the layer, the graph and the name of x, returns the name of
+y; of a layer of several inputs it takes a name for each."""
 
 Written = TypeVar("Written", bound=Exporter)
 Answer = TypeVar("Answer")
@@ -218,21 +219,27 @@ class Graph:
             return self._shapes[value]
         raise ValueError(f"Graph.shape knows the inputs and outputs of layers, not {value!r}")
 
-    def layer(self, layer: Layer, x: str) -> str:
+    def layer(self, layer: Layer, *xs: str) -> str:
         """Write a layer inside another one; return the name of its output.
 
         Raises
         ------
         TypeError
-            If no function is registered for it, or that one returned no name of a value.
+            If no function is registered for it, or that one returned no name of a value; or if
+            the layer has several outputs.
         """
         path = self._paths.get(id(layer), "")
         place = f"layer {path}, {layer!r}" if path else f"{layer!r}"
         write = self._asked(lambda: _exporter_of(layer, place), None)
-        shape = layer.output_shape(self.shape(x))
+        if len(layer.output_names) > 1:
+            raise TypeError(
+                f"export: {place}, gives several outputs, ({', '.join(layer.output_names)}), "
+                "which have no ONNX form yet"
+            )
+        shape = layer.output_shape(*map(self.shape, xs))
         outer, self._place = self._place, path
         try:
-            y = self._asked(lambda: write(layer, self, x), place)
+            y = self._asked(lambda: write(layer, self, *xs), place)
         finally:
             self._place = outer
         if not isinstance(y, str) or (y not in self._taken and y not in self._shapes):

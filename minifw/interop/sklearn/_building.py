@@ -54,7 +54,18 @@ def build_with(owner: str, network: Any, sizes: tuple[int, int], rng: Generator)
             f"{owner} expects network to be a function (in_features, out_features, rng) -> Layer, "
             f"or a layer, got {describe(network)}"
         )
-    return model
+    return _of_one_table(owner, model)
+
+
+def _of_one_table(owner: str, layer: Layer) -> Layer:
+    """Return the layer, or raise unless it takes one input and gives one output."""
+    for what, names in [("inputs", layer.input_names), ("outputs", layer.output_names)]:
+        if len([name for name in names if name[-1] not in "?*"]) > 1:
+            raise TypeError(
+                f"{owner} takes one table and gives one prediction, but {layer!r} has the {what} "
+                f"({', '.join(names)}); train it with minifw.Trainer, which takes tuples"
+            )
+    return layer
 
 
 def build_chain(
@@ -81,7 +92,7 @@ def build_chain(
     for index, item in enumerate(items):
         name = f"hidden_layers[{index}]"
         if isinstance(item, Layer):
-            layers.append(anew(item, rng))
+            layers.append(_of_one_table(owner, anew(item, rng)))
             shape = _shape_after(owner, name, layers[-1], shape)
         elif hasattr(item, "__index__"):
             width = check_size(owner, name, item)
@@ -238,6 +249,7 @@ def _shape_after(owner: str, name: str, layer: Layer, shape: Shape) -> Shape:
             f"{owner}: {name}, {layer!r}, expects examples of shape {wanted}, but gets {shape}"
         )
     try:
-        return layer.output_shape(shape)
+        made: Shape = layer.output_shape(shape)
     except ValueError as error:
         raise ValueError(f"{owner}: {name}: {error}") from error
+    return made

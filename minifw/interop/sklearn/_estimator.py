@@ -398,7 +398,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         X = self._input(validate_data(self, X, reset=False, dtype=DTYPES))
         model = self.model_ if part is None else part
         if self.model_.training:  # somebody called model_.train()
-            return model.predict(X)
+            return np.asarray(model.predict(X))
         # As `Layer.predict`, without going through all layers to ask for their modes: between
         # two trainings the model is in eval mode.
         owner = f"{type(self).__name__}.predict"
