@@ -948,7 +948,7 @@ def test_a_graph_gives_the_values_its_names() -> None:
         "dk": "Pair.backward(dz.p, dz.s)[1]",
         "dh": "dh(both) + dh(z)",
         "dW_h(k)": "dk' b",
-        "dW_h": "dW_h(k) + dW_h(h) + dW_h(R1)",
+        "dW_h": "dW_h(k) + dW_h(h) + dR1/dW_h",
     }
     assert {name: formulas.get(name) for name in wanted} == wanted
     assert len({*values}) == len(values), "a symbol stands for two values"
@@ -957,7 +957,7 @@ def test_a_graph_gives_the_values_its_names() -> None:
     for name, parameter in {"h": shared.weight, "1": model["told"][0].weight}.items():
         symbol = f"dW{'_' * (name == 'h')}{name}"
         np.testing.assert_allclose(values[symbol], parameter.grad, rtol=1e-12)
-    for name in ("dh", "dtold", "dW_h"):
+    for name in ("dh", "dtold", "db_h"):
         parts = [values[part] for part in formulas[name].split(" + ")]
         np.testing.assert_allclose(values[name], sum(parts), rtol=1e-12)
 
@@ -985,3 +985,44 @@ def test_tied_weights_have_one_symbol_and_a_sum() -> None:
     formulas = {row.symbol: row.formula.partition(" = ")[2] for row in values.rows}
     assert formulas["Z2"] == "A1 W1' + b2"
     assert formulas["dW1"] == "dW1(Z2) + dW1(Z1)"
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_sums_and_gradients_of_random_graphs(data: st.DataObject) -> None:
+    """Every written-out sum is the sum of its rows, and every gradient is the objective's."""
+    layers: list[Any] = [Dense(3, 3, rng=0)]
+    lines: dict[str, Any] = {"v0": (layers[0], "a")}
+    for i in range(1, data.draw(st.integers(2, 8))):
+        kind = data.draw(st.sampled_from(["new", "old", "chain", "add", "graph", "residual"]))
+        new = Dense(3, 3, rng=i)
+        inner = Graph("x", h=new, z=(Add(), "x", "h"), y=Tanh())
+        layer: Any = {
+            "new": new,
+            "old": data.draw(st.sampled_from(layers)),
+            "chain": Sequential(new, Tanh()),
+            "add": Add(),
+            "graph": inner,
+            "residual": Residual(Tanh()),
+        }[kind]
+        layers += [layer] if kind in {"new", "chain", "graph"} else []
+        most = 3 if kind == "add" else 1
+        known = st.lists(st.sampled_from(["a", *lines]), min_size=1, max_size=most)
+        lines[f"v{i}"] = (layer, *data.draw(known))
+    taken = {value for line in lines.values() for value in line[1:]}
+    loose = [name for name in lines if name not in taken]
+    model = Graph("a", **lines, end=(Add(), *loose, data.draw(st.sampled_from([*lines]))))
+    objective = Objective(model, MSELoss(), penalties=[L2(model, 0.1)])
+    x, y = np.random.default_rng(0).standard_normal((2, 4, 3))
+    values = trace(objective, x, y)
+    assert values["J"] == objective.forward(x, y)
+    objective.backward()
+    found = [row.value for row in values.rows if re.match(r"d[Wb]", row.symbol)]
+    for name, parameter in model.named_parameters():
+        assert any(np.array_equal(parameter.grad, value) for value in found), name
+    assert len({*values}) == len(values)
+    for row in values.rows:
+        parts = row.formula.partition(" = ")[2].split(" + ")
+        if len(parts) > 1 and all(part in values for part in parts) and row.symbol != "J":
+            total = sum(values[part] for part in parts)
+            np.testing.assert_allclose(row.value, total, rtol=1e-12, atol=1e-14)
