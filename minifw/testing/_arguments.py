@@ -5,7 +5,6 @@ nothing that can be seen depends on it and nothing reads what was kept of it; fo
 many a one matters far from the numbers of a check only, as a threshold of 20 does.
 """
 
-import contextlib
 import copy
 import dis
 import inspect
@@ -163,16 +162,8 @@ class Arguments:
         return set[str]().union(*(differing(one, other) for one, other in pairs))
 
     def _read_later(self) -> set[str]:
-        """Return the attributes that are read after the constructor, or may be."""
-        names: set[str] = set()
-        subject = self.build()
-        for part in self.parts(subject):
-            names |= _named_in(type(part))
-        with _watched(self.parts(subject)) as seen:
-            for behaviour in self.behaviours:
-                with contextlib.suppress(Exception):
-                    behaviour(subject)
-        return names | seen
+        """Return the attributes that may be read after the constructor."""
+        return set[str]().union(*(_named_in(type(part)) for part in self.parts(self.build())))
 
 
 def other_values(name: str, value: Any) -> Iterator[Any]:  # noqa: C901 - a list of kinds
@@ -239,26 +230,3 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):  # a function inside
             yield from _names(constant)
-
-
-@contextlib.contextmanager
-def _watched(parts: list[Any]) -> Iterator[set[str]]:
-    """Write down which attributes of some objects are read meanwhile."""
-    classes, seen = [type(part) for part in parts], set[str]()
-    try:
-        for part, kind in zip(parts, classes, strict=True):
-            part.__class__ = _watching(kind, seen)
-        yield seen
-    finally:
-        for part, kind in zip(parts, classes, strict=True):
-            part.__class__ = kind
-
-
-def _watching(kind: Any, seen: set[str]) -> type:
-    def read(this: object, name: str) -> Any:
-        seen.add(name)
-        return kind.__getattribute__(this, name)
-
-    members = {"__getattribute__": read, "__module__": kind.__module__}
-    subclass: type = type(kind)(kind.__name__, (kind,), members)
-    return subclass
