@@ -8,7 +8,7 @@ import numpy as np
 from minifw._tools.generators import state_of
 from minifw.core.parameter import Parameter
 from minifw.testing._report import Failure
-from minifw.typing import Array
+from minifw.typing import Array, DType
 
 Results: TypeAlias = dict[str, Array]
 """What a subject gives, by name."""
@@ -47,13 +47,27 @@ def same(
         number = 0.0 if array.ndim else tolerance * max(1.0, abs(float(array)))
         limit = max(margin, number) + floor
         with np.errstate(invalid="ignore"):
-            equal = (array == other) | (np.abs(array - other) <= limit)
+            distance = np.abs(np.subtract(array, other, dtype=np.float64))  # of masks, too
+            equal = (array == other) | (distance <= limit)
         different = ~(equal | (np.isnan(array) & np.isnan(other)))
         if different.any():
             index = tuple(int(i) for i in np.argwhere(different)[0])
             place = f"at {index}, " if index else ""
             pair = f"{array[index]:.10g} and {other[index]:.10g}"
             raise Failure(f"{what}, {name} differs: {place}{pair}")
+
+
+def copies(arrays: Results) -> Results:
+    """Return copies of arrays, by their names."""
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def cast(arrays: Results, dtype: DType | type) -> Results:
+    """Return copies, in a dtype; whole numbers, such as labels, keep theirs."""
+    return {
+        name: array.astype(dtype) if array.dtype.kind == "f" else array.copy()
+        for name, array in arrays.items()
+    }
 
 
 def unchanged(now: Array, then: Array, otherwise: str) -> None:

@@ -16,6 +16,7 @@ from minifw.typing import Array
 
 SPREAD = 1e-6  # of the slopes that are possible, relatively, from which on both ends are told
 DIGITS = 1e-4  # a gradient that is this near, relative to the largest, is right but imprecise
+MOST = 0.8  # of the elements at the places that are wrong; some may be right by chance
 CLOSE = 1e-5  # how near, relatively, a factor is to the size that it is taken for
 
 
@@ -80,6 +81,19 @@ def one_side(f: Fault, name: str, at: Array) -> str | None:
                 return f"it is right only where x {sign} 0"
             edge = (low.max() + high.min()) / 2
             return f"it is right only where {name} is {word} {edge:.2g} or so"
+    return None
+
+
+def along_an_axis(f: Fault, first: int = 0) -> str | None:
+    """Find a gradient that is right at some places of one axis, and wrong at the others."""
+    if not f.asked.all():
+        return None
+    for axis in range(first, f.wrong.ndim):
+        lines = np.moveaxis(f.wrong, axis, 0).reshape(f.wrong.shape[axis], -1)
+        bad = lines.any(axis=1)
+        if lines.shape[1] > 1 and not bad.all() and lines[bad].mean() > MOST:
+            places = np.flatnonzero(bad).tolist()
+            return f"it is wrong at {places} of axis {axis}, and right elsewhere"
     return None
 
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,12 +15,12 @@ from minifw.errors import NonFiniteError
 from minifw.losses import Loss
 from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
-from minifw.testing._equal import ROUNDING, Results, same
+from minifw.testing._equal import ROUNDING, Results, cast, copies, same
 from minifw.testing._extremes import extremes
 from minifw.testing._loss_explain import loss_fault
-from minifw.testing._loss_subject import BATCH, LossSubject, cast
+from minifw.testing._loss_subject import BATCH, LossSubject
 from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
 from minifw.typing import Array
 
 SHARED = "sample_weight"
@@ -30,19 +31,21 @@ FLOAT32_ROUNDING = 1e-3  # what float32 may differ by from float64, where 1 - p 
 FLOAT32_FLOOR = 1e-6  # and what is left of a gradient where it cancels altogether
 
 
-def check_loss(loss: Loss, prediction: Array, target: Any, *, seed: int = 0) -> Report:
+def check_loss(loss: Loss, prediction: Any, target: Any = None, *, seed: int = 0) -> Report:
     """Check everything that the contract of a loss asks, and say what is wrong.
 
     Parameters
     ----------
     loss : Loss
-        It is ask.copied, and left as it is.
+        It is copied, and left as it is.
     prediction : array of float64 or float32
         A batch of predictions that it accepts, one row per example. The checks
-        draw others like it: of the same signs, and within the same range.
-    target : array
+        draw others like it: of the same signs, and within the same range. Of a loss that takes
+        several outputs it is a tuple, and all is asked of each output in turn.
+    target : array, or tuple of arrays
         Their targets. Numbers of floating point in the shape of the prediction
-        are cast with it; others, such as integer labels, are left as they are.
+        are cast with it; others, such as integer labels, are left as they are. None where a
+        loss takes none.
     seed : int, default 0
         Of everything random in the checks.
 
@@ -84,34 +87,57 @@ def check_loss(loss: Loss, prediction: Array, target: Any, *, seed: int = 0) -> 
     return judge(repr(loss), LOSS_CHECKS, subject)
 
 
-def loss_subject(loss: Loss, prediction: Array, target: Any, seed: int = 0) -> "LossSubject":
+def loss_subject(loss: Loss, prediction: Any, target: Any = None, seed: int = 0) -> LossSubject:
     """Return what the checks take, or raise if it is no loss or no batch."""
     check_is("check_loss", "a loss", loss, Loss, call="()")
-    array = isinstance(prediction, np.ndarray) and prediction.dtype.kind == "f"
-    if not array or prediction.ndim < 1 or not prediction.size:
-        raise TypeError(
-            "check_loss expects prediction to be a batch of floating-point numbers, got "
-            f"{describe(prediction)}"
-        )
-    if not isinstance(target, np.ndarray) or target.shape[:1] != prediction.shape[:1]:
-        raise TypeError(
-            f"check_loss expects target to be an array of {len(prediction)} rows, as prediction, "
-            f"got {describe(target)}"
-        )
+    if loss.takes_several:
+        check_is("check_loss", "a tuple of predictions, one for each output", prediction, tuple)
+        target = (*(target or ()), *(None,) * (len(prediction) - len(target or ())))
+    pairs = zip(prediction, target, strict=True) if loss.takes_several else [(prediction, target)]
+    for p, t in pairs:
+        array = isinstance(p, np.ndarray) and p.dtype.kind == "f"
+        if not array or p.ndim < 1 or not p.size:
+            raise TypeError(
+                "check_loss expects prediction to be a batch of floating-point numbers, got "
+                f"{describe(p)}"
+            )
+        left_out = t is None and (loss.takes_several or not loss.takes_target)
+        if not left_out and not (isinstance(t, np.ndarray) and t.shape[:1] == p.shape[:1]):
+            raise TypeError(
+                f"check_loss expects target to be an array of {len(p)} rows, as prediction, got "
+                f"{describe(t)}"
+            )
     return LossSubject(loss, prediction, target, seed)
+
+
+def _of_each(question: Callable[[LossSubject], None]) -> Callable[[LossSubject], None]:
+    """Put a question to each output in turn; it is left open if it is for all of them."""
+
+    def check(s: LossSubject) -> None:
+        open_ = []
+        for part in s.parts:
+            try:
+                with told(f"of output {part.output}, " if part.whole else ""):
+                    question(part)
+            except NotApplicable as reason:
+                open_.append(reason)
+        if open_ and len(open_) == len(s.parts):
+            raise open_[0]
+
+    return check
 
 
 # -- results ---------------------------------------------------------------------------
 
 
 def _answers(s: LossSubject) -> None:
-    loss, (prediction, target) = s.twin(), s.given().values()
-    value = loss.forward(prediction, target)
+    loss, prediction = s.twin(), s.given()["prediction"]
+    value = loss.forward(*s.arguments(s.given()))
     if type(value) is not float:
         raise Failure(f"forward must return a Python float, it returned {value!r}: use float(...)")
     if not math.isfinite(value):
         raise Failure(f"forward returned {value} for the prediction that was given")
-    gradient = loss.backward()
+    gradient = s.backward(loss, {})["gradient"]
     if not isinstance(gradient, np.ndarray):
         raise Failure(f"backward must return an array, it returned {gradient!r}")
     if gradient.shape != prediction.shape:
@@ -129,7 +155,7 @@ def _dtype_kept(s: LossSubject) -> None:
 
 def _float32_near(s: LossSubject) -> None:
     low = cast(_inside(s), np.float32)
-    value = s.twin().forward(*ask.copies(low).values())
+    value = s.twin().forward(*s.arguments(copies(low)))
     if type(value) is not float:
         raise Failure(f"forward must return a Python float in float32, too, it returned {value!r}")
     expected = run(s, s.twin(), cast(low, np.float64))
@@ -165,7 +191,7 @@ def _mean(s: LossSubject) -> None:
     """Find a sum: of the same rows twice it is twice as large, and a mean the same."""
     rows = s.inputs(draw=1)
     doubled = {name: np.concatenate([array] * 2) for name, array in rows.items()}
-    once, twice = (float(s.forward(s.twin(), inputs)["loss"]) for inputs in (rows, doubled))
+    once, twice = s.value(rows), s.value(doubled)
     if math.isclose(twice, once):
         return
     if math.isclose(twice, 2 * once):
@@ -204,7 +230,7 @@ def _writes_nothing(s: LossSubject) -> None:
     ask.writes_nothing(s)
     loss, inputs = s.twin(), s.inputs(draw=3)
     s.forward(loss, inputs)
-    gradient = loss.backward()
+    gradient = s.backward(loss, inputs)["gradient"]
     for name, array in inputs.items():
         if np.shares_memory(gradient, array):
             raise Failure(f"backward returns the memory of the {name}")
@@ -214,7 +240,7 @@ def _writes_nothing(s: LossSubject) -> None:
 
 
 def _refuses_shapes(s: LossSubject) -> None:
-    if not s.loss.takes_target:
+    if s.target is None or not s.loss.takes_target:
         raise NotApplicable("it takes no target")
     prediction, target = s.inputs(draw=9).values()
     pairs = {}
@@ -230,7 +256,7 @@ def _refuses_shapes(s: LossSubject) -> None:
     for name, (p, t) in pairs.items():
         shapes = f"{name}, {p.shape} against {t.shape},"
         try:
-            value = s.twin().forward(p.copy(), t.copy())
+            value = s.value({"prediction": p.copy(), "target": t.copy()})
         except ValueError as error:
             if isinstance(error, NonFiniteError):
                 raise Failure(f"{shapes} is broadcast: {error}") from None
@@ -272,10 +298,9 @@ def _weights(s: LossSubject) -> None:
 
 def _accepted_weights(s: LossSubject, name: str, inputs: Results) -> Array:
     """Return random weights in the shape that the loss takes: per element, or per row."""
-    prediction, target = inputs.values()
-    rows = len(prediction)
+    rows = len(inputs["prediction"])
     first = [(rows,)] if name == SHARED else []  # what all take
-    for shape in (*first, prediction.shape, target.shape, (rows,), (rows, 1)):
+    for shape in (*first, *(array.shape for array in inputs.values()), (rows,), (rows, 1)):
         weights: Array = s.rng(11).uniform(0.5, 1.5, shape)
         try:
             s.forward(s.twin(), {**inputs, name: weights})
@@ -324,20 +349,12 @@ def _not_silent(s: LossSubject) -> None:
         inputs = s.inputs(draw=12)
         inputs["prediction"][row, ...] = np.nan
         try:
-            value = float(s.forward(s.twin(), inputs)["loss"])
+            value = s.value(inputs)
         except (ValueError, FloatingPointError):
             return
         if not math.isfinite(value):
             return
     raise Failure(f"a NaN among the predictions passes silently: the loss is {value}")
-
-
-# -- copies ----------------------------------------------------------------------------
-
-
-def _deepcopy(s: LossSubject) -> None:
-    ask.copied("deepcopy", copy.deepcopy)(s)
-    ask.keeps_its_state(s)
 
 
 # -- constructor -----------------------------------------------------------------------
@@ -359,7 +376,7 @@ def _right_with_others(s: LossSubject) -> None:
     ask.right_with_others(s.loss, partial(hold, s.loss), hold)
 
 
-LOSS_CHECKS: tuple[Question, ...] = (
+_OF_ONE_OUTPUT: tuple[Question, ...] = (
     ("a finite float, and a gradient of the right shape", _answers),
     ("the gradient is the derivative of the loss", _gradient),
     ("the mean over the rows", _mean),
@@ -377,9 +394,14 @@ LOSS_CHECKS: tuple[Question, ...] = (
     ("forward twice, then backward", ask.latest_forward),
     ("backward twice", ask.backward_twice),
     ("backward before forward", ask.backward_first),
-    ("deepcopy", _deepcopy),
+    ("keeps its state in itself", ask.keeps_its_state),
+    ("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
     ("pickle", ask.copied("pickle", ask.pickled)),
     ("weights", _weights),
     ("uses every argument", _uses_arguments),
     ("gradients with other arguments", _right_with_others),
+)
+
+LOSS_CHECKS: tuple[Question, ...] = tuple(
+    (name, _of_each(question)) for name, question in _OF_ONE_OUTPUT
 )

@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw.testing._equal import Results, rounding
+from minifw.testing._equal import Results, copies, rounding
 from minifw.testing._explain import (
     Fault,
+    along_an_axis,
     constant_factor,
     explain,
     factor_sentence,
@@ -19,7 +20,7 @@ from minifw.testing._explain import (
 )
 from minifw.testing._loss_subject import PAIR, LossSubject
 from minifw.testing._numeric import EPSILON, STEPS, Slopes, differences, mismatches
-from minifw.testing._questions import copies, run
+from minifw.testing._questions import run
 from minifw.typing import Array
 
 RESOLVED = 1e-9  # the room, relative to the prediction, below which no difference can be taken
@@ -40,14 +41,14 @@ class LossFault(Fault):
     gradient: Array
 
     @property
-    def pair(self) -> tuple[Array, Array]:
+    def pair(self) -> tuple[Array, Any]:
         """The prediction and the target."""
-        return self.inputs["prediction"], self.inputs["target"]
+        return self.inputs["prediction"], self.inputs.get("target")
 
     @property
     def weighted(self) -> bool:
         """Whether the loss was given weights."""
-        return len(self.inputs) > len(PAIR)
+        return not self.inputs.keys() <= {*PAIR}
 
     @property
     def noisy(self) -> bool:
@@ -194,20 +195,15 @@ def _one_size(f: LossFault) -> str | None:
 def _part_ignored(f: LossFault) -> str | None:
     if f.gradient[f.wrong].any():
         return None
-    if f.gradient.ndim > 1:
-        rows = f.wrong.reshape(len(f.wrong), -1)
-        columns = f.wrong.reshape(-1, f.wrong.shape[-1])
-        for name, axis in (("row", rows), ("column", columns.T)):
-            (hit,) = np.nonzero(axis.any(axis=1))
-            if axis[hit].all() and len(hit) < len(axis):
-                return f"it ignores {name} {', '.join(map(str, hit))}: it is zero there"
-    return f"it ignores {int(f.wrong.sum())} elements: it is zero there"
+    places = along_an_axis(f) or f"it ignores {int(f.wrong.sum())} elements"
+    return f"{places}; where it is wrong it is zero"
 
 
 def _unweighted(f: LossFault) -> str | None:
     if not f.weighted:
         return None
-    plain = run(f.subject, f.subject.twin(), {name: f.inputs[name] for name in PAIR})["gradient"]
+    pair = {name: array for name, array in f.inputs.items() if name in PAIR}
+    plain = run(f.subject, f.subject.twin(), pair)["gradient"]
     same = np.allclose(plain, f.gradient, rtol=0.0, atol=10 * rounding(plain))
     return "the weights are missing in it: it equals the unweighted gradient" if same else None
 

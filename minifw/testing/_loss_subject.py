@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from minifw.core.layer import Identity, Layer
 from minifw.losses import Loss
-from minifw.testing._equal import Results
+from minifw.testing._equal import Results, cast
 from minifw.testing._layer_subject import jittered
-from minifw.typing import Array
+from minifw.testing._report import Failure
 
 PAIR = ("prediction", "target")  # the arguments that are given by place; any other is weights
 BATCH = 5  # rows of a random batch: a prime, so that a factor of 5 comes from nothing else
@@ -20,12 +20,34 @@ BATCH = 5  # rows of a random batch: a prime, so that a factor of 5 comes from n
 
 @dataclass(frozen=True)
 class LossSubject:
-    """A loss, a prediction and target that it accepts, and a seed; nothing changes them."""
+    """A loss, a prediction and target that it accepts, and a seed; nothing changes them.
+
+    Of several outputs these two are tuples, and each of `parts` asks about one output: the others
+    are held where they were given, at their first row.
+    """
 
     loss: Loss
-    prediction: Array
+    prediction: Any
     target: Any
     seed: int = 0
+    whole: tuple[Any, ...] = ()  # of a part: all predictions, and all targets
+    output: int = 0  # of a part: which one it is
+
+    @cached_property
+    def parts(self) -> "list[LossSubject]":
+        """One for each output that counts in the loss."""
+        if not self.loss.takes_several:
+            return [self]
+        whole = self.prediction, self.target
+        each = [
+            replace(self, prediction=p, target=t, whole=whole, output=i)
+            for i, (p, t) in enumerate(zip(*whole, strict=True))
+        ]
+        return [s for s in each if s.value(s.inputs()) != s.value(s.inputs(draw=1))]
+
+    def value(self, inputs: Results) -> float:
+        """Return what a new copy gives."""
+        return float(self.forward(self.twin(), inputs)["loss"])
 
     def twin(self) -> Loss:
         """Return a copy of the loss."""
@@ -34,18 +56,18 @@ class LossSubject:
     @property
     def alike(self) -> bool:
         """Whether a target has the shape and dtype of its prediction."""
-        return bool(self.target.dtype.kind == "f" and self.target.shape == self.prediction.shape)
+        target, shape = self.target, self.prediction.shape
+        return target is not None and target.dtype.kind == "f" and bool(target.shape == shape)
 
     @cached_property
     def bounded(self) -> bool:
         """Whether the predictions are probabilities: from 0 to 1, and the loss takes no others."""
         if not (self.prediction.min() >= 0 and self.prediction.max() <= 1):
             return False
-        target = self.given()["target"]
         for outside in (-0.5, 1.5):
             prediction = np.full(self.prediction.shape, outside)
             try:
-                if not math.isfinite(self.twin().forward(prediction, target)):
+                if not math.isfinite(self.value({**self.given(), "prediction": prediction})):
                     return True
             except (ValueError, FloatingPointError):
                 return True
@@ -56,19 +78,19 @@ class LossSubject:
         """Whether it takes probabilities, and clips others: it is constant beyond 0 and 1."""
         if self.bounded or not (self.prediction.min() >= 0 and self.prediction.max() <= 1):
             return False
-        target = self.given()["target"]
         ends = [[-0.5, -1.5], [1.5, 2.5]]
         at = partial(np.full, self.prediction.shape)
-        values = [[self.twin().forward(at(p), target) for p in end] for end in ends]
+        values = [[self.value({**self.given(), "prediction": at(p)}) for p in end] for end in ends]
         return all(near == far for near, far in values)
 
     def given(self, dtype: type = np.float64) -> Results:
         """Return prediction and target as they were given, in a dtype."""
-        return cast({"prediction": self.prediction, "target": self.target}, dtype)
+        target = {} if self.target is None else {"target": self.target}
+        return cast({"prediction": self.prediction, **target}, dtype)
 
     def inputs(self, rows: int | None = None, *, draw: int = 0) -> Results:
         """Return random rows of those given, with the predictions moved within their range."""
-        rng, rows, size = self.rng(draw), rows or BATCH, len(self.target)
+        rng, rows, size = self.rng(draw), rows or BATCH, len(self.prediction)
         chosen = rng.permutation(np.arange(max(rows, size)) % size)[:rows]
         still = {name: array[chosen] for name, array in self.given().items()}
         moved = jittered(still["prediction"], rng)
@@ -84,13 +106,29 @@ class LossSubject:
 
     def forward(self, loss: Loss, inputs: Results) -> Results:
         """Return the loss."""
-        pair = [inputs[name] for name in PAIR]
         weights = {name: array for name, array in inputs.items() if name not in PAIR}
-        return {"loss": np.array(loss.forward(*pair, **weights))}
+        return {"loss": np.array(loss.forward(*self.arguments(inputs), **weights))}
+
+    def arguments(self, inputs: Results) -> tuple[Any, ...]:
+        """Return prediction and target; of a part with those of the other outputs around them."""
+        mine = tuple(inputs.get(name) for name in PAIR)
+        rows, dtype = len(inputs["prediction"]), inputs["prediction"].dtype
+        around = [
+            [a if a is None else cast({"": a[:1].repeat(rows, axis=0)}, dtype)[""] for a in arrays]
+            for arrays in self.whole
+        ]
+        for arrays, array in zip(around, mine, strict=False):
+            arrays[self.output] = array
+        return tuple(map(tuple, around)) or mine
 
     def backward(self, loss: Loss, _: Results) -> Results:
         """Return the gradient."""
-        return {"gradient": loss.backward()}
+        made: Any = loss.backward()
+        if self.whole and not (type(made) is tuple and len(made) == len(self.whole[0])):
+            raise Failure(
+                f"backward must return a tuple of {len(self.whole[0])} arrays, one for each output"
+            )
+        return {"gradient": made[self.output] if self.whole else made}
 
     def model(self, _: Loss) -> Layer:
         """Return a layer without parameters: see `Subject`."""
@@ -99,11 +137,3 @@ class LossSubject:
     def rng(self, draw: int) -> np.random.Generator:
         """Return a generator of its own for each draw."""
         return np.random.default_rng([self.seed, draw])
-
-
-def cast(inputs: Results, dtype: type) -> Results:
-    """Return copies, in a dtype; targets that are not of floating point keep theirs."""
-    return {
-        name: array.astype(dtype) if array.dtype.kind == "f" else array.copy()
-        for name, array in inputs.items()
-    }

@@ -1,7 +1,8 @@
 """What a check answers: a table of named verdicts."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -31,7 +32,7 @@ class Verdict:
     >>> from minifw import Tanh
     >>> from minifw.testing import check_layer
     >>> report = check_layer(Tanh(), np.ones((4, 3)))
-    >>> report.verdicts[2]
+    >>> report.verdicts[3]
     Verdict(name='dx, training', outcome='passed', message='')
     """
 
@@ -123,6 +124,18 @@ class Failure(Exception):  # noqa: N818 - a finding, not an error of the kit
 
 class NotApplicable(Exception):  # noqa: N818 - as above
     """Raised by a check whose question has no meaning for the subject."""
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Within, say in every fault where it arose."""
+    try:
+        yield
+    except NotApplicable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding
+        raised = "" if isinstance(error, Failure) else f"it raised {type(error).__name__}: "
+        raise Failure(f"{where}{raised}{error}") from None
 
 
 def _verdict_of(name: str, check: Callable[[Any], None], subject: Any) -> Verdict:

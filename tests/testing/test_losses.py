@@ -1,13 +1,24 @@
 """The author's kit on losses: right ones pass, wrong ones are caught and explained."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from cases import LOSS_CASES
 from wrong_losses import RIGHT, WRONG_LOSSES, Batch, Wrong
 
-from minifw import Array, BCELoss, BCEWithLogitsLoss, Loss
+from minifw import (
+    Array,
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    Loss,
+    MeanLoss,
+    MSELoss,
+    SumLoss,
+)
 from minifw.testing import CheckError, check_loss
 
 pytestmark = pytest.mark.slow
@@ -35,6 +46,55 @@ def test_minifws_losses_pass_with_any_seed(name: str) -> None:
 def test_a_right_loss_passes(make: Callable[[], Loss], batch: Callable[[], Batch]) -> None:
     for seed in range(SEEDS):
         check_loss(make(), *batch(), seed=seed)
+
+
+P, Q, R = np.split(np.random.default_rng(0).standard_normal((7, 6)), [3, 5], axis=1)
+S = 1 / (1 + np.exp(-R))
+
+
+@pytest.mark.parametrize(
+    ("loss", "predictions", "targets"),
+    [
+        (SumLoss(MSELoss(), MeanLoss(), weights=(1.0, 0.5)), (P, Q), (P[::-1].copy(),)),
+        (SumLoss(MSELoss(), None, BCELoss()), (Q, P, S), (Q**2, None, 1.0 * (R > 0))),
+        (SumLoss(CrossEntropyLoss(), HuberLoss()), (P, R), (P.argmin(axis=1), R[::-1].copy())),
+    ],
+    ids=["without a target", "without a loss", "labels"],
+)
+def test_a_loss_of_several_outputs_passes(loss: Loss, predictions: Any, targets: Any) -> None:
+    assert check_loss(loss, predictions, targets).passed
+
+
+class HalfOfTheSecond(SumLoss):
+    def backward(self) -> tuple[Array, ...]:
+        first, second = super().backward()
+        return first, second / 2
+
+
+class OneGradient(SumLoss):
+    def backward(self) -> Any:
+        return super().backward()[0]
+
+
+class HidesANaN(SumLoss):
+    def forward(self, prediction: Any, target: Any = (), sample_weight: Any = None) -> float:
+        seen = prediction[0], np.nan_to_num(prediction[1])
+        return super().forward(seen, target, sample_weight)
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (HalfOfTheSecond(MSELoss(), MSELoss()), "of output 1, gradient"),
+        (OneGradient(MSELoss(), MSELoss()), "a tuple of 2 arrays, one for each output"),
+        (HidesANaN(MSELoss(), MSELoss()), "of output 1, a NaN among the predictions passes"),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+def test_a_wrong_loss_of_several_outputs_is_caught(loss: Loss, says: str) -> None:
+    with pytest.raises(CheckError) as caught:
+        check_loss(loss, (P, R), (P[::-1].copy(), R[::-1].copy()))
+    assert says in caught.value.report.failures[0].message
 
 
 @pytest.mark.parametrize("wrong", WRONG_LOSSES, ids=lambda wrong: wrong.name)
@@ -92,4 +152,4 @@ def test_what_is_no_loss_is_refused() -> None:
     with pytest.raises(TypeError, match="check_loss expects"):
         check_loss(BCELoss, prediction, target)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="check_loss expects"):
-        check_loss(BCELoss(), [[0.5]], target)  # type: ignore[arg-type]
+        check_loss(BCELoss(), [[0.5]], target)
