@@ -105,7 +105,7 @@ def _last_finite(at: Callable[[float], Outcome], scale: float) -> tuple[float, A
 
 def finite_far_out(s: LayerSubject) -> None:
     """Look for what overflows in a layer, and not in truth."""
-    if not (s.differentiable and s.any_sign):
+    if not (s.real and s.any_sign):
         raise NotApplicable("x has a domain")
     for scale in SCALES:
         for training in (True, False):
@@ -116,8 +116,11 @@ def finite_far_out(s: LayerSubject) -> None:
             last, before = _last_finite(
                 at, scale
             )  # if it is not finite at 1, others speak of that
-            far = before and last * np.abs(s.x).max() > NEAR
-            if far and np.abs(before.results["y"]).max() < HUGE:
+            if before is None:
+                continue
+            ends = [s.scaled(last), {name: before.results[name] for name in s.dys.values()}]
+            x, y = (max(float(np.abs(a).max()) for a in end.values()) for end in ends)
+            if x > NEAR and y < HUGE:
                 raise Failure(
                     f"with x {scale:,.0f} times as large, {outcome.wrong} is not finite, and y "
                     "does not grow to that: a formula overflows, such as an exp of a large number"
@@ -125,11 +128,11 @@ def finite_far_out(s: LayerSubject) -> None:
 
 
 def _at(s: LayerSubject, scale: float) -> Outcome:
-    layer, x = s.twin(), s.given(np.float64) * scale
+    layer, xs = s.twin(), s.scaled(scale)
 
     def call() -> Results:
-        y = layer.forward(x)
-        return {"y": y, **s.backward(layer, {"dy": s.cotangent(y)})}
+        ys = s.forward(layer, xs)
+        return {**ys, **s.backward(layer, s.cotangents(ys))}
 
     return Outcome.of(call)
 

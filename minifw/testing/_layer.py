@@ -12,7 +12,15 @@ from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
-from minifw.testing._equal import ROUNDING, Results, alike, rounding, same, unchanged
+from minifw.testing._equal import (
+    ROUNDING,
+    Results,
+    alike,
+    cast,
+    copies,
+    rounding,
+    same,
+)
 from minifw.testing._extremes import finite_far_out
 from minifw.testing._layer_gradients import GRADIENT_CHECKS, hold_against_differences
 from minifw.testing._layer_subject import (
@@ -21,27 +29,31 @@ from minifw.testing._layer_subject import (
     changed,
     every_layer,
     generator_states,
+    gradients,
     hidden_state,
     put_back,
 )
 from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
-from minifw.typing import Array
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
 
-ROWWISE = ("y", "dx")  # results that have a row for each row of x
+KEEP = (
+    "what backward needs must lie in self.save(...), or in attributes whose names begin with "
+    "_saved: else"
+)
 FLOAT32_ROUNDING = 1e-3  # what float32 may differ from float64 by, where the layer is no worse
 
 
-def check_layer(layer: Layer, x: Array, *, seed: int = 0) -> Report:
+def check_layer(layer: Layer, x: Any, *, seed: int = 0) -> Report:
     """Check everything that the contract of a layer asks, and say what is wrong.
 
     Parameters
     ----------
     layer : Layer
         It is copied, and left as it is.
-    x : array
-        A batch that it accepts; the checks draw others like it. Whole numbers
-        are taken for indices, and not differentiated.
+    x : array, or tuple of arrays
+        A batch that it accepts; the checks draw others like it. Whole numbers and masks are not
+        differentiated. Of several inputs it is a tuple, with None for one that is left out; those
+        that may be left out are checked as given, and once more left out.
     seed : int, default 0
         Of everything random in the checks.
 
@@ -58,7 +70,7 @@ def check_layer(layer: Layer, x: Array, *, seed: int = 0) -> Report:
 
     Notes
     -----
-    Gradients are those of sum(dy * y) for a random dy, at random values of the
+    Gradients are those of sum(dy * y) for a random dy of each output, at random values of the
     parameters, in float64, by a five-point formula with a step that fits (see
     `minifw.testing._numeric`).
 
@@ -77,16 +89,23 @@ def check_layer(layer: Layer, x: Array, *, seed: int = 0) -> Report:
     return judge(repr(layer), LAYER_CHECKS, subject)
 
 
-def layer_subject(layer: Layer, x: Array, seed: int = 0) -> LayerSubject:
+def layer_subject(layer: Layer, x: Any, seed: int = 0) -> LayerSubject:
     """Return what the checks take, or raise if it is no layer or no batch."""
     check_is("check_layer", "a layer", layer, Layer)
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu" or x.ndim < 1 or not x.size:
-        raise TypeError(
-            f"check_layer expects x to be an array, a batch of numbers, got {describe(x)}"
-        )
+    xs = x if type(x) is tuple else (x,)
+    while len(xs) > 1 and xs[-1] is None:
+        xs = xs[:-1]
+    given = [one for one in xs if one is not None or len(xs) == 1]
+    for one in given:
+        array = isinstance(one, np.ndarray) and one.dtype.kind in "fiub" and one.ndim and one.size
+        if not array or len(one) != len(given[0]):
+            raise TypeError(
+                f"check_layer expects x to be an array, a batch of numbers, got {describe(one)}; "
+                "of several inputs a tuple of arrays of one length"
+            )
     copied = copy.deepcopy(layer).train()
     check_is("check_layer", "train() to return the layer", copied, Layer)
-    return LayerSubject(layer, x, seed)
+    return LayerSubject(layer, xs, seed)
 
 
 # -- memory and precision --------------------------------------------------------------
@@ -100,19 +119,6 @@ def _in_both_modes(question: Callable[[ask.Subject], None]) -> Callable[[LayerSu
     return check
 
 
-def _leaves_buffers_in_eval(s: LayerSubject) -> None:
-    s = replace(s, training=False)
-    layer, inputs = s.twin(), s.inputs()
-    before = {name: buffer.copy() for name, buffer in layer.named_buffers()}
-    if not before:
-        raise NotApplicable("there are no buffers")
-    run(s, layer, inputs)
-    for name, buffer in layer.named_buffers():
-        if name in before:
-            what = f"in eval mode, forward changes the buffer {name}: only if self.training"
-            unchanged(buffer, before[name], what)
-
-
 def _dtype(s: LayerSubject) -> None:
     _has_a_dtype(s)
     layer = s.twin(np.float32)
@@ -121,7 +127,7 @@ def _dtype(s: LayerSubject) -> None:
     ask.keeps_dtype(results, np.float32)
     if not states:  # which draws others in another dtype
         wide = s.forward(s.twin(), s.inputs())
-        narrow: Results = {"y": results["y"].astype(np.float64)}
+        narrow = cast({name: results[name] for name in wide}, np.float64)
         same("in float64 and in float32", wide, narrow, FLOAT32_ROUNDING)
 
 
@@ -139,7 +145,7 @@ def _one_dtype(s: LayerSubject) -> None:
 
 
 def _has_a_dtype(s: LayerSubject) -> None:
-    if not (s.differentiable or s.layer.parameters()):
+    if not (s.real or s.layer.parameters()):
         raise NotApplicable("neither x nor a parameter says in which dtype it computes")
 
 
@@ -167,41 +173,44 @@ def _modes_reach_all(s: LayerSubject) -> None:
 
 
 def _mode_of_the_forward(s: LayerSubject) -> None:
-    """Change the mode between a forward and its backward."""
+    """Change the mode between a forward and its backward, after a forward in the other mode."""
     for training, call in ((True, "eval()"), (False, "train()")):
-        one = replace(s, training=training)
-        layer, inputs = one.twin(), one.inputs()
-        one.forward(layer, inputs)
-        layer.train(not training)
-        what = f"with {call} between a forward and its backward"
-        same(what, run(one, one.twin(), inputs), one.backward(layer, inputs), ROUNDING)
-
-
-def _eval_between(s: LayerSubject) -> None:
-    """Evaluate between a training forward and a backward: that is of the latest, the eval one."""
-    inputs, found = s.inputs(), []
-    for back_to_training in (False, True):
-        layer = s.twin()
-        layer.forward(s.input(draw=3))
-        layer.eval().forward(inputs["x"])
-        layer.train(back_to_training)
-        found.append(s.backward(layer, inputs))
-    what = "with a forward in eval mode between a training forward and backward"
-    same(what, found[0], found[1], ROUNDING)
+        inputs, found = replace(s, training=training).inputs(), []
+        for changed_to in (training, not training):
+            layer = s.twin(training=not training)
+            s.forward(layer, s.input(draw=3))
+            s.forward(layer.train(training), copies(inputs))
+            layer.train(changed_to)
+            found.append(s.backward(layer, copies(inputs)))
+        same(f"with {call} between a forward and its backward", found[0], found[1], ROUNDING)
 
 
 def _backward_parameters(s: LayerSubject) -> None:
     inputs, found = s.inputs(), []
     for method in ("backward", "backward_parameters"):
         layer = s.twin()
-        if not layer.named_parameters():
+        if not layer.parameters():
             raise NotApplicable("there are no parameters")
-        layer.forward(inputs["x"])
+        s.forward(layer, inputs)
         for parameter in layer.parameters():
             parameter.grad = np.full(parameter.shape, np.nan)
-        getattr(layer, method)(inputs["dy"])
-        found.append({f"d{name}": p.grad for name, p in layer.named_parameters()})
+        getattr(layer, method)(*(inputs[dy] for dy in s.dys))
+        found.append(gradients(layer))
     same("backward_parameters against backward", found[0], found[1], ROUNDING)
+
+
+def _memory(s: LayerSubject) -> None:
+    """Recall an earlier forward, and add its gradients to those of the latest."""
+    inputs, later, layer = s.inputs(), s.inputs(draw=3), s.twin()
+    expected = run(s, s.twin(), inputs)
+    s.forward(layer, copies(inputs))
+    memory = layer.memory()
+    added = run(s, layer, later)
+    layer.recall(memory)
+    expected.update({name: expected[name] + added[name] for name in gradients(layer)})
+    with told("after memory, another forward, recall and backward_adding: "):
+        found = s.backward(layer, copies(inputs), "backward_adding")
+    same(f"after memory, another forward and recall, {KEEP}", expected, found, ROUNDING)
 
 
 def _backward_first(s: LayerSubject) -> None:
@@ -211,8 +220,8 @@ def _backward_first(s: LayerSubject) -> None:
 def _depends_on_x(s: LayerSubject) -> bool:
     """Whether dx depends on x, so that something must be saved."""
     inputs = s.inputs()
-    first, second = (run(s, s.twin(), {**inputs, "x": x}) for x in (inputs["x"], s.input(draw=3)))
-    return not np.array_equal(first.get("dx", 0), second.get("dx", 0))
+    first, second = (run(s, s.twin(), {**inputs, **xs}) for xs in ({}, s.input(draw=3)))
+    return not all(np.array_equal(first[dx], second[dx]) for dx in s.real)
 
 
 def _rows_alone(s: LayerSubject) -> None:
@@ -222,18 +231,16 @@ def _rows_alone(s: LayerSubject) -> None:
         if generator_states(layer) and training:
             continue  # each row has its own draw
         state = hidden_state(layer)
-        y = layer.forward(inputs["x"]).copy()
-        if not training and not np.array_equal(y, layer.forward(inputs["x"]), equal_nan=True):
-            raise Failure("in eval mode, a second forward of the same x gives another y")
+        ys = copies(s.forward(layer, inputs))
         if _mixes_rows(one, inputs):
             continue
         whole = run(one, one.twin(), inputs)
         margin, rows = rounding(*whole.values()), []
-        for i in range(len(y)):
+        for i in range(s.batch):
             put_back(layer, state)
             row = slice(i, i + 1)
             alone = run(one, layer, {name: array[row] for name, array in inputs.items()})
-            mine = {name: whole[name][row] for name in alone if name in ROWWISE}
+            mine = {name: whole[name][row] for name in (*ys, *s.real)}
             what = f"row {i} alone and in a batch"
             same(what, mine, {name: alone.pop(name) for name in mine}, floor=margin)
             rows.append(alone)
@@ -244,10 +251,10 @@ def _rows_alone(s: LayerSubject) -> None:
 def _rows_apart_in_eval(s: LayerSubject) -> None:
     """Find an output row that depends on other input rows in eval mode."""
     s = replace(s, training=False)
-    inputs = s.inputs()
-    once, again = (s.twin().forward(inputs["x"].copy()) for _ in range(2))
-    if not np.array_equal(once, again, equal_nan=True):
-        raise NotApplicable("the same layer and x give another y each time")
+    inputs, layer = s.inputs(), s.twin()
+    ys = copies(s.forward(layer, copies(inputs)))
+    if not alike(ys, s.forward(layer, copies(inputs))):
+        raise Failure("in eval mode, a second forward of the same x gives another y")
     if _mixes_rows(s, inputs):
         raise Failure(
             "in eval mode, a row of y depends on other rows of x, so that predict would depend on "
@@ -257,14 +264,16 @@ def _rows_apart_in_eval(s: LayerSubject) -> None:
 
 def _mixes_rows(s: LayerSubject, inputs: Results) -> bool:
     """Whether an output row depends on another input row, as in batch normalisation."""
-    before = s.twin().forward(inputs["x"].copy())
-    others = s.input(len(before), draw=4)
-    for i in range(len(others)):  # of each alone: a maximum depends on few rows
-        x = others.copy()
-        x[i] = inputs["x"][i]
-        after = s.twin().forward(x)
-        if not (np.abs(before[i] - after[i]) <= rounding(before, after)).all():
-            return True
+    before = cast(s.forward(s.twin(), copies(inputs)), np.float64)
+    others = s.input(s.batch, draw=4)
+    for i in range(s.batch):  # of each alone: a maximum depends on few rows
+        xs = copies(others)
+        for name, x in xs.items():
+            x[i] = inputs[name][i]
+        for name, after in s.forward(s.twin(), xs).items():
+            distance = np.abs(np.subtract(before[name][i], after[i], dtype=np.float64))
+            if not (distance <= rounding(before[name], after)).all():
+                return True
     return False
 
 
@@ -279,19 +288,19 @@ def _state_dict(s: LayerSubject) -> None:
 
 def _state_after_training(s: LayerSubject) -> None:
     """Find what forward changes, and no buffer holds: a hint, for some of it may be left out."""
-    layer, other, x = s.twin(), s.twin(draw=9), s.input()
+    layer, other, xs = s.twin(), s.twin(draw=9), s.input()
     if _keeps_its_draw(s):
         raise NotApplicable(
             "the first forward in train mode draws, and no later one, though y is another in eval "
             "mode: a mask that is kept must be drawn anew in each forward"
         )
     for draw in range(3):
-        layer.forward(s.input(draw=draw))
+        s.forward(layer, s.input(draw=draw))
     other.load_state_dict(layer.state_dict())
     put_back(other, hidden_state(layer), numbers=False)  # they are in question
     for mode in ("train", "eval"):
-        mine, its = (one.train(mode == "train").forward(x) for one in (layer, other))
-        if not np.array_equal(mine, its, equal_nan=True):
+        mine, its = (s.forward(one.train(mode == "train"), xs) for one in (layer, other))
+        if not alike(mine, its):
             kept = " and ".join(changed(layer, other, kinds=NUMBERS)) or "it"
             raise NotApplicable(
                 f"state_dict loses what forward changes in training, and y in {mode} mode is "
@@ -301,38 +310,44 @@ def _state_after_training(s: LayerSubject) -> None:
 
 def _keeps_its_draw(s: LayerSubject) -> bool:
     """Whether a generator stands still from the second training forward on."""
-    layer, x = s.twin(), s.input()
+    layer, xs = s.twin(), s.input()
     states = [generator_states(layer)]
     for _ in range(2):
-        y = layer.forward(x).copy()
+        ys = copies(s.forward(layer, xs))
         states.append(generator_states(layer))
     start, first, second = states
     drew_once = not alike(start, first) and alike(first, second)
-    return drew_once and not np.array_equal(y, layer.eval().forward(x), equal_nan=True)
+    return drew_once and not alike(ys, s.forward(layer.eval(), xs))
 
 
 def _wrong_width(s: LayerSubject) -> None:
-    if s.x.ndim < 2 or not s.differentiable:
+    wide = {
+        name: np.concatenate([x, x[..., :1]], axis=-1)
+        for name, x in s.input().items()
+        if x.ndim > 1 and x.dtype.kind == "f"
+    }
+    if not wide:
         raise NotApplicable("x has no axis of features")
-    x = s.input()
-    _refuses(s, np.concatenate([x, x[..., :1]], axis=-1), "one feature too many")
+    for name, x in wide.items():
+        _refuses(s, {**s.input(), name: x}, f"one feature too many in {name}")
 
 
 def _wrong_rank(s: LayerSubject) -> None:
-    if not s.differentiable:
+    if not s.real:
         raise NotApplicable("x holds whole numbers")
-    x = s.input()
+    xs = s.input()
     # NumPy's IndexError says how many axes there are, and how many are asked for.
-    _refuses(s, x[:, np.newaxis], "an axis too many", rank=True)
-    if x.ndim > 1:
-        _refuses(s, x[0], "no batch axis", rank=True)
+    deep = {name: x[:, np.newaxis] for name, x in xs.items()}
+    _refuses(s, deep, "an axis too many", rank=True)
+    if all(x.ndim > 1 for x in xs.values()):
+        _refuses(s, {name: x[0] for name, x in xs.items()}, "no batch axis", rank=True)
 
 
-def _refuses(s: LayerSubject, x: Array, what: str, *, rank: bool = False) -> None:
-    """Raise unless the layer refuses x in a sentence, or takes it and all shapes agree."""
+def _refuses(s: LayerSubject, xs: Results, what: str, *, rank: bool = False) -> None:
+    """Raise unless the layer refuses these in a sentence, or takes them and all shapes agree."""
     layer = s.twin(training=False)
     try:
-        dx = layer.backward(np.ones_like(layer.forward(x)))
+        dxs = s.backward(layer, s.cotangents(s.forward(layer, xs)))
     except (ValueError, TypeError) as error:
         if str(error):
             return
@@ -344,10 +359,13 @@ def _refuses(s: LayerSubject, x: Array, what: str, *, rank: bool = False) -> Non
             f"{what}, it raised {type(error).__name__}: {error}; a ValueError that says which "
             "shape is expected would be clear"
         ) from None
-    if dx.shape != x.shape:
-        raise Failure(
-            f"{what}, it raised nothing, and for x of shape {x.shape} dx has the shape {dx.shape}"
-        )
+    for dx in s.real:
+        of = xs[s.dxs[dx]].shape
+        if dxs[dx].shape != of:
+            raise Failure(
+                f"{what}, it raised nothing, and for {s.dxs[dx]} of shape {of} {dx} has the shape "
+                f"{dxs[dx].shape}"
+            )
 
 
 # -- arguments -------------------------------------------------------------------------
@@ -373,17 +391,17 @@ def _rebuilt(s: LayerSubject) -> None:
 
 
 def _random_in_eval(s: LayerSubject) -> bool:
-    layer, x = copy.deepcopy(s.layer).eval(), s.given()
-    return not np.array_equal(layer.forward(x), layer.forward(x), equal_nan=True)
+    layer, xs = copy.deepcopy(s.layer).eval(), s.given()
+    return not alike(copies(s.forward(layer, xs)), s.forward(layer, xs))
 
 
 def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
     """Find what the constructor draws, and no parameter and no buffer holds."""
-    layer, x = copy.deepcopy(s.layer).eval(), s.given()
-    y = layer.forward(x)
-    twin.eval().forward(x)  # some make their parameters now
+    layer, xs = copy.deepcopy(s.layer).eval(), s.given()
+    ys = s.forward(layer, xs)
+    s.forward(twin.eval(), xs)  # some make their parameters now
     twin.load_state_dict(layer.state_dict())
-    if not np.array_equal(y, twin.forward(x), equal_nan=True):
+    if not alike(ys, s.forward(twin, xs)):
         lost = changed(layer, twin, kinds=NUMBERS)
         raise Failure(
             "rebuilt from its arguments and with its state_dict loaded, it gives another y: save "
@@ -394,8 +412,9 @@ def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
 
 def _right_with_others(s: LayerSubject) -> None:
     def hold(layer: Layer) -> None:
-        subject = LayerSubject(layer, s.x, s.seed)
-        if not np.isfinite(subject.twin().forward(subject.input())).all():
+        subject = LayerSubject(layer, s.xs, s.seed)
+        ys = subject.forward(subject.twin(), subject.input())
+        if not all(np.isfinite(y).all() for y in ys.values()):
             raise ValueError("it is out of its domain, as x^1.5 of a negative x")
         hold_against_differences(subject)
 
@@ -404,13 +423,13 @@ def _right_with_others(s: LayerSubject) -> None:
 
 def _used(s: LayerSubject) -> None:
     """Change one argument at a time; something about the layer must change."""
-    x = s.input(dtype=s.dtype.type)
-    batches = (x, x * LARGER, x / LARGER) if s.differentiable and s.any_sign else (x,)
-    behaviours = [partial(_behaviour, s, x=batch) for batch in batches]
+    xs = s.input(dtype=s.dtype.type)
+    scales = (1.0, LARGER, 1 / LARGER) if s.real and s.any_sign else (1.0,)
+    behaviours = [partial(_behaviour, s, xs=s.scaled(scale, xs)) for scale in scales]
     Arguments(type(s.layer), bound(s.layer), behaviours, every_layer).judge()
 
 
-def _behaviour(s: LayerSubject, layer: Layer, *, x: Array) -> dict[str, Any]:
+def _behaviour(s: LayerSubject, layer: Layer, *, xs: Results) -> dict[str, Any]:
     """Return all that can be seen of a layer: what it starts as, and what it does."""
     seen: dict[str, Any] = {
         "input_shape": layer.input_shape,
@@ -418,15 +437,15 @@ def _behaviour(s: LayerSubject, layer: Layer, *, x: Array) -> dict[str, Any]:
     }
     for training in (True, False):  # the second shows what the first has left behind
         layer.train(training)
-        y = layer.forward(x)
-        found = {"y": y, **s.backward(layer, {"dy": s.cotangent(y)})}
+        ys = s.forward(layer, xs)
+        found = {**ys, **s.backward(layer, s.cotangents(ys))}
         seen.update({f"{name}, {training}": array for name, array in found.items()})
     return {**seen, **layer.state_dict(), "output_shape": _output_shape(s, layer)}
 
 
 def _output_shape(s: LayerSubject, layer: Layer) -> Any:
     try:
-        return layer.output_shape(s.x.shape[1:])
+        return layer.output_shape(*s.examples)
     except Exception as error:  # noqa: BLE001 - of whole numbers, say; that is another verdict
         return type(error)
 
@@ -439,7 +458,6 @@ LAYER_CHECKS: tuple[Question, ...] = (
     ("memory layouts, read-only", ask.layouts),
     ("writes into nothing of others", _in_both_modes(ask.writes_nothing)),
     ("leaves parameters alone", _in_both_modes(ask.leaves_parameters)),
-    ("leaves buffers alone in eval mode", _leaves_buffers_in_eval),
     ("parameters of one dtype", _one_dtype),
     ("float32 in, float32 out", _dtype),
     ("float64 throughout", _precision),
@@ -448,9 +466,9 @@ LAYER_CHECKS: tuple[Question, ...] = (
     ("gradients are overwritten", ask.overwrites),
     ("backward twice", ask.backward_twice),
     ("backward of the latest forward", ask.latest_forward),
+    ("memory, recall and backward_adding", _memory),
     ("modes reach all layers inside", _modes_reach_all),
     ("mode changed before backward", _mode_of_the_forward),
-    ("eval between forward and backward", _eval_between),
     ("backward_parameters", _backward_parameters),
     ("backward before forward", _backward_first),
     ("rows apart in eval mode", _rows_apart_in_eval),

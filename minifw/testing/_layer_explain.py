@@ -6,12 +6,17 @@ or None where it does not fit. They are asked in turn, the more telling first.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from minifw._engine.listening import listening
+from minifw.core.layer import Layer
+from minifw.testing._equal import Results, copies
 from minifw.testing._explain import (
     DIGITS,
     Fault,
+    along_an_axis,
     constant_factor,
     factor_sentence,
     one_side,
@@ -19,10 +24,10 @@ from minifw.testing._explain import (
     zero,
 )
 from minifw.testing._layer_subject import (
-    INPUT,
     Situation,
     analytic,
     hidden_state,
+    joined,
     numeric,
     put_back,
 )
@@ -32,7 +37,6 @@ from minifw.typing import Array
 FEW = 3  # different numbers, at least, whose order says something
 NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
 STEP = 1e-4  # along dy, for the Jacobian times dy
-MOST = 0.8  # of the elements at the places that are wrong; some may be right by chance
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,25 @@ class LayerFault(Fault):
     situation : Situation
         Where the layer was differentiated.
     name : str
-        What with respect to: the input, or a parameter.
-    earlier : array or None
-        The input of the forward before.
+        Its name, as "dx" or "dweight".
+    earlier : dict of arrays by name, or None
+        The inputs of the forward before.
     """
 
     situation: Situation
     name: str
-    earlier: Array | None
+    earlier: Results | None
+
+    @property
+    def of_input(self) -> bool:
+        """Whether it is that of an input, and not of a parameter."""
+        return self.name in self.situation.subject.dxs
+
+    @property
+    def x(self) -> Array:
+        """The input that it is of; of a parameter the first one."""
+        s = self.situation.subject
+        return self.situation.inputs[s.dxs.get(self.name, next(iter(s.given())))]
 
     def fits(self, other: Slopes | Array) -> bool:
         """Whether it is the right gradient of something else."""
@@ -67,7 +82,7 @@ class LayerFault(Fault):
 def _not_written(f: LayerFault) -> str | None:
     if not np.isnan(f.found).any():
         return None
-    if f.name == INPUT:
+    if f.of_input:
         return "it holds NaN"
     again = analytic(f.situation, earlier=f.earlier, fill=0.0)[f.name]
     if np.isnan(again).any():
@@ -84,9 +99,8 @@ def _factor(f: LayerFault) -> str | None:
     factor = constant_factor(f.found, f.true)
     if factor is None or abs(factor - 1) < DIGITS:
         return None
-    x = f.situation.x
+    x, y = f.x, f.situation.dy
     sizes = {"the batch size": len(x), "the number of features": x.shape[-1]}
-    y = f.situation.dy
     if y.shape[-1] != x.shape[-1]:
         sizes["the number of outputs"] = y.shape[-1]
     if len(y):
@@ -98,7 +112,7 @@ def _factor(f: LayerFault) -> str | None:
 
 def _same_for_another_batch(f: LayerFault, factor: float) -> bool:
     """Whether a batch of another size gives the same factor, which then is no batch size."""
-    subject, batch = f.situation.subject, len(f.situation.x) + 2
+    subject, batch = f.situation.subject, f.situation.batch + 2
     try:
         other = Situation.of(subject, training=f.situation.training, batch=batch, draw=1)
         again = constant_factor(analytic(other)[f.name], numeric(other, f.name))
@@ -108,20 +122,24 @@ def _same_for_another_batch(f: LayerFault, factor: float) -> bool:
 
 
 def _ignores_dy(f: LayerFault) -> str | None:
-    if len(f.situation.x) == 1:  # of few numbers, some are like others by chance
+    if f.situation.batch == 1:  # of few numbers, some are like others by chance
         return None
-    ones = np.ones_like(f.situation.dy)
-    if f.fits_at(replace(f.situation, dy=ones)):
-        return "dy is ignored: it is the gradient for a dy of ones"
-    if f.name == INPUT and f.found.shape == f.situation.dy.shape and f.fits(f.situation.dy):
+    for dy in f.situation.subject.dys:
+        for value, word in ((1.0, "ones"), (0.0, "zeros")):
+            given = np.full_like(f.situation.inputs[dy], value)
+            other = replace(f.situation, inputs={**f.situation.inputs, dy: given})
+            if f.fits_at(other):
+                return f"{dy} is ignored: it is the gradient for a {dy} of {word}"
+    if f.of_input and f.found.shape == f.situation.dy.shape and f.fits(f.situation.dy):
         return "dy is passed on as it came: the layer's own derivative is missing"
     return None
 
 
 def _stale(f: LayerFault) -> str | None:
-    if len(f.situation.x) == 1:  # of few numbers, two inputs may have the same derivatives
+    if f.situation.batch == 1:  # of few numbers, two inputs may have the same derivatives
         return None
-    if f.earlier is not None and f.fits_at(replace(f.situation, x=f.earlier)):
+    inputs = {**f.situation.inputs, **(f.earlier or {})}
+    if f.earlier is not None and f.fits_at(replace(f.situation, inputs=inputs)):
         return "it belongs to an earlier forward: backward must differentiate the latest"
     return None
 
@@ -139,7 +157,7 @@ def _transposed(f: LayerFault) -> str | None:
         return "it is transposed"
     for name, parameter in f.situation.layer().named_parameters():
         shape = parameter.shape
-        other_square = name != f.name and len(shape) == 2 and shape[0] == shape[1]
+        other_square = f"d{name}" != f.name and len(shape) == 2 and shape[0] == shape[1]
         if other_square and f.fits_at(replace(f.situation, transposed=name)):
             return f"{name} is transposed in it"
     return None
@@ -148,14 +166,15 @@ def _transposed(f: LayerFault) -> str | None:
 def _diagonal(f: LayerFault) -> str | None:
     """Fit dy times the diagonal of the Jacobian, found with a dy of one output at a time."""
     dy = f.situation.dy
-    if f.name != INPUT or f.found.shape != dy.shape or f.found.size > np.iinfo(np.int8).max:
+    if not f.of_input or f.found.shape != dy.shape or f.found.size > np.iinfo(np.int8).max:
         return None
     diagonal = np.zeros_like(dy)
     features = dy.shape[-1]
     for j in range(features):
         one = np.zeros_like(dy)
         one[..., j] = dy[..., j]
-        diagonal[..., j] = numeric(replace(f.situation, dy=one), INPUT).value[..., j]
+        at = f.situation.with_dys(lambda _, __: one)  # noqa: B023 - called at once
+        diagonal[..., j] = numeric(at, f.name).value[..., j]
     if f.fits(diagonal):
         return (
             "it is dy times the diagonal of the Jacobian: the derivatives of each output with "
@@ -167,7 +186,7 @@ def _diagonal(f: LayerFault) -> str | None:
 def _constant_statistics(f: LayerFault) -> str | None:
     """Fit dy times a factor for each feature, or each row: a mean or a variance held constant."""
     dy = f.situation.dy
-    if f.name != INPUT or f.found.shape != dy.shape or len(dy) == 1:
+    if not f.of_input or f.found.shape != dy.shape or len(dy) == 1:
         return None
     factor, right = f.found / dy, f.true.value / dy
     for axis, of in ((0, "the batch"), (-1, "the features")):
@@ -190,37 +209,24 @@ def _same_along(axis: int, array: Array) -> bool:
     return array.shape[axis] > 1 and np.allclose(array, array.mean(axis=axis, keepdims=True))
 
 
-def _updated(f: LayerFault) -> str | None:
-    """Fit a dx that was computed after backward had changed a parameter."""
-    layer = f.situation.layer()
-    layer.forward(f.situation.x.copy())
-    before = layer.state_dict()
-    layer.backward(f.situation.dy.copy())
-    after = layer.state_dict()
-    changed = [name for name in after if not np.array_equal(after[name], before[name])]
-    if changed:
-        return f"backward changes the parameter {changed[0]}: that is the optimizer's business"
-    return None
-
-
 def _rows(f: LayerFault) -> str | None:
     """Fit a sum over the batch of which only one row, or the mean, was taken."""
-    if f.name == INPUT:
+    if f.of_input:
         wrong = f.wrong.reshape(len(f.found), -1)
         (right,) = np.nonzero(~wrong.any(axis=1))
         others = right.size == 1 and len(wrong) > 2 and np.delete(wrong, right, axis=0).all()
         return f"only row {right[0]} is right" if others else None
-    for row in (0, len(f.situation.dy) - 1):
-        one = np.zeros_like(f.situation.dy)
-        one[row] = f.situation.dy[row]
-        if f.fits_at(replace(f.situation, dy=one)):
+    batch = f.situation.batch
+    for row in (0, batch - 1):
+        mine = np.arange(batch) == row
+        if f.fits_at(f.situation.with_dys(lambda _, a: (a.T * mine).T)):  # noqa: B023
             return f"it is of row {row} alone: the sum over the batch is missing"
     return None
 
 
 def _missing_path(f: LayerFault) -> str | None:
     dy = f.situation.dy
-    if f.name != INPUT or dy.shape != f.found.shape:
+    if not f.of_input or dy.shape != f.found.shape:
         return None
     if f.fits(f.true.value - dy):
         return "dy itself is missing in it: the path around, of y = x + ..., was left out"
@@ -231,8 +237,8 @@ def _missing_path(f: LayerFault) -> str | None:
 
 def _where(f: LayerFault) -> str | None:
     """Fit a gradient that is right on one side of a value of x, or of |x|, and wrong beyond."""
-    x = f.situation.x
-    if f.name != INPUT or x.shape != f.wrong.shape or len(x) == 1:
+    x = f.x
+    if not f.of_input or x.shape != f.wrong.shape or len(x) == 1:
         return None
     return one_side(f, "x", x) or one_side(f, "|x|", np.abs(x))
 
@@ -248,14 +254,15 @@ def _in_other_places(f: LayerFault) -> str | None:
 def _not_transposed(f: LayerFault) -> str | None:
     """Fit the Jacobian times dy, by differences along dy."""
     dy = f.situation.dy
-    if f.name != INPUT or f.found.shape != dy.shape or dy.shape[-1] == 1:
+    if not f.of_input or f.found.shape != dy.shape or dy.shape[-1] == 1:
         return None
-    layer, x = f.situation.layer(), f.situation.x
+    s, layer, x = f.situation.subject, f.situation.layer(), f.x
     states = hidden_state(layer)
 
     def at(steps: float) -> Array:
         put_back(layer, states)
-        return layer.forward(x + steps * STEP * dy).copy()
+        moved = {**f.situation.inputs, s.dxs[f.name]: x + steps * STEP * dy}
+        return joined([*s.forward(layer, moved).values()])
 
     product = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * STEP)
     if not np.allclose(product, f.found, rtol=NEAR, atol=NEAR**2):
@@ -264,16 +271,7 @@ def _not_transposed(f: LayerFault) -> str | None:
 
 
 def _along_an_axis(f: LayerFault) -> str | None:
-    """Fit a gradient that is right at some places of one axis, and wrong at the others."""
-    if not f.asked.all():
-        return None
-    for axis in range(1 if f.name == INPUT else 0, f.wrong.ndim):
-        lines = np.moveaxis(f.wrong, axis, 0).reshape(f.wrong.shape[axis], -1)
-        bad = lines.any(axis=1)
-        if lines.shape[1] > 1 and not bad.all() and lines[bad].mean() > MOST:
-            places = np.flatnonzero(bad).tolist()
-            return f"it is wrong at {places} of axis {axis}, and right elsewhere"
-    return None
+    return along_an_axis(f, 1 if f.of_input else 0)
 
 
 def _of_other_signs(f: LayerFault) -> str | None:
@@ -294,12 +292,45 @@ def _of_other_signs(f: LayerFault) -> str | None:
     return None
 
 
+def _of_another(f: LayerFault) -> str | None:
+    """Fit the gradient of another input."""
+    for name in f.situation.subject.real if f.of_input and f.situation.batch > 1 else ():
+        other = numeric(f.situation, name) if name != f.name else f.true
+        if other is not f.true and other.value.shape == f.found.shape and f.fits(other):
+            return f"it is {name}: backward must return the gradients in the order of the inputs"
+    return None
+
+
+def _of_one_use(f: LayerFault) -> str | None:
+    """Find a parameter that is used several times, with a memory of each use or as a tie."""
+    if f.of_input:
+        return None
+    s, layer, uses = f.situation.subject, f.situation.layer(), list[str]()
+    parameter = dict(layer.named_parameters())[f.name.removeprefix("d")]
+    holders = [
+        (name, one)
+        for name, one in layer._all_layers()
+        if any(member is parameter for _, member in one._members())
+    ]
+
+    def note(name: str, _: Layer, __: str, call: Callable[..., Any], *xs: Any) -> Any:
+        uses.append(name)
+        return call(*xs)
+
+    with listening(holders, ("forward",), note):
+        s.forward(layer, copies(f.situation.inputs))
+    added = "the gradients of all uses must be added, as by layer.backward_adding(dy)"
+    many = f"its parameter is used {len(uses)} times in one forward: {added}"
+    return many if len(uses) > 1 else None
+
+
 EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
     _not_written,
     zero,
-    _updated,
     _stale,
     _other_mode,
+    _of_another,
+    _of_one_use,
     _factor,
     _ignores_dy,
     _transposed,

@@ -4,28 +4,31 @@ import copy
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from minifw._engine.composition import required
+from minifw._engine.sharing import check_shared, counted
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
+from minifw.testing._equal import alike, copies
 from minifw.testing._explain import explain, worst
 from minifw.testing._layer_explain import EXPLANATIONS, LayerFault
 from minifw.testing._layer_subject import (
-    INPUT,
     LayerSubject,
     Situation,
     analytic,
     changed,
-    check_result,
+    gradients,
     hidden_state,
     numeric,
-    numeric_along,
     put_back,
 )
 from minifw.testing._numeric import Slopes, mismatches
-from minifw.testing._report import Failure, NotApplicable, Question
+from minifw.testing._report import Failure, NotApplicable, Question, told
 from minifw.typing import Array, Shape
 
 ROUNDING = 1e4  # times what rounding hides: float64 has 100 at the shortest step, float32 1e8
@@ -48,25 +51,58 @@ def _accepts_x(s: LayerSubject) -> None:
                 f"the buffer {name} is {buffer!r} before the first forward: make the array in the "
                 "constructor"
             )
-    layer = copy.deepcopy(s.layer)
-    y = layer.forward(s.given())
-    check_result("forward", y)
-    if y.dtype.kind != "f":
-        raise Failure(f"forward must return floating-point numbers, it returned {describe(y)}")
-    if y.ndim < 1 or len(y) != len(s.x):
-        raise Failure(f"forward must keep the batch of {len(s.x)} rows, it returned {describe(y)}")
+    _returns_arrays(s)
+
+
+def _returns_arrays(s: LayerSubject) -> None:
+    layer, xs = copy.deepcopy(s.layer), s.given()
+    made: Any = layer.forward(*(xs.get(name) for name in s.names))
+    if type(made) is tuple and len(s.dys) == 1:
+        raise Failure(
+            f"forward must return an array, it returned a tuple of {len(made)}; of several "
+            'outputs name each, in a class attribute: output_names = ("y", "h")'
+        )
+    ys = layer.returned("forward", made, len(s.dys))
+    ys, rows = ys if len(s.dys) > 1 else (ys,), len(next(iter(xs.values())))
+    if s.real and not any(y.dtype.kind == "f" for y in ys):
+        raise Failure(f"forward must return floating-point numbers, it returned {describe(ys[0])}")
+    for y in ys:
+        if y.ndim < 1 or len(y) != rows:
+            raise Failure(f"forward must keep the batch of {rows} rows, it returned {describe(y)}")
     try:
-        dx = layer.backward(np.ones_like(y))
+        made = layer.backward(*(np.ones(y.shape, s.dtype) for y in ys))
     except ValueError as error:
         if "broadcast" in str(error):
             raise Failure(f"backward raised {error}: {_misfit(str(error))}") from None
         raise
-    check_result("backward", dx)
-    if s.differentiable and dx.shape != s.x.shape:
+    dxs = layer.returned("backward", made, len(s.dxs))
+    for dx, found in zip(s.dxs, dxs if len(s.dxs) > 1 else (dxs,), strict=True):
+        _check_dx(dx, s.dxs[dx], found, xs[s.dxs[dx]] if dx in s.real else None)
+
+
+def _check_dx(dx: str, name: str, found: Array | None, x: Array | None) -> None:
+    """Raise unless it has the shape of the input x, or is None or zeros where there is none."""
+    if x is None:
+        if found is not None and found.any():
+            raise Failure(
+                f"backward must return None as {dx}, for which there is no derivative: whole "
+                f"numbers, a mask, or None, it returned {describe(found)}"
+            )
+    elif found is None or found.shape != x.shape:
+        shape = None if found is None else found.shape
         raise Failure(
-            f"backward must return dL/dx in the shape of x, {s.x.shape}, it returned {dx.shape}"
-            f"{_misshapen(dx.shape, s.x.shape)}"
+            f"backward must return dL/d{name} in the shape of {name}, {x.shape}, it returned "
+            f"{shape}{_misshapen(shape, x.shape)}"
         )
+
+
+def _shared(s: LayerSubject) -> None:
+    """Find a layer that runs twice and saves once, and a parameter whose uses nobody adds up."""
+    layer, inputs = s.twin(), s.inputs()
+    if not layer.named_layers():
+        raise NotApplicable("there is no layer inside")
+    _, twice = counted(layer, lambda: s.forward(layer, inputs))
+    check_shared(layer, twice)
 
 
 def _misfit(message: str) -> str:
@@ -77,8 +113,10 @@ def _misfit(message: str) -> str:
     return FORGOTTEN_SUM
 
 
-def _misshapen(found: Shape, wanted: Shape) -> str:
+def _misshapen(found: Shape | None, wanted: Shape) -> str:
     """Say what may have gone wrong with a shape."""
+    if found is None:
+        return "; where the derivative is 0, return zeros"
     if found == wanted[::-1]:
         return ": it is transposed"
     try:
@@ -89,12 +127,13 @@ def _misshapen(found: Shape, wanted: Shape) -> str:
 
 
 def _output_shape(s: LayerSubject) -> None:
-    example = s.x.shape[1:]
+    shown = ", ".join(map(str, s.examples))
     for training in (True, False):
         layer = s.twin(training=training)
-        real = layer.forward(s.input()).shape[1:]
+        ys = s.forward(layer, s.input()).values()
+        real = tuple([y.shape[1:] for y in ys]) if len(ys) > 1 else next(iter(ys)).shape[1:]
         try:
-            said = layer.output_shape(example)
+            said = layer.output_shape(*s.examples)
         except Exception as error:
             if "read-only" in str(error):
                 raise Failure("forward writes into its input x") from None
@@ -105,7 +144,7 @@ def _output_shape(s: LayerSubject) -> None:
                 ) from None
             raise
         if tuple(said) != real:
-            raise Failure(f"output_shape({example}) is {said}, forward gives {real}")
+            raise Failure(f"output_shape({shown}) is {said}, forward gives {real}")
 
 
 def _gradient(
@@ -113,9 +152,8 @@ def _gradient(
 ) -> Callable[[LayerSubject], None]:
     def check(s: LayerSubject) -> None:
         if given:
-            x = s.given(np.float64)
-            dy = s.cotangent(s.twin(training=training).forward(x.copy()))
-            situation = Situation(s, training, x, dy)
+            inputs = replace(s, training=training).answered(s.given(np.float64))
+            situation = Situation(s, training, inputs)
         else:
             situation = Situation.of(s, training=training, batch=batch)
         compare(situation, of_x=of_x)
@@ -137,20 +175,21 @@ def _worthless(slopes: Slopes) -> bool:
 
 def _why_noisy(situation: Situation) -> str:
     """Say why forward gives noise: it is not finite, not the same twice, or imprecise."""
-    x = situation.x
-    if not np.isfinite(situation.layer().forward(x.copy())).all():
-        return f"for x of shape {x.shape} it gives NaN or infinity"
+    s, inputs = situation.subject, situation.inputs
+    ys = s.forward(situation.layer(), copies(inputs))
+    if not all(np.isfinite(y).all() for y in ys.values()):
+        return f"for a batch of {situation.batch} it gives NaN or infinity"
     return _not_repeated(situation) or "it computes in a lower precision than float64"
 
 
 def _not_repeated(situation: Situation) -> str:
     """Say what a second forward of the same x finds changed, or "" if it gives the same y."""
-    layer, x = situation.layer(), situation.x
+    s, layer, inputs = situation.subject, situation.layer(), situation.inputs
     state = hidden_state(layer)
-    y = layer.forward(x.copy()).copy()
+    ys = copies(s.forward(layer, copies(inputs)))
     before = copy.deepcopy(layer)
     put_back(layer, state)
-    if np.array_equal(y, layer.forward(x.copy()), equal_nan=True):
+    if alike(ys, s.forward(layer, copies(inputs))):
         return ""
     names = [name for name in changed(layer, before) if name not in dict(layer.named_layers())]
     if names:
@@ -164,37 +203,37 @@ def _not_repeated(situation: Situation) -> str:
 def _elsewhere(situation: Situation, name: str, found: Array) -> list[str]:
     """Look at all elements of a large gradient at once, after some were found right."""
     direction = np.asarray(situation.subject.rng(6).standard_normal(found.shape))
-    true = numeric_along(situation, name, direction)
+    true = numeric(situation, name, direction)
     given = np.array(np.sum(found * direction))
     if not mismatches(given, true).any():
         return []
     message = (
-        f"d{name} is right in the elements that were tried, and wrong elsewhere: along a random "
+        f"{name} is right in the elements that were tried, and wrong elsewhere: along a random "
         f"direction it gives {given:.10g}, differences give {true.value:.10g}"
     )
     return [message]
 
 
 def compare(situation: Situation, *, of_x: bool) -> None:
-    """Hold the gradient of x, or those of the parameters, against differences."""
+    """Hold the gradients of the inputs, or those of the parameters, against differences."""
     s = situation.subject
-    names = [name for name, _ in situation.layer().named_parameters()]
-    if of_x and not s.differentiable:
+    names = s.real if of_x else [*gradients(situation.layer())]
+    if of_x and not names:
         raise NotApplicable("x holds whole numbers")
     if not of_x and not names:
         raise NotApplicable("there are none")
-    earlier = s.input(len(situation.x), draw=2)
+    earlier = s.input(situation.batch, draw=2)
     found = analytic(situation, earlier=earlier)
     messages = []
-    for name in [INPUT] if of_x else names:
+    for name in names:
         true = numeric(situation, name)
         if found[name].shape != true.value.shape:
-            raise Failure(f"d{name} has the shape {found[name].shape}, not {true.value.shape}")
+            raise Failure(f"{name} has the shape {found[name].shape}, not {true.value.shape}")
         wrong = mismatches(found[name], true)
         if _worthless(true):
-            messages.append(f"d{name} cannot be checked: {NOISY}{_why_noisy(situation)}")
+            messages.append(f"{name} cannot be checked: {NOISY}{_why_noisy(situation)}")
         elif wrong.any():
-            place = worst(f"d{name}", found[name], true, wrong)
+            place = worst(name, found[name], true, wrong)
             fault = LayerFault(found[name], true, situation, name, earlier)
             why = _not_repeated(situation) or explain(fault, EXPLANATIONS)
             messages.append(f"{place}\n{why}" if why else place)
@@ -204,18 +243,40 @@ def compare(situation: Situation, *, of_x: bool) -> None:
         raise Failure("\n".join(messages))
 
 
-def hold_against_differences(s: LayerSubject) -> None:
-    """Check all gradients at one point."""
+def hold_against_differences(s: LayerSubject, *, only: str | None = None) -> None:
+    """Check all gradients at one point; with zeros for the dy of all outputs but one."""
     situation = Situation.of(s, training=True)
-    if s.differentiable:
+    if only is not None:
+        situation = situation.with_dys(lambda dy, array: array * (dy == only))
+    if s.real:
         compare(situation, of_x=True)
     if situation.layer().parameters():
         compare(situation, of_x=False)
 
 
+def _one_output_at_a_time(s: LayerSubject) -> None:
+    if len(s.dys) == 1:
+        raise NotApplicable("there is one output")
+    for dy in s.dys:
+        with told(f"with {dy} alone, and zeros for the others, as where nobody takes them, "):
+            hold_against_differences(s, only=dy)
+
+
+def _left_out(s: LayerSubject) -> None:
+    """Ask without the inputs that may be left out; then backward returns fewer gradients."""
+    least = max(1, required(s.layer) or len(s.xs))
+    if least >= len(s.xs):
+        raise NotApplicable("no input was given that may be left out")
+    fewer = replace(s, xs=s.xs[:least])
+    with told(f"without {' and '.join(s.names[least:])}, "):
+        _returns_arrays(fewer)
+        hold_against_differences(fewer)
+
+
 GRADIENT_CHECKS: tuple[Question, ...] = (
     ("takes x, returns arrays", _accepts_x),
     ("output_shape", _output_shape),
+    ("layers and parameters used twice", _shared),
     ("dx, training", _gradient(of_x=True, training=True)),
     ("dx, eval", _gradient(of_x=True, training=False)),
     ("dx, one example", _gradient(of_x=True, training=False, batch=1)),
@@ -223,4 +284,6 @@ GRADIENT_CHECKS: tuple[Question, ...] = (
     ("gradients of parameters, training", _gradient(of_x=False, training=True)),
     ("gradients of parameters, eval", _gradient(of_x=False, training=False)),
     ("gradients of parameters, one example", _gradient(of_x=False, training=False, batch=1)),
+    ("dy of one output at a time", _one_output_at_a_time),
+    ("optional inputs left out", _left_out),
 )

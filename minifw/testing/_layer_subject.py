@@ -1,25 +1,25 @@
-"""A layer under test: copies of it with random parameters, and inputs like the one given.
+"""A layer under test: copies of it with random parameters, and inputs like those given.
 
 And its gradients: by its own backward, and by differences of its forward.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw._engine.composition import required
 from minifw._engine.packing import Memory
 from minifw._tools.generators import AnyGenerator, find_generators, load_state, state_of
 from minifw.core.layer import Layer
-from minifw.testing._equal import Results, differing
+from minifw.testing._equal import Results, cast, copies, differing
 from minifw.testing._numeric import Slopes, along, differences
 from minifw.testing._report import Failure
-from minifw.typing import Array, DType
+from minifw.typing import Array, DType, Shape
 
-INPUT = "x"  # the name of the input among those of the parameters
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
 NUMBERS = np.ndarray | np.generic | float | int
@@ -28,10 +28,14 @@ BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occur
 
 @dataclass(frozen=True)
 class LayerSubject:
-    """A layer, an input that it accepts, and a seed; nothing here changes either."""
+    """A layer, the inputs of a batch that it accepts, and a seed; nothing here changes them.
+
+    All arrays have names: an input that of the argument of forward, or "x" if there is one; an
+    output its own; a gradient "dx" and "dy", or "dx of b" and "dy of h" if there are several.
+    """
 
     layer: Layer
-    x: Array
+    xs: tuple[Array | None, ...]
     seed: int = 0
     signs: bool = True  # whether the random parameters have other signs than those given
     training: bool = True  # the mode of its copies
@@ -39,7 +43,8 @@ class LayerSubject:
     @cached_property
     def batch(self) -> int:
         """A batch size that no axis of an example, and no parameter, has."""
-        taken = {*self.x.shape[1:], *(n for p in self.layer.parameters() for n in p.shape)}
+        arrays = [*self.given().values(), *(p.value[None] for p in self.layer.parameters())]
+        taken = {n for array in arrays for n in array.shape[1:]}
         return next((b for b in BATCHES if b not in taken), BATCHES[-1])
 
     @cached_property
@@ -47,16 +52,42 @@ class LayerSubject:
         """The random values of the parameters, by draw."""
         return {}
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs, those that are left out, too."""
+        known = [name.rstrip("?") for name in self.layer.input_names]
+        many = known.pop().rstrip("*") if "*" in "".join(known) else "argument"
+        known += [f"{many}[{i}]" for i in range(len(self.xs))]
+        return ("x",) if len(self.xs) == 1 else tuple(known[: len(self.xs)])
+
+    @cached_property
+    def dxs(self) -> dict[str, str]:
+        """The inputs by the names of their gradients."""
+        return _by_gradient("dx", self.names)
+
+    @cached_property
+    def dys(self) -> dict[str, str]:
+        """The outputs by the names of their gradients."""
+        return _by_gradient("dy", self.layer.output_names)
+
+    @cached_property
+    def real(self) -> list[str]:
+        """The gradients of the inputs that hold real numbers; whole ones are indices, or masks."""
+        pairs = zip(self.dxs, self.xs, strict=True)
+        return [dx for dx, x in pairs if x is not None and x.dtype.kind == "f"]
+
     @property
-    def differentiable(self) -> bool:
-        """Whether the input holds real numbers; whole ones are indices."""
-        return self.x.dtype.kind == "f"
+    def examples(self) -> list[Shape]:
+        """The shapes of an example of each input that may not be left out."""
+        shapes = [x.shape[1:] for x in self.given().values()]
+        return shapes[: required(self.layer) or None]
 
     @cached_property
     def dtype(self) -> DType:
         """The dtype that the layer as given computes in."""
-        default = self.x.dtype if self.differentiable else np.dtype(np.float64)
-        return next((p.dtype for p in self.layer.parameters()), default)
+        found = [p.dtype for p in self.layer.parameters()]
+        found += [x.dtype for x in self.xs if x is not None and x.dtype.kind == "f"]
+        return next(iter(found), np.dtype(np.float64))
 
     def twin(
         self, dtype: type = np.float64, *, training: bool | None = None, draw: int = 0
@@ -65,7 +96,7 @@ class LayerSubject:
         twin = copy.deepcopy(self.layer)
         if twin.named_buffers() or not twin.parameters():
             used = copy.deepcopy(twin).train()
-            used.forward(self.given())
+            self.forward(used, self.given())
             if not twin.parameters() and used.parameters():
                 twin = used  # some make their parameters now
             for (_, buffer), (_, later) in zip(
@@ -80,7 +111,7 @@ class LayerSubject:
 
     def _drawn(self, layer: Layer, draw: int) -> list[Array]:
         """Return random values for the parameters: of both signs if the layer takes them."""
-        rng, given = self.rng(draw), [p.value.copy() for p in layer.parameters()]
+        rng, given = self.rng(draw), [p.value.copy() for _, p in layer.named_parameters()]
         near = [jittered(value, rng) for value in given]
         signed = [value * rng.choice([-1.0, 1.0], value.shape) for value in near]
         for values in (signed, near) if self.signs else (near,):
@@ -89,27 +120,37 @@ class LayerSubject:
                 return values
         return given
 
-    def _takes(self, layer: Layer, *xs: Array) -> bool:
+    def _takes(self, layer: Layer, *batches: Results) -> bool:
         try:
             with np.errstate(all="raise", under="ignore"):
-                ys = [layer.train(m).forward(x) for x in xs for m in (True, False)]
-                return all(np.isfinite(y).all() for y in ys)
+                made = [self.forward(layer.train(m), xs) for xs in batches for m in (True, False)]
+                return all(np.isfinite(y).all() for ys in made for y in ys.values())
         except Exception:  # noqa: BLE001 - it has a domain
             return False
 
-    def given(self, dtype: type | None = None) -> Array:
-        """Return x as it was given, in the layer's dtype or in another."""
-        return self._as(self.x, np.dtype(dtype) if dtype else self.dtype)
+    def given(self, dtype: type | None = None) -> Results:
+        """Return the inputs as they were given, in the layer's dtype or in another."""
+        named = zip(self.names, self.xs, strict=True)
+        return cast({name: x for name, x in named if x is not None}, dtype or self.dtype)
 
-    def input(self, batch: int | None = None, *, draw: int = 0, dtype: type = np.float64) -> Array:
-        """Return a batch like the one given: of both signs, or else within its range."""
+    def input(
+        self, batch: int | None = None, *, draw: int = 0, dtype: type = np.float64
+    ) -> Results:
+        """Return inputs like those given: of both signs, or else within their range."""
         batch = self.batch if batch is None else batch
-        rng = self.rng(draw + DRAWS * batch)
-        rows = self.x[rng.integers(0, len(self.x), batch)]
-        if not self.differentiable:
+        rng, given = self.rng(draw + DRAWS * batch), self.given(np.float64)
+        chosen = rng.integers(0, len(next(iter(given.values()))), batch)
+        still = {name: x[chosen] for name, x in given.items()}
+        moved = {name: self._moved(name, x, rng) for name, x in still.items()}
+        # A domain may be no box, such as rows of length 1.
+        fits = self._takes(copy.deepcopy(self.layer), cast(moved, self.dtype))
+        return cast(moved if fits else still, dtype)
+
+    def _moved(self, name: str, rows: Array, rng: np.random.Generator) -> Array:
+        if rows.dtype.kind != "f":
             return rows
-        x = jittered(rows.astype(np.float64), rng)
-        low, high = float(self.x.min()), float(self.x.max())
+        x, given = jittered(rows, rng), self.given(np.float64)[name]
+        low, high = float(given.min()), float(given.max())
         if self.any_sign:
             x *= rng.choice([-1.0, 1.0], x.shape)
             bound = max(-low, high)  # beyond it may be outside of the layer's domain
@@ -117,56 +158,67 @@ class LayerSubject:
             x[beyond] = bound * bound / x[beyond]  # mirrored: a clip would make ties
         elif low < high:
             x = x.clip(low, high)
-        if not self._accepts(x):  # a domain that is no box, such as rows of length 1
-            x = rows.astype(np.float64)
-        return self._as(x, np.dtype(dtype))
-
-    def _accepts(self, x: Array) -> bool:
-        try:
-            copy.deepcopy(self.layer).forward(self._as(x, self.dtype))
-        except ValueError:
-            return False
-        except Exception:  # noqa: BLE001 - any other is a finding, and not hidden here
-            return True
-        return True
+        return x
 
     @cached_property
     def any_sign(self) -> bool:
         """Whether the layer takes numbers of both signs: those given may be of one sign only."""
-        x = self.given(np.float64)
-        return self._takes(self.twin(), x, np.negative(x))
+        return self._takes(self.twin(), self.given(np.float64), self.scaled(-1.0))
+
+    def scaled(self, factor: float, given: Results | None = None) -> Results:
+        """Return inputs, by default those given, with the real ones times a factor."""
+        xs = self.given(np.float64) if given is None else given
+        return {name: x * factor if x.dtype.kind == "f" else x for name, x in xs.items()}
 
     def inputs(
         self, rows: int | None = None, *, draw: int = 0, dtype: type = np.float64
     ) -> Results:
-        """Return a batch of x, and a dy for its y."""
-        x = self.input(rows, draw=draw, dtype=dtype)
-        return {"x": x, "dy": self.cotangent(self.twin(dtype).forward(x.copy()), draw=draw)}
+        """Return a batch of inputs, and a dy for each output."""
+        return self.answered(self.input(rows, draw=draw, dtype=dtype), draw=draw, dtype=dtype)
+
+    def answered(self, xs: Results, *, draw: int = 0, dtype: type = np.float64) -> Results:
+        """Return these inputs, and a dy for each output."""
+        ys = self.forward(self.twin(dtype), copies(xs))
+        return {**xs, **self.cotangents(ys, draw=draw)}
 
     def forward(self, layer: Layer, inputs: Results) -> Results:
-        """Return y."""
-        return {"y": layer.forward(inputs["x"])}
+        """Return the outputs."""
+        made = layer(*(inputs.get(name) for name in self.names))
+        ys = made if len(self.dys) > 1 else (made,)
+        return dict(zip(self.dys.values(), ys, strict=True))
 
-    def backward(self, layer: Layer, inputs: Results) -> Results:
-        """Return dx, but of indices, and the gradients of the parameters."""
-        dx = layer.backward(inputs["dy"])
-        found = {f"d{name}": p.grad.copy() for name, p in layer.named_parameters()}
-        return {"dx": dx, **found} if self.differentiable else found
+    def backward(self, layer: Layer, inputs: Results, method: str = "backward") -> Results:
+        """Return the gradients of the real inputs, and of the parameters."""
+        made: Any = getattr(layer, method)(*(inputs[dy] for dy in self.dys))
+        dxs = dict(zip(self.dxs, made if len(self.dxs) > 1 else (made,), strict=True))
+        return {**{dx: dxs[dx] for dx in self.real}, **gradients(layer)}
 
     def model(self, layer: Layer) -> Layer:
         """Return the layer itself: see `Subject`."""
         return layer
 
-    def cotangent(self, y: Array, *, draw: int = 0) -> Array:
-        """Return a random dy for the output y: all ones would hide faults."""
-        return np.asarray(self.rng(draw + DRAWS // 2).standard_normal(y.shape), y.dtype)
+    def cotangents(self, ys: Results, *, draw: int = 0) -> Results:
+        """Return a random dy for each output: all ones would hide faults; of masks zeros."""
+        rng, found = self.rng(draw + DRAWS // 2), Results()
+        for dy, name in self.dys.items():
+            y = ys[name]
+            noise = rng.standard_normal(y.shape) * (y.dtype.kind == "f")
+            found[dy] = np.asarray(noise, np.result_type(y, np.float32))
+        return found
 
     def rng(self, draw: int) -> np.random.Generator:
         """Return a generator of its own for each draw."""
         return np.random.default_rng([self.seed, draw])
 
-    def _as(self, x: Array, dtype: DType) -> Array:
-        return x.astype(dtype) if self.differentiable else x
+
+def _by_gradient(what: str, names: Sequence[str]) -> dict[str, str]:
+    return {what if len(names) == 1 else f"{what} of {name}": name for name in names}
+
+
+def gradients(layer: Layer) -> Results:
+    """Return copies of the gradients of the parameters that are trained."""
+    named = layer.named_parameters()
+    return {f"d{name}": p.grad.copy() for name, p in named if not p.frozen}
 
 
 def jittered(value: Array, rng: np.random.Generator) -> Array:
@@ -177,7 +229,7 @@ def jittered(value: Array, rng: np.random.Generator) -> Array:
 
 def _recast(layer: Layer, values: list[Array], dtype: DType) -> Layer:
     """Give a layer other parameters, and another dtype; return it."""
-    for parameter, value in zip(layer.parameters(), values, strict=True):
+    for (_, parameter), value in zip(layer.named_parameters(), values, strict=True):
         parameter._place_in(Memory(value.size, dtype), 0, value.shape)
         parameter.value = value
     for one in every_layer(layer):
@@ -250,12 +302,11 @@ def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
 
 @dataclass(frozen=True)
 class Situation:
-    """A point at which a layer is differentiated: in which mode, at which x, with which dy."""
+    """A point at which a layer is differentiated: its mode, inputs, and a dy for each output."""
 
     subject: LayerSubject
     training: bool
-    x: Array
-    dy: Array
+    inputs: Results
     transposed: str | None = None  # a parameter whose value is transposed
 
     @classmethod
@@ -263,8 +314,22 @@ class Situation:
         cls, subject: LayerSubject, *, training: bool, batch: int | None = None, draw: int = 0
     ) -> "Situation":
         """Return a random situation."""
-        inputs = replace(subject, training=training).inputs(batch, draw=draw)
-        return cls(subject, training, inputs["x"], inputs["dy"])
+        return cls(subject, training, replace(subject, training=training).inputs(batch, draw=draw))
+
+    @property
+    def batch(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def dy(self) -> Array:
+        """The gradients of all outputs; if there are several, one after the other."""
+        return joined([self.inputs[dy] for dy in self.subject.dys])
+
+    def with_dys(self, change: Callable[[str, Array], Array]) -> "Situation":
+        """Return it with each dy replaced by what `change` gives for its name and array."""
+        changed = {dy: change(dy, self.inputs[dy]) for dy in self.subject.dys}
+        return replace(self, inputs={**self.inputs, **changed})
 
     def layer(self) -> Layer:
         """Return a fresh layer, with the same parameters each time."""
@@ -275,56 +340,54 @@ class Situation:
         return layer
 
 
+def joined(arrays: list[Array]) -> Array:
+    """Return a copy of the only array, or all numbers of several in one."""
+    return arrays[0].copy() if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])
+
+
 def analytic(
-    situation: Situation, *, earlier: Array | None = None, fill: float = np.nan
-) -> dict[str, Array]:
-    """Return what the layer's backward gives, by name; `INPUT` is dL/dx.
+    situation: Situation, *, earlier: Results | None = None, fill: float = np.nan
+) -> Results:
+    """Return what the layer's backward gives, by name.
 
     `earlier` goes through another forward before, and gradients are filled with
     `fill`, so that what stays from an earlier call can be seen.
     """
-    layer = situation.layer()
+    s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     states = hidden_state(layer)
     if earlier is not None:
-        layer.forward(earlier)
+        s.forward(layer, earlier)
         put_back(layer, states)
-    y = layer.forward(situation.x.copy())
-    check_result("forward", y, situation.dy.shape)
+    ys = s.forward(layer, inputs)
+    for dy, name in s.dys.items():
+        if ys[name].shape != inputs[dy].shape:
+            raise Failure(f"the shape of {name} was {inputs[dy].shape}, and is {ys[name].shape}")
     for parameter in layer.parameters():
         parameter.grad = np.full(parameter.shape, fill)
-    dx = layer.backward(situation.dy.copy())
-    return {INPUT: dx, **{name: p.grad.copy() for name, p in layer.named_parameters()}}
+    return s.backward(layer, inputs)
 
 
-def check_result(method: str, result: object, shape: tuple[int, ...] | None = None) -> None:
-    """Raise unless a method returned an array, of `shape` if that is given."""
-    if not isinstance(result, np.ndarray):
-        raise Failure(f"{method} must return an array, it returned {result!r}")
-    if shape is not None and result.shape != shape:
-        raise Failure(f"{method} returned the shape {result.shape}, expected {shape}")
+def numeric(situation: Situation, name: str, direction: Array | None = None) -> Slopes:
+    """Return the gradient of an input or a parameter, or the slope along a direction of it.
 
-
-def numeric(situation: Situation, name: str) -> Slopes:
-    """Return the gradient with respect to the input or a parameter, by differences."""
+    By differences.
+    """
     forward, array = _function_of(situation, name)
+    if direction is not None:
+        return along(forward, array, direction, situation.dy)
     return differences(forward, array, situation.dy, situation.subject.rng(5))
-
-
-def numeric_along(situation: Situation, name: str, direction: Array) -> Slopes:
-    """Return the slope along a direction of the input or a parameter, by differences."""
-    forward, array = _function_of(situation, name)
-    return along(forward, array, direction, situation.dy)
 
 
 def _function_of(situation: Situation, name: str) -> tuple[Callable[[], Array], Array]:
     """Return a function without arguments, and the array that it reads."""
-    layer = situation.layer()
-    x = situation.x.copy()
+    s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     states = hidden_state(layer)
 
     def forward() -> Array:
         put_back(layer, states)
-        return layer.forward(x).copy()
+        return joined([*s.forward(layer, inputs).values()])
 
     forward()  # some layers make their parameters now
-    return forward, x if name == INPUT else dict(layer.named_parameters())[name].value
+    if name in s.dxs:
+        return forward, inputs[s.dxs[name]]
+    return forward, dict(layer.named_parameters())[name.removeprefix("d")].value

@@ -2,29 +2,29 @@
 
 import contextlib
 import copy
-import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
+from minifw.core.loss import Penalty
 from minifw.core.objective import Objective
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError, SaturationWarning
 from minifw.testing import _questions as ask
 from minifw.testing._equal import ROUNDING, Results, same
+from minifw.testing._explain import worst
 from minifw.testing._layer_gradients import compare
-from minifw.testing._layer_subject import LayerSubject, Situation, jittered
+from minifw.testing._layer_subject import LayerSubject, Situation, gradients
+from minifw.testing._numeric import differences, mismatches
+from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
-ROWS = 5  # of a random batch: a prime, so that a factor of 5 comes from nothing else
-
 TWO_FORMS = 1e-6  # the same of a joint form and the two apart, which lose digits beside 1
-FLOAT32_TWO_FORMS = 1e-2  # the same in float32
 
 
 def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0) -> Report:
@@ -33,8 +33,8 @@ def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0)
     Parameters
     ----------
     objective : Objective
-        It is ask.copied, and left as it is.
-    x, target : array
+        It is copied, and left as it is.
+    x, target : array, or tuple of arrays
         A batch that it accepts; the checks draw others like it.
     seed : int, default 0
         Of everything random in the checks.
@@ -70,145 +70,163 @@ def objective_subject(
 ) -> "ObjectiveSubject":
     """Return what the checks take, or raise if it is no objective or no batch."""
     check_is("check_objective", "an objective", objective, Objective)
-    for name, array in (("x", x), ("target", target)):
-        if not isinstance(array, np.ndarray) or array.ndim < 1 or not array.size:
+    layer, arrays = _AsLayer(objective, x, target), (*_flat(x), *_flat(target))
+    for name, array in zip(layer.input_names, arrays, strict=True):
+        if array is not None and not (isinstance(array, np.ndarray) and array.ndim and array.size):
             raise TypeError(
                 f"check_objective expects {name} to be a batch, an array, got {describe(array)}"
             )
-    if len(x) != len(target):
-        raise ValueError(
-            f"check_objective expects x and target of one length, got {len(x)} and {len(target)}"
-        )
-    return ObjectiveSubject(objective, x, target, seed)
+    lengths = [len(array) for array in arrays if array is not None]
+    if len({*lengths}) > 1:
+        raise ValueError(f"check_objective expects x and target of one length, got {lengths}")
+    return ObjectiveSubject(layer, arrays, seed)
 
 
 # -- what is checked -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class ObjectiveSubject:
-    """An objective, a batch that it accepts, and a seed; nothing here changes them."""
+class _AsLayer(Layer):
+    """An objective as a layer: of x and target it gives the loss, and has the parameters."""
 
-    objective: Objective
-    x: Any
-    target: Any
-    seed: int = 0
+    output_names = ("loss",)
 
-    def twin(self) -> Objective:
-        """Return a copy with random parameters, the same each time."""
-        twin = copy.deepcopy(self.objective)
-        rng = np.random.default_rng([self.seed, 0])
-        for _, parameter in twin.model.named_parameters():
-            parameter.value = jittered(parameter.value, rng)
-        return twin
+    def __init__(self, objective: Objective, x: Any, target: Any) -> None:
+        self.objective = objective
+        self.forms = [
+            [f"{what}[{i}]" for i in range(len(value))] if type(value) is tuple else what
+            for what, value in (("x", x), ("target", target))
+        ]
 
-    def inputs(self, rows: int | None = None, *, draw: int = 0) -> Results:
-        """Return random rows of those given, with x moved within its range."""
-        rng, rows = np.random.default_rng([self.seed, draw, 1]), rows or ROWS
-        chosen = rng.permutation(np.arange(max(rows, len(self.x))) % len(self.x))[:rows]
-        x, target = self.x[chosen], self.target[chosen]
-        if x.dtype.kind == "f":
-            moved = jittered(x, rng).clip(self.x.min(), self.x.max())
-            x = moved.astype(x.dtype)
-        return {"x": x, "target": target}
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of all arrays."""
+        return tuple(name for form in self.forms for name in _flat(form))
 
-    def forward(self, objective: Objective, inputs: Results) -> Results:
-        """Return the loss."""
-        return {"loss": np.array(objective.forward(inputs["x"], inputs["target"]))}
+    def arguments(self, arrays: Iterable[Any]) -> list[Any]:
+        """Return x and target of all arrays: each is one, or a tuple of several."""
+        rest = iter(arrays)
+        return [
+            next(rest) if isinstance(form, str) else tuple([next(rest) for _ in form])
+            for form in self.forms
+        ]
 
-    def backward(self, objective: Objective, _: Results) -> Results:
-        """Return the gradients of the parameters."""
-        objective.backward()
-        return _gradients(objective)
+    def forward(self, *arrays: Any) -> Array:
+        return np.array([self.objective.forward(*self.arguments(arrays))])  # (1,)
 
-    def model(self, objective: Objective) -> Layer:
-        """Return the model: see `Subject`."""
-        return objective.model
-
-
-def _gradients(objective: Objective) -> Results:
-    return {f"d{name}": p.grad.copy() for name, p in objective.model.named_parameters()}
-
-
-class _OfX(Layer):
-    """An objective on one target as a layer: it has the parameters of the model."""
-
-    def __init__(self, objective: Objective, target: Array) -> None:
-        self.objective, self.target = objective, target
-
-    def forward(self, x: Array) -> Array:
-        return np.array([self.objective.forward(x, self.target)])  # (1,)
-
-    def backward(self, dy: Array) -> Array:
+    def backward(self, _: Array) -> Any:
         with contextlib.suppress(NonFiniteError):  # the gradients tell more
             self.objective.backward()
-        return dy
+        return (None,) * len(self.input_names)
 
     def _walk(self) -> list[tuple[str, Parameter | Layer]]:
-        return self.objective.model._walk()
+        return [("", self.objective.model), *self.objective.model._walk()]
+
+
+def _flat(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+class ObjectiveSubject(LayerSubject):
+    """An objective, a batch that it accepts, and a seed; nothing here changes them."""
+
+    real: Any = ()  # of x and target nothing is asked
+    any_sign: Any = False
+
+    def _moved(self, name: str, rows: Array, rng: np.random.Generator) -> Array:
+        return rows if name.startswith("target") else super()._moved(name, rows, rng)
+
+    def cotangents(self, ys: Results, *, draw: int = 0) -> Results:  # noqa: ARG002
+        """Return 1: the objective is not asked for multiples."""
+        return {"dy": np.ones_like(ys["loss"])}
 
 
 # -- the verdicts ----------------------------------------------------------------------
 
 
 def _answers(s: ObjectiveSubject) -> None:
-    objective = s.twin()
-    value = objective.forward(s.x.copy(), s.target.copy())
-    if not isinstance(value, float) or not math.isfinite(value):
-        raise Failure(f"forward must return a finite float, it returned {value!r}")
-    objective.backward()
+    loss = run(s, s.twin(), {**s.given(np.float64), "dy": np.ones(1)})["loss"]
+    if not np.isfinite(loss).all():
+        raise Failure(f"forward must return a finite float, it returned {loss[0]}")
 
 
 def _gradient(s: ObjectiveSubject) -> None:
-    if not s.objective.model.parameters():
-        raise NotApplicable("the model has no parameters")
-    if any(p.dtype != np.float64 for p in s.objective.model.parameters()):
-        raise NotApplicable("its parameters are float32, of too few digits for differences")
-    inputs = s.inputs(draw=1)
-    subject = LayerSubject(_OfX(s.twin(), inputs["target"]), inputs["x"], s.seed)
-    compare(Situation(subject, True, inputs["x"], np.ones(1)), of_x=False)
+    compare(Situation.of(s, training=True), of_x=False)
+
+
+def _penalties(s: ObjectiveSubject) -> None:
+    layer: Any = s.twin()
+    for penalty in layer.objective._penalties:
+        _adds_its_derivative(penalty, layer)
+
+
+def _adds_its_derivative(penalty: Penalty, model: Layer) -> None:
+    """Hold what it adds to gradients that are not 0, called twice, against differences."""
+    for _, parameter in model.named_parameters():
+        parameter.grad = np.full(parameter.shape, 7.0)
+    penalty.backward()
+    penalty.backward()
+    for name, parameter in model.named_parameters():
+        if parameter.frozen and (parameter.grad != 7.0).any():
+            raise Failure(f"{penalty!r}.backward changes the gradient of {name}, which is frozen")
+    for name, found in gradients(model).items():
+        value = dict(model.named_parameters())[name.removeprefix("d")].value
+        true = differences(lambda: np.array(penalty.forward()), value, np.ones(()))
+        added = (found - 7.0) / 2
+        wrong = mismatches(added, true)
+        if wrong.any():
+            raise Failure(
+                f"{penalty!r}.backward must add its derivative, once at each call: to "
+                f"{worst(name, added, true, wrong)}"
+            )
 
 
 def _prediction(s: ObjectiveSubject) -> None:
-    objective, inputs = s.twin(), s.inputs(draw=2)
-    s.forward(objective, inputs)
-    expected = {"prediction": s.twin().model.forward(inputs["x"])}
-    same("against model.forward(x)", expected, {"prediction": objective.prediction}, ROUNDING)
+    layer: Any = s.twin()
+    inputs = s.inputs(draw=2)
+    s.forward(layer, inputs)
+    pair = _flat(_predicted(s.twin(), inputs)), _flat(layer.objective.prediction)
+    expected, found = ({f"prediction {i}": y for i, y in enumerate(ys)} for ys in pair)
+    same("against model.forward(x)", expected, found, ROUNDING)
+
+
+def _predicted(layer: Any, inputs: Results) -> Any:
+    x, _ = layer.arguments(map(inputs.get, layer.input_names))
+    return layer.objective.model(*_flat(x))
 
 
 def _apart(s: ObjectiveSubject) -> None:
     """Hold the objective, which may join activation and loss, against the two in turn."""
-    inputs, joined, apart = s.inputs(draw=3), s.twin(), s.twin()
-    found = {**s.forward(joined, inputs), **s.backward(joined, inputs)}
+    layer: Any = s.twin()
+    inputs = s.inputs(draw=3)
+    found, apart = run(s, s.twin(), inputs), layer.objective
+    _, target = layer.arguments(map(inputs.get, layer.input_names))
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        value = apart.loss.forward(apart.model.forward(inputs["x"]), inputs["target"])
-        apart.model.backward(apart.loss.backward())
+        value = apart.loss.forward(_predicted(layer, inputs), target)
+        apart.model.backward(*_flat(apart.loss.backward()))
+        for penalty in apart._penalties:
+            value += penalty.forward()
+            penalty.backward()
     if any(issubclass(w.category, SaturationWarning) for w in warned):
         raise NotApplicable("the loss of the prediction saturates")
-    low = any(p.dtype == np.float32 for p in apart.model.parameters())
-    expected = {"loss": np.array(value), **_gradients(apart)}
     same(
         "against loss.forward(prediction, target), and loss.backward and model.backward in turn",
-        expected,
+        {"loss": np.array([value]), **gradients(apart.model)},
         found,
-        FLOAT32_TWO_FORMS if low else TWO_FORMS,
+        TWO_FORMS,
     )
-
-
-def _writes_nothing(s: ObjectiveSubject) -> None:
-    ask.writes_nothing(s)
-    ask.leaves_parameters(s)
 
 
 OBJECTIVE_CHECKS: tuple[Question, ...] = (
     ("a finite float, and a backward", _answers),
     ("the gradients are the derivatives of the loss", _gradient),
+    ("each penalty adds its derivative", _penalties),
     ("prediction is model.forward(x)", _prediction),
     ("as model and loss in turn", _apart),
     ("backward before forward", ask.backward_first),
     ("gradients overwritten", ask.overwrites),
-    ("writes into nothing", _writes_nothing),
+    ("writes into nothing", ask.writes_nothing),
+    ("leaves parameters alone", ask.leaves_parameters),
     ("deterministic", ask.deterministic),
     ("a second batch", ask.latest_forward),
     ("deepcopy", ask.copied("deepcopy", copy.deepcopy)),

@@ -16,7 +16,6 @@ from minifw.testing._loss import LOSS_CHECKS, loss_subject
 from minifw.testing._optimizer import OPTIMIZER_CHECKS, optimizer_subject
 from minifw.testing._optimizer_subject import MakeOptimizer
 from minifw.testing._report import Question, judge
-from minifw.typing import Array
 
 
 class Check:
@@ -27,7 +26,7 @@ class Check:
     >>> import numpy as np
     >>> from minifw import Tanh
     >>> from minifw.testing import layer_checks
-    >>> check = layer_checks([(Tanh(), np.ones((4, 3)))])[2]
+    >>> check = layer_checks([(Tanh(), np.ones((4, 3)))])[3]
     >>> check.__name__
     'Tanh(): dx, training'
     >>> check()
@@ -47,7 +46,7 @@ class Check:
 
 
 def layer_checks(
-    cases: Mapping[str, tuple[Layer, Array]] | Iterable[tuple[Layer, Array]], *, seed: int = 0
+    cases: Mapping[str, tuple[Layer, Any]] | Iterable[tuple[Layer, Any]], *, seed: int = 0
 ) -> list[Check]:
     """Return all questions of `check_layer` to all layers, each to be a test of its own.
 
@@ -70,9 +69,9 @@ def layer_checks(
     >>> from minifw import Tanh
     >>> from minifw.testing import layer_checks
     >>> checks = layer_checks([(Tanh(), np.ones((4, 3)))])
-    >>> checks[2]
+    >>> checks[3]
     <check Tanh(): dx, training>
-    >>> checks[2]()
+    >>> checks[3]()
 
     In a test module:
 
@@ -85,7 +84,7 @@ def layer_checks(
 
 
 def loss_checks(
-    cases: Mapping[str, tuple[Loss, Array, Any]] | Iterable[tuple[Loss, Array, Any]],
+    cases: Mapping[str, tuple[Loss, Any, Any]] | Iterable[tuple[Loss, Any, Any]],
     *,
     seed: int = 0,
 ) -> list[Check]:

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,13 +15,14 @@ from minifw.testing._arguments import bound, construct, other_values
 from minifw.testing._equal import (
     ROUNDING,
     Results,
+    copies,
     looks_like_float32,
     rounding,
     same,
     unchanged,
 )
 from minifw.testing._layer_subject import every_layer, hidden_state, put_back
-from minifw.testing._report import Failure, NotApplicable
+from minifw.testing._report import Failure, NotApplicable, told
 from minifw.typing import Array
 
 OTHER_ROWS = 3  # of a batch; the subjects draw 5, 7 or 11
@@ -32,7 +34,7 @@ CAST = (
 )
 SHARED = (
     "what forward keeps lies where all {} share it (the class, the module, a default argument): "
-    "keep it in self, with self.save(...)"
+    "keep it in self, with self.save(...); "
 )
 
 
@@ -65,11 +67,6 @@ def run(s: Subject, thing: Any, inputs: Results) -> Results:
 
 def _through(s: Subject, thing: Any, inputs: Results) -> Results:
     return {**copies(s.forward(thing, inputs)), **s.backward(thing, inputs)}
-
-
-def copies(arrays: Results) -> Results:
-    """Return copies of arrays, by their names."""
-    return {name: array.copy() for name, array in arrays.items()}
 
 
 # -- calls -----------------------------------------------------------------------------
@@ -178,10 +175,8 @@ def layouts(s: Subject) -> None:
     for layout in _layouts(np.zeros(1)):
         thing, given = s.twin(), {name: arrays[layout] for name, arrays in laid_out.items()}
         what = f"with {' and '.join(inputs)} {layout}"
-        try:
+        with told(f"{what} "):
             found = _through(s, thing, given)
-        except Exception as error:  # noqa: BLE001 - told with the layout
-            raise Failure(f"{what} it raised {type(error).__name__}: {error}") from None
         same(what, expected, found, ROUNDING)
 
 
@@ -222,26 +217,39 @@ def writes_nothing(s: Subject) -> None:
     for name, array in handed_out.items():
         otherwise = f"a later forward and backward write into the {name} handed out earlier"
         unchanged(array, before[name], otherwise)
-    if any(np.shares_memory(forward[name], later[name]) for name in forward):
+    if any(np.shares_memory(y, other) for y in forward.values() for other in later.values()):
         raise Failure("the results of two forwards share memory")
+    for one, another in combinations(handed_out, 2):
+        if np.shares_memory(handed_out[one], handed_out[another]):
+            raise Failure(
+                f"{one} and {another} share memory, so that whoever changes one changes both: "
+                "hand out an array for each, as dy.copy() is"
+            )
 
 
 def leaves_parameters(s: Subject) -> None:
-    """Look at the parameters after each call; not at buffers, for a layer may write into those."""
+    """Look at the parameters after each call; at buffers, too, in eval mode."""
     thing, inputs = s.twin(), s.inputs()
     model = s.model(thing)
-    before = {name: p.value.copy() for name, p in model.named_parameters()}
+
+    def left() -> Results:
+        named = model.named_parameters()
+        found = {f"parameter {n}: that is the optimizer's business": p.value for n, p in named}
+        for name, buffer in [] if model.training else model.named_buffers():
+            found[f"buffer {name} in eval mode: only if self.training"] = buffer
+        return found
+
+    before = copies(left())
     for method, call in (("forward", s.forward), ("backward", s.backward)):
         call(thing, inputs)
-        for name, parameter in model.named_parameters():
-            otherwise = f"{method} changes the parameter {name}: that is the optimizer's business"
-            unchanged(parameter.value, before[name], otherwise)
+        for what, array in left().items():
+            unchanged(array, before.get(what, array), f"{method} changes the {what}")
 
 
 def keeps_dtype(results: Results, dtype: type) -> None:
     """Raise unless results are in the dtype of the input."""
     for name, array in results.items():
-        if array.dtype != dtype:
+        if array.dtype != dtype and array.dtype.kind == "f":
             raise Failure(
                 f"{np.dtype(dtype)} in, {name} is {array.dtype} and must be {np.dtype(dtype)}: "
                 f"a hidden cast{CAST if dtype == np.float32 else ''}"
@@ -292,11 +300,8 @@ def keeps_its_state(s: Subject) -> None:
     twin, expected = copy.deepcopy(thing), run(s, s.twin(), inputs)
     s.forward(thing, copies(inputs))
     s.forward(twin, s.inputs(draw=3))
-    try:
+    with told(SHARED.format("losses" if isinstance(thing, Loss) else "layers")):
         same("after a forward of a copy", expected, s.backward(thing, inputs))
-    except Failure as fault:
-        kind = "losses" if isinstance(thing, Loss) else "layers"
-        raise Failure(f"{fault}; {SHARED.format(kind)}") from None
 
 
 def pickled(thing: Any, *parts: Any) -> Any:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
 from right_layers import RIGHT, Dropout, Scale, batch
+from right_several import SEVERAL
 from wrong_layers import WRONG, CentredByTheBatch, Wrong, answer
+from wrong_several import WRONG_SEVERAL
 
 import minifw
 from minifw import Array, Dense, Layer, Loss, Optimizer, Parameter, Tanh
@@ -63,6 +65,18 @@ def test_optimizer(check: Callable[[], None]) -> None:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_right_layer_passes(name: str, seed: int) -> None:
     check_layer(*RIGHT[name], seed=seed)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_right_layer_of_several_inputs_or_outputs_passes(name: str) -> None:
+    check_layer(*SEVERAL[name])
+
+
+@pytest.mark.parametrize("wrong", WRONG_SEVERAL, ids=[w.kind for w in WRONG_SEVERAL])
+def test_the_first_failure_of_a_wrong_layer_of_several_says_what_is_wrong(wrong: Wrong) -> None:
+    with pytest.raises(CheckError) as caught:
+        check_layer(wrong.make(), wrong.x)
+    assert wrong.says in caught.value.report.failures[0].message
 
 
 def test_a_gradient_that_is_exactly_0_is_no_kink() -> None:

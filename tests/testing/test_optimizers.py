@@ -1,23 +1,32 @@
 """The author's kit on optimizers and objectives: right ones pass, wrong ones are explained."""
 
+import copy
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from cases import OPTIMIZER_CASES
+from right_several import SEVERAL
 from wrong_optimizers import RIGHT, WRONG_OPTIMIZERS, Wrong
 
 from minifw import (
+    L1,
+    L2,
     SGD,
     Array,
     BCELoss,
     BCEWithLogitsLoss,
     Dense,
     Loss,
+    MeanLoss,
+    MSELoss,
     Objective,
+    Parameter,
+    Penalty,
     Sequential,
     Sigmoid,
+    SumLoss,
     Tanh,
 )
 from minifw.testing import CheckError, check_objective, check_optimizer
@@ -127,3 +136,61 @@ def test_a_wrong_objective_is_caught(model: Sequential, loss: Loss, says: str) -
         check_objective(Objective(model, loss), X, Y)
     assert says in str(caught.value)
     assert "0.weight" in str(caught.value)
+
+
+def test_an_objective_of_several_inputs_and_outputs_with_penalties_passes() -> None:
+    model, loss = SEVERAL["Graph, two outputs"][0], SumLoss(MSELoss(), MeanLoss())
+    x = np.random.default_rng(0).standard_normal((6, 3))
+    penalties = [L2(model, 0.1), L1(model, 0.2, biases=True)]
+    assert check_objective(Objective(model, loss, penalties=penalties), x, (x,)).passed
+    siamese, pair = SEVERAL["Graph, one layer twice"]
+    frozen = copy.deepcopy(siamese)
+    frozen.named_layers()[0][1].freeze()
+    for one in (siamese, frozen):
+        assert check_objective(Objective(one, MSELoss()), pair, np.ones((6, 1))).passed
+
+
+class SumToOne(Penalty):
+    """(sum(theta) - 1)^2."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+
+    def forward(self) -> float:
+        return float((self.parameter.value.sum() - 1) ** 2)
+
+    def backward(self) -> None:
+        self.parameter.grad[...] += 2 * (self.parameter.value.sum() - 1)
+
+
+class Overwrites(SumToOne):
+    def backward(self) -> None:
+        self.parameter.grad[...] = 2 * (self.parameter.value.sum() - 1)
+
+
+class Half(SumToOne):
+    def backward(self) -> None:
+        self.parameter.grad[...] += self.parameter.value.sum() - 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "frozen", "says"),
+    [
+        (SumToOne, False, ""),
+        (Overwrites, False, "backward must add its derivative, once at each call: to d0.weight"),
+        (Half, False, "backward must add its derivative, once at each call: to d0.weight"),
+        (SumToOne, True, "backward changes the gradient of 0.weight, which is frozen"),
+    ],
+)
+def test_a_wrong_penalty_is_caught_and_named(kind: Any, frozen: bool, says: str) -> None:
+    model = network()
+    model[0].freeze(frozen)
+    objective = Objective(model, BCELoss(), penalties=[kind(model[0].weight)])
+    if not says:
+        assert check_objective(objective, X, Y).passed
+        return
+    with pytest.raises(CheckError) as caught:
+        check_objective(objective, X, Y)
+    said = {v.name: v.message for v in caught.value.report.failures}
+    assert said["each penalty adds its derivative"].startswith(kind.__name__)
+    assert says in said["each penalty adds its derivative"]

@@ -33,7 +33,7 @@ class Wrong:
 
     kind: str
     make: Callable[[], Layer]
-    x: Array
+    x: Any
     says: str
     """What the diagnosis must say: all words of one of the alternatives between bars."""
 
@@ -42,7 +42,7 @@ WRONG: list[Wrong] = []
 
 
 def wrong(
-    kind: str, says: str, *arguments: Any, x: Array | None = None
+    kind: str, says: str, *arguments: Any, x: Any = None
 ) -> Callable[[type[Layer]], type[Layer]]:
     """Enter a class into the table."""
 
@@ -932,8 +932,8 @@ class SkipsALayer(Sequential):
     def __init__(self) -> None:
         super().__init__(Dense(3, 4, rng=0), Tanh(), Dense(4, 2, rng=1))
 
-    def backward(self, dy: Array) -> Array:
-        return np.asarray(self[0].backward(self[2].backward(dy)))
+    def backward(self, *dys: Array) -> Array:
+        return np.asarray(self[0].backward(self[2].backward(*dys)))
 
 
 @wrong("eval", "in eval mode, a row of y depends on other rows")
