@@ -18,11 +18,8 @@ LONG = {
     "training._trainer",
 }
 WARNING: set[str] = set()
-# These read the name of a class's module, but not to tell one class from another.
-MODULE_NAMES = {
-    "storage._classes",  # a file says which class it holds
-    "testing._arguments",  # a class that is made at run time lies where its original does
-}
+# This reads the name of a class's module, but not to tell one class from another.
+MODULE_NAMES = {"storage._classes"}  # a file says which class it holds
 CLASSES: set[str] = set()
 
 
