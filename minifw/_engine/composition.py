@@ -144,6 +144,10 @@ def _made(owner: str, line: Line, given: Sequence[_Value]) -> dict[str, _Value]:
             error.__cause__ = cause
             raise _MisfitError(error, assumed, hopeless=False) from cause
     values = {}
+    count = len(line.makes)
+    if count > 1 and any(type(shape) is not tuple or len(shape) != count for shape in made):
+        error = ValueError(f"{who} must return {count} shapes by output_shape, got {made[0]}")
+        raise _MisfitError(error, assumed, hopeless=True)
     for index, name in enumerate(line.makes):
         first, *_, last = found = [s[index] if len(line.makes) > 1 else s for s in made] * 2
         # The length of time shows in the first axis alone, or not at all; else it is unclear.

@@ -55,7 +55,8 @@ class Layer(KeepsArguments, SavesForBackward):
         Whether an example may also have an axis of time before what `input_shape` says.
     adds_shared : class attribute, a bool
         Whether ``backward`` adds up the gradients of a parameter that several layers in here
-        share, as the backward of minifw's own containers does.
+        share, as the backward of minifw's own containers does. A subclass with another
+        ``backward`` does not inherit it.
     buffers : class attribute, a tuple of str
         The names of attributes that hold arrays which belong to the state but
         are not trained, such as running means. `state_dict` has them, and

@@ -85,7 +85,6 @@ class Objective:
         self._penalties = tuple(penalties)
         for penalty in self._penalties:
             check_is("Objective", "penalties", penalty, Penalty)
-            check_penalty(model, penalty)
         self.steps = 0
         self._replay = check_flag("Objective", "replay", replay)
         self._join()
@@ -93,6 +92,8 @@ class Objective:
 
     def _join(self) -> None:
         """Join the model with the loss; again, if layers of the model are replaced later."""
+        for penalty in self._penalties:
+            check_penalty(self._model, penalty)
         self._network, self._head, self._activations = joined(self._model, self._loss, Identity)
         self._step = Replay(self._network, self._head, enabled=self._replay)
         self._layers = self._named_layers()
@@ -145,7 +146,11 @@ class Objective:
         if not math.isfinite(value):
             self._refuse_loss(batch, NonFiniteError(f"the loss is {value}"))
         self._latest = batch
-        return value + penalised(self._penalties, self.steps) if self._penalties else value
+        return value + self.penalty() if self._penalties else value
+
+    def penalty(self) -> float:
+        """Return the sum of the penalties."""
+        return penalised(self._penalties, self.steps)
 
     def _named_layers(self) -> list[tuple[str, Layer, type[Layer]]]:
         return [(name, layer, type(layer)) for name, layer in self._model._all_layers()]

@@ -1,7 +1,7 @@
 """Attention: each step of a sequence takes from others what it asks for."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,7 @@ class MultiHeadAttention(Layer):
             [0., 1.]]])
     """
 
+    takes_whole_numbers: ClassVar[tuple[str, ...]] = ("mask",)
     heads = Option(check_size, fixed=True)
     causal = Option(check_flag, fixed=True)
     _saved_given: tuple[object, ...]  # True for x, and what the latest forward was given besides

@@ -79,9 +79,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     _saved_trained: tuple[str, ...] = ()  # the values that rest on trained parameters
     _saved_repeated: tuple[int, ...] = ()  # the lines whose layers run at another one, too
 
-    def __init__(
-        self, /, *inputs: str, outputs: str | tuple[str, ...] | None = None, **lines: Any
-    ) -> None:
+    def __init__(self, /, *inputs: str, outputs: Any = None, **lines: Any) -> None:
         self._inputs = _checked_inputs(inputs, lines)
         layers = tuple(
             line[0] if type(line) is tuple and line else line for line in lines.values()

@@ -35,6 +35,7 @@ class _Recurrent(Layer):
     product with the state before, and what is computed from it.
     """
 
+    takes_whole_numbers: ClassVar[tuple[str, ...]] = ("mask",)
     _gates: ClassVar[int]  # how many rows of hidden_size the weights have
     _states: ClassVar[tuple[str, ...]]  # what a step hands on to the next
     _saved_given: tuple[object, ...]  # True for x, and what the latest forward was given besides

@@ -182,6 +182,7 @@ class MeanOverTime(Layer):
             [0. ]]])
     """
 
+    takes_whole_numbers: ClassVar[tuple[str, ...]] = ("mask",)
     formulas: ClassVar[Formulas] = {
         "y": "the mean of {x} over the steps",
         "dx": "{dy} in equal parts to each step",

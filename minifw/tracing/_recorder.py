@@ -149,7 +149,9 @@ class Recorder:
         if not all(isinstance(y, np.ndarray) for y in ys):
             return result
         use.passes_on = state.extra or (
-            state.holds_layers and all(id(y) in self._symbols for y in ys)
+            state.holds_layers
+            and not state.parameters()
+            and all(id(y) in self._symbols for y in ys)
         )
         if use.passes_on:  # a chain: what it returns is what its last layer did
             use.ys = [self.symbol(y) for y in ys]

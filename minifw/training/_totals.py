@@ -116,7 +116,7 @@ class _Parts(Metric):
         loss: Any = self._objective.loss
         counts = loss.total_weights(prediction[0], target, weight)
         weights = np.array([*counts, sum(counts)])
-        return np.array([weights * [*loss.parts, self._objective._penalised(0.0)], weights])
+        return np.array([weights * [*loss.parts, self._objective.penalty()], weights])
 
     def measure(self, *_: Any) -> Array:  # `checked` does it
         raise NotImplementedError
