@@ -228,8 +228,8 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         count = len(there) - there[::-1].index(True)  # None at the end is as if left out
         result = self.ask(index, "backward", *dys, count=count)
         dxs = result if count > 1 else (result,)
-        for name, given, dx in zip(line.takes, there, dxs, strict=False):
-            if given and (dx is not None or (name in trained and not self._is_whole(name))):
+        for name, fed, dx in zip(line.takes, there, dxs, strict=False):
+            if name and fed and (dx is not None or (name in trained and not self._is_whole(name))):
                 self._check_dx(line, name, dx)
                 _add(gradients, name, dx)
 

@@ -186,7 +186,7 @@ def test_an_argument_that_nobody_takes_is_refused(make: Any) -> None:
 
 def test_arguments_are_kept_as_they_were_at_the_call() -> None:
     class Stack(Layer):
-        def __init__(self, sizes: list[int], layers: Iterable[Layer] = ()) -> None:
+        def __init__(self, sizes: list[int], layers: Iterable[Any] = ()) -> None:
             self.sizes, self.layers = list(sizes), list(layers)
 
         def forward(self, x: Array) -> Array:
@@ -221,7 +221,7 @@ def test_a_layer_that_writes_into_its_input_is_found_at_composition() -> None:
             x *= 0.5
             return super().forward(x)
 
-        def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        def output_shape(self, input_shape: tuple[int, ...]) -> Any:
             return Layer.output_shape(self, input_shape)
 
     with pytest.raises(ValueError, match="read-only"):
@@ -459,7 +459,7 @@ def test_threads_may_predict_at_once() -> None:
     layer = Slow()
     x = np.ones((3, 1))
 
-    def later(delay: float) -> Array:
+    def later(delay: float) -> Any:
         time.sleep(delay)
         return layer.predict(x)
 

@@ -34,7 +34,7 @@ LABELS, YES = TARGET.argmax(axis=1), np.round(RNG.random((5, 3)))
 class Box(Layer):
     """An author's container, which knows nothing of minifw's."""
 
-    def __init__(self, *layers: Layer) -> None:
+    def __init__(self, *layers: Any) -> None:
         self.list = list(layers)
 
     def forward(self, x: Array) -> Array:
@@ -51,7 +51,7 @@ class Box(Layer):
 class Repeated(Layer):
     """One layer, several times."""
 
-    def __init__(self, layer: Layer, times: int) -> None:
+    def __init__(self, layer: Any, times: int) -> None:
         self.layer, self.times = layer, times
 
     def forward(self, x: Array) -> Array:

@@ -162,11 +162,11 @@ def test_layers_take_arrays_from_elsewhere_as_the_page_says(case: Case) -> None:
     move(there)
     if not goes_through(here):
         with pytest.raises((TypeError, ValueError)):
-            there.backward(there.forward(Elsewhere(x)))  # type: ignore[arg-type]
+            there.backward(there.forward(Elsewhere(x)))
         return
     y = here.forward(x)
     dx = here.backward(y)
-    found: Any = there.forward(Elsewhere(x))  # type: ignore[arg-type]
+    found: Any = there.forward(Elsewhere(x))
     np.testing.assert_array_equal(found.array, y)
     back: Any = there.backward(found)
     np.testing.assert_array_equal(back.array, dx)

@@ -259,9 +259,8 @@ class Summed(Loss):
     def forward(self, prediction: Array, target: Array) -> float:
         return sum(loss.forward(prediction, target) for loss in self.losses)
 
-    def backward(self) -> Array:
-        dp: Array = self.losses[0].backward() + self.losses[1].backward()
-        return dp
+    def backward(self) -> Any:
+        return self.losses[0].backward() + self.losses[1].backward()
 
 
 class Around(Summed):

@@ -419,7 +419,7 @@ def naive_pool(x: Array, kernel: Any, stride: Any, padding: Any, kind: str) -> t
 def test_pooling_is_the_nested_loops(kernel: Any, stride: Any, padding: Any, ties: bool) -> None:
     x = draw(2, 3, 6, 7)
     x = np.round(x) if ties else x
-    layers = {
+    layers: dict[str, MaxPool2D | AvgPool2D] = {
         "max": MaxPool2D(kernel, stride, padding),
         "mean": AvgPool2D(kernel, stride, padding),
     }

@@ -25,7 +25,7 @@ each_real_case = pytest.mark.parametrize(
 each_batch = pytest.mark.parametrize("batch", [1, 2, pytest.param(6, marks=pytest.mark.slow)])
 
 
-def random_layer(case: Case, dtype: type = np.float64) -> Layer:
+def random_layer(case: Case, dtype: type = np.float64) -> Any:
     """Return the layer with random parameters: those of the start hide faults (a bias of 0)."""
     layer = case.make(dtype)
     rng = np.random.default_rng(5)
@@ -34,7 +34,7 @@ def random_layer(case: Case, dtype: type = np.float64) -> Layer:
     return layer
 
 
-def forward(layer: Layer, x: Array) -> Array:
+def forward(layer: Layer, x: Array) -> Any:
     """Return ``layer.forward(x)``, with the same random draws each time."""
     for one in (layer, *(nested for _, nested in layer.named_layers())):
         if hasattr(one, "rng"):
@@ -198,7 +198,7 @@ def test_dtype_is_kept(case: Case, dtype: type) -> None:
 @each_case
 def test_output_shape_is_the_shape_of_the_output(case: Case) -> None:
     layer = case.make(np.float64)
-    expected = layer.forward(case.x(3)).shape[1:]
+    expected = layer(case.x(3)).shape[1:]
     assert layer.output_shape(case.example_shape) == expected
     if not case.indices:
         assert Layer.output_shape(layer, case.example_shape) == expected  # the default, too

@@ -451,7 +451,7 @@ def test_nan_and_infinity_stay_in_their_group(layer: Layer) -> None:
     for bad in (np.nan, np.inf, -np.inf):
         x = batch(4, 3)
         x[1, 1], x[2, 0] = bad, 1e200
-        y = layer.forward(x)
+        y = layer(x)
         assert np.isnan(y[1]).any()
         assert np.isfinite(y[[0, 2, 3]]).all()
 
@@ -505,7 +505,7 @@ def test_each_computes_in_its_dtype(make: Callable[..., Layer], affine: bool) ->
     layer = make(3, affine=affine, dtype=np.float32)
     with pytest.raises(TypeError, match="computes in float32, got x as a float64"):
         layer.forward(np.ones((4, 3)))
-    assert layer.forward(batch(4, 3).astype(np.float32)).dtype == np.float32
+    assert layer(batch(4, 3).astype(np.float32)).dtype == np.float32
 
 
 @pytest.mark.parametrize("make", [BatchNorm, LayerNorm, RMSNorm])

@@ -192,7 +192,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         -------
         array of shape (examples,), or (examples, columns) if `y` had columns
         """
-        output = self._outputs(X)
+        output: Array = self._outputs(X)
         return output if self._columns else output[:, 0]
 
     # -- what the classifier does otherwise --------------------------------------
