@@ -1,14 +1,14 @@
 """The container in which every value has a name, and every layer says what it takes."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from minifw._engine.composition import Line, check_shapes, required, whole_numbers
-from minifw._engine.members import is_layer
+from minifw._engine.lines import checked_inputs, checked_lines, checked_outputs, listed
 from minifw._engine.sharing import check_dtypes, shared_later
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import check_cotangent, describe
@@ -80,7 +80,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     _saved_repeated: tuple[int, ...] = ()  # the lines whose layers run at another one, too
 
     def __init__(self, /, *inputs: str, outputs: Any = None, **lines: Any) -> None:
-        self._inputs = _checked_inputs(inputs, lines)
+        self._inputs = checked_inputs(inputs, lines)
         layers = tuple(
             line[0] if type(line) is tuple and line else line for line in lines.values()
         )
@@ -90,8 +90,8 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         self._hold(layers)
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:
-        lines = _checked_lines(self._inputs, self._names, layers, self._takes)
-        gives = _checked_outputs(self._inputs, lines, self._outputs)
+        lines = checked_lines(self._inputs, self._names, layers, self._takes)
+        gives = checked_outputs(self._inputs, lines, self._outputs)
         check_dtypes("Graph", [(line.place, line.layer) for line in lines])
         check_shapes("Graph", lines)
         self._lines, self._layers, self._gives = tuple(lines), layers, gives
@@ -108,7 +108,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
 
     def _index(self, name: str) -> int:
         if name not in self._names:
-            raise KeyError(f"Graph has no line {name!r}; its lines are {_listed(self._names)}")
+            raise KeyError(f"Graph has no line {name!r}; its lines are {listed(self._names)}")
         return self._names.index(name)
 
     def _place(self, index: int) -> str:
@@ -182,7 +182,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         outputs = tuple([values[name] for name in self._gives])
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def backward(self, *dys: Array) -> Any:
+    def backward(self, *dys: Any, **_: Any) -> Any:
         """Return the gradient of each input; set those of the parameters."""
         gradients = self._back(dys, everything=True)
         dxs = tuple(gradients.get(name) for name in self._inputs)
@@ -191,7 +191,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
             return tuple([None if self._is_whole(name) else dx for name, dx in named])
         return self._zeros(self._inputs[0]) if dxs[0] is None else dxs[0]
 
-    def backward_parameters(self, *dys: Array) -> None:
+    def backward_parameters(self, *dys: Any, **_: Any) -> None:
         """Set the gradients of the parameters; no line is asked that rests on none."""
         self._back(dys, everything=False)
 
@@ -296,7 +296,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     def _check_count(self, what: str, names: tuple[str, ...], given: tuple[Any, ...]) -> None:
         if len(given) != len(names):
             raise ValueError(
-                f"Graph expects {len(names)} {what}, {_listed(names)}, got {len(given)}"
+                f"Graph expects {len(names)} {what}, {listed(names)}, got {len(given)}"
             )
 
 
@@ -307,119 +307,3 @@ def _add(gradients: dict[str, Any], name: str, dx: Array) -> None:
 def _named(line: Line, made: Any) -> dict[str, Any]:
     """Return what a line makes by its names."""
     return dict(zip(line.makes, made if len(line.makes) > 1 else (made,), strict=True))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"({', '.join(names)})"
-
-
-def _checked_inputs(inputs: tuple[Any, ...], lines: Mapping[str, Any]) -> tuple[str, ...]:
-    for name in inputs:
-        if not isinstance(name, str):
-            fix = f"; give the layer a name: Graph(..., h={name!r})" if is_layer(name) else ""
-            raise TypeError(f"Graph expects names of inputs, got {describe(name)}{fix}")
-    if not inputs:
-        raise ValueError('Graph expects the name of at least one input, got none; Graph("x", ...)')
-    if not lines:
-        raise ValueError("Graph expects at least one line, such as h=Dense(2, 3), got none")
-    for name, count in Counter([*inputs, *lines]).items():
-        if not name.isidentifier():
-            raise ValueError(f"Graph expects names to be identifiers, got {name!r}")
-        if count > 1:
-            raise ValueError(f"Graph expects every name once, got {name!r} twice")
-    return inputs
-
-
-def _checked_lines(
-    inputs: tuple[str, ...],
-    names: tuple[str, ...],
-    layers: tuple[Any, ...],
-    takes: tuple[tuple[Any, ...] | None, ...],
-) -> list[Line]:
-    """Return the lines, or raise unless each takes values above, and as many as its layer."""
-    lines: list[Line] = []
-    several: dict[str, tuple[str, ...]] = {}  # of each layer of several outputs, their values
-    values, above = list(inputs), inputs[0] if len(inputs) == 1 else None
-    for name, layer, given in zip(names, layers, takes, strict=True):
-        place = f"line {name}"
-        if not is_layer(layer):
-            fix = f"; write {layer.__name__}(...)" if isinstance(layer, type) else ""
-            raise TypeError(f"Graph: {place} expects a layer, got {describe(layer)}{fix}")
-        if given is None and above is None:
-            raise ValueError(
-                f"Graph: {place} is the first, and the inputs are {_listed(inputs)}; say which of "
-                f'them it takes: {name}=({layer!r}, "{inputs[0]}")'
-            )
-        wanted = _placed(place, layer, (above,) if given is None else given)
-        for value in wanted:
-            if value in several:
-                raise ValueError(
-                    f"Graph: {place} takes {value}, which is several values; take one of "
-                    f"{_listed(several[value])}"
-                )
-            if value is not None and value not in values:
-                raise ValueError(
-                    f"Graph: {place} takes {value!r}, which is not above it; there are "
-                    f"{_listed(values)}"
-                )
-        makes: tuple[str, ...] = (name,)
-        if len(layer.output_names) > 1:
-            makes = several[name] = tuple(f"{name}.{one}" for one in layer.output_names)
-        lines.append(Line(place, layer, wanted, makes))
-        values += makes
-        above = name
-    return lines
-
-
-def _placed(place: str, layer: Layer, given: tuple[Any, ...]) -> tuple[str | None, ...]:
-    """Return what a layer takes in the order of its inputs; "mask=keep" says which input."""
-    names = [name.rstrip("?*") for name in layer.input_names]
-    many, least = layer.input_names[-1:] and layer.input_names[-1][-1] == "*", required(layer)
-    found: dict[int, str | None] = {}
-    for index, value in enumerate(given):
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"Graph: {place} expects names of values, got {describe(value)}")
-        name, equals, taken = (value or "").partition("=")
-        if equals and name not in names:
-            raise ValueError(
-                f"Graph: {place}, {layer!r}, has no input {name!r}; it has {_listed(names)}"
-            )
-        at = names.index(name) if equals else index
-        if at in found:
-            raise ValueError(f"Graph: {place}, {layer!r}, gets its input {names[at]} twice")
-        found[at] = taken if equals else value
-    count = max(found, default=-1) + 1
-    missing = [names[i] for i in range(least or 0) if found.get(i) is None]
-    if missing or not count or (count > len(names) and not many):
-        raise ValueError(
-            f"Graph: {place}, {layer!r}, takes {_listed(layer.input_names)}, got "
-            f"{_listed([str(value) for value in given])}"
-        )
-    return tuple(found.get(index) for index in range(count))
-
-
-def _checked_outputs(inputs: tuple[str, ...], lines: list[Line], outputs: Any) -> tuple[str, ...]:
-    """Return the names of the outputs, or raise unless they are values, and all are of use."""
-    made = [name for line in lines for name in line.makes]
-    gives = lines[-1].makes if outputs is None else outputs
-    gives = (gives,) if isinstance(gives, str) else tuple(gives)
-    if not gives:
-        raise ValueError("Graph expects at least one name in outputs, got none")
-    for name in gives:
-        if name not in made:
-            raise ValueError(
-                f"Graph: outputs has {name!r}, which no line makes; there are {_listed(made)}"
-            )
-        if gives.count(name) > 1:
-            raise ValueError(f"Graph: outputs has {name!r} twice")
-    taken = {name for line in lines for name in line.takes} | set(gives)
-    for name in inputs:
-        if name not in taken:
-            raise ValueError(f"Graph: no line takes the input {name}")
-    for line in lines:
-        if taken.isdisjoint(line.makes):
-            raise ValueError(
-                f"Graph: no line takes what {line.place} makes, and it is no output; leave it "
-                "out, or name it in outputs"
-            )
-    return gives

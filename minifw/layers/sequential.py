@@ -90,7 +90,7 @@ Tanh(), gives (4,)
             input_shape = self.ask(index, "output_shape", input_shape)
         return input_shape
 
-    def forward(self, x: Array) -> Any:
+    def forward(self, x: Array) -> Array:  # a tuple of several outputs, which unpacks as well
         """Return the output of the last layer."""
         self.begin()
         for index in range(len(self)):
@@ -98,14 +98,15 @@ Tanh(), gives (4,)
         self.end()
         return x
 
-    def backward(self, *dys: Array) -> Array:
+    def backward(self, *dys: Any, **_: Any) -> Array:
         """Return dL/dx, and set the gradients of all parameters."""
         self.check_forward()
         for index in reversed(range(len(self))):
             dys = (self.ask(index, "backward", *dys),)
-        return dys[0]
+        dx: Array = dys[0]
+        return dx
 
-    def backward_parameters(self, *dys: Array) -> None:
+    def backward_parameters(self, *dys: Any, **_: Any) -> None:
         """Set the gradients; stop at the first layer that is trained, without its dL/dx."""
         self.check_forward()
         first = next((i for i, layer in enumerate(self) if layer.parameters()), len(self) - 1)

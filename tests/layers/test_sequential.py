@@ -197,10 +197,10 @@ def test_split_last_takes_only_a_plain_chain_apart() -> None:
     assert isinstance(last, Sigmoid)
 
     class Doubled(Sequential):
-        def forward(self, x: Array) -> Any:
+        def forward(self, x: Array) -> Array:
             return 2 * super().forward(x)
 
-        def backward(self, dy: Array) -> Array:  # type: ignore[override]
+        def backward(self, dy: Array) -> Array:
             return super().backward(2 * dy)
 
     doubled = Doubled(Dense(2, 2), Sigmoid())
@@ -214,7 +214,7 @@ def test_a_subclass_may_hold_more_and_override_any_pass() -> None:
             self.scale = Parameter(np.ones(2))
             self.extra = [Dense(2, 2, rng=1)]
 
-        def backward_parameters(self, dy: Array) -> None:  # type: ignore[override]
+        def backward_parameters(self, dy: Array) -> None:
             super().backward_parameters(dy)
 
     net = Net()
