@@ -168,14 +168,14 @@ class Replay:
 
     def _find(self, x: Any, target: Target) -> "Recording | None":
         """Return a recording for this batch that may be used alone, or None."""
+        if not self.enabled or type(target) is not np.ndarray:
+            return None
         of_x: Any
         if type(x) is np.ndarray:
             of_x = x.shape, x.strides, x.dtype
+        elif type(x) is tuple and all(type(one) is np.ndarray for one in x):
+            of_x = [(one.shape, one.strides, one.dtype) for one in x]
         else:
-            of_x = each(
-                lambda one: type(one) is np.ndarray and (one.shape, one.strides, one.dtype), x
-            )
-        if not self.enabled or not of_x or False in of_x or type(target) is not np.ndarray:
             return None
         if CHANGES.modes != self._modes_count:
             self._modes_count = CHANGES.modes
