@@ -13,6 +13,7 @@ from minifw import Layer
 
 THROUGH = frozenset(
     [
+        "Add",
         "BatchNorm",
         "Columns",
         "ELU",
@@ -22,6 +23,7 @@ THROUGH = frozenset(
         "GlobalAvgPool2D",
         "HardTanh",
         "Identity",
+        "Join",
         "LayerNorm",
         "LeakyReLU",
         "LogSoftmax",
