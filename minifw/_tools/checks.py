@@ -194,11 +194,11 @@ def check_mask(
     kind = mask.dtype.kind if isinstance(mask, np.ndarray) else "O"
     numbers = kind in "iuf" and not ((mask != 0) & (mask != 1)).any()
     if kind != "b" and not (numbers and (kind != "f" or mask.any())):
+        other = " of other numbers than 0 and 1" if kind in "iuf" else ""
         raise TypeError(
             f"{owner!r} expects mask to be bool, True where a step counts, got {describe(mask)}"
-            f"{' of other numbers than 0 and 1' if kind in 'iuf' else ''}; of PyTorch's "
-            "key_padding_mask take ~mask, of an additive one mask == 0, of whole numbers that "
-            "are padded with 0 Mask()"
+            f"{', all 0' if numbers else other}; of PyTorch's key_padding_mask take ~mask, of an "
+            "additive one mask == 0, of whole numbers that are padded with 0 Mask()"
         )
     if mask.shape != (batch, time):
         hint = "; one example per row: mask.T" if mask.shape == (time, batch) else ""
