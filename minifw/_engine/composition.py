@@ -6,8 +6,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 from minifw.typing import Shape
 
-__all__ = ["Line", "check_shapes", "fits_one", "required", "whole_numbers"]
-
 # Lengths of time that are tried where a layer takes sequences, each with the next longer one:
 # few enough steps for learned positions, enough for a convolution, and some between.
 TIMES = (1, 16, 128, 1024)

@@ -13,8 +13,6 @@ from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw.errors import NonFiniteError
 from minifw.typing import Array
 
-__all__ = ["Batch", "explain_gradient", "explain_loss", "refuse"]
-
 Batch: TypeAlias = tuple[Any, Any, Any]
 """x, target, and the weights or None: what a loss was asked for; tuples of several."""
 

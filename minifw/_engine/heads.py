@@ -8,8 +8,6 @@ from minifw._engine.protocols import AnyLayer
 from minifw._tools.warn import warn_user
 from minifw.errors import NonFiniteError
 
-__all__ = ["check_heads", "check_penalty", "joined", "outputs_of", "penalised", "takes_several"]
-
 
 def joined(
     model: Any, loss: Any, identity: Callable[[], Any]

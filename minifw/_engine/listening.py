@@ -6,8 +6,6 @@ from typing import Any, TypeAlias
 
 from minifw._engine.protocols import AnyLayer
 
-__all__ = ["Around", "listening"]
-
 Around: TypeAlias = Callable[..., Any]
 """Called as ``around(name, layer, method, call, *xs)``: ``call(*xs)`` is the method itself."""
 

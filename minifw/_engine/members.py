@@ -9,8 +9,6 @@ import numpy as np
 from minifw._engine.packing import note_replaced
 from minifw._tools.cache import NOT_MEMBERS
 
-__all__ = ["is_layer", "members", "note_assigned", "walk"]
-
 # Values of the commonest types are passed over: `predict` of one row is mostly this walk.
 PLAIN = frozenset({bool, float, int, str, np.ndarray, type(None)})
 

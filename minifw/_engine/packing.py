@@ -24,19 +24,6 @@ from minifw.typing import Array, DType
 _SAMPLE = 64  # the last so many numbers of a gradient, by which it is recognised
 _SIGNINGS = itertools.count(1)  # each backward of an Objective has a number
 
-__all__ = [
-    "Author",
-    "FlatParameters",
-    "Gradients",
-    "Memory",
-    "check_groups",
-    "check_parameters",
-    "decay_mask",
-    "gradient_vectors",
-    "note_replaced",
-    "why_not_finite",
-]
-
 
 class Place(NamedTuple):
     """An attribute of a layer, and whether a parameter is there, or is gone from there."""

@@ -13,8 +13,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Dice", "Recorded", "Recorder", "Unseen", "plain", "run"]
-
 Call: TypeAlias = Callable[[], object]
 AnyArray: TypeAlias = "np.ndarray[Any, Any]"
 

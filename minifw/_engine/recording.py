@@ -14,21 +14,6 @@ from minifw._engine.recorder import Dice, Recorder, Unseen, plain, run
 from minifw._tools.changes import CountsChanges
 from minifw.typing import Array, Target
 
-__all__ = [
-    "NO_TARGET",
-    "Recording",
-    "Saved",
-    "State",
-    "attributes",
-    "bits",
-    "each",
-    "ignored",
-    "locked",
-    "losses",
-    "replayable",
-    "turned",
-]
-
 # Bytes of all arrays of a step. A replayed step takes 0.6 of the text's time at 0.1 MB, 0.8 to 0.9
 # at 1 MB, and 0.96 at 4 MB, which is not worth the memory that it holds.
 LIMIT = 2**21

@@ -38,8 +38,6 @@ from minifw._tools.changes import CHANGES
 from minifw._tools.checks import describe
 from minifw.typing import Target
 
-__all__ = ["Replay"]
-
 KEPT = 4  # recordings: of full batches and of an epoch's last one, in train and in eval mode
 
 OTHER = 0.75  # a factor that is exact in floating point

@@ -12,20 +12,6 @@ from minifw._engine.members import is_layer
 from minifw._engine.protocols import AnyLayer
 from minifw._tools.checks import describe
 
-__all__ = [
-    "LayerMemory",
-    "adding",
-    "check_dtypes",
-    "check_layer",
-    "check_layers",
-    "check_returned",
-    "check_shared",
-    "counted",
-    "holds_foreign",
-    "refuse_mixture",
-    "shared_later",
-]
-
 LayerMemory: TypeAlias = list[tuple[Any, dict[str, Any]]]
 """What a forward saved in each layer."""
 

@@ -10,8 +10,6 @@ from minifw._engine.members import is_layer
 from minifw._tools.checks import describe
 from minifw.typing import Array
 
-__all__ = ["aliases", "checked_state", "load_arrays", "merged"]
-
 
 def aliases(layer: Any, own: Iterable[str]) -> dict[str, str]:
     """Return the other names of what is reached in several ways, each with its name in `own`.

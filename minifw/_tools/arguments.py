@@ -8,8 +8,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-__all__ = ["KeepsArguments", "Placeholder", "argument_names"]
-
 
 @cache
 def argument_names(method: Callable[..., Any]) -> tuple[str, ...]:

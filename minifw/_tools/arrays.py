@@ -9,25 +9,6 @@ import numpy as np
 from minifw._tools.checks import DTYPES
 from minifw.typing import Array, DType, Labels
 
-__all__ = [
-    "HALF",
-    "LONG",
-    "MINUS_ONE",
-    "ONE",
-    "SATURATED",
-    "ZERO",
-    "add_row",
-    "constant",
-    "count_up",
-    "equal_shares",
-    "exp",
-    "finite_squares",
-    "finite_vector",
-    "flush",
-    "ones",
-    "sum_rows",
-]
-
 FEW = 32  # up to here Python's own floats add up sooner than a call of NumPy returns
 LONG = 4096  # from here on the work on the numbers outweighs the microsecond that a call costs
 

@@ -8,8 +8,6 @@ from minifw._tools.changes import CountsChanges
 from minifw._tools.locks import EVALUATIONS
 from minifw.typing import Array
 
-__all__ = ["NOT_MEMBERS", "SavesForBackward"]
-
 # How the names of attributes begin that hold no layer and no generator of the next step: the
 # arguments, where a generator was used up when the layer was built, and what a forward saved.
 NOT_MEMBERS = ("_arguments", "_saved")

@@ -8,8 +8,6 @@ to compare a count costs 30 ns.
 from abc import ABCMeta
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["CHANGES", "CountsChanges", "CountsClassChanges"]
-
 
 class Changes:
     """How many attributes were assigned or deleted so far, in the whole process."""

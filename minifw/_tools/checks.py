@@ -12,29 +12,6 @@ import numpy.typing as npt
 
 from minifw.typing import Array, DType, Shape, Target
 
-__all__ = [
-    "DTYPES",
-    "check_alike",
-    "check_array",
-    "check_class_weight",
-    "check_cotangent",
-    "check_feature_axis",
-    "check_images",
-    "check_is",
-    "check_mask",
-    "check_numbers",
-    "check_plain",
-    "check_positive_weight",
-    "check_probabilities",
-    "check_rows",
-    "check_sample_weight",
-    "check_sequence_shape",
-    "check_sequences",
-    "check_state",
-    "check_whole",
-    "describe",
-]
-
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multiplies
 PLAIN = np.ndarray  # what nearly all are: the one class that is not looked at closer
 SMALLEST_DTYPE = DTYPES[1]  # a layer without parameters meets both, and so do its constants

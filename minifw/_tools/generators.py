@@ -11,17 +11,6 @@ import numpy as np
 from minifw._tools.cache import NOT_MEMBERS
 from minifw.errors import FileFormatError
 
-__all__ = [
-    "AnyGenerator",
-    "bits_of",
-    "find_generators",
-    "generator_of",
-    "kind_of",
-    "load_state",
-    "places_of_generators",
-    "state_of",
-]
-
 AnyGenerator: TypeAlias = "np.random.Generator | np.random.RandomState"
 
 _GENERATORS = (np.random.Generator, np.random.RandomState)

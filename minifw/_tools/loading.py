@@ -11,8 +11,6 @@ from minifw._tools.checks import describe
 from minifw._tools.numbers import check_rng
 from minifw.typing import RNG, Array, DType, Init, Shape
 
-__all__ = ["building", "claim", "make_weight"]
-
 _left: ContextVar[int | None] = ContextVar("numbers left of those in the file", default=None)
 
 

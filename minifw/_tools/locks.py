@@ -13,8 +13,6 @@ from weakref import WeakSet
 
 from minifw._tools.changes import CHANGES
 
-__all__ = ["EVALUATIONS", "Evaluations", "mend_after_fork"]
-
 
 class Mendable(Protocol):
     """Has something that another thread may hold or have changed when a process forks."""

@@ -9,21 +9,6 @@ import numpy as np
 from minifw._tools.checks import DTYPES, describe
 from minifw.typing import DType, Generator
 
-__all__ = [
-    "check_axis",
-    "check_decay_rate",
-    "check_dtype",
-    "check_finite_in",
-    "check_finite_number",
-    "check_flag",
-    "check_fraction",
-    "check_non_negative",
-    "check_normal",
-    "check_positive",
-    "check_rng",
-    "check_size",
-]
-
 
 def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
     """Return `value` as an int, or raise unless it is a whole number of at least `least`."""

@@ -8,8 +8,6 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.typing import Array
 
-__all__ = ["LiveOption", "Option", "Vector", "check_kind", "options_of"]
-
 _T = TypeVar("_T")
 
 

@@ -10,21 +10,6 @@ import numpy.typing as npt
 from minifw._tools.checks import DTYPES, check_plain, describe
 from minifw.typing import DType
 
-__all__ = [
-    "TRUTH",
-    "WHOLE",
-    "Fields",
-    "Rows",
-    "Selection",
-    "Several",
-    "as_array",
-    "cast",
-    "check_lengths",
-    "cut",
-    "first",
-    "rows_of",
-]
-
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
 AnyArray: TypeAlias = np.ndarray[Any, Any]
 

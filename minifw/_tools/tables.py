@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-__all__ = ["Table", "counted"]
-
 GAP = "  "  # between columns
 RULE = "-"
 
