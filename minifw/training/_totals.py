@@ -16,8 +16,6 @@ from minifw.errors import NonFiniteError
 from minifw.metrics.metric import Metric, MetricFunction
 from minifw.typing import Array, Target
 
-__all__ = ["AnyMetric", "Totals", "named_metrics", "part_columns"]
-
 TARGET_FIRST = "y_true"  # the first parameter of scikit-learn's metrics, and of Keras'
 
 AnyMetric: TypeAlias = str | Metric | MetricFunction
