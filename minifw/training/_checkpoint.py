@@ -12,8 +12,6 @@ from minifw.errors import FileFormatError
 from minifw.storage._archive import read_archive, write_archive
 from minifw.training._hooks import keys_of
 
-__all__ = ["apply", "capture", "check_plan", "read", "write"]
-
 OWNER = "Trainer.load_checkpoint"
 KIND = "checkpoint"
 # The attributes of a trainer that say where its run is.

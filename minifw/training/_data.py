@@ -10,8 +10,6 @@ from minifw._tools.checks import describe
 from minifw._tools.rows import Fields, as_array, cast, check_lengths, cut, rows_of
 from minifw.typing import DType, Shape
 
-__all__ = ["Batch", "Casting", "Source", "Stream", "Table", "held_out", "shape_text", "source"]
-
 # As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
 # when their batch is due.
 BLOCK_BYTES = 2**16

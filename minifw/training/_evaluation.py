@@ -10,8 +10,6 @@ from minifw.training._reasons import Place, explain
 from minifw.training._team import Team, gather
 from minifw.training._totals import Totals
 
-__all__ = ["measure"]
-
 
 def measure(
     owner: str,

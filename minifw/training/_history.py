@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from minifw.plots import learning_curves
 
-__all__ = ["History"]
-
 SHOWN = 24  # rows of a printed table: a screen's height
 GAP = 2  # columns of blanks between those of the table
 

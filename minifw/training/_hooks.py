@@ -6,8 +6,6 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from minifw._tools.checks import describe
 from minifw.schedules import ReduceOnPlateau, Schedule
 
-__all__ = ["Callback", "Hooks", "check_callbacks", "keys_of"]
-
 EVENTS = ("fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end")
 
 Hook: TypeAlias = Callable[[Any], None]

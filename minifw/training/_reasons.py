@@ -13,8 +13,6 @@ from minifw.errors import NonFiniteError
 from minifw.training._data import Batch, shape_text
 from minifw.typing import Array
 
-__all__ = ["Place", "explain"]
-
 SHOWN = 5  # rows that a message names
 
 

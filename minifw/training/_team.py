@@ -7,8 +7,6 @@ from minifw.core.layer import Layer
 from minifw.core.objective import Objective
 from minifw.training._totals import Totals
 
-__all__ = ["Team", "agreed", "by_rank", "gather", "joined", "own_part"]
-
 _T = TypeVar("_T")
 
 SHOWN = 5  # ranks, or values, that a message names

@@ -30,8 +30,6 @@ from minifw.training._team import Team, agreed, gather, joined, own_part
 from minifw.training._totals import AnyMetric, Totals, named_metrics, part_columns
 from minifw.typing import RNG, Array
 
-__all__ = ["Trainer"]
-
 NOTHING_DUE: dict[str, Any] = {"event": None, "callbacks": []}
 EVALUATION_ROWS = 256  # as in `Layer.predict`
 
