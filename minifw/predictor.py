@@ -12,7 +12,6 @@ from minifw._engine.replay import Replay
 from minifw._tools.checks import describe
 from minifw._tools.locks import mend_after_fork
 from minifw._tools.numbers import check_flag
-from minifw._tools.rows import rows_of
 from minifw.core.layer import Layer
 
 __all__ = ["Predictor"]
@@ -107,7 +106,7 @@ class Predictor:
                     if not (allow_nan or (y.size == 1 and isfinite(y.item()))):
                         check_finite("Predictor", x, y)  # half a microsecond: not for one number
                     return y
-        rows = rows_of("Predictor", x, self._dtype, self._inputs)
+        rows: Any = self._inputs.rows("Predictor", x, self._dtype)
         with self._lock:
             names = self._model.output_names
             y = in_blocks(rows, ROWS, self._step.predict, names, allow_nan=allow_nan)

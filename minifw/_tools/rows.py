@@ -1,7 +1,7 @@
 """Data row by row: arrays in memory, memory-mapped ones, and what else can be indexed."""
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -97,17 +97,23 @@ class Rows:
 class Several:
     """Several arrays of one length, side by side: it gives out tuples. One may be None."""
 
-    def __init__(self, owner: str, name: str, columns: Sequence[Rows | None]) -> None:
-        self.owner, self.name, self._columns = owner, name, columns
-        self.parts = [column for column in columns if column is not None]
-        check_lengths(owner, self.parts)
+    def __init__(self, owner: str, name: str, columns: "Sequence[Rows | Several | None]") -> None:
+        self.owner, self.name, self.columns = owner, name, columns
+        self.parts: list[Rows] = [p for one in columns if one is not None for p in one.parts]
+        for part in self.parts:
+            if len(part) != len(self):
+                head = self.parts[0]
+                raise ValueError(
+                    f"{owner} expects one row of {part.name} for each row of {head.name}, got "
+                    f"{len(part)} and {len(head)}{_transposed(part, head)}"
+                )
 
     def __len__(self) -> int:
         return len(self.parts[0])
 
-    def take(self, rows: Selection) -> tuple[AnyArray | None, ...]:
+    def take(self, rows: Selection) -> tuple[Any, ...]:
         """Return these rows of each array."""
-        return tuple([None if one is None else one.take(rows) for one in self._columns])
+        return tuple([None if one is None else one.take(rows) for one in self.columns])
 
 
 class Fields(NamedTuple):
@@ -119,26 +125,22 @@ class Fields(NamedTuple):
     kept: tuple[str, ...]  # of each, NumPy's kinds of numbers that stay what they are
     alone: bool = True  # whether one array may come without a tuple
 
-    def each(self, owner: str, data: Any, make: Callable[[str, Any, str], Any]) -> Any:
-        """Return what `make` gives for the array, or a tuple for several; None stays None.
-
-        It is called with a name, the data, and the kinds of numbers that stay what they are.
-        """
+    def rows(self, owner: str, data: Any, dtype: DType | None) -> "Rows | Several | None":
+        """Return the rows of the array, or of several; None of what is left out."""
         names, kept = self.names, self.kept
         if isinstance(data, dict):
             data = self._by_name(owner, data)
         if data is None and names[0][-1] == "?":
-            return None if self.alone else ()
+            return None if self.alone else Several(owner, self.name, ())
         if len(names) == 1 or (self.alone and not isinstance(data, tuple)):
-            return make(self.name, data, kept[0])
+            return Rows(owner, self.name, data, dtype, kept[0])
         self._check(owner, data)
-        more = len(data) - len(names)  # of "xs*"
-        pairs = [*zip(names, kept, strict=True), *[(names[-1], kept[-1])] * more]
-        made = []
-        for (name, kinds), one in zip(pairs, data, strict=False):
-            word = f"{self.word} {name.rstrip('?*')}"
-            made.append(None if one is None else make(word, one, kinds))
-        return tuple(made)
+        columns: list[Rows | None] = []
+        for index, one in enumerate(data):
+            i = min(index, len(names) - 1)  # of "xs*"
+            word = f"{self.word} {names[i].rstrip('?*')}"
+            columns.append(None if one is None else Rows(owner, word, one, dtype, kept[i]))
+        return Several(owner, self.name, columns)
 
     def _by_name(self, owner: str, data: dict[str, Any]) -> Any:
         names = [name.rstrip("?*") for name in self.names]
@@ -164,22 +166,6 @@ class Fields(NamedTuple):
         raise ValueError(
             f"{owner} expects {self.name} to be a tuple of arrays, ({', '.join(names)}), got {got}"
         )
-
-
-def rows_of(owner: str, data: Any, dtype: DType | None, fields: Fields) -> Any:
-    """Return the rows of an argument: `Rows`, or `Several`; None of what is left out."""
-    found = fields.each(owner, data, lambda name, one, kept: Rows(owner, name, one, dtype, kept))
-    return Several(owner, fields.name, found) if isinstance(found, tuple) else found
-
-
-def check_lengths(owner: str, parts: Sequence[Rows]) -> None:
-    """Raise unless all have one length."""
-    for part in parts[1:]:
-        if len(part) != len(parts[0]):
-            raise ValueError(
-                f"{owner} expects one row of {part.name} for each row of {parts[0].name}, got "
-                f"{len(part)} and {len(parts[0])}{_transposed(part, parts[0])}"
-            )
 
 
 def first(data: Any) -> Any:

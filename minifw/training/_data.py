@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import describe
-from minifw._tools.rows import Fields, as_array, cast, check_lengths, cut, rows_of
+from minifw._tools.rows import Fields, Several, cut
 from minifw.typing import DType, Shape
 
 # As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
@@ -27,17 +27,16 @@ class Casting(NamedTuple):
     weight: Fields
 
 
-class Table:
-    """Arrays of one length, side by side."""
+class Table(Several):
+    """x, y and the weights, side by side."""
 
     one_shot = False
 
     def __init__(self, owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> None:
-        given = zip((x, y, weight), casting[1:], strict=True)
-        self.columns = [rows_of(owner, data, casting.dtype, fields) for data, fields in given]
-        self.parts = [one for column in self.columns if column is not None for one in column.parts]
-        check_lengths(owner, self.parts)
-        self.rows = len(self.columns[0])
+        dtype, *fields = casting
+        given = zip((x, y, weight), fields, strict=True)
+        super().__init__(owner, "data", [one.rows(owner, data, dtype) for data, one in given])
+        self.rows = len(self)
 
     def facts(self) -> dict[str, Any]:
         """Return what has to be equal on all ranks of a job."""
@@ -63,8 +62,7 @@ class Table:
         for block in range(done - done % per_block, self.rows, per_block):
             stop = min(block + per_block, self.rows)
             rows = slice(block, stop) if order is None else order[block:stop]
-            taken: list[Any] = [one if one is None else one.take(rows) for one in self.columns]
-            x, y, weight = taken
+            x, y, weight = self.take(rows)
             plain = type(x) is type(y) is np.ndarray and weight is None
             for begin in range(max(done - block, 0), stop - block, batch_size):
                 part = slice(begin, begin + batch_size)
@@ -73,7 +71,7 @@ class Table:
 
     def _block(self, batch_size: int) -> int:
         """Return the rows of a block: whole batches, of some `BLOCK_BYTES`."""
-        row: int = sum(part.take(slice(0, 1)).nbytes for part in self.columns[0].parts)
+        row = sum(part.take(slice(0, 1)).nbytes for part in self.parts)
         return max(1, BLOCK_BYTES // max(1, row * batch_size)) * batch_size
 
 
@@ -116,29 +114,9 @@ class Stream:
                 f"{self._owner} expects every batch to be a pair (x, y) or a triple (x, y, "
                 f"weight), got {_contents(batch)} as batch {index + 1}"
             )
-        dtype, *fields = self._casting
-
-        def checked(name: str, data: Any, kept: str) -> Any:
-            array = as_array(self._owner, name, data)
-            if not array.ndim or array.dtype.kind not in "fiub":
-                raise TypeError(
-                    f"{self._owner} expects {name} of every batch to hold real numbers, got "
-                    f"{describe(array)} in batch {index + 1}"
-                )
-            array = cast(array, dtype, kept)
-            found.append((name, len(array)))
-            return array
-
-        found: list[tuple[str, int]] = []
-        triple = zip(fields, (*batch, None), strict=False)
-        x, y, weight = [one.each(self._owner, data, checked) for one, data in triple]
-        for name, length in found:
-            if length != found[0][1]:
-                raise ValueError(
-                    f"{self._owner} expects one row of {name} for each row of {found[0][0]}, got "
-                    f"{length} and {found[0][1]} in batch {index + 1}"
-                )
-        return x, y, weight
+        x, y, weight = (*batch, None)[:3]
+        owner = f"{self._owner}, batch {index + 1},"
+        return Table(owner, x, y, weight, self._casting).take(slice(None))
 
 
 Source: TypeAlias = Table | Stream
