@@ -2,6 +2,7 @@
 
 import copy
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -91,21 +92,18 @@ class Summary:
 
     def _table(self) -> Table:
         title = f"{self._name}: {_shown(self.input_shape)} -> {_shown(self.output_shape)}"
-        middle = ["takes", "output"] if self._takes else ["output"]
-        table = Table(
-            title, ["layer", "", *middle, "parameters", "bytes"], "l" * (2 + len(middle)) + "rr"
-        )
+        words = ["layer", "", *(["takes"] if self._takes else []), "output"]
+        table = Table(title, [*words, "parameters", "bytes"], "l" * len(words) + "rr")
         paths = [row.path for row in self.layers]
         for path, layer, shape, parameters, nbytes in self.layers:
             depth = sum(path.startswith(f"{outer}.") for outer in paths)
-            cells = ["  " * depth + path, layer, "-" if shape is None else _shown(shape)]
-            if self._takes:
-                cells.insert(2, self._takes.get(path, ""))
+            takes = [self._takes.get(path, "")] if self._takes else []
+            cells = "  " * depth + path, layer, *takes, "-" if shape is None else _shown(shape)
             if parameters or not any(inside(inner, path) for inner in paths):
                 table.add(*cells, f"{parameters:,}", f"{nbytes:,}")
             else:
                 table.add(*cells, "", "")
-        empty = [""] * (1 + len(middle))
+        empty = [""] * (len(words) - 1)
         table.totals = ["total", *empty, f"{self.parameters:,}", f"{self.nbytes:,}"]
         if self.parameters:
             kinds = " and ".join(self._dtypes)
@@ -215,13 +213,10 @@ def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
 
 def _takes(named: Sequence[tuple[str, Any]]) -> dict[str, str]:
     """Return what the lines of Graphs take, by the path of their layer."""
-    paths, takes = {id(layer): path for path, layer in named}, dict[str, str]()
-    for _, layer in named:
-        for line in getattr(layer, "_lines", ()):
-            path = paths[id(line.layer)]
-            taken = ", ".join(name for name in line.takes if name is not None)
-            takes[path] = f"{takes[path]}; {taken}" if path in takes else taken
-    return takes
+    paths, takes = {id(layer): path for path, layer in named}, defaultdict[str, list[str]](list)
+    for line in (line for _, layer in named for line in getattr(layer, "_lines", ())):
+        takes[paths[id(line.layer)]].append(", ".join(filter(None, line.takes)))
+    return {path: "; ".join(taken) for path, taken in takes.items()}
 
 
 def _output_shapes(

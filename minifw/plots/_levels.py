@@ -15,11 +15,13 @@ LONGEST = 24  # characters of a layer's repr that a box holds
 
 Place: TypeAlias = tuple[str, int]
 """The name of a line or input, and a level: its own, or one that its value passes."""
+Ways: TypeAlias = dict[tuple[Place, ...], str]
+"""The value that goes each way: from its giver, by the places that it passes, to its taker."""
 
 
 def draw_graph(model: Graph, path: Path, ax: "Axes | None") -> "Figure":
     """Draw each line as a box; a value that skips levels passes beside the boxes there."""
-    takes, levels, ways = _levels(model)
+    levels, ways = _levels(model)
     places = _places(levels, ways)
     xs = [x for x, _ in places.values()]
     low = min(y for _, y in places.values())
@@ -29,38 +31,33 @@ def draw_graph(model: Graph, path: Path, ax: "Axes | None") -> "Figure":
     plane.set(xlim=(min(xs) - margin[0], max(xs) + margin[0]), aspect="equal")
     plane.set_ylim(low - margin[1], margin[1])
     plane.axis("off")
-    for way in ways:
-        _draw_way(plane, [places[place] for place in way], way[0][0], takes[way])
-    layers = {name: model[name] for name in levels if name not in model.input_names}
+    for way, value in ways.items():
+        _draw_way(plane, [places[place] for place in way], value)
     outputs = {value.partition(".")[0] for value in model._gives}
     for name, level in levels.items():
-        text = repr(layers[name]) if name in layers else "input"
-        text = text if len(text) <= LONGEST else f"{type(layers[name]).__name__}(...)"
-        color = BLUE if name not in layers else ORANGE if name in outputs else GREY
+        layer = None if name in model.input_names else model[name]
+        text = "input" if layer is None else repr(layer)
+        text = text if len(text) <= LONGEST else f"{type(layer).__name__}(...)"
+        color = BLUE if layer is None else ORANGE if name in outputs else GREY
         _draw_box(plane, places[name, level], (name, text), color)
     return finish(figure, path)
 
 
-def _levels(model: Graph) -> tuple[dict[Any, str], dict[str, int], list[tuple[Place, ...]]]:
-    """Return the values that the ways carry, the level of each name, and the ways."""
-    givers = {name: name for name in model.input_names}
+def _levels(model: Graph) -> tuple[dict[str, int], Ways]:
+    """Return the level of each name, and the ways with the values that they carry."""
     levels = dict.fromkeys(model.input_names, 0)
-    carried: dict[Any, str] = {}
+    ways: Ways = {}
     for line in model._lines:  # a line takes values above it
         name = line.makes[0].partition(".")[0]
-        givers |= dict.fromkeys(line.makes, name)
-        taken = [value for value in line.takes if value is not None]
-        levels[name] = 1 + max(levels[givers[value]] for value in taken)
-        for value in taken:
-            first = givers[value]
-            passed = [(first, level) for level in range(levels[first], levels[name])]
-            carried[(*passed, (name, levels[name]))] = value
-    return carried, levels, list(carried)
+        taken = {value: value.partition(".")[0] for value in line.takes if value is not None}
+        levels[name] = 1 + max(levels[giver] for giver in taken.values())
+        for value, giver in taken.items():
+            passed = [(giver, level) for level in range(levels[giver], levels[name])]
+            ways[*passed, (name, levels[name])] = value
+    return levels, ways
 
 
-def _places(
-    levels: dict[str, int], ways: list[tuple[Place, ...]]
-) -> dict[Place, tuple[float, float]]:
+def _places(levels: dict[str, int], ways: Ways) -> dict[Place, tuple[float, float]]:
     """Return where the middles are: below the boxes that give, and beside each other."""
     above: dict[Place, list[Place]] = {(name, level): [] for name, level in levels.items()}
     for way in ways:
@@ -85,7 +82,7 @@ def _places(
     return places
 
 
-def _draw_way(plane: "Axes", points: list[tuple[float, float]], giver: str, value: str) -> None:
+def _draw_way(plane: "Axes", points: list[tuple[float, float]], value: str) -> None:
     """Draw the way of a value, from below its giver to its taker, around the boxes between."""
     from matplotlib.patches import FancyArrowPatch  # noqa: PLC0415 - optional
     from matplotlib.path import Path as Curve  # noqa: PLC0415
@@ -101,11 +98,11 @@ def _draw_way(plane: "Axes", points: list[tuple[float, float]], giver: str, valu
     curve = Curve(vertices[:-1], codes[:-1])  # the last one ends above its box
     style: Any = {"arrowstyle": "-|>", "mutation_scale": 11, "lw": 1.2, "color": GREY}
     plane.add_patch(FancyArrowPatch(path=curve, shrinkA=0, shrinkB=0, **style))
-    if value != giver:  # of a layer of several outputs
+    _, _, text = value.partition(".")
+    if text:  # of a layer of several outputs
         (x, y), (x2, y2) = points[:2]
         style = {"ha": "center", "va": "center", "size": 9, "color": INK}
         back = {"fc": "white", "ec": "none", "pad": 0.5}
-        text = value.rpartition(".")[2]
         plane.text((x + x2) / 2, (y + y2) / 2, text, bbox=back, **style)
 
 
