@@ -37,16 +37,13 @@ def merged(owner: str, ties: Mapping[str, str], state: Mapping[str, Any]) -> dic
     kept = dict(state)
     for name in [name for name in state if name in ties]:
         value, first = kept.pop(name), ties[name]
-        if not _same(kept.setdefault(first, value), value):
+        one = kept.setdefault(first, value)
+        if one is not value and not np.array_equal(one, value, equal_nan=True):
             raise ValueError(
                 f"{owner}: {first} and {name} are tied, one parameter of two names, and come "
                 "with different values; untie them, or give both the same"
             )
     return kept
-
-
-def _same(one: Any, other: Any) -> bool:
-    return one is other or np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
 
 
 def load_arrays(

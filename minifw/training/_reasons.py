@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from minifw._engine.heads import outputs_of
 from minifw._tools.rows import cut, first
 from minifw.core.layer import Layer
 from minifw.errors import NonFiniteError
@@ -30,7 +31,7 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
         fix = _wrong_target(place.owner, model, batch)
         if fix is not None:
             raise ValueError(fix) from error
-        bad = _bad_data(_named(batch, 1), place.rows)
+        bad = _bad_data({"y": batch[1], "sample_weight": batch[2]}, place.rows)
         if bad and len(error.args) == 1:  # the loss names the number, and not the row
             error.args = (f"{error}{place.where}{bad}",)
         elif place.where:
@@ -44,7 +45,7 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
 def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> str:
     """Return which rows of the data are not finite, or give an output that is not; or all."""
     x, count = batch[0], len(first(batch[0]))
-    found = _bad_data(_named(batch), rows)
+    found = _bad_data(dict(zip(("x", "y", "sample_weight"), batch, strict=True)), rows)
     if found:
         return found
     whose = "" if rows is not None else ", counted in the batch,"
@@ -54,8 +55,7 @@ def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> 
         twin = copy.deepcopy(model)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made = twin.predict(x, allow_nan=True)
-            outputs = made if isinstance(made, tuple) else (made,)
+            outputs = outputs_of(twin.predict(x, allow_nan=True))
             bad = np.any([_not_finite(output) for output in outputs], axis=0)
     except Exception:  # noqa: BLE001 - a copy may fail on such values: nothing to say then
         bad = np.zeros(count, bool)
@@ -64,26 +64,20 @@ def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> 
     return f"; the batch has {_listed(rows)}" if not whose else ""
 
 
-def _bad_data(data: dict[str, Array | None], rows: npt.NDArray[np.intp] | None) -> str:
+def _bad_data(data: dict[str, Any], rows: npt.NDArray[np.intp] | None) -> str:
     """Return which rows of the first array that is not finite hold such numbers, or nothing."""
     whose = "" if rows is not None else ", counted in the batch,"
-    for name, array in data.items():
+    arrays = {
+        f"{name}[{index}]" if type(one) is tuple else name: array
+        for name, one in data.items()
+        for index, array in enumerate(outputs_of(one))
+    }
+    for name, array in arrays.items():
         if array is not None and (bad := _not_finite(array)).any():
             numbers = np.arange(len(array)) if rows is None else rows
             verb = "holds" if bad.sum() == 1 else "hold"
             return f"; {_listed(numbers[bad])} of {name}{whose} {verb} NaN or infinity"
     return ""
-
-
-def _named(batch: Batch, start: int = 0) -> dict[str, Array | None]:
-    """Return the arrays of a batch by name: x, or x[0] and x[1] of several, and so on."""
-    pairs = list(zip(("x", "y", "sample_weight"), batch, strict=True))[start:]
-    several = [(name, data if isinstance(data, tuple) else (data,)) for name, data in pairs]
-    return {
-        f"{name}[{index}]" if len(data) > 1 else name: one
-        for name, data in several
-        for index, one in enumerate(data)
-    }
 
 
 def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:

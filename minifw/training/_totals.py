@@ -10,7 +10,6 @@ import numpy as np
 
 from minifw import metrics as known
 from minifw._tools.checks import describe
-from minifw.core.loss import Loss
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.metrics.metric import Metric, MetricFunction
@@ -143,9 +142,7 @@ class Totals:
         self._columns, self._metrics = part_columns(objective), metrics
         self._midpoint = loss.midpoint
         if self._columns:
-            self._midpoint = tuple(
-                [getattr(one, "midpoint", Loss.midpoint) for one in loss.losses]
-            )
+            self._midpoint = tuple([(one or loss).midpoint for one in loss.losses])
             self._metrics = metrics = {"loss": _Parts(objective), **metrics}
         self.loss, self.weight = 0.0, 0.0
         self._sums: dict[str, Array] = {}

@@ -1,7 +1,5 @@
 """How containers, `Dense`, `Embedding` and the layers of shape are written to ONNX."""
 
-from itertools import zip_longest
-
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.layers.joining import feature_axis
@@ -61,13 +59,11 @@ def residual(layer: layers.Residual, graph: Graph, x: str) -> str:
 @register(layers.Concat)
 def concat(layer: layers.Concat, graph: Graph, x: str) -> str:
     """Write the outputs of all branches, joined along their features."""
-    outputs = [graph.layer(inner, x) for inner in layer.layers]
-    ndim = len(graph.shape(outputs[0])) + 1
-    return graph.node("Concat", *outputs, axis=feature_axis(layer.axis, ndim) - ndim)
+    return join(layer, graph, *[graph.layer(inner, x) for inner in layer.layers])
 
 
 @register(layers.Join)
-def join(layer: layers.Join, graph: Graph, *xs: str) -> str:
+def join(layer: layers.Join | layers.Concat, graph: Graph, *xs: str) -> str:
     """Write the inputs joined along their features."""
     ndim = len(graph.shape(xs[0])) + 1
     return graph.node("Concat", *xs, axis=feature_axis(layer.axis, ndim) - ndim)
@@ -84,11 +80,8 @@ def lines(layer: layers.Graph, graph: Graph, *xs: str) -> str:
     """One line after the other."""
     values: dict[str | None, str] = dict(zip(layer.input_names, xs, strict=True))
     for line in layer._lines:
-        given = [
-            (name, values.get(one))
-            for name, one in zip_longest(line.layer.input_names, line.takes)
-        ]
-        optional = [name[:-1] for name, value in given if value and name and name[-1] == "?"]
+        pairs = zip(line.layer.input_names, line.takes, strict=False)
+        optional = [name[:-1] for name, value in pairs if value and name[-1] == "?"]
         if optional:
             raise TypeError(
                 f"export: {line.place}, {line.layer!r}, takes {' and '.join(optional)}, which has "
