@@ -148,12 +148,9 @@ class Recorder:
             self.know(result, use.xs[0])
         if not all(isinstance(y, np.ndarray) for y in ys):
             return result
-        use.passes_on = state.extra or (
-            state.holds_layers
-            and not state.parameters()
-            and all(id(y) in self._symbols for y in ys)
-        )
-        if use.passes_on:  # a chain: what it returns is what its last layer did
+        adds_nothing = state.holds_layers and not state.parameters()
+        use.passes_on = state.extra or (adds_nothing and all(id(y) in self._symbols for y in ys))
+        if use.passes_on:  # what it returns is what its last layer did
             use.ys = [self.symbol(y) for y in ys]
             return result
         use.ys = [self._fresh(symbol) for symbol in self._next_symbols(use)]
