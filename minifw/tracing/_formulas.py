@@ -1,7 +1,5 @@
 """What layers and losses say of themselves, with symbols filled in."""
 
-from typing import Any
-
 import numpy as np
 
 from minifw.core.layer import Layer
@@ -40,10 +38,6 @@ def formula_of(owner: Layer | Loss, key: str, names: Names) -> str | None:
         except KeyError:
             continue
     return None
-
-
-def several(value: Any) -> tuple[Any, ...]:
-    return value if type(value) is tuple else (value,)
 
 
 def name_of(thing: object) -> str:

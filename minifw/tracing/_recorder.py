@@ -7,17 +7,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw._engine.heads import outputs_of
 from minifw._engine.summary import inside
 from minifw.core.layer import Identity, Layer
 from minifw.core.parameter import Parameter
 from minifw.layers import Graph, Sequential
 from minifw.losses import Penalty
-from minifw.tracing._formulas import Names, formula_of, name_of, several
+from minifw.tracing._formulas import Names, formula_of, name_of
 from minifw.tracing._uses import State, Use, word_of
 from minifw.tracing._values import AnyArray, TracedValue
 
-Maybe: TypeAlias = "np.ndarray[Any, Any] | None"
-
+Maybe: TypeAlias = "AnyArray | None"
 GIVEN, FORWARD, BACKWARD = "given", "forward", "backward"
 LETTERS = {"weight": "W", "bias": "b"}  # of parameters, as in the notes
 
@@ -44,9 +44,7 @@ class Recorder:
         self._penalties: dict[Parameter, list[str]] = {}
         self._states = [State(name, layer) for name, layer in model._all_layers()]
         known = {id(state.layer) for state in self._states}
-        extra = [State(*one) for one in body._all_layers() if id(one[1]) not in known]
-        for state in extra:
-            state.extra = True
+        extra = [State(*one, extra=True) for one in body._all_layers() if id(one[1]) not in known]
         self._state_of = {id(state.layer): state for state in (*self._states, *extra)}
         self.layers = [(state.path, state.layer) for state in self._state_of.values()]
         for state in self._states:
@@ -126,9 +124,7 @@ class Recorder:
             use = state.uses.get(id(layer._saved), state.latest)
         self._running.append(use)
         try:
-            if method == "forward":
-                return self._forward(use, xs, call)
-            return self._backward(use, xs, call)
+            return (self._forward if method == "forward" else self._backward)(use, xs, call)
         finally:
             self._running.pop()
 
@@ -143,7 +139,7 @@ class Recorder:
         result = original(*xs)
         state.latest = state.uses[id(state.layer._saved)] = use
         use.saved = state.layer._saved  # so that its identity stays
-        ys = several(result)
+        ys = outputs_of(result)
         if state.extra and isinstance(state.layer, Identity):  # in place of what was joined
             self.know(result, use.xs[0])
         if not all(isinstance(y, np.ndarray) for y in ys):
@@ -170,7 +166,7 @@ class Recorder:
                 graph = use.around if use.line is not None else None
                 formula = " + ".join(self._parts.get((graph, y), ["0"]))
                 formula = formula if graph else f"handed down by {state.around}"
-                self.add(BACKWARD, self._unused(f"d{y}", state), formula, state.title, dy)
+                self.add(BACKWARD, self._fresh(f"d{y}", state), formula, state.title, dy)
         use.dys = [self.symbol(dy) for dy in dys]
         if isinstance(layer, Graph):  # what an output's gradient begins with, if lines take it
             self._parts |= {(use, y): [dy] for y, dy in zip(use.ys, use.dys, strict=True)}
@@ -185,7 +181,7 @@ class Recorder:
             if not parameter.frozen:
                 formula = formula_of(layer, name, names) or fallback
                 self._add_gradient(parameter, use.ys[0], formula, state.title)
-        dxs = several(result)
+        dxs = outputs_of(result)
         for i, (x, dx) in enumerate(zip(use.xs, dxs, strict=False)):
             if not isinstance(dx, np.ndarray):
                 continue
@@ -216,7 +212,7 @@ class Recorder:
                 break
             if not one.passes_on:  # where a branch begins
                 return self._fresh(f"{symbol}({use.state.path})")
-        return self._unused(symbol, use.state)
+        return self._fresh(symbol, use.state)
 
     def _next_symbols(self, use: "Use") -> list[str]:
         """Return the symbols of what the layer makes, and name its parameters alike."""
@@ -226,12 +222,10 @@ class Recorder:
         own = state.parameters()
         if not word and own:
             self._numbered += 1
+        of = f"_{word}" if word else self._numbered
         for name, parameter in own.items():
             if parameter not in self._parameters:
-                symbol = self._fresh(
-                    _parameter_symbol(name, f"_{word}" if word else self._numbered)
-                )
-                self._parameters[parameter] = symbol
+                symbol = self._parameters[parameter] = self._fresh(_parameter_symbol(name, of))
                 self.add(GIVEN, symbol, "", state.title, parameter.value)
         if use.wanted:
             return list(use.wanted)
@@ -243,13 +237,11 @@ class Recorder:
             symbol = f"A{self._numbered}{tail}"
         return [symbol] if len(outputs) == 1 else [f"{symbol}.{name}" for name in outputs]
 
-    def _fresh(self, symbol: str) -> str:
-        """Return a symbol that no value has."""
-        found = chain([symbol], (f"{symbol}#{number}" for number in count(2)))
+    def _fresh(self, symbol: str, state: State | None = None) -> str:
+        """Return a symbol that no value has: this one, or one with the path of a layer."""
+        first = [symbol] if state is None else [symbol, f"{symbol}({state.path})"]
+        found = chain(first, (f"{symbol}#{number}" for number in count(2)))
         return next(one for one in found if one not in self.formulas)
-
-    def _unused(self, symbol: str, state: "State") -> str:
-        return f"{symbol}({state.path})" if symbol in self.formulas else symbol
 
     def _known(self, use: "Use") -> dict[str, str]:
         """Return what the formulas of a layer may name."""

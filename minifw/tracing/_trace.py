@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from minifw._engine.heads import outputs_of
 from minifw._engine.listening import listening
 from minifw._tools.checks import check_is
 from minifw._tools.tables import counted
@@ -14,7 +15,7 @@ from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.layers import Graph
 from minifw.losses import Loss
-from minifw.tracing._formulas import Names, formula_of, name_of, several
+from minifw.tracing._formulas import Names, formula_of, name_of
 from minifw.tracing._recorder import BACKWARD, FORWARD, GIVEN, Recorder
 from minifw.tracing._values import AnyArray, Trace
 
@@ -93,17 +94,19 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
     parts = objective.model, objective._network, objective._head, objective._activations
     model, body, head, activations, penalties = copy.deepcopy((*parts, objective._penalties))
     loss, recorder, notes = objective.loss, Recorder(model, body), [LEGEND]
-    xs = several(x)
+    xs = outputs_of(x)
     tails = [f"_{name}" for name in model.output_names] if loss.takes_several else [""]
-    given = dict(zip(_inputs(model), xs, strict=False))
-    given |= dict(zip([f"Y{tail}" for tail in tails], several(y), strict=False))
+    names = [name.rstrip("?*") for name in model.input_names]
+    names = names if len(names) > 1 or isinstance(model, Graph) else ["X"]
+    given = dict(zip(names, xs, strict=False))
+    given |= dict(zip([f"Y{tail}" for tail in tails], outputs_of(y), strict=False))
     for name, one in given.items():
         recorder.add(GIVEN, name, "", "", one)
 
     everything = np.errstate(all="ignore")  # what is not finite stands in the table
     with everything, listening(recorder.layers, _PASSES, recorder.around):
         output: Any = body.forward(*xs)
-        arrays = several(output)
+        arrays = outputs_of(output)
         weights = getattr(loss, "weights", None) or (1.0,) * len(arrays)
         pairs = zip(tails, weights, loss._heads(), head._heads(), activations, arrays, strict=True)
         outputs = [_Output(*one) for one in pairs]
@@ -124,7 +127,7 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
                 cost += recorder.penalise(total[-1], penalty)
             if total != ["J"]:
                 recorder.add(FORWARD, "J", " + ".join(total), name_of(loss), np.array(cost))
-            dys = several(head.backward())
+            dys = outputs_of(head.backward())
             for one, dy in zip(outputs, dys, strict=True):
                 one.write_gradient(recorder, dy)
             body.backward_parameters(*dys)
@@ -134,12 +137,6 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
 
     title = f"{name_of(model)} and {loss!r}: {counted(len(xs[0]), 'example')}"
     return Trace(title, recorder.rows(), notes)
-
-
-def _inputs(model: Layer) -> list[str]:
-    """Return the symbols of the inputs."""
-    names = [name.rstrip("?*") for name in model.input_names]
-    return names if len(names) > 1 or isinstance(model, Graph) else ["X"]
 
 
 @dataclass

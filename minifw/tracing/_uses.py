@@ -13,13 +13,13 @@ from minifw.tracing._formulas import name_of
 class State:
     """A layer and its place."""
 
-    def __init__(self, path: str, layer: Layer) -> None:
+    def __init__(self, path: str, layer: Layer, *, extra: bool = False) -> None:
         self.path = path
         self.layer = layer
         self.title = f"{path} {name_of(layer)}".strip()
         self.holds_layers = bool(layer.named_layers())
         self.parents: list[State] = []  # the layers around it, the outermost first
-        self.extra = False  # whether it stands for a part of the model, which is not its own
+        self.extra = extra  # whether it stands for a part of the model, which is not its own
         self.uses: dict[int, Use] = {}  # by the identity of what the forward saved
         self.latest = Use(self, None)
 
