@@ -238,23 +238,18 @@ def _output_shapes(
     parameters = twin.named_parameters()
     dtype = parameters[0][1].dtype if parameters else np.dtype(np.float64)
     with listening(named, ("forward", "output_shape"), note):
+        refusal: TypeError | None = None
         try:
             twin.output_shape(*shapes)
-        except TypeError:  # it asks with floating-point numbers, where an Embedding refuses
-            with suppress(Exception):
-                _run(twin, shapes, np.dtype(np.intp))
-            if "" not in found:
-                raise
+        except TypeError as error:  # it asks with floating-point numbers, as Embedding refuses
+            refusal = error
         for kind in (dtype, np.dtype(np.intp)):  # an output_shape that asks no layers inside
             if len(found) < len(named):
-                with suppress(Exception):
-                    _run(twin, shapes, kind)
+                with suppress(Exception), np.errstate(all="ignore"):  # zeros say nothing
+                    twin(*[np.zeros((1, *shape), kind) for shape in shapes])
+        if refusal is not None and "" not in found:
+            raise refusal
     return found
-
-
-def _run(twin: AnyLayer, shapes: Sequence[Shape], dtype: "np.dtype[Any]") -> None:
-    with np.errstate(all="ignore"):  # zeros say nothing about the values
-        twin(*[np.zeros((1, *shape), dtype) for shape in shapes])
 
 
 def _checked(model: AnyLayer, input_shape: Any) -> tuple[list[Shape], Any]:
