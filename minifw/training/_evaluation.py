@@ -34,10 +34,8 @@ def measure(
             with objective.model.evaluating():
                 for index, batch in enumerate(data.batches(size)):
                     x, y, weight = batch
-                    if team is not None and index % team.size != team.rank:
-                        done += len(first(x))
-                        continue
-                    count = sum(objective.loss.total_weights(first(x), y, weight))
+                    mine = team is None or index % team.size == team.rank
+                    count = sum(objective.loss.total_weights(first(x), y, weight)) if mine else 0
                     if count:  # else it counts nothing
                         totals.loss += objective.forward(x, y, weight) * count
                         totals.weight += count
