@@ -86,7 +86,8 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     ties = aliases(model, own)
     try:
         if ties:  # those that the constructors do not make
-            names = dict(_constructed(meta, arrays, classes, ties).named_parameters())
+            made = _constructed({**meta, "ties": ties}, arrays, classes)
+            names = dict(made.named_parameters())
             ties = {name: first for name, first in ties.items() if name in names}
             meta |= {"ties": ties} if ties else {}
         twin = _built(meta, arrays, classes)
@@ -154,7 +155,7 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
     ties = meta.get("ties", {})
     check_is("the file", "ties to be a dict", ties, dict)
     arrays = merged("the file", ties, arrays)
-    model = _tied(_constructed(meta, arrays, custom, ties), ties)
+    model = _tied(_constructed(meta, arrays, custom), ties)
     _fill(model, {name: array for name, array in arrays.items() if name[:1] != "~"})
     layers = model._all_layers()
     modes = meta["modes"]
@@ -167,14 +168,12 @@ def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable
 
 
 def _constructed(
-    meta: Mapping[str, Any],
-    arrays: Arrays,
-    custom: tuple[type[Buildable], ...],
-    ties: Mapping[str, str],
+    meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable], ...]
 ) -> Layer:
     """Return the model as its constructors make it, before anything is tied."""
     numbers = sum(array.size for array in arrays.values())
-    tied = sum(arrays[first].size for first in ties.values() if first in arrays)
+    firsts = meta.get("ties", {}).values()
+    tied = sum(arrays[first].size for first in firsts if first in arrays)
     with building(numbers + min(tied, _TIED * numbers)):
         model = Builder(arrays, custom).build(meta.get("model"))
     if not isinstance(model, Layer):
