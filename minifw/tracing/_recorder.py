@@ -33,7 +33,7 @@ class Recorder:
         self._model = model
         self._rows: list[TracedValue] = []
         self._symbols: dict[int, str] = {}  # of an array, by its identity
-        self._kept: list[AnyArray] = []  # so that no identity is used again
+        self._kept: list[object] = []  # so that no identity is used again
         self._running: list[Use] = []  # the layers whose own call goes on, the outermost first
         self._numbered = 0  # Z1, Z2, ...
         self._activations: Counter[int] = Counter()
@@ -138,7 +138,7 @@ class Recorder:
         use.find_wanted()
         result = original(*xs)
         state.latest = state.uses[id(state.layer._saved)] = use
-        use.saved = state.layer._saved  # so that its identity stays
+        self._kept.append(state.layer._saved)
         ys = outputs_of(result)
         if state.extra and isinstance(state.layer, Identity):  # in place of what was joined
             self.know(result, use.xs[0])
@@ -175,7 +175,6 @@ class Recorder:
             self.know(result, use.dys[0])
             return result
         fallback = f"{name_of(layer)}.backward({', '.join(use.dys)})"
-        use.dx = ""
         names = Names(layer, self._known(use))
         for name, parameter in state.parameters().items():
             if not parameter.frozen:

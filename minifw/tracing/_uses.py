@@ -46,7 +46,6 @@ class Use:
         self.dx = ""
         self.passes_on = False  # whether its output is that of a layer inside
         self.wanted: tuple[str, ...] = ()  # the names of what it makes, if a Graph gives them
-        self.saved: object = None
         self.line: Line | None = None  # of the Graph around it
         self.count = 0  # of the lines that ran
         self.taken: Counter[str | None] = Counter()  # how often each value of a Graph is

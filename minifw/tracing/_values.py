@@ -102,9 +102,6 @@ class Trace:
                 return row.value.copy()
         raise KeyError(f"trace has no value {symbol!r}; it has {', '.join(self)}")
 
-    def __contains__(self, symbol: object) -> bool:
-        return any(row.symbol == symbol for row in self.rows)
-
     def __iter__(self) -> Iterator[str]:
         return iter([row.symbol for row in self.rows])
 

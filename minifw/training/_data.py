@@ -109,10 +109,12 @@ class Stream:
             )
 
     def _checked(self, batch: Any, index: int) -> Batch:
-        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        several = isinstance(batch, tuple | list)
+        if not several or len(batch) not in (2, 3):
+            got = f"a {type(batch).__name__} of {len(batch)}" if several else describe(batch)
             raise TypeError(
                 f"{self._owner} expects every batch to be a pair (x, y) or a triple (x, y, "
-                f"weight), got {_contents(batch)} as batch {index + 1}"
+                f"weight), got {got} as batch {index + 1}"
             )
         x, y, weight = (*batch, None)[:3]
         owner = f"{self._owner}, batch {index + 1},"
@@ -172,9 +174,3 @@ def held_out(
 def shape_text(shape: Shape) -> str:
     """Return a shape whose first axis is the examples, such as "(examples, 3)"."""
     return f"({', '.join(['examples', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
-
-
-def _contents(batch: Any) -> str:
-    if isinstance(batch, tuple | list):
-        return f"a {type(batch).__name__} of {len(batch)}"
-    return describe(batch)

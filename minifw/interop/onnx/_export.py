@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._engine.composition import required
 from minifw._engine.prediction import survey
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_dtype, check_size
@@ -89,11 +90,10 @@ def export(
     for name in (input_name, output_name):
         if not isinstance(name, str) or not name:
             raise TypeError(f"export expects names as str, not empty, got {name!r}")
-    inputs = [name for name in model.input_names if name[-1] not in "?*"]
-    if len(inputs) > 1:
+    if (required(model) or 1) > 1:
         raise TypeError(
-            f"export: {model!r} takes several inputs, ({', '.join(inputs)}), which have no ONNX "
-            "form yet"
+            f"export: {model!r} takes several inputs, ({', '.join(model.input_names)}), which "
+            "have no ONNX form yet"
         )
     shape = _checked_shape(model, input_shape)
     own = survey(model).dtype or np.float64
