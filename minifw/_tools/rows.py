@@ -1,7 +1,7 @@
 """Data row by row: arrays in memory, memory-mapped ones, and what else can be indexed."""
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -127,20 +127,28 @@ class Fields(NamedTuple):
 
     def rows(self, owner: str, data: Any, dtype: DType | None) -> "Rows | Several | None":
         """Return the rows of the array, or of several; None of what is left out."""
+        found = self.each(owner, data, lambda name, one, kept: Rows(owner, name, one, dtype, kept))
+        return Several(owner, self.name, found) if isinstance(found, tuple) else found
+
+    def each(self, owner: str, data: Any, make: Callable[[str, Any, str], Any]) -> Any:
+        """Return what `make` gives for the array, or a tuple for several; None stays None.
+
+        It is called with a name, the data, and the kinds of numbers that stay what they are.
+        """
         names, kept = self.names, self.kept
         if isinstance(data, dict):
             data = self._by_name(owner, data)
         if data is None and names[0][-1] == "?":
-            return None if self.alone else Several(owner, self.name, ())
+            return None if self.alone else ()
         if len(names) == 1 or (self.alone and not isinstance(data, tuple)):
-            return Rows(owner, self.name, data, dtype, kept[0])
+            return make(self.name, data, kept[0])
         self._check(owner, data)
-        columns: list[Rows | None] = []
+        made = []
         for index, one in enumerate(data):
             i = min(index, len(names) - 1)  # of "xs*"
             word = f"{self.word} {names[i].rstrip('?*')}"
-            columns.append(None if one is None else Rows(owner, word, one, dtype, kept[i]))
-        return Several(owner, self.name, columns)
+            made.append(None if one is None else make(word, one, kept[i]))
+        return tuple(made)
 
     def _by_name(self, owner: str, data: dict[str, Any]) -> Any:
         names = [name.rstrip("?*") for name in self.names]

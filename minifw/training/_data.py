@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import describe
-from minifw._tools.rows import Fields, Several, cut
+from minifw._tools.rows import Fields, Several, as_array, cast, cut
 from minifw.typing import DType, Shape
 
 # As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
@@ -116,9 +116,29 @@ class Stream:
                 f"{self._owner} expects every batch to be a pair (x, y) or a triple (x, y, "
                 f"weight), got {got} as batch {index + 1}"
             )
-        x, y, weight = (*batch, None)[:3]
-        owner = f"{self._owner}, batch {index + 1},"
-        return Table(owner, x, y, weight, self._casting).take(slice(None))
+        dtype, *fields = self._casting
+        found: list[tuple[str, int]] = []
+
+        def checked(name: str, data: Any, kept: str) -> Any:
+            array = as_array(self._owner, name, data)
+            if not array.ndim or array.dtype.kind not in "fiub":
+                raise TypeError(
+                    f"{self._owner} expects {name} of every batch to hold real numbers, got "
+                    f"{describe(array)} in batch {index + 1}"
+                )
+            found.append((name, len(array)))
+            return cast(array, dtype, kept)
+
+        # Not as a Table, which costs a fifth of a small step, and refuses a batch of no rows.
+        triple = zip(fields, (*batch, None), strict=False)
+        x, y, weight = [one.each(self._owner, data, checked) for one, data in triple]
+        for name, length in found:
+            if length != found[0][1]:
+                raise ValueError(
+                    f"{self._owner} expects one row of {name} for each row of {found[0][0]}, got "
+                    f"{length} and {found[0][1]} in batch {index + 1}"
+                )
+        return x, y, weight
 
 
 Source: TypeAlias = Table | Stream
