@@ -8,8 +8,6 @@ from minifw._engine.composition import Line, required
 from minifw._engine.members import is_layer
 from minifw._tools.checks import describe
 
-__all__ = ["checked_inputs", "checked_lines", "checked_outputs", "listed"]
-
 
 def listed(names: Sequence[str]) -> str:
     return f"({', '.join(names)})"

@@ -82,13 +82,12 @@ class Summary:
         dtypes: Sequence[str],
         *,
         takes: Mapping[str, str],
-        notes: Sequence[str],
     ) -> None:
         self.layers = list(layers)
         self.input_shape, self.output_shape = shapes
         self.parameters, self.nbytes, self.buffers, self.buffer_nbytes, self.frozen = sizes
         self._name, self._dtypes = name, dtypes
-        self._takes, self._notes = takes, notes  # what each line of a Graph takes
+        self._takes = takes  # what each line of a Graph takes
 
     def _table(self) -> Table:
         title = f"{self._name}: {_shown(self.input_shape)} -> {_shown(self.output_shape)}"
@@ -115,7 +114,6 @@ class Summary:
             table.notes.append(
                 f"buffers, which are not trained: {numbers}, {counted(self.buffer_nbytes, 'byte')}"
             )
-        table.notes += self._notes
         return table
 
     def __repr__(self) -> str:
@@ -175,6 +173,7 @@ def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
     shapes, shape = _checked(model, input_shape)
     twin = copy.deepcopy(model).eval()
     named = [("", twin), *twin.named_layers()]
+    _check_batch(named, shape)
     found = _output_shapes(twin, named, shapes)
 
     # Taken from the copy, which has run: a layer may make its parameters in the first forward.
@@ -203,12 +202,25 @@ def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
         sum(p.value.size for _, p in twin.named_parameters() if p.frozen),
     )
     dtypes = sorted({str(value.dtype) for value in values})
-    own_shape, notes = model.input_shape, []
-    if own_shape is not None and shape[1:] == own_shape:
-        notes = [f"x is a sequence of {shape[0]} steps of {own_shape}"]
     ends = shape, found[""]
     name, takes = type(model).__name__, _takes(named)
-    return Summary(name, rows, ends, sizes, dtypes, takes=takes, notes=notes)
+    return Summary(name, rows, ends, sizes, dtypes, takes=takes)
+
+
+def _check_batch(named: Sequence[tuple[str, Any]], shape: Any) -> None:
+    """Raise if a batch was counted, which a layer of sequences would take for the time."""
+    wanted = named[0][1].input_shape
+    if wanted is None or shape[1:] != wanted:
+        return
+    try:
+        named[0][1].output_shape(wanted)
+    except (TypeError, ValueError):
+        return  # it is of sequences alone
+    first = next(one for _, one in named if one.input_shape == wanted and not one.named_layers())
+    raise ValueError(
+        f"{first!r} expects examples of shape {wanted}, got {shape}; leave out the batch, or ask "
+        f"output_shape({shape}) about a sequence"
+    )
 
 
 def _takes(named: Sequence[tuple[str, Any]]) -> dict[str, str]:
