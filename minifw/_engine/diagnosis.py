@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from minifw._engine.heads import applied, outputs_of
 from minifw._engine.listening import listening
 from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw.errors import NonFiniteError
@@ -17,10 +18,6 @@ Batch: TypeAlias = tuple[Any, Any, Any]
 """x, target, and the weights or None: what a loss was asked for; tuples of several."""
 
 _PASSES = ("forward", "backward", "backward_parameters")
-
-
-def _run(model: AnyLayer, x: Any) -> Any:
-    return model.forward(*x) if type(x) is tuple else model.forward(x)
 
 
 def _finite(array: Array) -> bool:
@@ -37,7 +34,7 @@ def explain_loss(model: AnyLayer, loss: AnyLoss, batch: Batch, steps: int) -> st
     None if all is finite when it is done again.
     """
     x, target, sample_weight = batch
-    targets = [(f"the target {index}", array) for index, array in enumerate(_several(target))]
+    targets = [(f"the target {index}", array) for index, array in enumerate(outputs_of(target))]
     targets = targets if type(target) is tuple else [("the target", target)]
     for name, array in [*_inputs(model, x), *targets]:
         if array is not None and not _finite(array):
@@ -51,7 +48,7 @@ def explain_loss(model: AnyLayer, loss: AnyLoss, batch: Batch, steps: int) -> st
     in_loss = f"it arose in {loss!r}, in the forward pass; every layer was finite"
 
     def run(twin: AnyLayer) -> None:
-        if not np.isfinite(copy.deepcopy(loss)(_run(twin, x), target, sample_weight)):
+        if not np.isfinite(copy.deepcopy(loss)(applied(twin, x), target, sample_weight)):
             raise _FoundError(in_loss)
 
     return _searched(model, run, in_loss)
@@ -63,8 +60,8 @@ def explain_gradient(model: AnyLayer, loss: AnyLoss, batch: Batch) -> str | None
 
     def run(twin: AnyLayer) -> None:
         twin_loss = copy.deepcopy(loss)
-        twin_loss(_run(twin, x), target, sample_weight)
-        dys = _several(twin_loss.backward())
+        twin_loss(applied(twin, x), target, sample_weight)
+        dys = outputs_of(twin_loss.backward())
         if not all(map(_finite, dys)):
             raise _FoundError(f"it arose in {loss!r}, in the backward pass")
         twin.backward_parameters(*dys)
@@ -83,10 +80,6 @@ def refuse(what: str, steps: int, where: str | None, cause: Exception | None) ->
         raise cause
     where = where or "where it arose did not show when the step was done again"
     raise NonFiniteError(f"{what} is not finite at step {steps}: {where}") from cause
-
-
-def _several(value: Any) -> tuple[Any, ...]:
-    return value if type(value) is tuple else (value,)
 
 
 def _inputs(model: AnyLayer, x: Any) -> list[tuple[str, Any]]:

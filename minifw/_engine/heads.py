@@ -35,6 +35,11 @@ def takes_several(model: AnyLayer) -> bool:
     return len(names) > 1 or names[0].endswith("*")
 
 
+def applied(model: AnyLayer, x: Any) -> Any:
+    """Return what a model makes of its input, or of the tuple of them."""
+    return model(*x) if type(x) is tuple and takes_several(model) else model(x)
+
+
 def outputs_of(value: Any) -> tuple[Any, ...]:
     """Return what a network gave as a tuple."""
     return value if type(value) is tuple else (value,)

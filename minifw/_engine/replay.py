@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._engine.heads import outputs_of, takes_several
+from minifw._engine.heads import applied, outputs_of
 from minifw._engine.protocols import AnyLayer, AnyLoss
 from minifw._engine.recorder import Unseen, run
 from minifw._engine.recording import (
@@ -94,8 +94,7 @@ class Replay:
 
     def _text(self, x: Any, target: Any, sample_weight: Any = None) -> float:
         with np.errstate(under="ignore"):  # that a number is rounded to 0 is no fault
-            several = type(x) is tuple and takes_several(self.network)
-            self.output = self.network(*x) if several else self.network(x)
+            self.output = applied(self.network, x)
             if self.loss is None:
                 return np.nan
             return self.loss(self.output, target, sample_weight)
