@@ -4,7 +4,7 @@ import copy
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +25,6 @@ FIXED = (
     *(np.ndarray, np.random.Generator),
 )
 
-Saved: TypeAlias = list[tuple[dict[str, Any], dict[str, Any]]]
-"""The attributes of each layer and loss, and those that hold what a forward saved in it."""
-
 
 class Recording:
     """The calls of one step, with the arrays that they work on.
@@ -39,7 +36,9 @@ class Recording:
     output : array
         What the network gives.
     saved : list
-        What each part has saved after a forward; none for a prediction.
+        The attributes of each part, and those that a forward saved in it; none for a prediction.
+    noted : list
+        What `save` was given in each part.
     agrees, refused : bool
         Whether it may be used alone; whether it never may.
     """
@@ -80,7 +79,8 @@ class Recording:
         if len(before) != len(after) or any(map(operator.is_not, before, after)):
             raise Unseen("an attribute was assigned")
         pairs = zip(parts, saved, strict=True)
-        self.saved: Saved = [] if loss is None else [(vars(part), one) for part, one in pairs]
+        self.saved = [] if loss is None else [(vars(part), one) for part, one in pairs]
+        self.noted = [one["_saved"] for _, one in self.saved]
         self._guarded = parts if recorder.guarded else None
         self.results, self.backward_calls = recorder.results, tuple(recorder.calls)
         self.calls = tuple(calls)

@@ -22,7 +22,6 @@ from minifw._engine.recorder import Unseen, run
 from minifw._engine.recording import (
     NO_TARGET,
     Recording,
-    Saved,
     State,
     attributes,
     bits,
@@ -66,7 +65,8 @@ class Replay:
         self.network, self.loss, self.enabled = network, loss, enabled
         self.output: Any = None
         self.parts: list[Any] = []
-        self._saved: Saved = []  # of the latest forward
+        self._owns: list[dict[str, Any]] = []  # the attributes of each part
+        self._saved: list[Any] = []  # by each part, of the latest forward
         self._count = self._modes_count = -1  # of changes, when the parts were looked at
         self._modes: tuple[Any, ...] = ()  # of all parts
         self._held: list[Any] = []  # what was assigned to the parts by then
@@ -86,7 +86,7 @@ class Replay:
                 pass
             else:
                 self.output, self._now = recording.output, recording
-                self._saved = recording.saved
+                self._saved = recording.noted
                 return value
         value = self._text(x, target, sample_weight)
         self.note_saved()
@@ -104,9 +104,8 @@ class Replay:
 
         With `everything`, return dL/dx.
         """
-        for own, saved in self._saved:
-            if own.get("_saved") is not saved["_saved"]:
-                refuse_mixture(self.parts, [saved["_saved"] for _, saved in self._saved])
+        if any(map(operator.is_not, self._saved, self._saved_now())):
+            refuse_mixture(self.parts, self._saved)
         if self._now is not None and CHANGES.count == self._count and not everything:
             try:
                 return run(self._now.backward_calls)
@@ -116,7 +115,10 @@ class Replay:
 
     def note_saved(self) -> None:
         """Note what each part has saved by now."""
-        self._saved = [(vars(part), {"_saved": part._saved}) for part in self.parts]
+        self._saved = self._saved_now()
+
+    def _saved_now(self) -> list[Any]:
+        return [own.get("_saved") for own in self._owns]
 
     def _text_backward(self, everything: bool = False) -> Any:
         with np.errstate(under="ignore"):
@@ -144,6 +146,7 @@ class Replay:
     def _look(self) -> None:
         """Look whether what was assigned concerns these parts; if so, forget all recordings."""
         self.parts = [*(layer for _, layer in self.network._all_layers()), *losses(self.loss)]
+        self._owns = [vars(part) for part in self.parts]
         memories = [parameter._memory for parameter in self._parameters()]
         # One that no optimizer packed is not kept alive: its arrays would look as if held.
         held = [CHANGES.classes, *(memory if memory.packed else None for memory in memories)]

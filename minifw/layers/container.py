@@ -95,12 +95,13 @@ class Container(Layer):
         try:
             if method == "forward":
                 return self._forward(layer, *given)
-            if method != "output_shape" and self._saved_shared[index]:
-                with adding(self._saved_shared[index]):
-                    result = getattr(layer, method)(*given)
+            call = getattr(layer, method)
+            if method != "output_shape" and (shared := self._saved_shared[index]):
+                with adding(shared):
+                    result = call(*given)
             else:
-                result = getattr(layer, method)(*given)
-            if method == "backward" and (count > 1 or type(result) is not np.ndarray):
+                result = call(*given)
+            if (type(result) is not np.ndarray or count > 1) and method == "backward":
                 layer.returned(method, result, count)
         except Exception as error:
             error.add_note(f"in {self._place(index)}, {layer!r}, of {type(self).__name__}")
