@@ -256,7 +256,7 @@ class Layer(KeepsArguments, SavesForBackward):
 
         Its parameters are not among `parameters`, and it stays in eval mode, so that a
         `BatchNorm` keeps its means. ``freeze(False)`` undoes it; `train` then gives back
-        the mode. Build the optimizer afterwards. Files do not hold it.
+        the mode. Build the optimizer afterwards, each time. Files do not hold it.
 
         Examples
         --------

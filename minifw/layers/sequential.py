@@ -101,9 +101,10 @@ Tanh(), gives (4,)
     def backward(self, *dys: Any, **_: Any) -> Array:
         """Return dL/dx, and set the gradients of all parameters."""
         self.check_forward()
-        for index in reversed(range(len(self))):
-            dys = (self.ask(index, "backward", *dys),)
-        dx: Array = dys[0]
+        last = len(self) - 1
+        dx: Array = self.ask(last, "backward", *dys)
+        for index in reversed(range(last)):
+            dx = self.ask(index, "backward", dx)
         return dx
 
     def backward_parameters(self, *dys: Any, **_: Any) -> None:
