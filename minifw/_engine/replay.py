@@ -122,12 +122,15 @@ class Replay:
         with np.errstate(under="ignore"):
             network = self.network
             backward = network.backward if everything else network.backward_parameters
-            return backward(*self._cotangents())
+            loss: Any = self.loss
+            dy, y = loss.backward(), self.output
+            if type(dy) is np.ndarray and type(y) is np.ndarray and dy.shape == y.shape:
+                return backward(dy)  # nearly always
+            return backward(*self._cotangents(dy))
 
-    def _cotangents(self) -> tuple[Any, ...]:
-        """Return dL/dy of each output."""
-        loss: Any = self.loss
-        dys = outputs_of(loss.backward())
+    def _cotangents(self, given: Any) -> tuple[Any, ...]:
+        """Return dL/dy of each output, or raise unless there is one of its shape for each."""
+        loss, dys = self.loss, outputs_of(given)
         for dy, y in zip(dys, outputs_of(self.output), strict=True):
             if not isinstance(dy, np.ndarray) or dy.shape != y.shape:
                 raise TypeError(

@@ -31,6 +31,7 @@ class Container(Layer):
     _saved_whole = True  # False during the latest forward, or if it failed
     _saved_changes = -1  # CHANGES.count when `_saved_shared` was found
     _saved_shared: tuple[list[Parameter], ...] = ()  # of each layer: what a later one has, too
+    _saved_adds = False  # whether there is any
 
     def __init__(self, *layers: Layer) -> None:
         self._hold(layers)
@@ -96,8 +97,8 @@ class Container(Layer):
             if method == "forward":
                 return self._forward(layer, *given)
             call = getattr(layer, method)
-            if method != "output_shape" and (shared := self._saved_shared[index]):
-                with adding(shared):
+            if self._saved_adds and method != "output_shape":
+                with adding(self._saved_shared[index]):
                     result = call(*given)
             else:
                 result = call(*given)
@@ -158,8 +159,12 @@ class Container(Layer):
 
     def _find_shared(self) -> None:
         check_layers(type(self).__name__, self.layers)  # one may have been replaced
+        self._note_shared()
+
+    def _note_shared(self) -> None:
         own = vars(self)
         own["_saved_shared"], own["_saved_changes"] = shared_later(self.layers), CHANGES.count
+        own["_saved_adds"] = any(own["_saved_shared"])
 
     def _place(self, index: int) -> str:
         return f"layer {index}"

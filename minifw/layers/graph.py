@@ -9,7 +9,7 @@ import numpy as np
 
 from minifw._engine.composition import Line, check_shapes, required, whole_numbers
 from minifw._engine.lines import checked_inputs, checked_lines, checked_outputs, listed
-from minifw._engine.sharing import check_dtypes, shared_later
+from minifw._engine.sharing import check_dtypes
 from minifw._tools.changes import CHANGES
 from minifw._tools.checks import check_cotangent, describe
 from minifw.core.layer import Identity, Layer
@@ -262,7 +262,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
             if line.layer.parameters() or any(name in trained for name in line.takes):
                 trained.update(line.makes)
         own["_saved_trained"] = tuple(trained)
-        own["_saved_shared"], own["_saved_changes"] = shared_later(self._layers), CHANGES.count
+        self._note_shared()
 
     def _once(self) -> Iterator[Layer]:
         """Yield the layers that run once; the others are put back from a memory."""

@@ -111,9 +111,14 @@ Tanh(), gives (4,)
         """Set the gradients; stop at the first layer that is trained, without its dL/dx."""
         self.check_forward()
         first = next((i for i, layer in enumerate(self) if layer.parameters()), len(self) - 1)
-        for index in range(len(self) - 1, first, -1):
-            dys = (self.ask(index, "backward", *dys),)
-        self.ask(first, "backward_parameters", *dys)
+        last = len(self) - 1
+        if first == last:
+            self.ask(last, "backward_parameters", *dys)
+            return
+        dy = self.ask(last, "backward", *dys)
+        for index in range(last - 1, first, -1):
+            dy = self.ask(index, "backward", dy)
+        self.ask(first, "backward_parameters", dy)
 
     def split_last(self, output: int = 0) -> tuple[Layer | None, Layer]:
         """Return all but the last layer, or None, and the last, be it inside a Sequential.
