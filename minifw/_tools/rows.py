@@ -152,11 +152,11 @@ class Fields(NamedTuple):
 
     def _by_name(self, owner: str, data: dict[str, Any]) -> Any:
         names = [name.rstrip("?*") for name in self.names]
-        unknown = [name for name in data if name not in names]
-        if unknown:
+        faults = [f"got {name!r}" for name in data if name not in names]
+        faults += [f"{n!r} is missing" for n in self.names if n[-1] not in "?*" and n not in data]
+        if faults:
             raise ValueError(
-                f"{owner} expects {self.name} to have the names ({', '.join(names)}), got "
-                f"{unknown[0]!r}"
+                f"{owner} expects {self.name} to have the names ({', '.join(names)}), {faults[0]}"
             )
         found = tuple([data.get(name) for name in names])
         return found if len(found) > 1 else found[0]

@@ -184,8 +184,8 @@ class MeanOverTime(Layer):
 
     takes_whole_numbers: ClassVar[tuple[str, ...]] = ("mask",)
     formulas: ClassVar[Formulas] = {
-        "y": "the mean of {x} over the steps",
-        "dx": "{dy} in equal parts to each step",
+        "y": "the mean of {x} over the steps that count",
+        "dx": "{dy} in equal parts to each step that counts",
     }
     _saved_given: tuple[object, ...]  # True for x, and what the latest forward was given besides
 
