@@ -16,7 +16,7 @@ LONGEST = 24  # characters of a layer's repr that a box holds
 Place: TypeAlias = tuple[str, int]
 """The name of a line or input, and a level: its own, or one that its value passes."""
 Ways: TypeAlias = dict[tuple[Place, ...], str]
-"""The value that goes each way: from its giver, by the places that it passes, to its taker."""
+"""What is said of each way: from a giver, by the places that its value passes, to a taker."""
 
 
 def draw_graph(model: Graph, path: Path, ax: "Axes | None") -> "Figure":
@@ -31,8 +31,8 @@ def draw_graph(model: Graph, path: Path, ax: "Axes | None") -> "Figure":
     plane.set(xlim=(min(xs) - margin[0], max(xs) + margin[0]), aspect="equal")
     plane.set_ylim(low - margin[1], margin[1])
     plane.axis("off")
-    for way, value in ways.items():
-        _draw_way(plane, [places[place] for place in way], value)
+    for way, text in ways.items():
+        _draw_way(plane, [places[place] for place in way], text)
     outputs = {value.partition(".")[0] for value in model._gives}
     for name, level in levels.items():
         layer = None if name in model.input_names else model[name]
@@ -44,7 +44,7 @@ def draw_graph(model: Graph, path: Path, ax: "Axes | None") -> "Figure":
 
 
 def _levels(model: Graph) -> tuple[dict[str, int], Ways]:
-    """Return the level of each name, and the ways with the values that they carry."""
+    """Return the level of each name, and the ways with the outputs that they carry."""
     levels = dict.fromkeys(model.input_names, 0)
     ways: Ways = {}
     for line in model._lines:  # a line takes values above it
@@ -53,7 +53,9 @@ def _levels(model: Graph) -> tuple[dict[str, int], Ways]:
         levels[name] = 1 + max(levels[giver] for giver in taken.values())
         for value, giver in taken.items():
             passed = [(giver, level) for level in range(levels[giver], levels[name])]
-            ways[*passed, (name, levels[name])] = value
+            way = *passed, (name, levels[name])
+            said = ways.get(way), value.partition(".")[2]  # of a layer of several outputs
+            ways[way] = ", ".join(filter(None, said))
     return levels, ways
 
 
@@ -82,7 +84,7 @@ def _places(levels: dict[str, int], ways: Ways) -> dict[Place, tuple[float, floa
     return places
 
 
-def _draw_way(plane: "Axes", points: list[tuple[float, float]], value: str) -> None:
+def _draw_way(plane: "Axes", points: list[tuple[float, float]], text: str) -> None:
     """Draw the way of a value, from below its giver to its taker, around the boxes between."""
     from matplotlib.patches import FancyArrowPatch  # noqa: PLC0415 - optional
     from matplotlib.path import Path as Curve  # noqa: PLC0415
@@ -98,8 +100,7 @@ def _draw_way(plane: "Axes", points: list[tuple[float, float]], value: str) -> N
     curve = Curve(vertices[:-1], codes[:-1])  # the last one ends above its box
     style: Any = {"arrowstyle": "-|>", "mutation_scale": 11, "lw": 1.2, "color": GREY}
     plane.add_patch(FancyArrowPatch(path=curve, shrinkA=0, shrinkB=0, **style))
-    _, _, text = value.partition(".")
-    if text:  # of a layer of several outputs
+    if text:
         (x, y), (x2, y2) = points[:2]
         style = {"ha": "center", "va": "center", "size": 9, "color": INK}
         back = {"fc": "white", "ec": "none", "pad": 0.5}
