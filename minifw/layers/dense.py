@@ -20,9 +20,9 @@ __all__ = ["Dense"]
 class Dense(Layer):
     """Every output is a weighted sum of all inputs plus a bias: y = x W' + b.
 
-    Given dy = dL/dy, with one example per row,
+    Given dy = dL/dy, with one example per row (the notes' 1/m is in dy: the loss divides),
 
-        dW = dy' x,    db = sum of the rows of dy,    dx = dy W.
+        dW = dy' x,    db = column sums of dy,    dx = dy W.
 
     Of sequences, (batch, time, in_features), every step is a row: it is the same at each
     step, and gives (batch, time, out_features).

@@ -122,7 +122,7 @@ class SGD(Elementwise):
             super().update(values, grads)
 
     def rule(self, p: Array, g: Array, s: Array, v: Array | None = None) -> None:
-        """Subtract lr times the gradient, or times the velocity."""
+        """Subtract lr times the gradient g, or times the velocity v; s is scratch."""
         if v is not None:
             v *= self._share
             v += g
