@@ -41,8 +41,8 @@ class Optimizer(ABC):
     Attributes
     ----------
     lr : float
-    lr_factors : array of shape (number of elements,)
-        The learning rate of each element, over `lr`; only where there are groups.
+    lr_factors : array of shape (number of elements,), or None
+        The learning rate of each element, over `lr`; None where there are no groups.
     steps : int
         How many steps were made.
 
@@ -83,6 +83,7 @@ class Optimizer(ABC):
 
     lr = Option(check_positive)  # checked at each assignment, and kept as `_lr`
     _lr: float
+    lr_factors: Array | None = None  # of the class: a state without groups does not have it
     # Whether `update` can work with these gradients; a subclass that squares them is stricter.
     _accepts = staticmethod(finite_vector)
     # The state vectors by name, with what `load_state_dict` may put into each.
@@ -95,7 +96,6 @@ class Optimizer(ABC):
         found, factors = check_groups(name, parameters, self.lr)
         if factors is not None:
             self.lr_factors = factors
-        self._grouped = factors is not None
         self._vector = FlatParameters(name, found)
         for option in options_of(type(self)):
             setattr(self, option, getattr(self, option))  # checked again: the dtype is known now
@@ -123,15 +123,16 @@ class Optimizer(ABC):
                     "call objective.backward() before each step"
                 )
             vector.stepped, vector.sampled = signed, sample
-        before = vector.values.copy() if self._grouped else None
+        factors = self.lr_factors
+        before = vector.values if factors is None else vector.values.copy()
         result: object = self.update(vector.values, vector.grads)
         if result is not None:
             raise TypeError(
                 f"{type(self).__name__}.update must change values in place and return nothing"
             )
-        if before is not None:
-            scaled = before + self.lr_factors * (vector.values - before)
-            np.copyto(vector.values, scaled, where=self.lr_factors != 1)
+        if factors is not None:
+            scaled = before + factors * (vector.values - before)
+            np.copyto(vector.values, scaled, where=factors != 1)
         self.steps += 1
 
     def _check_fits(self, name: str, value: object) -> None:
