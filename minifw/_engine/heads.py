@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from minifw._engine.lines import listed
 from minifw._engine.protocols import AnyLayer
 from minifw._tools.warn import warn_user
 from minifw.errors import NonFiniteError
@@ -50,7 +51,7 @@ def check_heads(model: AnyLayer, loss: Any) -> None:
     if (len(model.output_names) > 1) is not loss.takes_several:
         raise ValueError(
             "Objective expects a loss for each output of the model, "
-            f"({', '.join(model.output_names)}), got {loss!r}; write SumLoss(*losses), with None "
+            f"{listed(model.output_names)}, got {loss!r}; write SumLoss(*losses), with None "
             "for an output without one"
         )
 

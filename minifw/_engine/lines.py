@@ -10,6 +10,7 @@ from minifw._tools.checks import describe
 
 
 def listed(names: Sequence[str]) -> str:
+    """Return names as a message shows them."""
     return f"({', '.join(names)})"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.composition import required
+from minifw._engine.lines import listed
 from minifw._engine.sharing import adding, check_dtypes, check_layers, shared_later
 from minifw._tools.changes import CHANGES
 from minifw.core.layer import Layer
@@ -50,9 +51,9 @@ class Container(Layer):
     def _check_single(self, layers: tuple[Layer, ...], inner: tuple[Layer, ...]) -> None:
         """Raise unless all layers need one input, and those of `inner` give one output."""
         for index, layer in enumerate(layers):
-            what = f"takes several inputs, ({', '.join(layer.input_names)})"
+            what = f"takes several inputs, {listed(layer.input_names)}"
             if (required(layer) or 0) <= 1:
-                what = f"gives several outputs, ({', '.join(layer.output_names)})"
+                what = f"gives several outputs, {listed(layer.output_names)}"
                 if len(layer.output_names) == 1 or layer not in inner:
                     continue
             raise ValueError(
