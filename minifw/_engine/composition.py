@@ -147,7 +147,7 @@ def _made(owner: str, line: Line, given: Sequence[_Value]) -> dict[str, _Value]:
         error = ValueError(f"{who} must return {count} shapes by output_shape, got {made[0]}")
         raise _MisfitError(error, assumed, hopeless=True)
     for index, name in enumerate(line.makes):
-        first, *_, last = found = [s[index] if len(line.makes) > 1 else s for s in made] * 2
+        first, *_, last = found = [s[index] if count > 1 else s for s in made] * 2
         # The length of time shows in the first axis alone, or not at all; else it is unclear.
         if first == last or (len(first) > 1 and first[1:] == last[1:]):
             shapes = found[:1] if first == last else found[:2]
