@@ -11,11 +11,11 @@ from typing import Any
 from minifw._tools.checks import check_is
 from minifw.core.layer import Layer
 from minifw.losses import Loss
-from minifw.testing._layer import LAYER_CHECKS, layer_subject
-from minifw.testing._loss import LOSS_CHECKS, loss_subject
-from minifw.testing._optimizer import OPTIMIZER_CHECKS, optimizer_subject
-from minifw.testing._optimizer_subject import MakeOptimizer
 from minifw.testing._report import Question, judge
+from minifw.testing.layers._check import LAYER_CHECKS, layer_subject
+from minifw.testing.losses._check import LOSS_CHECKS, loss_subject
+from minifw.testing.optimizers._check import OPTIMIZER_CHECKS, optimizer_subject
+from minifw.testing.optimizers._subject import MakeOptimizer
 
 
 class Check:
@@ -153,7 +153,7 @@ def _checks(
 ) -> list[Check]:
     subjects = [(name, subject_of(*case, seed)) for name, case in cases]
     return [
-        Check(name, verdict, partial(judge, name, [(verdict, question)], subject))
+        Check(name, question.name, partial(judge, name, [question], subject))
         for name, subject in subjects
-        for verdict, question in questions
+        for question in questions
     ]

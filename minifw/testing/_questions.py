@@ -21,8 +21,8 @@ from minifw.testing._equal import (
     same,
     unchanged,
 )
-from minifw.testing._layer_subject import every_layer, hidden_state, put_back
 from minifw.testing._report import Failure, NotApplicable, told
+from minifw.testing._state import every_layer, hidden_state, put_back
 from minifw.typing import Array
 
 OTHER_ROWS = 3  # of a batch; the subjects draw 5, 7 or 11

@@ -1,17 +1,29 @@
-"""What a check answers: a table of named verdicts."""
+"""What a check answers: named verdicts, and a report that begins with the likeliest cause."""
 
+import html
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
-Question: TypeAlias = tuple[str, Callable[[Any], None]]
-"""A verdict's name, and the function that puts the question to a subject."""
-
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A verdict's name, and the function that puts the question to a subject.
+
+    The function raises a Failure or NotApplicable, or returns None or more fields of the Verdict.
+    If one of the questions named in `after` failed, this one would fail for the same reason: it is
+    not put.
+    """
+
+    name: str
+    put: Callable[[Any], dict[str, Any] | None]
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -24,26 +36,36 @@ class Verdict:
         The question, in a few words.
     outcome : "passed", "failed" or "skipped"
     message : str
-        What is wrong, or why the question does not apply; else empty.
+        What is wrong, the likeliest cause first; or why the question was not put; else empty.
+    explained : bool
+        Whether the message names a cause, and not only numbers.
+    wrong, right : tuple of str
+        The gradients that the question found wrong, and right.
+    untried : str
+        What the question did not try.
 
     Examples
     --------
     >>> import numpy as np
     >>> from minifw import Tanh
     >>> from minifw.testing import check_layer
-    >>> report = check_layer(Tanh(), np.ones((4, 3)))
-    >>> report.verdicts[3]
-    Verdict(name='dx, training', outcome='passed', message='')
+    >>> verdict = check_layer(Tanh(), np.ones((4, 3))).verdicts[3]
+    >>> verdict.name, verdict.outcome, verdict.right
+    ('dx, training', 'passed', ('dx',))
     """
 
     name: str
     outcome: Literal["passed", "failed", "skipped"]
     message: str = ""
+    explained: bool = True
+    wrong: tuple[str, ...] = ()
+    right: tuple[str, ...] = ()
+    untried: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All verdicts on one subject; prints as a table.
+    """All verdicts on one subject; prints the likeliest cause first.
 
     Attributes
     ----------
@@ -66,31 +88,76 @@ class Report:
 
     @property
     def failures(self) -> tuple[Verdict, ...]:
-        """The verdicts that failed."""
-        return tuple(v for v in self.verdicts if v.outcome == "failed")
+        """The verdicts that failed, those that name a cause first."""
+        failed = [v for v in self.verdicts if v.outcome == "failed"]
+        return tuple(sorted(failed, key=lambda v: not v.explained))
 
     @property
     def passed(self) -> bool:
         """Whether no verdict failed."""
         return not self.failures
 
-    def __str__(self) -> str:
+    def table(self) -> str:
+        """Return all verdicts as a table, a line each.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import Tanh
+        >>> from minifw.testing import check_layer
+        >>> print(check_layer(Tanh(), np.ones((4, 3))).table().splitlines()[0])
+        takes x, returns arrays               ok
+        """
         width = max(len(v.name) for v in self.verdicts)
         mark = max(len(m) for m in _MARKS.values())
-        indent = " " * (width + mark + 4)
-        lines = [f"{self.subject}: {self._count()}"]
-        for v in self.verdicts:
-            message = v.message.replace("\n", "\n" + indent)
-            lines.append(f"{v.name:{width}}  {_MARKS[v.outcome]:{mark}}  {message}".rstrip())
-        return "\n".join(lines)
+        indent = "\n" + " " * (width + mark + 4)
+        rows = [
+            f"{v.name:{width}}  {_MARKS[v.outcome]:{mark}}  {v.message}".rstrip()
+            for v in self.verdicts
+        ]
+        return "\n".join(row.replace("\n", indent) for row in rows)
 
-    def _count(self) -> str:
-        failed, total = len(self.failures), len(self.verdicts)
-        if failed:
-            return f"{failed} of {total} verdicts failed"
-        open_ = sum(v.outcome == "skipped" for v in self.verdicts)
-        rest = f", {open_} left open (-)" if open_ else ""
-        return f"all {total - open_} verdicts passed{rest}"
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        first, *rest = (html.escape(line) for line in self._lines())
+        cells = [(v.name, _MARKS[v.outcome], v.message) for v in self.verdicts]
+        rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in cells]
+        table = "".join(f'<tr style="text-align: left">{row}</tr>' for row in rows)
+        return (
+            f"<p><b>{first}</b><br>{'<br>'.join(rest)}</p>"
+            f"<details><summary>all verdicts</summary><table>{table}</table></details>"
+        )
+
+    def _lines(self) -> Iterator[str]:
+        failures = self.failures
+        skipped = sum(v.outcome == "skipped" for v in self.verdicts)
+        passed = len(self.verdicts) - skipped - len(failures)
+        rest = f", {skipped} left open (-)" if skipped else ""
+        if not failures:
+            yield f"{self.subject}: all {passed} verdicts passed{rest}"
+        else:
+            yield f"{self.subject}: {failures[0].message}"
+            yield from self._gradients()
+            yield from (f"also wrong, {v.name}: {v.message}" for v in failures[1:])
+            yield f"{passed} other verdicts passed{rest}; report.table() shows all"
+        untried = dict.fromkeys(v.untried for v in self.verdicts if v.untried)
+        if untried:
+            yield f"not tried: {'; '.join(untried)}"
+
+    def _gradients(self) -> Iterator[str]:
+        """Say which gradients are wrong, where, and which are right."""
+        places: dict[str, list[str]] = {}
+        for v in self.verdicts:
+            for name in v.wrong:
+                places.setdefault(name, []).append(v.name)
+        right = {name for v in self.verdicts for name in v.right} - {*places}
+        shown = [f"{name} ({'; '.join(where)})" for name, where in places.items()]
+        if shown:
+            yield f"wrong: {', '.join(shown)}" + (
+                f"; right: {', '.join(sorted(right))}" if right else ""
+            )
 
 
 class CheckError(AssertionError):
@@ -119,7 +186,11 @@ class CheckError(AssertionError):
 
 
 class Failure(Exception):  # noqa: N818 - a finding, not an error of the kit
-    """Raised by a check that found a fault; its message is the verdict's."""
+    """Raised by a check that found a fault; its message and `fields` are the verdict's."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 class NotApplicable(Exception):  # noqa: N818 - as above
@@ -133,33 +204,44 @@ def told(where: str) -> Iterator[None]:
         yield
     except NotApplicable:
         raise
+    except Failure as fault:
+        raise Failure(f"{where}{fault}", **fault.fields) from None
     except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding
-        raised = "" if isinstance(error, Failure) else f"it raised {type(error).__name__}: "
-        raise Failure(f"{where}{raised}{error}") from None
+        raise Failure(f"{where}it raised {type(error).__name__}: {error}") from None
 
 
-def _verdict_of(name: str, check: Callable[[Any], None], subject: Any) -> Verdict:
+def _verdict_of(question: Question, subject: Any) -> Verdict:
     """Put one question to the subject; a warning is no answer, so none comes through."""
+    passed = Verdict(question.name, "passed")
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            check(subject)
+            return replace(passed, **(question.put(subject) or {}))
     except NotApplicable as reason:
-        return Verdict(name, "skipped", str(reason))
+        return replace(passed, outcome="skipped", message=str(reason))
     except Failure as fault:
-        return Verdict(name, "failed", str(fault))
+        return replace(passed, outcome="failed", message=str(fault), **fault.fields)
     except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding
         notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-        return Verdict(name, "failed", f"it raised {type(error).__name__}: {error}{notes}")
-    return Verdict(name, "passed")
+        message = f"it raised {type(error).__name__}: {error}{notes}"
+        return replace(passed, outcome="failed", message=message)
 
 
-def judge(subject_name: str, checks: Iterable[Question], subject: Any) -> Report:
+def judge(subject_name: str, questions: Iterable[Question], subject: Any) -> Report:
     """Put all questions; return the report, or raise it if a verdict failed."""
     __tracebackhide__ = True  # pytest shows the line that called, not this one
-    report = Report(
-        subject_name, tuple(_verdict_of(name, check, subject) for name, check in checks)
-    )
+    verdicts, wrong = list[Verdict](), set[str]()
+    for question in questions:
+        causes = [name for name in question.after if name in wrong]
+        if causes:
+            message = f"not asked, as it follows from: {causes[0]}"
+            verdict = Verdict(question.name, "skipped", message)
+        else:
+            verdict = _verdict_of(question, subject)
+        if causes or verdict.outcome == "failed":
+            wrong.add(question.name)
+        verdicts.append(verdict)
+    report = Report(subject_name, tuple(verdicts))
     if not report.passed:
         raise CheckError(report)
     return report

@@ -11,8 +11,8 @@ import numpy as np
 from minifw.core.layer import Identity, Layer
 from minifw.losses import Loss
 from minifw.testing._equal import Results, cast
-from minifw.testing._layer_subject import jittered
 from minifw.testing._report import Failure
+from minifw.testing.layers._subject import jittered
 
 PAIR = ("prediction", "target")  # the arguments that are given by place; any other is weights
 BATCH = 5  # rows of a random batch: a prime, so that a factor of 5 comes from nothing else

@@ -15,8 +15,10 @@ from minifw.core.parameter import Parameter
 from minifw.optimizers import SGD, Optimizer
 from minifw.testing._arguments import VARIADIC, Arguments
 from minifw.testing._equal import alike, looks_like_float32
-from minifw.testing._layer_subject import random_sources
-from minifw.testing._optimizer_subject import (
+from minifw.testing._questions import pickled
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
+from minifw.testing._state import random_sources
+from minifw.testing.optimizers._subject import (
     DESCENT_CHECKS,
     FEW,
     SHAPES,
@@ -27,8 +29,6 @@ from minifw.testing._optimizer_subject import (
     values_of,
     walk,
 )
-from minifw.testing._questions import pickled
-from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
 from minifw.typing import Array
 
 MANY = 1000  # identical steps
@@ -421,20 +421,20 @@ def _recorded(kind: Any) -> Iterator[list[dict[str, Any]]]:
 
 OPTIMIZER_CHECKS: tuple[Question, ...] = (
     *DESCENT_CHECKS,
-    ("works in place", _in_place),
-    ("leaves gradients alone", _gradients_kept),
-    ("zero gradient, no move", _zero_gradient),
-    ("refuses a non-finite gradient", _non_finite_refused),
-    ("uses an lr that is assigned", _rate_used),
-    ("refuses an lr that is not above 0", _rate_refused),
-    ("counts its steps", _counts),
-    ("resumes from state_dict", _resumes),
-    ("state_dict is a copy", _state_is_a_copy),
-    ("order of the parameters", _order),
-    ("deterministic", _deterministic),
-    ("deepcopy", partial(_continues, "a deepcopy", copy.deepcopy)),
-    ("pickle", partial(_continues, "a pickle", lambda pair: pickled(pair, pair[1]))),
-    ("state in the dtype of the parameters", _state_dtype),
-    ("float32", _float32),
-    ("uses every argument", _uses_every_argument),
+    Question("works in place", _in_place),
+    Question("leaves gradients alone", _gradients_kept),
+    Question("zero gradient, no move", _zero_gradient),
+    Question("refuses a non-finite gradient", _non_finite_refused),
+    Question("uses an lr that is assigned", _rate_used),
+    Question("refuses an lr that is not above 0", _rate_refused),
+    Question("counts its steps", _counts),
+    Question("resumes from state_dict", _resumes),
+    Question("state_dict is a copy", _state_is_a_copy),
+    Question("order of the parameters", _order),
+    Question("deterministic", _deterministic),
+    Question("deepcopy", partial(_continues, "a deepcopy", copy.deepcopy)),
+    Question("pickle", partial(_continues, "a pickle", lambda pair: pickled(pair, pair[1]))),
+    Question("state in the dtype of the parameters", _state_dtype),
+    Question("float32", _float32),
+    Question("uses every argument", _uses_every_argument),
 )

@@ -230,7 +230,7 @@ def _moves_all(s: OptimizerSubject) -> None:
 
 
 DESCENT_CHECKS: tuple[Question, ...] = (
-    ("lowers a quadratic", partial(_lowers, _quadratic)),
-    ("lowers Rosenbrock's function", partial(_lowers, _rosenbrock)),
-    ("moves every number", _moves_all),
+    Question("lowers a quadratic", partial(_lowers, _quadratic)),
+    Question("lowers Rosenbrock's function", partial(_lowers, _rosenbrock)),
+    Question("moves every number", _moves_all),
 )

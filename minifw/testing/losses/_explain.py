@@ -18,9 +18,9 @@ from minifw.testing._explain import (
     worst,
     zero,
 )
-from minifw.testing._loss_subject import PAIR, LossSubject
 from minifw.testing._numeric import EPSILON, STEPS, Slopes, differences, mismatches
 from minifw.testing._questions import run
+from minifw.testing.losses._subject import PAIR, LossSubject
 from minifw.typing import Array
 
 RESOLVED = 1e-9  # the room, relative to the prediction, below which no difference can be taken

@@ -16,11 +16,11 @@ from minifw.losses import Loss
 from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
 from minifw.testing._equal import ROUNDING, Results, cast, copies, same
-from minifw.testing._extremes import extremes
-from minifw.testing._loss_explain import loss_fault
-from minifw.testing._loss_subject import BATCH, LossSubject
 from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
+from minifw.testing.losses._explain import loss_fault
+from minifw.testing.losses._extremes import extremes
+from minifw.testing.losses._subject import BATCH, LossSubject
 from minifw.typing import Array
 
 SHARED = "sample_weight"
@@ -110,7 +110,7 @@ def loss_subject(loss: Loss, prediction: Any, target: Any = None, seed: int = 0)
     return LossSubject(loss, prediction, target, seed)
 
 
-def _of_each(question: Callable[[LossSubject], None]) -> Callable[[LossSubject], None]:
+def _of_each(question: Callable[[LossSubject], Any]) -> Callable[[LossSubject], None]:
     """Put a question to each output in turn; it is left open if it is for all of them."""
 
     def check(s: LossSubject) -> None:
@@ -377,31 +377,31 @@ def _right_with_others(s: LossSubject) -> None:
 
 
 _OF_ONE_OUTPUT: tuple[Question, ...] = (
-    ("a finite float, and a gradient of the right shape", _answers),
-    ("the gradient is the derivative of the loss", _gradient),
-    ("the mean over the rows", _mean),
-    ("the same for a batch of one", _batch_of_one),
-    ("dtype is kept", _dtype_kept),
-    ("float32 is near float64", _float32_near),
-    ("no lower precision inside", _precise),
-    ("finite at extremes", _finite),
-    ("the gradient at extremes", _exact_at_extremes),
-    ("a NaN is not silent", _not_silent),
-    ("refuses other shapes", _refuses_shapes),
-    ("memory layouts", ask.layouts),
-    ("writes into nothing", _writes_nothing),
-    ("deterministic", ask.deterministic),
-    ("forward twice, then backward", ask.latest_forward),
-    ("backward twice", ask.backward_twice),
-    ("backward before forward", ask.backward_first),
-    ("keeps its state in itself", ask.keeps_its_state),
-    ("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
-    ("pickle", ask.copied("pickle", ask.pickled)),
-    ("weights", _weights),
-    ("uses every argument", _uses_arguments),
-    ("gradients with other arguments", _right_with_others),
+    Question("a finite float, and a gradient of the right shape", _answers),
+    Question("the gradient is the derivative of the loss", _gradient),
+    Question("the mean over the rows", _mean),
+    Question("the same for a batch of one", _batch_of_one),
+    Question("dtype is kept", _dtype_kept),
+    Question("float32 is near float64", _float32_near),
+    Question("no lower precision inside", _precise),
+    Question("finite at extremes", _finite),
+    Question("the gradient at extremes", _exact_at_extremes),
+    Question("a NaN is not silent", _not_silent),
+    Question("refuses other shapes", _refuses_shapes),
+    Question("memory layouts", ask.layouts),
+    Question("writes into nothing", _writes_nothing),
+    Question("deterministic", ask.deterministic),
+    Question("forward twice, then backward", ask.latest_forward),
+    Question("backward twice", ask.backward_twice),
+    Question("backward before forward", ask.backward_first),
+    Question("keeps its state in itself", ask.keeps_its_state),
+    Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
+    Question("pickle", ask.copied("pickle", ask.pickled)),
+    Question("weights", _weights),
+    Question("uses every argument", _uses_arguments),
+    Question("gradients with other arguments", _right_with_others),
 )
 
 LOSS_CHECKS: tuple[Question, ...] = tuple(
-    (name, _of_each(question)) for name, question in _OF_ONE_OUTPUT
+    replace(question, put=_of_each(question.put)) for question in _OF_ONE_OUTPUT
 )

@@ -16,19 +16,12 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.testing._equal import alike, copies
 from minifw.testing._explain import explain, worst
-from minifw.testing._layer_explain import EXPLANATIONS, LayerFault
-from minifw.testing._layer_subject import (
-    LayerSubject,
-    Situation,
-    analytic,
-    changed,
-    gradients,
-    hidden_state,
-    numeric,
-    put_back,
-)
 from minifw.testing._numeric import Slopes, mismatches
 from minifw.testing._report import Failure, NotApplicable, Question, told
+from minifw.testing._state import changed, hidden_state, put_back
+from minifw.testing.layers._explain import EXPLANATIONS, LayerFault
+from minifw.testing.layers._situation import Situation, analytic, numeric
+from minifw.testing.layers._subject import LayerSubject, gradients
 from minifw.typing import Array, Shape
 
 ROUNDING = 1e4  # times what rounding hides: float64 has 100 at the shortest step, float32 1e8
@@ -149,14 +142,14 @@ def _output_shape(s: LayerSubject) -> None:
 
 def _gradient(
     *, of_x: bool, training: bool, batch: int | None = None, given: bool = False
-) -> Callable[[LayerSubject], None]:
-    def check(s: LayerSubject) -> None:
+) -> Callable[[LayerSubject], dict[str, Any]]:
+    def check(s: LayerSubject) -> dict[str, Any]:
         if given:
             inputs = replace(s, training=training).answered(s.given(np.float64))
             situation = Situation(s, training, inputs)
         else:
             situation = Situation.of(s, training=training, batch=batch)
-        compare(situation, of_x=of_x)
+        return compare(situation, of_x=of_x)
 
     return check
 
@@ -200,21 +193,21 @@ def _not_repeated(situation: Situation) -> str:
     )
 
 
-def _elsewhere(situation: Situation, name: str, found: Array) -> list[str]:
+def _elsewhere(situation: Situation, name: str, found: Array) -> dict[str, str]:
     """Look at all elements of a large gradient at once, after some were found right."""
     direction = np.asarray(situation.subject.rng(6).standard_normal(found.shape))
     true = numeric(situation, name, direction)
     given = np.array(np.sum(found * direction))
     if not mismatches(given, true).any():
-        return []
+        return {}
     message = (
         f"{name} is right in the elements that were tried, and wrong elsewhere: along a random "
         f"direction it gives {given:.10g}, differences give {true.value:.10g}"
     )
-    return [message]
+    return {name: message}
 
 
-def compare(situation: Situation, *, of_x: bool) -> None:
+def compare(situation: Situation, *, of_x: bool) -> dict[str, Any]:
     """Hold the gradients of the inputs, or those of the parameters, against differences."""
     s = situation.subject
     names = s.real if of_x else [*gradients(situation.layer())]
@@ -224,23 +217,31 @@ def compare(situation: Situation, *, of_x: bool) -> None:
         raise NotApplicable("there are none")
     earlier = s.input(situation.batch, draw=2)
     found = analytic(situation, earlier=earlier)
-    messages = []
+    messages, explained = dict[str, str](), set[str]()
     for name in names:
         true = numeric(situation, name)
         if found[name].shape != true.value.shape:
             raise Failure(f"{name} has the shape {found[name].shape}, not {true.value.shape}")
         wrong = mismatches(found[name], true)
         if _worthless(true):
-            messages.append(f"{name} cannot be checked: {NOISY}{_why_noisy(situation)}")
+            messages[name] = f"{name} cannot be checked: {NOISY}{_why_noisy(situation)}"
         elif wrong.any():
             place = worst(name, found[name], true, wrong)
             fault = LayerFault(found[name], true, situation, name, earlier)
             why = _not_repeated(situation) or explain(fault, EXPLANATIONS)
-            messages.append(f"{place}\n{why}" if why else place)
+            messages[name] = f"{name}: {why} ({place})" if why else place
+            explained |= {name} if why else set()
         elif np.isnan(true.value).any():
-            messages += _elsewhere(situation, name, found[name])
+            messages |= _elsewhere(situation, name, found[name])
     if messages:
-        raise Failure("\n".join(messages))
+        ordered = sorted(messages, key=lambda name: name not in explained)
+        raise Failure(
+            "\n".join(messages[name] for name in ordered),
+            explained=bool(explained),
+            wrong=tuple(messages),
+            right=tuple(name for name in names if name not in messages),
+        )
+    return {"right": tuple(names)}
 
 
 def hold_against_differences(s: LayerSubject, *, only: str | None = None) -> None:
@@ -274,16 +275,18 @@ def _left_out(s: LayerSubject) -> None:
 
 
 GRADIENT_CHECKS: tuple[Question, ...] = (
-    ("takes x, returns arrays", _accepts_x),
-    ("output_shape", _output_shape),
-    ("layers and parameters used twice", _shared),
-    ("dx, training", _gradient(of_x=True, training=True)),
-    ("dx, eval", _gradient(of_x=True, training=False)),
-    ("dx, one example", _gradient(of_x=True, training=False, batch=1)),
-    ("dx at the given x", _gradient(of_x=True, training=True, given=True)),
-    ("gradients of parameters, training", _gradient(of_x=False, training=True)),
-    ("gradients of parameters, eval", _gradient(of_x=False, training=False)),
-    ("gradients of parameters, one example", _gradient(of_x=False, training=False, batch=1)),
-    ("dy of one output at a time", _one_output_at_a_time),
-    ("optional inputs left out", _left_out),
+    Question("takes x, returns arrays", _accepts_x),
+    Question("output_shape", _output_shape),
+    Question("layers and parameters used twice", _shared),
+    Question("dx, training", _gradient(of_x=True, training=True)),
+    Question("dx, eval", _gradient(of_x=True, training=False)),
+    Question("dx, one example", _gradient(of_x=True, training=False, batch=1)),
+    Question("dx at the given x", _gradient(of_x=True, training=True, given=True)),
+    Question("gradients of parameters, training", _gradient(of_x=False, training=True)),
+    Question("gradients of parameters, eval", _gradient(of_x=False, training=False)),
+    Question(
+        "gradients of parameters, one example", _gradient(of_x=False, training=False, batch=1)
+    ),
+    Question("dy of one output at a time", _one_output_at_a_time),
+    Question("optional inputs left out", _left_out),
 )

@@ -17,11 +17,12 @@ from minifw.errors import NonFiniteError, SaturationWarning
 from minifw.testing import _questions as ask
 from minifw.testing._equal import ROUNDING, Results, same
 from minifw.testing._explain import worst
-from minifw.testing._layer_gradients import compare
-from minifw.testing._layer_subject import LayerSubject, Situation, gradients
 from minifw.testing._numeric import differences, mismatches
 from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
+from minifw.testing.layers._gradients import compare
+from minifw.testing.layers._situation import Situation
+from minifw.testing.layers._subject import LayerSubject, gradients
 from minifw.typing import Array
 
 TWO_FORMS = 1e-6  # the same of a joint form and the two apart, which lose digits beside 1
@@ -218,16 +219,16 @@ def _apart(s: ObjectiveSubject) -> None:
 
 
 OBJECTIVE_CHECKS: tuple[Question, ...] = (
-    ("a finite float, and a backward", _answers),
-    ("the gradients are the derivatives of the loss", _gradient),
-    ("each penalty adds its derivative", _penalties),
-    ("prediction is model.forward(x)", _prediction),
-    ("as model and loss in turn", _apart),
-    ("backward before forward", ask.backward_first),
-    ("gradients overwritten", ask.overwrites),
-    ("writes into nothing", ask.writes_nothing),
-    ("leaves parameters alone", ask.leaves_parameters),
-    ("deterministic", ask.deterministic),
-    ("a second batch", ask.latest_forward),
-    ("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
+    Question("a finite float, and a backward", _answers),
+    Question("the gradients are the derivatives of the loss", _gradient),
+    Question("each penalty adds its derivative", _penalties),
+    Question("prediction is model.forward(x)", _prediction),
+    Question("as model and loss in turn", _apart),
+    Question("backward before forward", ask.backward_first),
+    Question("gradients overwritten", ask.overwrites),
+    Question("writes into nothing", ask.writes_nothing),
+    Question("leaves parameters alone", ask.leaves_parameters),
+    Question("deterministic", ask.deterministic),
+    Question("a second batch", ask.latest_forward),
+    Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
 )

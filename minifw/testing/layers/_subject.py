@@ -4,25 +4,22 @@ And its gradients: by its own backward, and by differences of its forward.
 """
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from minifw._engine.composition import required
 from minifw._engine.packing import Memory
-from minifw._tools.generators import AnyGenerator, find_generators, load_state, state_of
 from minifw.core.layer import Layer
-from minifw.testing._equal import Results, cast, copies, differing
-from minifw.testing._numeric import Slopes, along, differences
-from minifw.testing._report import Failure
+from minifw.testing._equal import Results, cast, copies
+from minifw.testing._state import every_layer
 from minifw.typing import Array, DType, Shape
 
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
-NUMBERS = np.ndarray | np.generic | float | int
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
 
 
@@ -243,151 +240,3 @@ def _recast(layer: Layer, values: list[Array], dtype: DType) -> Layer:
             elif isinstance(held, type) and issubclass(held, np.floating):
                 setattr(one, name, dtype.type)
     return layer
-
-
-def every_layer(layer: Layer) -> list[Layer]:
-    """Return a layer and all inside it."""
-    return [one for _, one in layer._all_layers()]
-
-
-def changed(layer: Layer, other: Layer, *, kinds: Any = object) -> list[str]:
-    """Return the attributes, of nested layers too, in which two layers differ."""
-    pairs = zip(layer._all_layers(), every_layer(other), strict=True)
-    return sorted(
-        f"{name}.{attribute}".lstrip(".")
-        for (name, one), twin in pairs
-        for attribute in differing(one, twin)
-        if isinstance(vars(one).get(attribute), kinds) and not attribute.startswith("_saved")
-    )
-
-
-def random_sources(thing: object) -> list[AnyGenerator]:
-    """Return the random generators inside a thing, be it a layer or an optimizer."""
-    return list(find_generators({"": thing}).values())
-
-
-def generator_states(layer: Layer) -> list[Any]:
-    """Return the state of every random generator inside the layer."""
-    return [state_of(source) for source in random_sources(layer)]
-
-
-HiddenState: TypeAlias = tuple[list[Any], list[Array], list[dict[str, Any]]]
-"""What a forward may change: generators, buffers, and numbers such as a temperature."""
-
-
-def hidden_state(layer: Layer) -> HiddenState:
-    """Return a copy of what a forward may change, but for what it saves."""
-    buffers = [buffer.copy() for _, buffer in layer.named_buffers()]
-    plain = int, float, np.number  # but for flags
-    numbers = [
-        {k: v for k, v in vars(one).items() if isinstance(v, plain) and not isinstance(v, bool)}
-        for one in every_layer(layer)
-    ]
-    return generator_states(layer), buffers, numbers
-
-
-def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
-    """Undo what forwards have changed."""
-    generators, buffers, kept = state
-    for source, random in zip(random_sources(layer), generators, strict=True):
-        load_state(source, random)
-    for (_, buffer), value in zip(layer.named_buffers(), buffers, strict=True):
-        buffer[...] = value
-    for one, plain in zip(every_layer(layer), kept if numbers else (), strict=numbers):
-        vars(one).update(plain)
-
-
-# -- gradients -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Situation:
-    """A point at which a layer is differentiated: its mode, inputs, and a dy for each output."""
-
-    subject: LayerSubject
-    training: bool
-    inputs: Results
-    transposed: str | None = None  # a parameter whose value is transposed
-
-    @classmethod
-    def of(
-        cls, subject: LayerSubject, *, training: bool, batch: int | None = None, draw: int = 0
-    ) -> "Situation":
-        """Return a random situation."""
-        return cls(subject, training, replace(subject, training=training).inputs(batch, draw=draw))
-
-    @property
-    def batch(self) -> int:
-        """How many rows there are."""
-        return len(next(iter(self.inputs.values())))
-
-    @property
-    def dy(self) -> Array:
-        """The gradients of all outputs; if there are several, one after the other."""
-        return joined([self.inputs[dy] for dy in self.subject.dys])
-
-    def with_dys(self, change: Callable[[str, Array], Array]) -> "Situation":
-        """Return it with each dy replaced by what `change` gives for its name and array."""
-        changed = {dy: change(dy, self.inputs[dy]) for dy in self.subject.dys}
-        return replace(self, inputs={**self.inputs, **changed})
-
-    def layer(self) -> Layer:
-        """Return a fresh layer, with the same parameters each time."""
-        layer = self.subject.twin(training=self.training)
-        if self.transposed is not None:
-            parameter = dict(layer.named_parameters())[self.transposed]
-            parameter.value = parameter.value.T.copy()
-        return layer
-
-
-def joined(arrays: list[Array]) -> Array:
-    """Return a copy of the only array, or all numbers of several in one."""
-    return arrays[0].copy() if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])
-
-
-def analytic(
-    situation: Situation, *, earlier: Results | None = None, fill: float = np.nan
-) -> Results:
-    """Return what the layer's backward gives, by name.
-
-    `earlier` goes through another forward before, and gradients are filled with
-    `fill`, so that what stays from an earlier call can be seen.
-    """
-    s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
-    states = hidden_state(layer)
-    if earlier is not None:
-        s.forward(layer, earlier)
-        put_back(layer, states)
-    ys = s.forward(layer, inputs)
-    for dy, name in s.dys.items():
-        if ys[name].shape != inputs[dy].shape:
-            raise Failure(f"the shape of {name} was {inputs[dy].shape}, and is {ys[name].shape}")
-    for parameter in layer.parameters():
-        parameter.grad = np.full(parameter.shape, fill)
-    return s.backward(layer, inputs)
-
-
-def numeric(situation: Situation, name: str, direction: Array | None = None) -> Slopes:
-    """Return the gradient of an input or a parameter, or the slope along a direction of it.
-
-    By differences.
-    """
-    forward, array = _function_of(situation, name)
-    if direction is not None:
-        return along(forward, array, direction, situation.dy)
-    return differences(forward, array, situation.dy, situation.subject.rng(5))
-
-
-def _function_of(situation: Situation, name: str) -> tuple[Callable[[], Array], Array]:
-    """Return a function without arguments, and the array that it reads."""
-    s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
-    states = hidden_state(layer)
-
-    def forward() -> Array:
-        put_back(layer, states)
-        return joined([*s.forward(layer, inputs).values()])
-
-    forward()  # some layers make their parameters now
-    if name in s.dxs:
-        return forward, inputs[s.dxs[name]]
-    return forward, dict(layer.named_parameters())[name.removeprefix("d")].value

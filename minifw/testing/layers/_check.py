@@ -21,20 +21,19 @@ from minifw.testing._equal import (
     rounding,
     same,
 )
-from minifw.testing._extremes import finite_far_out
-from minifw.testing._layer_gradients import GRADIENT_CHECKS, hold_against_differences
-from minifw.testing._layer_subject import (
+from minifw.testing._questions import run
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
+from minifw.testing._state import (
     NUMBERS,
-    LayerSubject,
     changed,
     every_layer,
     generator_states,
-    gradients,
     hidden_state,
     put_back,
 )
-from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
+from minifw.testing.layers._extremes import finite_far_out
+from minifw.testing.layers._gradients import GRADIENT_CHECKS, hold_against_differences
+from minifw.testing.layers._subject import LayerSubject, gradients
 
 KEEP = (
     "what backward needs must lie in self.save(...), or in attributes whose names begin with "
@@ -453,32 +452,32 @@ def _output_shape(s: LayerSubject, layer: Layer) -> Any:
 LAYER_CHECKS: tuple[Question, ...] = (
     *GRADIENT_CHECKS,
     # These before those that they have consequences in.
-    ("deterministic", ask.deterministic),
-    ("keeps its state in itself", ask.keeps_its_state),
-    ("memory layouts, read-only", ask.layouts),
-    ("writes into nothing of others", _in_both_modes(ask.writes_nothing)),
-    ("leaves parameters alone", _in_both_modes(ask.leaves_parameters)),
-    ("parameters of one dtype", _one_dtype),
-    ("float32 in, float32 out", _dtype),
-    ("float64 throughout", _precision),
-    ("finite at extremes", finite_far_out),
-    ("uses every argument", _used),
-    ("gradients are overwritten", ask.overwrites),
-    ("backward twice", ask.backward_twice),
-    ("backward of the latest forward", ask.latest_forward),
-    ("memory, recall and backward_adding", _memory),
-    ("modes reach all layers inside", _modes_reach_all),
-    ("mode changed before backward", _mode_of_the_forward),
-    ("backward_parameters", _backward_parameters),
-    ("backward before forward", _backward_first),
-    ("rows apart in eval mode", _rows_apart_in_eval),
-    ("rows alone and in a batch", _rows_alone),
-    ("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
-    ("pickle", ask.copied("pickle", ask.pickled)),
-    ("state_dict", _state_dict),
-    ("state_dict after training", _state_after_training),
-    ("rebuilt from its arguments", _rebuilt),
-    ("gradients with other arguments", _right_with_others),
-    ("refuses a wrong width", _wrong_width),
-    ("refuses a wrong rank", _wrong_rank),
+    Question("deterministic", ask.deterministic),
+    Question("keeps its state in itself", ask.keeps_its_state),
+    Question("memory layouts, read-only", ask.layouts),
+    Question("writes into nothing of others", _in_both_modes(ask.writes_nothing)),
+    Question("leaves parameters alone", _in_both_modes(ask.leaves_parameters)),
+    Question("parameters of one dtype", _one_dtype),
+    Question("float32 in, float32 out", _dtype),
+    Question("float64 throughout", _precision),
+    Question("finite at extremes", finite_far_out),
+    Question("uses every argument", _used),
+    Question("gradients are overwritten", ask.overwrites),
+    Question("backward twice", ask.backward_twice),
+    Question("backward of the latest forward", ask.latest_forward),
+    Question("memory, recall and backward_adding", _memory),
+    Question("modes reach all layers inside", _modes_reach_all),
+    Question("mode changed before backward", _mode_of_the_forward),
+    Question("backward_parameters", _backward_parameters),
+    Question("backward before forward", _backward_first),
+    Question("rows apart in eval mode", _rows_apart_in_eval),
+    Question("rows alone and in a batch", _rows_alone),
+    Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
+    Question("pickle", ask.copied("pickle", ask.pickled)),
+    Question("state_dict", _state_dict),
+    Question("state_dict after training", _state_after_training),
+    Question("rebuilt from its arguments", _rebuilt),
+    Question("gradients with other arguments", _right_with_others),
+    Question("refuses a wrong width", _wrong_width),
+    Question("refuses a wrong rank", _wrong_rank),
 )

@@ -23,15 +23,9 @@ from minifw.testing._explain import (
     precision,
     zero,
 )
-from minifw.testing._layer_subject import (
-    Situation,
-    analytic,
-    hidden_state,
-    joined,
-    numeric,
-    put_back,
-)
 from minifw.testing._numeric import Slopes, mismatches
+from minifw.testing._state import hidden_state, put_back
+from minifw.testing.layers._situation import Situation, analytic, joined, numeric
 from minifw.typing import Array
 
 FEW = 3  # different numbers, at least, whose order says something
