@@ -2,7 +2,7 @@
 
 import html
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -195,6 +195,23 @@ class Failure(Exception):  # noqa: N818 - a finding, not an error of the kit
 
 class NotApplicable(Exception):  # noqa: N818 - as above
     """Raised by a check whose question has no meaning for the subject."""
+
+
+def declared(thing: Any) -> dict[str, str]:
+    """Return what a class declares to be meant as it is, by name, and the reason.
+
+    The attribute `declared` holds a name, several names, or a dict of reasons by name.
+    """
+    names = getattr(thing, "declared", ())
+    if isinstance(names, Mapping):
+        return {name: f"declared: {reason}" for name, reason in names.items()}
+    return dict.fromkeys((names,) if isinstance(names, str) else names, "declared")
+
+
+def leave_declared(thing: Any, name: str) -> None:
+    """Raise NotApplicable if the thing declares that `name` is meant as it is."""
+    if name in declared(thing):
+        raise NotApplicable(declared(thing)[name])
 
 
 @contextmanager
