@@ -90,11 +90,19 @@ def along_an_axis(f: Fault, first: int = 0) -> str | None:
         return None
     for axis in range(first, f.wrong.ndim):
         lines = np.moveaxis(f.wrong, axis, 0).reshape(f.wrong.shape[axis], -1)
-        bad = lines.any(axis=1)
+        bad = np.asarray(lines.any(axis=1))
         if lines.shape[1] > 1 and not bad.all() and lines[bad].mean() > MOST:
-            places = np.flatnonzero(bad).tolist()
-            return f"it is wrong at {places} of axis {axis}, and right elsewhere"
+            return f"it is wrong at {places_of(bad)} of axis {axis}, and right elsewhere"
     return None
+
+
+def places_of(bad: npt.NDArray[np.bool_]) -> str:
+    """Return where it is so, as an index: [4:8] of a range, else all places."""
+    places = np.flatnonzero(bad)
+    start, stop = int(places[0]), int(places[-1]) + 1
+    if len(places) == stop - start > 2:
+        return f"[{start}:{stop}]"
+    return str(places.tolist())
 
 
 def constant_factor(analytic: Array, slopes: Slopes) -> float | None:

@@ -14,7 +14,7 @@ derivative there.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,10 @@ RELATIVE = 1e-8  # what an analytic gradient may differ by: a sixth of what floa
 SAFETY = 30.0  # on the estimated error of the differences
 KINK = 1e-3  # one-sided slopes that differ by more than this, relative to the larger, are a kink
 
-MAX_ELEMENTS = 100  # of one array; of a larger one, some are drawn at random
+MAX_ELEMENTS = 50  # of one array; of a larger one, some are drawn, and a direction is added
 MAX_OF_LARGE = 20  # of an array with more than LARGE elements, whose layer takes its time
 LARGE = 1000
+KEPT = 300_000  # numbers of f(), times the elements; each is kept for some nine steps
 
 
 @dataclass(frozen=True)
@@ -105,25 +106,63 @@ def numerical_gradient(f: Callable[[Array], float], array: Array) -> Array:
     return differences(lambda: np.array([f(moved)]), moved, np.ones(1)).value
 
 
+class Jacobian:
+    """The derivatives of an array ``f()`` by single elements of another, which `f` reads.
+
+    What `f` gave is kept: the slopes of sum(dy * f()) for another dy need no further forward.
+    With `rng`, of a large array only some elements are taken, drawn from it: `along` looks at all.
+    """
+
+    def __init__(
+        self, f: Callable[[], Array], array: Array, rng: np.random.Generator | None = None
+    ) -> None:
+        self._f, self._array, self._here = f, array, f()
+        self._kept: dict[tuple[int, float], Array] = {}
+        most = MAX_ELEMENTS if array.size <= LARGE else MAX_OF_LARGE
+        few = rng is not None and array.size > most
+        self.places = (
+            rng.choice(array.size, most, replace=False) if few and rng else range(array.size)
+        )
+        self._keeps = self._here.size * len(self.places) <= KEPT
+
+    def slopes(self, dy: Array) -> Slopes:
+        """Return the slopes of sum(dy * f())."""
+        slopes = Slopes.unknown(self._array.shape)
+        for place in self.places:
+            index = np.unravel_index(place, self._array.shape)
+            found = _slope(partial(self._at, place), abs(float(self._array[index])), dy)
+            for part, number in zip(vars(slopes).values(), found, strict=True):
+                part[index] = number
+        return slopes
+
+    @cached_property
+    def matrix(self) -> Array:
+        """The derivative of each number of f() by each element: (elements, numbers of f())."""
+        rows = np.full((self._array.size, self._here.size), np.nan)
+        for place in self.places:
+            h = STEPS[0] * max(1.0, abs(float(self._array.flat[place])))
+            a, b, c, d = (self._at(place, t) for t in (h / 2, -h / 2, h, -h))
+            rows[place] = ((8 * (a - b) - (c - d)) / (6 * h)).ravel()
+        return rows
+
+    def _at(self, place: int, offset: float) -> Array:
+        if not offset:
+            return self._here
+        found = self._kept.get((place, offset))
+        if found is None:
+            found = _moved(
+                self._f, self._array, np.unravel_index(place, self._array.shape), offset
+            )
+            if self._keeps:
+                self._kept[place, offset] = found
+        return found
+
+
 def differences(
     f: Callable[[], Array], array: Array, dy: Array, rng: np.random.Generator | None = None
 ) -> Slopes:
-    """Return the slopes of sum(dy * f()) along the elements of `array`.
-
-    `f` reads the array, which is moved in place and restored. With `rng`, of a
-    large array only some elements are taken, drawn from it: `along` looks at all.
-    """
-    chosen = np.arange(array.size)
-    most = MAX_ELEMENTS if array.size <= LARGE else MAX_OF_LARGE
-    if rng is not None and array.size > most:
-        chosen = rng.choice(array.size, most, replace=False)
-    slopes = Slopes.unknown(array.shape)
-    for place in chosen:
-        index = np.unravel_index(place, array.shape)
-        found = _slope(f, array, index, 1.0, dy)
-        for part, number in zip(vars(slopes).values(), found, strict=True):
-            part[index] = number
-    return slopes
+    """Return the slopes of sum(dy * f()) along the elements of `array`: see `Jacobian`."""
+    return Jacobian(f, array, rng).slopes(dy)
 
 
 def along(f: Callable[[], Array], array: Array, direction: Array, dy: Array) -> Slopes:
@@ -132,7 +171,18 @@ def along(f: Callable[[], Array], array: Array, direction: Array, dy: Array) -> 
     It is the sum of the direction times the gradient: one number, to which every
     element adds (as in the checks of HIPS autograd).
     """
-    return Slopes(*(np.array(number) for number in _slope(f, array, ..., direction, dy)))
+    size = float(np.max(np.abs(array)))
+    found = _slope(lambda offset: _moved(f, array, ..., offset * direction), size, dy)
+    return Slopes(*(np.array(number) for number in found))
+
+
+def _moved(f: Callable[[], Array], array: Array, index: Any, offset: Any) -> Array:
+    centre = array[index].copy()
+    try:
+        array[index] = centre + offset
+        return f()
+    finally:
+        array[index] = centre
 
 
 def mismatches(analytic: Array, numeric: Slopes) -> npt.NDArray[np.bool_]:
@@ -186,22 +236,12 @@ def _five_point(
 
 
 def _slope(
-    f: Callable[[], Array], array: Array, index: Any, direction: Array | float, dy: Array
+    at: Callable[[float], Array], size: float, dy: Array
 ) -> tuple[float, float, float, float]:
-    """Return the slope along one element, its error, and the smaller and larger one-sided one.
+    """Return the slope of sum(dy * at(t)) at 0, its error, and the one-sided ones.
 
-    Or, with an ellipsis for `index`, along a direction.
+    The smaller comes first. `size` is that of what is moved.
     """
-    centre = array[index].copy()
-    size = float(np.max(np.abs(centre)))
-
-    def at(offset: float) -> Array:
-        try:
-            array[index] = centre + offset * direction
-            return f()
-        finally:
-            array[index] = centre
-
     weighted = partial(_weighted, dy)
     # A number that is tiny may have to be moved by less: relatively to itself.
     units = (size, max(1.0, size)) if 0 < size < TINY else (max(1.0, size),)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+CAUSE = 3
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
 
@@ -37,8 +38,8 @@ class Verdict:
     outcome : "passed", "failed" or "skipped"
     message : str
         What is wrong, the likeliest cause first; or why the question was not put; else empty.
-    explained : bool
-        Whether the message names a cause, and not only numbers.
+    telling : int
+        What the message has: 3 a cause, 2 or 1 a place of a parameter or of x, 0 numbers alone.
     wrong, right : tuple of str
         The gradients that the question found wrong, and right.
     untried : str
@@ -57,7 +58,7 @@ class Verdict:
     name: str
     outcome: Literal["passed", "failed", "skipped"]
     message: str = ""
-    explained: bool = True
+    telling: int = CAUSE
     wrong: tuple[str, ...] = ()
     right: tuple[str, ...] = ()
     untried: str = ""
@@ -88,9 +89,9 @@ class Report:
 
     @property
     def failures(self) -> tuple[Verdict, ...]:
-        """The verdicts that failed, those that name a cause first."""
+        """The verdicts that failed, the most telling first."""
         failed = [v for v in self.verdicts if v.outcome == "failed"]
-        return tuple(sorted(failed, key=lambda v: not v.explained))
+        return tuple(sorted(failed, key=lambda v: -v.telling))
 
     @property
     def passed(self) -> bool:

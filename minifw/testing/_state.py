@@ -1,5 +1,6 @@
 """What a layer holds beside its parameters, and what a forward may change of it."""
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -62,3 +63,21 @@ def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
         buffer[...] = value
     for one, plain in zip(every_layer(layer), kept if numbers else (), strict=numbers):
         vars(one).update(plain)
+
+
+def undoing(layer: Layer) -> Callable[[], None]:
+    """Return a function that undoes what later forwards change, as `put_back` does, but faster."""
+    sources = [(source, state_of(source)) for source in random_sources(layer)]
+    buffers = [(buffer, buffer.copy()) for _, buffer in layer.named_buffers()]
+    _, __, numbers = hidden_state(layer)
+    held = list(zip(map(vars, every_layer(layer)), numbers, strict=True))
+
+    def undo() -> None:
+        for source, state in sources:
+            load_state(source, state)
+        for buffer, value in buffers:
+            buffer[...] = value
+        for attributes, plain in held:
+            attributes.update(plain)
+
+    return undo

@@ -179,7 +179,7 @@ class TransposedBilinear(Layer):
         return np.asarray(dy @ self.weight.value.T)
 
 
-@wrong("transpose", "weight is transposed", 3, 3)
+@wrong("transpose", "multiply with its transpose", 3, 3)
 class WrongWayBack(Dense):
     """dx = dy W' in place of dy W, which fits where W is square."""
 
@@ -391,7 +391,7 @@ class DropoutAsksLate(Dropout):
         return dx if self.training else dy.copy()
 
 
-@wrong("statistics", "all over the batch", 3, x=batch(6, 3))
+@wrong("statistics", "`x` in `x.mean(axis=0)`", 3, x=batch(6, 3))
 class BatchNormConstantStatistics(BatchNorm):
     """Takes the mean and the variance for constants in backward."""
 
@@ -401,7 +401,7 @@ class BatchNormConstantStatistics(BatchNorm):
         return dy * self.gamma.value / std
 
 
-@wrong("statistics", "all over the features")
+@wrong("statistics", "`x` in `np.abs(x)`")
 class RowScaled(Layer):
     """y = x / max|x| of each row, the maximum held constant in backward."""
 
@@ -515,7 +515,7 @@ class RoughDerivative(Layer):
         return np.asarray(-2 * x * np.exp(-(x**2)) / 1.77245 * dy) + 1e-9 * x
 
 
-@wrong("precision", "lower precision")
+@wrong("precision", "y holds float32 numbers")
 class ForwardInFloat32(Tanh):
     """The gradient is right, and what is differentiated is rough."""
 
@@ -559,7 +559,7 @@ class IgnoresDyOfAParameter(Scale):
 # -- a path left out -------------------------------------------------------------------
 
 
-@wrong("path", "the path around")
+@wrong("path", "`x` in `x + self.inner")
 class ResidualWithoutPath(Layer):
     def __init__(self) -> None:
         self.inner = Dense(3, 3, rng=0)
@@ -571,7 +571,7 @@ class ResidualWithoutPath(Layer):
         return self.inner.backward(dy)
 
 
-@wrong("path", "once too often")
+@wrong("path", "2 times too large")
 class ResidualTwice(ResidualWithoutPath):
     def backward(self, dy: Array) -> Array:
         return 2 * dy + self.inner.backward(dy)
@@ -712,7 +712,7 @@ class AlwaysDrops(Dropout):
         return y
 
 
-@wrong("mode", "the same all over the batch, but another", 3, x=batch(6, 3))
+@wrong("mode", "such as a norm, a running variance", 3, x=batch(6, 3))
 class ForgetsTheRunningVariance(StrictBatchNorm):
     def backward(self, dy: Array) -> Array:
         dx = super().backward(dy)
@@ -1134,7 +1134,7 @@ class ClipsAtAlpha(Layer):
         return dx
 
 
-@wrong("said", "its numbers are right, but in other places", x=batch(4, 5))
+@wrong("said", "shifted by one place", x=batch(4, 5))
 class TurnsOnwards(Layer):
     """y = x, turned by two places, and dx turned by two more in place of back."""
 
@@ -1147,7 +1147,7 @@ class TurnsOnwards(Layer):
         return np.roll(dy, 2, axis=1)
 
 
-@wrong("said", "it is wrong at [3] of axis 1, and right elsewhere", x=batch(4, 5))
+@wrong("said", "at [3] of axis 1 it is zero", x=batch(4, 5))
 class LeavesOneOut(Layer):
     """y[j] = x[j] x[j + 1], with x[j + 1] taken for constant at one place."""
 

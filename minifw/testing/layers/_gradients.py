@@ -14,19 +14,19 @@ from minifw._engine.sharing import check_shared, counted
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
-from minifw.testing._equal import alike, copies
-from minifw.testing._explain import explain, worst
-from minifw.testing._numeric import Slopes, mismatches
-from minifw.testing._report import Failure, NotApplicable, Question, told
-from minifw.testing._state import changed, hidden_state, put_back
-from minifw.testing.layers._explain import EXPLANATIONS, LayerFault
-from minifw.testing.layers._situation import Situation, analytic, numeric
-from minifw.testing.layers._subject import LayerSubject, gradients
+from minifw.testing._equal import alike
+from minifw.testing._questions import run
+from minifw.testing._report import (
+    Failure,
+    NotApplicable,
+    Question,
+    told,
+)
+from minifw.testing._state import generator_states
+from minifw.testing.layers._compare import compare
+from minifw.testing.layers._situation import Situation
+from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array, Shape
-
-ROUNDING = 1e4  # times what rounding hides: float64 has 100 at the shortest step, float32 1e8
-NOISE = 1e-4  # an error of the differences, relative to them; in float64 it is 1e-10 or so
-NOISY = "differences of forward are noise: "
 
 FORGOTTEN_SUM = "a sum over the axes that were broadcast (the batch) is forgotten"
 
@@ -149,99 +149,25 @@ def _gradient(
             situation = Situation(s, training, inputs)
         else:
             situation = Situation.of(s, training=training, batch=batch)
-        return compare(situation, of_x=of_x)
+        if not (training or batch) and _same_in_training(situation):
+            return {}
+        with told("" if training else "in eval mode, "):
+            return compare(situation, of_x=of_x)
 
     return check
 
 
-def _worthless(slopes: Slopes) -> bool:
-    """Whether the differences are noise, against which any gradient would pass.
-
-    Not so where they are small, as of units that are saturated, and the noise is no
-    more than that of float64.
-    """
-    size = float(np.nanmax(np.abs(slopes.value), initial=0.0))
-    noise = np.nanmedian(slopes.error)
-    rounding = np.nanmedian(slopes.high - slopes.low)
-    return bool(noise > NOISE * size and noise > ROUNDING * rounding)
-
-
-def _why_noisy(situation: Situation) -> str:
-    """Say why forward gives noise: it is not finite, not the same twice, or imprecise."""
-    s, inputs = situation.subject, situation.inputs
-    ys = s.forward(situation.layer(), copies(inputs))
-    if not all(np.isfinite(y).all() for y in ys.values()):
-        return f"for a batch of {situation.batch} it gives NaN or infinity"
-    return _not_repeated(situation) or "it computes in a lower precision than float64"
-
-
-def _not_repeated(situation: Situation) -> str:
-    """Say what a second forward of the same x finds changed, or "" if it gives the same y."""
-    s, layer, inputs = situation.subject, situation.layer(), situation.inputs
-    state = hidden_state(layer)
-    ys = copies(s.forward(layer, copies(inputs)))
-    before = copy.deepcopy(layer)
-    put_back(layer, state)
-    if alike(ys, s.forward(layer, copies(inputs))):
-        return ""
-    names = [name for name in changed(layer, before) if name not in dict(layer.named_layers())]
-    if names:
-        return f"a second forward of the same x gives another y, after a change of {names[0]}"
-    return (
-        "a second forward of the same x gives another y; a random source belongs in an attribute, "
-        "where the kit finds it"
-    )
-
-
-def _elsewhere(situation: Situation, name: str, found: Array) -> dict[str, str]:
-    """Look at all elements of a large gradient at once, after some were found right."""
-    direction = np.asarray(situation.subject.rng(6).standard_normal(found.shape))
-    true = numeric(situation, name, direction)
-    given = np.array(np.sum(found * direction))
-    if not mismatches(given, true).any():
-        return {}
-    message = (
-        f"{name} is right in the elements that were tried, and wrong elsewhere: along a random "
-        f"direction it gives {given:.10g}, differences give {true.value:.10g}"
-    )
-    return {name: message}
-
-
-def compare(situation: Situation, *, of_x: bool) -> dict[str, Any]:
-    """Hold the gradients of the inputs, or those of the parameters, against differences."""
+def _same_in_training(situation: Situation) -> bool:
+    """Whether the layer gives the same in both modes, so that to ask in one is enough."""
     s = situation.subject
-    names = s.real if of_x else [*gradients(situation.layer())]
-    if of_x and not names:
-        raise NotApplicable("x holds whole numbers")
-    if not of_x and not names:
-        raise NotApplicable("there are none")
-    earlier = s.input(situation.batch, draw=2)
-    found = analytic(situation, earlier=earlier)
-    messages, explained = dict[str, str](), set[str]()
-    for name in names:
-        true = numeric(situation, name)
-        if found[name].shape != true.value.shape:
-            raise Failure(f"{name} has the shape {found[name].shape}, not {true.value.shape}")
-        wrong = mismatches(found[name], true)
-        if _worthless(true):
-            messages[name] = f"{name} cannot be checked: {NOISY}{_why_noisy(situation)}"
-        elif wrong.any():
-            place = worst(name, found[name], true, wrong)
-            fault = LayerFault(found[name], true, situation, name, earlier)
-            why = _not_repeated(situation) or explain(fault, EXPLANATIONS)
-            messages[name] = f"{name}: {why} ({place})" if why else place
-            explained |= {name} if why else set()
-        elif np.isnan(true.value).any():
-            messages |= _elsewhere(situation, name, found[name])
-    if messages:
-        ordered = sorted(messages, key=lambda name: name not in explained)
-        raise Failure(
-            "\n".join(messages[name] for name in ordered),
-            explained=bool(explained),
-            wrong=tuple(messages),
-            right=tuple(name for name in names if name not in messages),
-        )
-    return {"right": tuple(names)}
+    if generator_states(s.layer):
+        return False
+    for inputs in (situation.inputs, s.inputs(draw=3)):
+        modes = (replace(s, training=training) for training in (True, False))
+        train, evaluated = (run(one, one.twin(), inputs) for one in modes)
+        if not alike(train, evaluated):
+            return False
+    return True
 
 
 def hold_against_differences(s: LayerSubject, *, only: str | None = None) -> None:
@@ -274,18 +200,21 @@ def _left_out(s: LayerSubject) -> None:
         hold_against_differences(fewer)
 
 
+DX, DP = ("dx, training",), ("gradients of parameters, training",)
 GRADIENT_CHECKS: tuple[Question, ...] = (
     Question("takes x, returns arrays", _accepts_x),
     Question("output_shape", _output_shape),
     Question("layers and parameters used twice", _shared),
     Question("dx, training", _gradient(of_x=True, training=True)),
-    Question("dx, eval", _gradient(of_x=True, training=False)),
-    Question("dx, one example", _gradient(of_x=True, training=False, batch=1)),
-    Question("dx at the given x", _gradient(of_x=True, training=True, given=True)),
+    Question("dx, eval", _gradient(of_x=True, training=False), DX),
+    Question("dx, one example", _gradient(of_x=True, training=False, batch=1), (*DX, "dx, eval")),
+    Question("dx at the given x", _gradient(of_x=True, training=True, given=True), DX),
     Question("gradients of parameters, training", _gradient(of_x=False, training=True)),
-    Question("gradients of parameters, eval", _gradient(of_x=False, training=False)),
+    Question("gradients of parameters, eval", _gradient(of_x=False, training=False), DP),
     Question(
-        "gradients of parameters, one example", _gradient(of_x=False, training=False, batch=1)
+        "gradients of parameters, one example",
+        _gradient(of_x=False, training=False, batch=1),
+        (*DP, "gradients of parameters, eval"),
     ),
     Question("dy of one output at a time", _one_output_at_a_time),
     Question("optional inputs left out", _left_out),

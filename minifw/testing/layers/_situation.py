@@ -1,15 +1,18 @@
 """A layer at a point: its gradients, by its own backward and by differences of its forward."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from minifw._engine.listening import listening
 from minifw.core.layer import Layer
 from minifw.testing._equal import Results, copies
-from minifw.testing._numeric import Slopes, along, differences
-from minifw.testing._report import Failure
-from minifw.testing._state import hidden_state, put_back
+from minifw.testing._numeric import Jacobian, Slopes, along
+from minifw.testing._report import Failure, declared
+from minifw.testing._state import hidden_state, put_back, undoing
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
@@ -21,7 +24,8 @@ class Situation:
     subject: LayerSubject
     training: bool
     inputs: Results
-    transposed: str | None = None  # a parameter whose value is transposed
+    altered: tuple[str, Callable[[Array], Array]] | None = None  # a parameter's value
+    _kept: dict[str, Jacobian] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -36,9 +40,18 @@ class Situation:
         return len(next(iter(self.inputs.values())))
 
     @property
+    def xs(self) -> Results:
+        """The inputs, without the gradients of the outputs."""
+        return {name: self.inputs[name] for name in self.subject.names if name in self.inputs}
+
+    @property
     def dy(self) -> Array:
         """The gradients of all outputs; if there are several, one after the other."""
         return joined([self.inputs[dy] for dy in self.subject.dys])
+
+    def at(self, **changes: Any) -> "Situation":
+        """Return it with something else in place of what it has."""
+        return replace(self, **changes, _kept={})
 
     def with_dys(self, change: Callable[[str, Array], Array]) -> "Situation":
         """Return it with each dy replaced by what `change` gives for its name and array."""
@@ -48,10 +61,18 @@ class Situation:
     def layer(self) -> Layer:
         """Return a fresh layer, with the same parameters each time."""
         layer = self.subject.twin(training=self.training)
-        if self.transposed is not None:
-            parameter = dict(layer.named_parameters())[self.transposed]
-            parameter.value = parameter.value.T.copy()
+        if self.altered is not None:
+            name, change = self.altered
+            parameter = dict(layer.named_parameters())[name]
+            parameter.value = change(parameter.value)
         return layer
+
+    def jacobian(self, name: str) -> Jacobian:
+        """Return the derivatives of all outputs by an input or a parameter; they are kept."""
+        if name not in self._kept:
+            function = function_of(self, name)
+            self._kept[name] = Jacobian(*function, self.subject.rng(5))
+        return self._kept[name]
 
 
 def joined(arrays: list[Array]) -> Array:
@@ -86,22 +107,62 @@ def numeric(situation: Situation, name: str, direction: Array | None = None) -> 
 
     By differences.
     """
-    forward, array = _function_of(situation, name)
     if direction is not None:
-        return along(forward, array, direction, situation.dy)
-    return differences(forward, array, situation.dy, situation.subject.rng(5))
+        return along(*function_of(situation, name), direction, situation.dy)
+    return situation.jacobian(name).slopes(situation.dy)
 
 
-def _function_of(situation: Situation, name: str) -> tuple[Callable[[], Array], Array]:
-    """Return a function without arguments, and the array that it reads."""
+def function_of(
+    situation: Situation, name: str, see: Callable[[Array], Array] = lambda array: array
+) -> tuple[Callable[[], Array], Array]:
+    """Return a function without arguments, and the array that it reads.
+
+    The layer computes with what `see` makes of the inputs and parameters, such as views.
+    """
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
-    states = hidden_state(layer)
+    undo = undoing(layer)
+    s.forward(layer, copies(inputs))  # some layers make their parameters now
+    values = {f"d{name}": p.value for name, p in layer.named_parameters()}
+    array = inputs[s.dxs[name]] if name in s.dxs else values[name]
+    for _, parameter in layer.named_parameters():
+        object.__setattr__(parameter, "value", see(parameter.value))
+    seen = {name: see(x) if x.dtype.kind == "f" else x for name, x in inputs.items()}
+    stand_in = _stand_ins(layer)
 
     def forward() -> Array:
-        put_back(layer, states)
-        return joined([*s.forward(layer, inputs).values()])
+        undo()
+        with stand_in():
+            return joined([np.asarray(y) for y in s.forward(layer, seen).values()])
 
-    forward()  # some layers make their parameters now
-    if name in s.dxs:
-        return forward, inputs[s.dxs[name]]
-    return forward, dict(layer.named_parameters())[name.removeprefix("d")].value
+    return forward, array
+
+
+def _stand_ins(layer: Layer) -> Callable[[], Any]:
+    """Return a context in which a layer inside that declares dx has the derivative it declares.
+
+    There it gives y + J (x - x0), where x0 and y belong to the first forward, and backward of the
+    layer gives dx = J' dy.
+    """
+    inside = [(name, one) for name, one in layer.named_layers() if "dx" in declared(one)]
+    first: dict[tuple[str, int], tuple[Array, Array]] = {}
+
+    @contextmanager
+    def stand_in() -> Iterator[None]:
+        uses = dict.fromkeys((name for name, _ in inside), 0)
+
+        def linear(name: str, one: Layer, _: str, call: Callable[..., Any], x: Array) -> Array:
+            key = name, uses[name]
+            uses[name] += 1
+            if key not in first:
+                y = call(x)
+                dys = np.eye(y.size).reshape(y.size, *y.shape)
+                dxs: list[Any] = [one.backward(dy) for dy in dys]
+                first[key] = x.copy(), np.array([dx.ravel() for dx in dxs])
+            x0, jacobian = first[key]
+            y = np.asarray(call(x0))
+            return np.asarray(y + (jacobian @ (x - x0).ravel()).reshape(y.shape))
+
+        with listening(inside, ("forward",), linear):
+            yield
+
+    return stand_in if inside else nullcontext

@@ -20,7 +20,7 @@ from minifw.testing._explain import worst
 from minifw.testing._numeric import differences, mismatches
 from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
-from minifw.testing.layers._gradients import compare
+from minifw.testing.layers._compare import compare
 from minifw.testing.layers._situation import Situation
 from minifw.testing.layers._subject import LayerSubject, gradients
 from minifw.typing import Array

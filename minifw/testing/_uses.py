@@ -1,0 +1,152 @@
+"""Which use of a value backward leaves out: forward runs with single operands held constant.
+
+A watched array sees the NumPy calls on it. Where an operand of a call is held at its value, the
+differences of forward are those of a backward that takes it for a constant. So the kit finds the
+expression whose derivative is missing, or has a wrong sign or factor.
+"""
+
+import ast
+import linecache
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minifw.typing import Array
+
+REDUCTIONS = ("reduce", "sum", "mean", "var", "std", "norm", "max", "min", "amax", "amin")
+SILENT = (str(Path(np.__file__).parent), __file__)  # files that call for others
+
+
+class Use(NamedTuple):
+    """An operand at a place of the source: all calls that are made there."""
+
+    code: CodeType
+    instruction: int
+    operand: int
+
+    def shown(self, count: int) -> str:
+        """Return the operand and its expression, as they stand in the source."""
+        line, end, first, last = [*self.code.co_positions()][self.instruction // 2]
+        if line is None or end is None:
+            return f"an operand of {self.code.co_name}"
+        lines = [linecache.getline(self.code.co_filename, n) for n in range(line, end + 1)]
+        lines[-1] = lines[-1].encode()[:last].decode()
+        lines[0] = lines[0].encode()[first:].decode()
+        text = " ".join(part.strip() for part in lines)
+        operands = [ast.unparse(node) for node in _operands(ast.parse(text).body[0])]
+        times = f", {count} times in one forward" if count > 1 else ""
+        where = f"`{text}` ({self.code.co_name}, line {line}{times})"
+        return f"`{operands[self.operand]}` in {where}" if operands else where
+
+
+def _operands(node: Any) -> list[ast.expr]:
+    found: list[ast.expr] = []
+    match node:
+        case ast.Expr():
+            found = _operands(node.value)
+        case ast.AugAssign():
+            found = [node.target, node.value]
+        case ast.BinOp():
+            found = [node.left, node.right]
+        case ast.UnaryOp():
+            found = [node.operand]
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="np"))):
+            found = [x for a in node.args for x in (a.elts if isinstance(a, ast.List) else [a])]
+        case ast.Call(func=ast.Attribute(value=array)):  # a method
+            found = [array, *node.args]
+    return found
+
+
+class Watched(np.ndarray[Any, Any]):
+    """An array whose NumPy calls are seen."""
+
+    runs: Any = None
+    __array_priority__ = 1e3
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.runs = getattr(source, "runs", None)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *given: Any, **options: Any) -> Any:
+        arrays = (*given, *options.get("out", ()))
+        runs = next(a.runs for a in arrays if isinstance(a, Watched))
+        return runs.call(getattr(ufunc, method), given, options)
+
+    def __array_function__(self, function: Any, _: Any, args: Any, options: Any) -> Any:
+        return self.runs.call(function, args, options)
+
+
+class Runs:
+    """Runs of one forward: the first keeps all operands, the others may hold those of one use."""
+
+    def __init__(self) -> None:
+        self.uses: dict[Use, bool] = {}  # whether it is that of a sum, or the like
+        self.counts = Counter[Use]()
+        self._kept: list[list[Array]] = []
+
+    def watch(self, array: Array) -> Watched:
+        """Return a view of an array that is watched."""
+        view = array.view(Watched)
+        view.runs = self
+        return view
+
+    def __call__(self, forward: Callable[[], Any], held: Collection[Use] = ()) -> Any:
+        """Run forward."""
+        self._calls, self._held = 0, held
+        return forward()
+
+    def groups(self) -> list[tuple[Use, ...]]:
+        """Return the uses one by one; then all sums and the like of a function, and all of all."""
+        sums = [use for use, is_sum in self.uses.items() if is_sum]
+        codes = dict.fromkeys(use.code for use in sums)
+        functions = [tuple(use for use in sums if use.code is code) for code in codes]
+        return [*((use,) for use in self.uses), *functions, tuple(sums)]
+
+    def call(self, function: Callable[..., Any], given: Any, options: dict[str, Any]) -> Any:
+        """Make a call; its results are watched, too."""
+        frame = sys._getframe(2)
+        while frame.f_back and frame.f_code.co_filename.startswith(SILENT):
+            frame = frame.f_back
+        uses = (Use(frame.f_code, frame.f_lasti, i) for i in range(sys.maxsize))
+        seen: list[Array] = []
+        kept = self._kept[self._calls] if self._calls < len(self._kept) else None
+
+        def operand(array: Any) -> Any:
+            use = next(uses)
+            if not (isinstance(array, np.ndarray) and array.dtype.kind == "f"):
+                return _plain(array)
+            if kept is None:
+                self.counts[use] += 1
+                self.uses[use] = self.uses.get(use, False) or function.__name__ in REDUCTIONS
+            seen.append(_plain(array) if kept is None else kept[len(seen)])
+            return seen[-1] if use in self._held else _plain(array)
+
+        arguments = _each(given, operand)
+        if kept is None:
+            self._kept.append([array.copy() for array in seen])
+        self._calls += 1
+        result = function(*arguments, **_each(options, _plain))
+        if "out" in options:
+            (result,) = options["out"]
+        return _each(result, self._followed)
+
+    def _followed(self, value: Any) -> Any:
+        real = isinstance(value, np.ndarray | np.floating) and not isinstance(value, Watched)
+        return self.watch(np.asarray(value)) if real else value
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, Watched) else value
+
+
+def _each(thing: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a thing with what it holds changed: a tuple, a list, a dict, or the thing itself."""
+    if isinstance(thing, tuple | list):
+        return type(thing)([_each(one, change) for one in thing])
+    if isinstance(thing, dict):
+        return {name: _each(one, change) for name, one in thing.items()}
+    return change(thing)

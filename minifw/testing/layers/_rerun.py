@@ -1,0 +1,150 @@
+"""Faults that are found by running the layer again: in another state, or with a use held.
+
+Each is a function of the faulty gradient that returns a sentence, or None where it does not fit.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from minifw._engine.listening import listening
+from minifw.core.layer import Layer
+from minifw.testing._equal import alike, copies
+from minifw.testing._explain import (
+    factor_sentence,
+)
+from minifw.testing._state import generator_states
+from minifw.testing._uses import Runs, Use
+from minifw.testing.layers._fault import LayerFault
+from minifw.testing.layers._situation import analytic, function_of
+from minifw.typing import Array
+
+NEAR = 1e-5  # two factors that are this near, relatively, are one
+STEP = 1e-5  # along a direction; both errors are far below what is near
+SEEN = 1e-7  # of a slope, relatively: what a use adds to it, at least
+
+
+def stale(f: LayerFault) -> str | None:
+    if f.situation.batch == 1:  # of few numbers, two inputs may have the same derivatives
+        return None
+    inputs = {**f.situation.inputs, **(f.earlier or {})}
+    if f.earlier is not None and f.fits_at(f.situation.at(inputs=inputs)):
+        return "it belongs to an earlier forward: backward must differentiate the latest"
+    return None
+
+
+def other_mode(f: LayerFault) -> str | None:
+    mode, other = ("train", "eval") if f.situation.training else ("eval", "train")
+    if f.fits_at(f.situation.at(training=not f.situation.training)):
+        return f"it is the gradient of {other} mode, in {mode} mode"
+    return None
+
+
+def draws_again(f: LayerFault) -> str | None:
+    s, layer = f.situation.subject, f.situation.layer()
+    s.forward(layer, copies(f.situation.inputs))
+    states = generator_states(layer)
+    s.backward(layer, copies(f.situation.inputs))
+    if alike(states, generator_states(layer)):
+        return None
+    return "backward draws random numbers, such as another mask: save what forward drew"
+
+
+def of_one_use(f: LayerFault) -> str | None:
+    """Find a parameter that is used several times, with a memory of each use or as a tie."""
+    if f.of_input:
+        return None
+    s, layer, uses = f.situation.subject, f.situation.layer(), list[str]()
+    parameter = dict(layer.named_parameters())[f.name.removeprefix("d")]
+    holders = [
+        (name, one)
+        for name, one in layer._all_layers()
+        if any(member is parameter for _, member in one._members())
+    ]
+
+    def note(name: str, _: Layer, __: str, call: Callable[..., Any], *xs: Any) -> Any:
+        uses.append(name)
+        return call(*xs)
+
+    with listening(holders, ("forward",), note):
+        s.forward(layer, copies(f.situation.inputs))
+    added = "the gradients of all uses must be added, as by layer.backward_adding(dy)"
+    many = f"its parameter is used {len(uses)} times in one forward: {added}"
+    return many if len(uses) > 1 else None
+
+
+def of_other_signs(f: LayerFault) -> str | None:
+    """Fit a gradient that is right as long as all parameters keep the signs that were given."""
+    subject = f.situation.subject
+    given = dict(subject.twin().named_parameters())
+    kept = f.situation.at(subject=replace(subject, signs=False))
+    if not replace(f, found=analytic(kept, earlier=f.earlier)[f.name]).fits_at(kept):
+        return None
+    for name, parameter in kept.layer().named_parameters():
+        turned = given[name].value * parameter.value < 0
+        if turned.any():
+            value = given[name].value[turned][0]
+            return (
+                f"it is right with parameters of the signs given, and wrong with others, such as "
+                f"{name} = {value:.3g}: keep the sign in forward, or refuse the value"
+            )
+    return None
+
+
+def altered(f: LayerFault) -> str | None:
+    """Fit the gradient for another value of a parameter."""
+    for name, parameter in f.situation.layer().named_parameters():
+        for change, words in _changes(parameter.value) if f"d{name}" != f.name else ():
+            if f.fits_at(f.situation.at(altered=(name, change))):
+                return words.format(name)
+    return None
+
+
+def _changes(value: Array) -> Iterator[tuple[Callable[[Array], Array], str]]:
+    """Yield what may have become of a parameter's value on the way, and words for it."""
+    if value.ndim == 2 and value.shape[0] == value.shape[1]:
+        yield np.transpose, "{} is transposed in it"
+    for axis in range(value.ndim):
+        if value.shape[axis] > 1:
+            words = f"{{}} is flipped in it: axis {axis} is reversed"
+            yield lambda a, axis=axis: np.flip(a, axis), words  # type: ignore[misc]
+    yield np.ones_like, "the factor {} is left out of it: it is right for ones in its place"
+    yield np.abs, "it has the absolute value of {} where it must have its sign"
+
+
+def use(f: LayerFault) -> str | None:
+    """Fit differences of forward with a use of a value held constant, or with a factor."""
+    runs = Runs()
+    forward, array = function_of(f.situation, f.name, runs.watch)
+    start, dy = array.copy(), f.situation.dy
+
+    def slope(direction: Array, held: tuple[Use, ...] = ()) -> float:
+        ys = []
+        for step in (STEP, -STEP):
+            array[...] = start + step * direction
+            ys.append(runs(forward, held))
+        array[...] = start
+        return float(np.sum(dy * (ys[0] - ys[1]))) / (2 * STEP)
+
+    runs(forward)
+    lines = [(d, slope(d), float(f.along(d))) for d in f.directions()]
+    for uses in runs.groups():
+        factors: list[float] = []
+        for direction, true, found in lines:
+            through = true - slope(direction, uses)
+            if abs(through) < SEEN * abs(true):
+                break
+            factors.append((found - true) / through + 1)
+            if abs(factors[-1] - factors[0]) > NEAR * max(1.0, abs(factors[0])):
+                break
+        else:
+            return _of_use(" and by ".join(u.shown(runs.counts[u]) for u in uses), factors[0])
+    return None
+
+
+def _of_use(what: str, factor: float) -> str:
+    if abs(factor) < NEAR:
+        return f"the derivative by {what} is missing, taken for zero as of a constant"
+    return f"the derivative by {what} is wrong: {factor_sentence(factor, {})}"
