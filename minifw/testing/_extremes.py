@@ -49,33 +49,22 @@ class Outcome:
 
     @property
     def fault(self) -> str:
-        """What is not finite, or what NumPy warned of; "" if all is well."""
+        """What is not finite, or what NumPy warned of; "" if all is well, or it was refused."""
+        if isinstance(self.error, NonFiniteError):
+            return f"it raised {self.error}; clip the prediction, or refuse it with a ValueError"
+        if isinstance(self.error, ValueError | TypeError):
+            return ""
         if self.error is not None:
-            hint = "; clip the prediction, or refuse it with a ValueError"
-            rest = hint if isinstance(self.error, NonFiniteError) else ""
-            return f"it raised {type(self.error).__name__}: {self.error}{rest}"
+            return f"it raised {type(self.error).__name__}: {self.error}"
+        warned = [w for w in self.warned if issubclass(w.category, RuntimeWarning)]
         if self.wrong:
-            array = self.results[self.wrong]
-            return f"the {self.wrong} is {'not finite' if array.ndim else array}"
-        for w in self.warned:
-            if issubclass(w.category, RuntimeWarning) and not _is_saturation(w):
-                return f"NumPy warns: {w.message}"
-        return ""
-
-    @property
-    def refused(self) -> bool:
-        """Whether what was given was refused as out of the domain."""
-        known = isinstance(self.error, ValueError | TypeError)
-        return known and not isinstance(self.error, NonFiniteError)
+            return f"the {self.wrong} is not finite"
+        return f"NumPy warns: {warned[0].message}" if warned and not self.saturated else ""
 
     @property
     def saturated(self) -> bool:
         """Whether the subject itself says that its gradient is hidden."""
-        return any(map(_is_saturation, self.warned))
-
-
-def _is_saturation(warned: warnings.WarningMessage) -> bool:
-    return issubclass(warned.category, SaturationWarning)
+        return any(issubclass(w.category, SaturationWarning) for w in self.warned)
 
 
 def last_finite(at: Callable[[float], Outcome], scale: float) -> tuple[float, Any]:

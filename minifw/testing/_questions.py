@@ -4,13 +4,12 @@ import copy
 import pickle
 from collections.abc import Callable
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from minifw._tools.arguments import Placeholder
 from minifw.core.layer import Layer
-from minifw.core.loss import Loss
 from minifw.testing._arguments import bound, construct, other_values
 from minifw.testing._equal import (
     ROUNDING,
@@ -41,8 +40,10 @@ SHARED = (
 class Subject(Protocol):
     """What is asked: it gives copies of one thing, batches that it takes, and what comes of them.
 
-    A thing that has no layers inside, as a loss, has an empty `model`.
+    `kinds` is what such things are called.
     """
+
+    kinds: ClassVar[str]
 
     def twin(self) -> Any:
         """Return a copy of the thing, with the same random parameters each time."""
@@ -300,7 +301,7 @@ def keeps_its_state(s: Subject) -> None:
     twin, expected = copy.deepcopy(thing), run(s, s.twin(), inputs)
     s.forward(thing, copies(inputs))
     s.forward(twin, s.inputs(draw=3))
-    with told(SHARED.format("losses" if isinstance(thing, Loss) else "layers")):
+    with told(SHARED.format(s.kinds)):
         same("after a forward of a copy", expected, s.backward(thing, inputs))
 
 

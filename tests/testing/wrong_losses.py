@@ -5,11 +5,11 @@ Each stands with the words that the kit's diagnosis must contain.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from minifw import Array, BCELoss, BCEWithLogitsLoss, Loss
+from minifw import Array, BCELoss, BCEWithLogitsLoss, Loss, Sigmoid
 
 Batch = tuple[Array, Any]
 
@@ -202,6 +202,8 @@ class Focal(Loss):
 class Dice(Loss):
     """L = 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), over the whole batch."""
 
+    declared: ClassVar[dict[str, str]] = {"rows": "the ratio is of the whole batch"}
+
     def forward(self, prediction: Array, target: Array) -> float:
         self.check(prediction, target)
         self.save(prediction, target)
@@ -233,6 +235,72 @@ class Pairs(Loss):
         return gradient
 
 
+class Tversky(Loss):
+    """L = 1 - both / (both + 0.3 of p alone + 0.7 of t alone): no sign is refused."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        both = float(np.sum(prediction * target))
+        all_ = both + float(
+            np.sum(0.3 * prediction * (1 - target) + 0.7 * (1 - prediction) * target)
+        )
+        self.save(prediction, target)
+        return self.finite(np.divide(all_ - both, all_))
+
+    def backward(self) -> Array:
+        p, t = self.saved()
+        both = np.sum(p * t)
+        all_ = both + np.sum(0.3 * p * (1 - t) + 0.7 * (1 - p) * t)
+        of_all = t + 0.3 * (1 - t) - 0.7 * t
+        gradient: Array = -(t * all_ - both * of_all) / all_**2
+        return gradient
+
+
+class Mixture(Loss):
+    """L = mean(s + (t - m)^2 / 2 exp(-2 s)): prediction (N, 2) is m and s, the log of a width."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        if prediction.shape[1:] != (2,) or target.shape != (len(prediction), 1):
+            raise ValueError(f"expected (N, 2) and (N, 1), got {prediction.shape}, {target.shape}")
+        m, s = prediction[:, :1], prediction[:, 1:]
+        with np.errstate(over="ignore"):
+            z = (m - target) * np.exp(-s)
+            value = float(np.mean(s + z**2 / 2))
+        self.save(s, z)
+        return self.finite(value)
+
+    def backward(self) -> Array:
+        s, z = self.saved()
+        return np.concatenate([z * np.exp(-s), 1 - z**2], axis=1) / len(z)
+
+
+class LogSums(CrossEntropy):
+    """Cross-entropy by sums of logarithms that cancel: far out its last digits are lost."""
+
+    def backward(self) -> Array:
+        p, one_hot = self.saved()
+        return (p - one_hot) / len(p)
+
+    def forward(self, prediction: Array, target: Any) -> float:
+        value = super().forward(prediction, target)
+        shift = 3 * np.abs(prediction).max()
+        log_p = (prediction + shift) - np.logaddexp.reduce(prediction + shift, 1, keepdims=True)
+        self.save(np.exp(log_p), self.saved()[1])
+        return value
+
+
+def shares() -> Batch:
+    """Return the probabilities of four outcomes, twice."""
+    prediction, target = np.random.default_rng(6).dirichlet(np.full(4, 3.0), (2, 7))
+    return prediction, target
+
+
+def two_columns() -> Batch:
+    """Return a mean and the log of a width, and a target for each."""
+    rng = np.random.default_rng(5)
+    return rng.standard_normal((7, 2)), rng.standard_normal((7, 1))
+
+
 def with_gaps() -> Batch:
     """Return a column with targets that are missing."""
     prediction, target = column()
@@ -255,6 +323,9 @@ RIGHT: list[tuple[Callable[[], Loss], Callable[[], Batch]]] = [
     (Focal, probabilities),
     (Dice, probabilities),
     (Pairs, column),
+    (Tversky, probabilities),
+    (Mixture, two_columns),
+    (LogSums, classes),
 ]
 
 
@@ -387,6 +458,91 @@ class DividesByZero(Squared):
         (error,) = self.saved()
         masked = np.where(error > 0, error, 0.0)
         return 2 * error / error.size * masked / masked
+
+
+class Divergence(Loss):
+    """L = mean(t log(t / p)), and the derivative of the other direction."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        p, t = np.maximum(prediction, 1e-12), np.maximum(target, 1e-12)
+        self.save(p, t)
+        return self.finite(float(np.mean(target * np.log(t / p))))
+
+    def backward(self) -> Array:
+        p, t = self.saved()
+        return (np.log(p / t) + 1) / p.size
+
+
+class OtherAlpha(Focal):
+    """The weight of a class in forward, and of the other one in backward."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        self.check(prediction, target)
+        self.save(prediction, target)
+        q = np.where(target == 1, prediction, 1 - prediction)
+        return float(-np.mean(np.where(target == 1, 0.2, 0.6) * np.log(q)))
+
+    def backward(self) -> Array:
+        p, target = self.saved()
+        return np.where(target == 1, -0.6 / p, 0.2 / (1 - p)) / p.size
+
+
+class LeftIn(Masked):
+    """What forward leaves out has a gradient."""
+
+    def backward(self) -> Array:
+        error, there = self.saved()
+        return 2 * (error + 0.1 * (1 - there)) / max(int(there.sum()), 1)
+
+
+class OtherTerm(CrossEntropy):
+    """The target is right, and the prediction's own term is not."""
+
+    def backward(self) -> Array:
+        p, one_hot = self.saved()
+        return (p**2 - one_hot) / len(p)
+
+
+class InfiniteAtTheEdge(Clipped):
+    """Clips in forward alone."""
+
+    def forward(self, prediction: Array, target: Array) -> float:
+        value = super().forward(prediction, target)
+        self.save(prediction, target)
+        return value
+
+
+class WritesTheTarget(Poisson):
+    def forward(self, prediction: Array, target: Array) -> float:
+        target[...] = np.round(target)
+        return super().forward(prediction, target)
+
+
+class WeightsTwice(Weighted):
+    def backward(self) -> Array:
+        error, w = self.saved()
+        return 2 * w * w * error / error.size
+
+
+class HalfJoint(BCEWithLogitsLoss):
+    def backward(self) -> Array:
+        return super().backward() / 2
+
+
+class HalfInTheJointForm(BCELoss):
+    joins: ClassVar[Any] = {Sigmoid: lambda _loss, _sigmoid: HalfJoint()}
+
+
+class MoreJoint(BCEWithLogitsLoss):
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        return super().forward(prediction, target, sample_weight) + 1e-3
+
+
+class MoreInTheJointForm(BCELoss):
+    joins: ClassVar[Any] = {Sigmoid: lambda _loss, _sigmoid: MoreJoint()}
 
 
 # -- precision ---------------------------------------------------------------------------
@@ -752,19 +908,40 @@ WRONG_LOSSES = [
     ),
     Wrong("first column only", FirstColumnOnly, "it is wrong at [1, 2] of axis 1", regression),
     Wrong("0 / 0", DividesByZero, "NaN", regression),
+    Wrong("the other direction", Divergence, "prediction and target are exchanged", shares),
+    Wrong("alpha of the other class", OtherAlpha, "not 0, it is 3 times too large", probabilities),
+    Wrong("what is left out", LeftIn, "it is not 0 where the loss does not change", with_gaps),
+    Wrong("one term of two", OtherTerm, "the term of the prediction alone is wrong", classes),
+    Wrong("infinite at 0", InfiniteAtTheEdge, "predictions of 0, the gradient", probabilities),
+    Wrong("writes the target", WritesTheTarget, "writes into the target", regression),
+    Wrong("weights twice", WeightsTwice, "the weights are in it once too often", regression),
+    Wrong(
+        "half in the joint form",
+        HalfInTheJointForm,
+        "in the joint form with Sigmoid, gradient: it is 2 times too small",
+        probabilities,
+    ),
+    Wrong(
+        "more in the joint form",
+        MoreInTheJointForm,
+        "in turn, loss differs",
+        probabilities,
+    ),
     Wrong("float32 gradient", Float32Gradient, "float32", regression),
     Wrong("float32 loss", Float32Loss, "float32", regression),
     Wrong("float64 gradient of float32", Float64Gradient, "must be float32", regression),
     Wrong("NumPy scalar", NumpyScalar, "Python float", regression),
     Wrong("flat gradient", Flattened, "in the shape of the prediction", regression),
     Wrong("a loss per row", NoMean, "Python float", regression),
-    Wrong("clamp in the loss", ClampInTheLoss, "clamp in the loss but not", probabilities),
-    Wrong("clamp in the gradient", ClampInTheGradient, "clamp in the gradient", probabilities),
+    Wrong(
+        "clamp in the loss", ClampInTheLoss, "it is not 0 where the loss does not", probabilities
+    ),
+    Wrong("clamp in the gradient", ClampInTheGradient, "there it is zero", probabilities),
     Wrong("log(0)", UnclampedBinary, "predictions of 0", probabilities),
     Wrong("log of a sigmoid", NaiveLogits, "times as large", logits),
     Wrong("softmax without its shift", UnshiftedSoftmax, "times as large", classes),
     Wrong("NaN swallowed", NaNSwallowed, "passes silently", regression),
-    Wrong("the first cache is kept", KeepsTheFirst, "belongs to the first", regression),
+    Wrong("the first cache is kept", KeepsTheFirst, "belongs to an earlier", regression),
     Wrong("target cached by identity", KeepsTheTarget, "old values", regression),
     Wrong("one buffer for all", ReusesItsBuffer, "handed out earlier", regression),
     Wrong("scales its cache", ScalesInPlace, "second backward", regression),

@@ -78,7 +78,8 @@ def _why(faults: list[LayerFault]) -> tuple[str, int]:
         return smallest(faults[which], least)
 
     for which, fault in enumerate(faults):
-        there, said = fault, _not_repeated(fault.situation) or explain(fault, EXPLANATIONS)
+        own = fault.situation.subject.explanations
+        there, said = fault, _not_repeated(fault.situation) or explain(fault, own + EXPLANATIONS)
         tries: Any = ((1, LATER),)  # the others mostly follow from the first
         if not which:
             whole = () if fault.asked.all() else ((None, EXPLANATIONS),)
@@ -104,7 +105,7 @@ def _size(small: LayerFault, fault: LayerFault) -> str:
 def _inside(situation: Situation) -> str:
     """Find the layer inside whose gradients are wrong at the inputs that it gets there."""
     s, layer, calls = situation.subject, situation.layer(), list[tuple[str, Layer, Any]]()
-    inside = [(name, one) for name, one in layer._members() if isinstance(one, Layer)]
+    inside = [(name, one) for name, one in layer.named_layers() if "." not in name]
 
     def note(name: str, one: Layer, _: str, call: Callable[..., Any], *arrays: Any) -> Any:
         calls.append((name, one, tuple(a if a is None else a.copy() for a in arrays)))
@@ -119,7 +120,8 @@ def _inside(situation: Situation) -> str:
             try:
                 compare(at, of_x=of_x)
             except Failure as fault:
-                return f"layer {name}, {one!r}: {fault}"
+                where = f"layer {name}, {one!r}: " if name else ""  # the model of an objective
+                return f"{where}{fault}"
             except Exception:  # noqa: BLE001, S112 - no gradients, or not alone
                 continue
     return ""

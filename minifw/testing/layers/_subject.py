@@ -7,7 +7,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +36,9 @@ class LayerSubject:
     seed: int = 0
     signs: bool = True  # whether the random parameters have other signs than those given
     training: bool = True  # the mode of its copies
+
+    kinds: ClassVar[str] = "layers"
+    explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before those of a layer
 
     @cached_property
     def batch(self) -> int:

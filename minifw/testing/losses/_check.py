@@ -1,34 +1,43 @@
 """The verdicts on a loss."""
 
+import contextlib
 import copy
 import inspect
 import math
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minifw._tools.checks import check_is, describe
+from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
 from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
-from minifw.testing._equal import ROUNDING, Results, cast, copies, same
+from minifw.testing._equal import ROUNDING, Results, copies, same
+from minifw.testing._extremes import SCALES, Outcome
 from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
-from minifw.testing.losses._explain import loss_fault
-from minifw.testing.losses._extremes import extremes
-from minifw.testing.losses._subject import BATCH, LossSubject
+from minifw.testing._report import (
+    Failure,
+    NotApplicable,
+    Question,
+    Report,
+    judge,
+    leave_declared,
+    told,
+)
+from minifw.testing.layers._check import LAYER_CHECKS
+from minifw.testing.layers._compare import compare
+from minifw.testing.layers._gradients import hold_against_differences
+from minifw.testing.layers._situation import Situation
+from minifw.testing.losses._adapter import LossAsLayer, LossSubject, flat
+from minifw.testing.losses._extremes import FAR, extremes
+from minifw.testing.losses._objective import in_turn, objective_subject
 from minifw.typing import Array
 
 SHARED = "sample_weight"
 WEIGHT_NAMES = (SHARED, "weight", "weights")
-
-INSIDE = (1e-2, 1 - 1e-2)  # probabilities that have most of their digits in float32, too
-FLOAT32_ROUNDING = 1e-3  # what float32 may differ by from float64, where 1 - p cancels a little
-FLOAT32_FLOOR = 1e-6  # and what is left of a gradient where it cancels altogether
 
 
 def check_loss(loss: Loss, prediction: Any, target: Any = None, *, seed: int = 0) -> Report:
@@ -79,7 +88,7 @@ def check_loss(loss: Loss, prediction: Any, target: Any = None, *, seed: int = 0
     ...     check_loss(SquaredError(), p, t)
     ... except CheckError as error:
     ...     print(error.report.failures[0].message)  # doctest: +ELLIPSIS
-    gradient[..., 0] is ..., differences give ...; 5 of 5 elements are wrong: it is 5 times ...
+    gradient: it is 5 times too large: 5 is the number of elements, ... (gradient[..., 0] is ...)
     """
     __tracebackhide__ = True
     subject = loss_subject(loss, prediction, target, seed)
@@ -89,319 +98,242 @@ def check_loss(loss: Loss, prediction: Any, target: Any = None, *, seed: int = 0
 
 def loss_subject(loss: Loss, prediction: Any, target: Any = None, seed: int = 0) -> LossSubject:
     """Return what the checks take, or raise if it is no loss or no batch."""
-    check_is("check_loss", "a loss", loss, Loss, call="()")
+    what = "check_loss"
+    check_is(what, "a loss", loss, Loss, call="()")
     if loss.takes_several:
-        check_is("check_loss", "a tuple of predictions, one for each output", prediction, tuple)
+        check_is(what, "a tuple of predictions, one for each output", prediction, tuple)
         target = (*(target or ()), *(None,) * (len(prediction) - len(target or ())))
-    pairs = zip(prediction, target, strict=True) if loss.takes_several else [(prediction, target)]
-    for p, t in pairs:
-        array = isinstance(p, np.ndarray) and p.dtype.kind == "f"
-        if not array or p.ndim < 1 or not p.size:
+    elif loss.takes_target:
+        check_is(what, "target to be an array", target, np.ndarray)
+    for p in flat(prediction):
+        if not (isinstance(p, np.ndarray) and p.dtype.kind == "f"):
             raise TypeError(
-                "check_loss expects prediction to be a batch of floating-point numbers, got "
-                f"{describe(p)}"
+                f"{what} expects predictions of floating-point numbers, got {describe(p)}"
             )
-        left_out = t is None and (loss.takes_several or not loss.takes_target)
-        if not left_out and not (isinstance(t, np.ndarray) and t.shape[:1] == p.shape[:1]):
-            raise TypeError(
-                f"check_loss expects target to be an array of {len(p)} rows, as prediction, got "
-                f"{describe(t)}"
-            )
-    return LossSubject(loss, prediction, target, seed)
+    return LossSubject.of(what, LossAsLayer, loss, seed, prediction=prediction, target=target)
 
 
-def _of_each(question: Callable[[LossSubject], Any]) -> Callable[[LossSubject], None]:
-    """Put a question to each output in turn; it is left open if it is for all of them."""
-
-    def check(s: LossSubject) -> None:
-        open_ = []
-        for part in s.parts:
-            try:
-                with told(f"of output {part.output}, " if part.whole else ""):
-                    question(part)
-            except NotApplicable as reason:
-                open_.append(reason)
-        if open_ and len(open_) == len(s.parts):
-            raise open_[0]
-
-    return check
-
-
-# -- results ---------------------------------------------------------------------------
+# -- results and gradients -------------------------------------------------------------
 
 
 def _answers(s: LossSubject) -> None:
-    loss, prediction = s.twin(), s.given()["prediction"]
-    value = loss.forward(*s.arguments(s.given()))
+    loss, given = copy.deepcopy(s.layer.inner), s.given()
+    (prediction, target), _ = s.layer.arguments(map(given.get, s.names))
+    value = loss.forward(prediction, target)
     if type(value) is not float:
         raise Failure(f"forward must return a Python float, it returned {value!r}: use float(...)")
     if not math.isfinite(value):
         raise Failure(f"forward returned {value} for the prediction that was given")
-    gradient = s.backward(loss, {})["gradient"]
-    if not isinstance(gradient, np.ndarray):
-        raise Failure(f"backward must return an array, it returned {gradient!r}")
-    if gradient.shape != prediction.shape:
+    made = loss.backward()
+    shapes, found = ([getattr(a, "shape", None) for a in flat(v)] for v in (prediction, made))
+    if found != shapes or type(made) is list:
+        a = f"a tuple of {len(shapes)} gradients, each" if loss.takes_several else "a gradient"
         raise Failure(
-            f"backward must return a gradient in the shape of the prediction, {prediction.shape}, "
-            f"it returned {gradient.shape}"
+            f"backward must return {a} in the shape of the prediction, {_shown(shapes)}, it "
+            f"returned {_shown(found)}"
         )
 
 
-def _dtype_kept(s: LossSubject) -> None:
-    for dtype in (np.float64, np.float32):
-        gradient = run(s, s.twin(), s.given(dtype))["gradient"]
-        ask.keeps_dtype({"gradient": gradient}, dtype)
-
-
-def _float32_near(s: LossSubject) -> None:
-    low = cast(_inside(s), np.float32)
-    value = s.twin().forward(*s.arguments(copies(low)))
-    if type(value) is not float:
-        raise Failure(f"forward must return a Python float in float32, too, it returned {value!r}")
-    expected = run(s, s.twin(), cast(low, np.float64))
-    found = cast(run(s, s.twin(), low), np.float64)
-    same("in float64 and in float32", expected, found, FLOAT32_ROUNDING, FLOAT32_FLOOR)
-
-
-def _inside(s: LossSubject) -> Results:
-    """Return a batch whose numbers have their digits, as probabilities near 1 have not."""
-    inputs = s.inputs(draw=1)
-    return {**inputs, "prediction": inputs["prediction"].clip(*INSIDE)} if s.bounded else inputs
-
-
-def _precise(s: LossSubject) -> None:
-    inputs = _inside(s)
-    ask.not_through_float32(run(s, s.twin(), inputs))
-    if loss_fault(s, inputs).noisy:
-        raise Failure(
-            "the loss of a float64 prediction is computed in a lower precision, such as float32: "
-            "it has too few digits for its differences"
-        )
-
-
-# -- the gradient ----------------------------------------------------------------------
+def _shown(shapes: Any) -> str:
+    return " and ".join(map(str, shapes))
 
 
 def _gradient(s: LossSubject) -> None:
-    for inputs in (s.inputs(draw=1), s.given(), s.inputs(BATCH - 2, draw=2)):
-        _held_against_differences(s, inputs)
+    at = s.differentiable
+    for inputs in (at.inputs(), at.answered(at.given(np.float64)), at.inputs(ask.OTHER_ROWS)):
+        compare(Situation(at, training=True, inputs=inputs), of_x=True)
+
+
+def _batch_of_one(s: LossSubject) -> None:
+    for draw in range(3):
+        compare(Situation.of(s.differentiable, training=True, batch=1, draw=draw), of_x=True)
 
 
 def _mean(s: LossSubject) -> None:
     """Find a sum: of the same rows twice it is twice as large, and a mean the same."""
-    rows = s.inputs(draw=1)
+    rows = s.input(draw=1)
     doubled = {name: np.concatenate([array] * 2) for name, array in rows.items()}
     once, twice = s.value(rows), s.value(doubled)
-    if math.isclose(twice, once):
-        return
-    if math.isclose(twice, 2 * once):
+    found = f"of the same rows twice the loss is {twice:.6g}, of once {once:.6g}"
+    if math.isclose(twice, 2 * once) and once:
         raise Failure(
-            f"of the same rows twice the loss is {twice:.6g}, of once {once:.6g}: it is a sum "
-            "over the batch, and must be the mean: np.mean in place of np.sum, in backward, too"
+            "it is a sum over the batch, and must be the mean: np.mean in place of np.sum, in "
+            f"backward, too ({found})"
         )
-    raise NotApplicable(
-        f"of the same rows twice the loss is {twice:.6g}, of once {once:.6g}: no mean over the "
-        "rows, so that it depends on batch_size"
-    )
+    if not math.isclose(twice, once):
+        leave_declared(s.layer, "rows")
+        raise NotApplicable(f"{found}: no mean over the rows, so that it depends on batch_size")
 
 
-def _batch_of_one(s: LossSubject) -> None:
-    _right_elsewhere(s)
-    for draw in range(3):
-        _held_against_differences(s, s.inputs(1, draw=draw))
+def _finite(s: LossSubject) -> None:
+    for name, _, outcome in extremes(s, (*SCALES, FAR)):
+        if outcome.fault:
+            raise Failure(f"with {name}, {outcome.fault}")
 
 
-def _right_elsewhere(s: LossSubject) -> None:
-    """Stop if the gradient is wrong for any batch: to say so once is enough."""
-    if loss_fault(s, s.inputs(draw=1)).wrong.any():
-        raise NotApplicable("the gradient is wrong for an ordinary batch")
+def _exact_at_extremes(s: LossSubject) -> None:
+    if s.domain == "clipped":
+        raise NotApplicable(
+            "outside of [0, 1] the prediction is clipped, and the gradient need not be 0 where it "
+            "is: refuse what is outside with a ValueError, and the edges are checked, too"
+        )
+    at = s.differentiable
+    for name, inputs, outcome in extremes(s):
+        if outcome.results and not (outcome.fault or outcome.saturated):
+            rest = {n: np.zeros_like(inputs["prediction"]) for n in at.layer.others}
+            with told(f"with {name}, where a clamp in forward or backward alone would show, "):
+                compare(Situation(at, training=True, inputs={**inputs, **rest}), of_x=True)
 
 
-def _held_against_differences(s: LossSubject, inputs: Results) -> None:
-    fault = loss_fault(s, inputs)
-    if fault.wrong.any():
-        raise Failure(fault.sentence())
-
-
-# -- order of calls --------------------------------------------------------------------
-
-
-def _writes_nothing(s: LossSubject) -> None:
-    ask.writes_nothing(s)
-    loss, inputs = s.twin(), s.inputs(draw=3)
-    s.forward(loss, inputs)
-    gradient = s.backward(loss, inputs)["gradient"]
-    for name, array in inputs.items():
-        if np.shares_memory(gradient, array):
-            raise Failure(f"backward returns the memory of the {name}")
+def _joint_forms(s: LossSubject) -> None:
+    """Hold each joint form against differences, and against activation and loss in turn."""
+    loss, asked = s.layer.inner, False
+    for kind in vars(type(loss)).get("joins", ()):
+        joint = None
+        with contextlib.suppress(TypeError):  # an activation that needs arguments
+            joint = loss.joined_with(kind())
+        if joint is not None:
+            asked, target = True, s.given(np.float64)["target"]
+            logits = s.rng(17).standard_normal(s.xs[0].shape)  # type: ignore[union-attr]
+            with told(f"in the joint form with {kind.__name__}, "):
+                _gradient(s.at(joint, xs=(logits, target)))
+                objective = Objective(kind(), copy.deepcopy(loss))
+                in_turn(objective_subject(objective, logits, target, s.seed))
+    if not asked:
+        raise NotApplicable("it declares none that can be tried")
 
 
 # -- arguments -------------------------------------------------------------------------
 
 
 def _refuses_shapes(s: LossSubject) -> None:
-    if s.target is None or not s.loss.takes_target:
-        raise NotApplicable("it takes no target")
-    prediction, target = s.inputs(draw=9).values()
-    pairs = {}
-    if s.alike:
-        pairs["a target with one axis more"] = prediction, target[..., np.newaxis]
-        if prediction.ndim > 1:
-            pairs["a target with one axis less"] = prediction, target[..., 0]
-            pairs["a prediction with one axis less"] = prediction[..., 0], target
-        if prediction.ndim > 1 and prediction.shape[-1] > 1:
-            pairs["a target of one column"] = prediction, target[..., :1]
-    pairs["fewer rows of the target"] = prediction, target[:-1]
-    pairs["one row of the target"] = prediction, target[:1]
-    for name, (p, t) in pairs.items():
-        shapes = f"{name}, {p.shape} against {t.shape},"
-        try:
-            value = s.value({"prediction": p.copy(), "target": t.copy()})
-        except ValueError as error:
-            if isinstance(error, NonFiniteError):
-                raise Failure(f"{shapes} is broadcast: {error}") from None
-            continue
-        except Exception as error:  # noqa: BLE001 - as any error is a finding
+    if s.names != ("prediction", "target") or s.xs[1] is None or not s.layer.inner.takes_target:
+        raise NotApplicable("it takes no target, or several")
+    p, t = s.input(draw=9).values()
+    pairs = {"fewer rows of the target": (p, t[:-1]), "one row of the target": (p, t[:1])}
+    hint = ""
+    if t.dtype.kind == "f" and t.shape == p.shape:
+        hint = ": call self.check(prediction, target)"
+        pairs = {"a target with one axis more": (p, t[..., np.newaxis]), **pairs}
+        if p.ndim > 1:
+            pairs["a target with one axis less"] = p, t[..., 0]
+            pairs["a prediction with one axis less"] = p[..., 0], t
+            pairs["a target of one column"] = p, t[..., :1]
+    for name, (prediction, target) in pairs.items():
+        batch = {"prediction": prediction, "target": target}
+        outcome = Outcome.of(lambda: s.forward(s.twin(), copies(batch)))  # noqa: B023
+        loss = outcome.results.get("loss", [outcome.error])[0]
+        refused = isinstance(loss, ValueError) and not isinstance(loss, NonFiniteError)
+        if not refused and (prediction.shape, target.shape) != (p.shape, t.shape):
+            raised = isinstance(loss, Exception)
+            how = f"raised {type(loss).__name__}:" if raised else "was broadcast to a loss of"
             raise Failure(
-                f"{shapes} must raise ValueError, it raised {type(error).__name__}: {error}"
-            ) from None
-        raise Failure(
-            f"{shapes} must raise ValueError, it was broadcast to a loss of {value}"
-            + (": call self.check(prediction, target)" if s.alike else "")
-        )
+                f"{name}, {prediction.shape} against {target.shape}, must raise ValueError, it "
+                f"{how} {loss}{hint}"
+            )
 
 
 def _weights(s: LossSubject) -> None:
-    names = list(inspect.signature(s.loss.forward).parameters)[2:3]
-    if not names or names[0] not in WEIGHT_NAMES:
+    (name,) = [*inspect.signature(s.layer.inner.forward).parameters][2:3] or ("",)
+    if name not in WEIGHT_NAMES:
         raise NotApplicable("forward takes no weights")
-    name, inputs = names[0], s.inputs(draw=10)
-    weights = _accepted_weights(s, name, inputs)
+    weighted = s.at(s.layer.inner, name, xs=(*s.xs, _accepted_weights(s, name)))
+    compare(Situation.of(weighted.differentiable, training=True, draw=10), of_x=True)
+    inputs = weighted.inputs(draw=10)
+    w = inputs[name]
 
-    def weighted(by: Array) -> Results:
-        return run(s, s.twin(), {**inputs, name: by})
+    def by(other: Array) -> Results:
+        return run(weighted, weighted.twin(), {**inputs, name: other})
 
-    _held_against_differences(s, {**inputs, name: weights})
-    plain, ones = run(s, s.twin(), inputs), weighted(np.ones_like(weights))
-    same(f"without weights and with {name} of ones", plain, ones, ROUNDING)
+    plain = run(s, s.twin(), inputs)
+    same(f"without weights and with {name} of ones", plain, by(np.ones_like(w)), ROUNDING)
     if name == SHARED:  # minifw's own name, for which its contract asks for shares
-        once, half = (float(weighted(by)["loss"]) for by in (weights, weights / 2))
+        once, half = by(w)["loss"][0], by(w / 2)["loss"][0]
         if math.isclose(half, once / 2) and not math.isclose(half, once):
             raise Failure(
                 f"with {name} halved the loss is halved: the weights must be divided by their "
                 "sum, as self.shares(prediction, sample_weight) does"
             )
-    weights[0] = 0.0
-    if weighted(weights)["gradient"][0].any():
+    left_out = by(np.where(np.arange(len(w)) == 0, 0.0, w.T).T)
+    if any(left_out[dx][0].any() for dx in s.real):
         raise Failure(f"a row whose {name} is 0 has a gradient all the same")
 
 
-def _accepted_weights(s: LossSubject, name: str, inputs: Results) -> Array:
+def _accepted_weights(s: LossSubject, name: str) -> Array:
     """Return random weights in the shape that the loss takes: per element, or per row."""
-    rows = len(inputs["prediction"])
+    given = s.given(np.float64)
+    rows = len(given[s.names[0]])
     first = [(rows,)] if name == SHARED else []  # what all take
-    for shape in (*first, *(array.shape for array in inputs.values()), (rows,), (rows, 1)):
-        weights: Array = s.rng(11).uniform(0.5, 1.5, shape)
-        try:
-            s.forward(s.twin(), {**inputs, name: weights})
-        except (ValueError, TypeError, IndexError):
-            continue
-        return weights
+    for shape in (*first, *(array.shape for array in given.values()), (rows,), (rows, 1)):
+        w: Array = s.rng(11).uniform(0.5, 1.5, shape)
+        with contextlib.suppress(ValueError, TypeError, IndexError):
+            s.at(s.layer.inner, name).twin().forward(*map(given.get, s.names), w)
+            return w
     raise Failure(f"forward accepts {name} neither per element nor per row")
 
 
-# -- extremes --------------------------------------------------------------------------
-
-
-def _finite(s: LossSubject) -> None:
-    met = list(extremes(s))
-    for name, _, outcome in met:
-        if outcome.fault:
-            raise Failure(f"with {name}, {outcome.fault}")
-    if not met:
-        raise NotApplicable(_no_extreme(s))
-
-
-def _exact_at_extremes(s: LossSubject) -> None:
-    _right_elsewhere(s)
-    met = [case for case in extremes(s) if not (case[2].fault or case[2].saturated)]
-    for name, inputs, _ in met:
-        fault = loss_fault(s, inputs)
-        if fault.wrong.any():
-            raise Failure(f"with {name}, {fault.sentence(clamps=True)}")
-    if not met:
-        raise NotApplicable(_no_extreme(s))
-
-
-def _no_extreme(s: LossSubject) -> str:
-    if not s.clips:
-        return "every extreme is out of its domain"
-    return (
-        "outside of [0, 1] the prediction is clipped, and the gradient need not be 0 there: "
-        "refuse what is outside with a ValueError, and the edges are checked, too"
-    )
-
-
 def _not_silent(s: LossSubject) -> None:
-    gradient = run(s, s.twin(), s.inputs(draw=12))["gradient"]
-    heard = gradient.reshape(len(gradient), -1).any(axis=1)
-    for row in (0, int(np.argmax(heard))):  # the first may be one that the loss leaves out
-        inputs = s.inputs(draw=12)
-        inputs["prediction"][row, ...] = np.nan
-        try:
-            value = s.value(inputs)
-        except (ValueError, FloatingPointError):
-            return
-        if not math.isfinite(value):
-            return
-    raise Failure(f"a NaN among the predictions passes silently: the loss is {value}")
-
-
-# -- constructor -----------------------------------------------------------------------
+    given = s.inputs(draw=12)
+    gradients = run(s, s.twin(), given)
+    for dx in s.real:
+        rows = np.flatnonzero(gradients[dx].reshape(len(gradients[dx]), -1).any(axis=1))
+        values = []
+        for row in {0, *rows[:1].tolist()}:  # the first may be one that the loss leaves out
+            inputs = copies(given)
+            inputs[s.dxs[dx]][row] = np.nan
+            values.append(s.value(inputs))
+        if rows.size and np.isfinite(values).all():
+            raise Failure(f"a NaN in {s.dxs[dx]} passes silently: the loss is {values[-1]}")
 
 
 def _uses_arguments(s: LossSubject) -> None:
-    inputs = s.inputs(draw=15)
-    scales = (1.0,) if s.bounded else (1.0, LARGER, 1 / LARGER)  # a bound is felt far out only
-    batches = [{**inputs, "prediction": inputs["prediction"] * scale} for scale in scales]
-    behaviours = [partial(run, s, inputs=batch) for batch in batches]
-    Arguments(type(s.loss), bound(s.loss), behaviours, what="loss").judge()
+    def behaviour(loss: Loss, scale: float) -> Results:
+        return run(s, LossAsLayer(loss, s.layer.forms), s.scaled(scale, s.inputs(draw=15)))
+
+    scales = (1.0,) if s.domain else (1.0, LARGER, 1 / LARGER)  # a bound is felt far out only
+    behaviours = [partial(behaviour, scale=scale) for scale in scales]
+    loss = s.layer.inner
+    Arguments(type(loss), bound(loss), behaviours, what="loss").judge()
 
 
 def _right_with_others(s: LossSubject) -> None:
     def hold(loss: Loss) -> None:
-        subject = replace(s, loss=loss)
-        _held_against_differences(subject, subject.inputs(draw=16))
+        hold_against_differences(s.at(loss).differentiable)
 
-    ask.right_with_others(s.loss, partial(hold, s.loss), hold)
+    ask.right_with_others(s.layer.inner, partial(hold, s.layer.inner), hold)
 
 
-_OF_ONE_OUTPUT: tuple[Question, ...] = (
+def _pickled(layer: LossAsLayer) -> Any:
+    return ask.pickled(layer, layer.inner)
+
+
+_LAYERS = {question.name: question.put for question in LAYER_CHECKS}
+DETERMINISTIC, STATE, FLOAT64 = "deterministic", "keeps its state in itself", "float64 throughout"
+GRADIENT = "the gradient is the derivative of the loss"
+WRITES = "writes into nothing"
+
+LOSS_CHECKS: tuple[Question, ...] = (
     Question("a finite float, and a gradient of the right shape", _answers),
-    Question("the gradient is the derivative of the loss", _gradient),
-    Question("the mean over the rows", _mean),
-    Question("the same for a batch of one", _batch_of_one),
-    Question("dtype is kept", _dtype_kept),
-    Question("float32 is near float64", _float32_near),
-    Question("no lower precision inside", _precise),
+    Question(WRITES, ask.writes_nothing),
+    Question(DETERMINISTIC, ask.deterministic, after=(WRITES,)),
+    Question(STATE, ask.keeps_its_state, after=(WRITES, DETERMINISTIC)),
+    Question(FLOAT64, _LAYERS[FLOAT64]),
+    Question(GRADIENT, _gradient, after=(STATE, FLOAT64)),
+    Question("the same for a batch of one", _batch_of_one, after=(GRADIENT,)),
+    Question("the gradient at extremes", _exact_at_extremes, after=(GRADIENT,)),
     Question("finite at extremes", _finite),
-    Question("the gradient at extremes", _exact_at_extremes),
+    Question("weights", _weights, after=(GRADIENT,)),
+    Question("gradients with other arguments", _right_with_others, after=(GRADIENT,)),
+    Question("joint forms", _joint_forms, after=(GRADIENT,)),
+    Question("the mean over the rows", _mean),
+    Question("forward twice, then backward", ask.latest_forward, after=(WRITES, GRADIENT)),
+    Question("backward twice", ask.backward_twice, after=(WRITES,)),
+    Question("backward before forward", ask.backward_first),
+    Question("memory layouts, read-only", ask.layouts, after=(WRITES,)),
+    Question("float32 in, float32 out", _LAYERS["float32 in, float32 out"]),
     Question("a NaN is not silent", _not_silent),
     Question("refuses other shapes", _refuses_shapes),
-    Question("memory layouts", ask.layouts),
-    Question("writes into nothing", _writes_nothing),
-    Question("deterministic", ask.deterministic),
-    Question("forward twice, then backward", ask.latest_forward),
-    Question("backward twice", ask.backward_twice),
-    Question("backward before forward", ask.backward_first),
-    Question("keeps its state in itself", ask.keeps_its_state),
-    Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
-    Question("pickle", ask.copied("pickle", ask.pickled)),
-    Question("weights", _weights),
+    Question("deepcopy", ask.copied("deepcopy", copy.deepcopy), after=(DETERMINISTIC,)),
+    Question("pickle", ask.copied("pickle", _pickled), after=(DETERMINISTIC,)),
     Question("uses every argument", _uses_arguments),
-    Question("gradients with other arguments", _right_with_others),
-)
-
-LOSS_CHECKS: tuple[Question, ...] = tuple(
-    replace(question, put=_of_each(question.put)) for question in _OF_ONE_OUTPUT
 )

@@ -1,230 +1,182 @@
-"""What is wrong with the gradient of a loss: it is compared with the faults that people make."""
+"""What is wrong with the gradient of a loss: the faults that a layer cannot have.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+They are asked before those of a layer.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from minifw.testing._equal import Results, copies, rounding
-from minifw.testing._explain import (
-    Fault,
-    along_an_axis,
-    constant_factor,
-    explain,
-    factor_sentence,
-    one_side,
-    precision,
-    worst,
-    zero,
-)
-from minifw.testing._numeric import EPSILON, STEPS, Slopes, differences, mismatches
-from minifw.testing._questions import run
-from minifw.testing.losses._subject import PAIR, LossSubject
+from minifw.testing._explain import along_an_axis, constant_factor, factor_sentence, one_side
+from minifw.testing._numeric import Slopes, numerical_gradient
+from minifw.testing.layers._fault import LayerFault
+from minifw.testing.layers._situation import analytic, numeric
 from minifw.typing import Array
 
-RESOLVED = 1e-9  # the room, relative to the prediction, below which no difference can be taken
-NOISE = 1e-8  # of slopes, relative to all sizes: 1e-11 or so in float64, 1e-4 in float32
+NEAR = 1e-6  # a gradient that is this near to another, relatively, is taken for it
+TIMES = {1: "missing in it", -1: "in it once too often"}
 
 
-@dataclass(frozen=True)
-class LossFault(Fault):
-    """A gradient, and the slopes that it is held against; both per room of each prediction.
-
-    A prediction is moved relatively to the room that it has in its domain. So a
-    probability of 1e-300 can be moved as one of 1/2, and weighs as much.
-    """
-
-    subject: LossSubject
-    inputs: Results
-    room: Array
-    gradient: Array
-
-    @property
-    def pair(self) -> tuple[Array, Any]:
-        """The prediction and the target."""
-        return self.inputs["prediction"], self.inputs.get("target")
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the loss was given weights."""
-        return not self.inputs.keys() <= {*PAIR}
-
-    @property
-    def noisy(self) -> bool:
-        """Whether the loss has too few digits for its differences."""
-        if not self.asked.any():
-            return False
-        loss = self.subject.forward(self.subject.twin(), self.inputs)["loss"]
-        sizes = abs(float(loss)), np.abs(self.pair[0]).max(), np.nanmax(np.abs(self.true.value))
-        return bool(np.nanmedian(self.true.error) > NOISE * max(sizes))
-
-    def sentence(self, *, clamps: bool = False) -> str:
-        """Say where it is wrong, and the first explanation that fits."""
-        unscaled = Slopes(*(part / self.room for part in vars(self.true).values()))
-        found = worst("gradient", self.gradient, unscaled, self.wrong)
-        reason = explain(self, (_clamp, *EXPLANATIONS) if clamps else EXPLANATIONS)
-        return f"{found}: {reason}" if reason else found
+def _pair(f: LayerFault) -> tuple[Array, Any]:
+    name = f.situation.subject.dxs[f.name].replace("offset", "prediction")
+    inputs = f.situation.inputs
+    return inputs[name], inputs.get(name.replace("prediction", "target"))
 
 
-_Explanation: TypeAlias = Callable[[LossFault], str | None]
+def _alike(f: LayerFault) -> bool:
+    """Whether the target has the shape of the prediction, and real numbers."""
+    p, t = _pair(f)
+    return t is not None and t.dtype.kind == "f" and bool(t.shape == p.shape)
 
 
-def loss_fault(s: LossSubject, inputs: Results) -> LossFault:
-    """Return the gradient at a point, and the slopes by differences."""
-    found, prediction = run(s, s.twin(), inputs), inputs["prediction"]
-    loss, room, offset = s.twin(), _room(s, prediction), np.zeros_like(prediction)
-
-    def moved() -> Array:
-        return s.forward(loss, copies({**inputs, "prediction": prediction + room * offset}))[
-            "loss"
-        ]
-
-    slopes = Slopes.unknown(room.shape)
-    if room.any():
-        slopes = differences(moved, offset, np.ones(()), s.rng(5))
-        slopes.error[...] += _rounding(float(found["loss"]), prediction, room, slopes)
-        for part in vars(slopes).values():
-            part[room == 0] = np.nan
-    return LossFault(found["gradient"] * room, slopes, s, inputs, room, found["gradient"])
+def _near(found: Array, true: Array) -> bool:
+    size = np.abs(true).max()
+    return bool(size > 0 and np.allclose(found, true, rtol=0.0, atol=NEAR * size))
 
 
-def _rounding(value: float, prediction: Array, room: Array, slopes: Slopes) -> Array:
-    """Return the errors that differences do not see in themselves.
-
-    What the loss computes with, and not its value alone, has a machine epsilon:
-    the logits of a softmax, say, whose loss may be 0. And so has a prediction
-    that is moved. Of the steps, the smallest may have been taken by chance.
-    """
-    size, step = np.abs(prediction), STEPS[-1]
-    resolution = np.divide(size, room, out=np.zeros_like(size), where=room > 0)
-    rounding: Array = max(abs(value), size.max()) + resolution * np.abs(slopes.value)
-    return EPSILON / step * rounding
+def _weights(f: LayerFault) -> str | None:
+    """Fit weights that were left out, or multiplied in twice."""
+    for name in f.situation.subject.layer.others[:1]:  # type: ignore[attr-defined]
+        w = f.situation.inputs[name]
+        w = w.reshape(*w.shape, *(1,) * (f.found.ndim - w.ndim))
+        for power, words in TIMES.items() if w.any() else ():
+            if constant_factor(f.found * w**power, f.true) is not None:
+                return f"the weights are {words}"
+    return None
 
 
-def _room(s: LossSubject, prediction: Array) -> Array:
-    """Return how far each prediction can be moved; 0 where that is nowhere.
-
-    A probability can be moved to 0 or 1, a positive or negative number to 0,
-    and others by their size or the usual size.
-    """
-    size = np.abs(prediction)
-    if s.bounded:
-        room = np.minimum(prediction, 1 - prediction)
-    elif prediction.min() < 0 < prediction.max():
-        room = np.maximum(size, size.mean())
-    else:
-        room = size
-    return np.where(room > RESOLVED * size, room, 0.0)
-
-
-def _not_a_number(f: LossFault) -> str | None:
-    return None if np.isfinite(f.gradient).all() else "it holds a NaN or an infinity"
-
-
-def _noisy(f: LossFault) -> str | None:
-    return "the loss is computed in a lower precision, such as float32" if f.noisy else None
-
-
-def _factor(f: LossFault) -> str | None:
+def _factor(f: LayerFault) -> str | None:
     factor = constant_factor(f.found, f.true)
     if factor is None:
         return None
-    elements, rows = f.gradient.size, len(f.gradient)
+    elements, rows = f.found.size, len(f.found)
     sizes = {"the number of elements": elements}
     if rows < elements:
         sizes["the batch size"] = rows
         sizes["the number of elements of a row"] = elements // rows
-    also = "; it equals the derivative with respect to the target" if _of_target(f) else ""
-    return factor_sentence(factor, sizes) + also
+    also = _of_another_argument(f)
+    return factor_sentence(factor, sizes) + (f"; {also}" if also else "")
 
 
-def _of_target(f: LossFault) -> str | None:
-    """Fit the derivative with respect to the target, at targets that can be moved."""
-    s, target = f.subject, f.inputs["target"]
-    if not s.alike or f.weighted:
+def _of_another_argument(f: LayerFault) -> str | None:
+    """Fit the derivative with respect to the target, or of the loss of the two exchanged."""
+    p, t = _pair(f)
+    if not _alike(f):
         return None
-    if target.min() >= 0 and target.max() <= 1:
-        target = 0.1 + 0.8 * target  # labels of 0 and 1 cannot be moved outwards
-    loss, inputs = s.twin(), copies({**f.inputs, "target": target})
-    try:
-        gradient = run(s, s.twin(), inputs)["gradient"]
-        slopes = differences(
-            lambda: s.forward(loss, inputs)["loss"], inputs["target"], np.ones(())
-        )
-    except ValueError:
+    if t.min() >= 0 and t.max() <= 1:
+        t = 0.1 + 0.8 * t  # labels of 0 and 1 cannot be moved outwards
+    loss: Any = copy.deepcopy(f.situation.subject.layer).inner  # type: ignore[attr-defined]
+    true = numerical_gradient(lambda moved: loss.forward(moved, t), p)
+    of_target = numerical_gradient(lambda moved: loss.forward(p, moved), t)
+    exchanged = numerical_gradient(lambda moved: loss.forward(t, moved), p)
+    loss.forward(p, t)
+    found = loss.backward()
+    if _near(found, true):
         return None
-    if mismatches(gradient, slopes).any():
-        return None
-    return "it is the derivative with respect to the target, not the prediction"
+    if _near(found, of_target):
+        return "it is the derivative with respect to the target, not the prediction"
+    if _near(found, exchanged):
+        return "it is the derivative of the other direction: prediction and target are exchanged"
+    return None
 
 
-def _label_in(f: LossFault) -> Any:
-    """Return where the target is a label's own place: not 0, or the column of its number."""
-    prediction, target = f.pair
-    if target.shape == prediction.shape:
-        return target != 0
-    if target.dtype.kind in "iu" and prediction.ndim == 2 and target.size == len(prediction):
-        return np.arange(prediction.shape[1]) == target.reshape(-1, 1)
-    return np.zeros(prediction.shape, bool)
+def _places(f: LayerFault) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yield where the target is a label's own place, and sides of the prediction."""
+    p, t = _pair(f)
+    if t is not None and t.shape == p.shape:
+        yield "the target is not 0", t != 0
+    elif t is not None and t.dtype.kind in "iu" and p.ndim == 2 and t.size == len(p):
+        yield "the target is not 0", np.arange(p.shape[1]) == t.reshape(-1, 1)
+    yield "the prediction is above 0", p > 0
+    if _alike(f):
+        yield "the prediction is above its target", p > t
 
 
-def _one_side(f: LossFault) -> str | None:
-    """Fit a gradient that is wrong on one side of something, and right on the other."""
-    prediction, target = f.pair
-    places = {"the target is not 0": _label_in(f), "the prediction is above 0": prediction > 0}
-    if f.subject.alike:
-        places["the prediction is above its target"] = prediction > target
-    for name, there in places.items():
+def _sides(f: LayerFault) -> str | None:
+    """Fit a gradient that is right on one side of something, or a factor too large on each."""
+    for name, there in _places(f):
         if there[f.asked].all() or not there[f.asked].any():
             continue
-        for words, wrong in (("right only where", ~there), ("wrong only where", there)):
-            if np.array_equal(f.wrong, wrong & f.asked):
-                ignored = "; where it is wrong it is zero" if not f.gradient[f.wrong].any() else ""
-                return f"it is {words} {name}{ignored}"
+        inside, outside = _of_part(f, there), _of_part(f, ~there)
+        if inside and outside and inside != outside:
+            if inside == "right":
+                return f"it is right only where {name}; elsewhere {outside}"
+            if outside == "right":
+                return f"it is wrong only where {name}; there {inside}"
+            if "it is wrong" not in (inside, outside):
+                return f"where {name}, {inside}; elsewhere {outside}"
     return None
 
 
-def _one_size(f: LossFault) -> str | None:
+def _of_part(f: LayerFault, there: npt.NDArray[np.bool_]) -> str:
+    """Say what is wrong in a part of the gradient: "right", or "" if only some of it is wrong."""
+    part = Slopes(*(np.where(there, array, np.nan) for array in vars(f.true).values()))
+    if not f.wrong[there].any():
+        return "right"
+    if not f.found[there & f.asked].any():
+        return "it is zero"
+    factor = constant_factor(f.found, part)
+    if factor is not None:
+        return factor_sentence(factor, {})
+    return "it is wrong" if f.wrong[there & f.asked].all() else ""
+
+
+def _condition(f: LayerFault) -> str | None:
+    """Fit a gradient that is not 0 where the loss does not change, as of what is left out."""
+    still = (f.true.low <= 0) & (f.true.high >= 0) & f.asked
+    left_in, left_out = f.wrong & still, f.wrong & ~still & (f.found == 0)
+    if not left_in.any() or (f.wrong & ~(left_in | left_out)).any():
+        return None
+    rows = np.flatnonzero(left_in.reshape(len(left_in), -1).any(axis=1)).tolist()
+    also = ", and 0 where it does" if left_out.any() else ""
+    return (
+        f"it is not 0 where the loss does not change with the prediction{also}, as in row "
+        f"{rows[0]}: what forward leaves out, or clamps, backward must leave out"
+    )
+
+
+def _size(f: LayerFault) -> str | None:
     """Fit a gradient that is right for small residuals or for large ones, and wrong for others."""
-    if not f.subject.alike:
+    p, t = _pair(f)
+    return one_side(f, "|prediction - target|", np.abs(p - t)) if _alike(f) else None
+
+
+def _part(f: LayerFault) -> str | None:
+    places = along_an_axis(f)
+    zero = "" if f.found[f.wrong].any() else "; where it is wrong it is zero"
+    return f"{places}{zero}" if places else None
+
+
+def _term(f: LayerFault) -> str | None:
+    """Fit an error that other targets do not change."""
+    inputs, errors = f.situation.inputs, [f.found - f.true.value]
+    other = {**inputs, "target": inputs["target"][::-1].copy()}
+    if np.array_equal(other["target"], inputs["target"]):
         return None
-    return one_side(f, "|prediction - target|", np.abs(f.pair[0] - f.pair[1]))
-
-
-def _part_ignored(f: LossFault) -> str | None:
-    if f.gradient[f.wrong].any():
+    at = type(f.situation)(f.situation.subject, f.situation.training, other)
+    errors.append(analytic(at)[f.name] - numeric(at, f.name).value)
+    if not _near(*(error[f.asked] for error in errors)):
         return None
-    places = along_an_axis(f) or f"it ignores {int(f.wrong.sum())} elements"
-    return f"{places}; where it is wrong it is zero"
+    return (
+        "its error is the same with other targets: the term that has the target in it is right, "
+        "and the term of the prediction alone is wrong"
+    )
 
 
-def _unweighted(f: LossFault) -> str | None:
-    if not f.weighted:
-        return None
-    pair = {name: array for name, array in f.inputs.items() if name in PAIR}
-    plain = run(f.subject, f.subject.twin(), pair)["gradient"]
-    same = np.allclose(plain, f.gradient, rtol=0.0, atol=10 * rounding(plain))
-    return "the weights are missing in it: it equals the unweighted gradient" if same else None
+def _finite_only(explanation: Callable[[LayerFault], str | None]) -> Any:
+    return lambda f: explanation(f) if np.isfinite(f.found).all() else "it holds NaN or infinity"
 
 
-def _clamp(f: LossFault) -> str | None:
-    if not f.true.value[f.wrong].any():
-        return "there is a clamp in the loss but not in the gradient"
-    if not f.gradient[f.wrong].any():
-        return "there is a clamp in the gradient but not in the loss"
-    return None
-
-
-EXPLANATIONS: tuple[_Explanation, ...] = (
-    _not_a_number,
-    _noisy,
-    _unweighted,
-    zero,
-    precision,
+LOSS_EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
+    _finite_only(_weights),
     _factor,
-    _of_target,
-    _one_side,
-    _part_ignored,
-    _one_size,
+    _of_another_argument,
+    _condition,
+    _sides,
+    _size,
+    _part,
+    _term,
 )
