@@ -918,13 +918,13 @@ WRONG_LOSSES = [
     Wrong(
         "half in the joint form",
         HalfInTheJointForm,
-        "in the joint form with Sigmoid, gradient: it is 2 times too small",
+        "joined with Sigmoid, gradient: it is 2 times too small",
         probabilities,
     ),
     Wrong(
         "more in the joint form",
         MoreInTheJointForm,
-        "in turn, loss differs",
+        "the joint form against activation and loss in turn, loss differs",
         probabilities,
     ),
     Wrong("float32 gradient", Float32Gradient, "float32", regression),

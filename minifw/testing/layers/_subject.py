@@ -139,12 +139,15 @@ class LayerSubject:
         """Return inputs like those given: of both signs, or else within their range."""
         batch = self.batch if batch is None else batch
         rng, given = self.rng(draw + DRAWS * batch), self.given(np.float64)
-        chosen = rng.integers(0, len(next(iter(given.values()))), batch)
+        chosen = self._chosen(len(next(iter(given.values()))), batch, rng)
         still = {name: x[chosen] for name, x in given.items()}
         moved = {name: self._moved(name, x, rng) for name, x in still.items()}
         # A domain may be no box, such as rows of length 1.
         fits = self._takes(copy.deepcopy(self.layer), cast(moved, self.dtype))
         return cast(moved if fits else still, dtype)
+
+    def _chosen(self, rows: int, batch: int, rng: np.random.Generator) -> Array:
+        return rng.integers(0, rows, batch)  # type: ignore[return-value]
 
     def _moved(self, name: str, rows: Array, rng: np.random.Generator) -> Array:
         if rows.dtype.kind != "f":

@@ -14,6 +14,7 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
 from minifw.testing._equal import Results
+from minifw.testing.layers._situation import Situation
 from minifw.testing.layers._subject import LayerSubject
 from minifw.testing.losses._explain import LOSS_EXPLANATIONS
 from minifw.typing import Array
@@ -140,6 +141,10 @@ class OfALoss(LayerSubject):
             if x is not None and x.dtype.kind == "f" and name.startswith(self.moved)
         ]
 
+    def _chosen(self, rows: int, batch: int, rng: np.random.Generator) -> Array:
+        """Return different rows, as far as there are: labels of all kinds."""
+        return rng.permutation(np.arange(max(rows, batch)) % rows)[:batch]
+
     def _moved(self, name: str, rows: Array, rng: np.random.Generator) -> Array:
         return super()._moved(name, rows, rng) if name.startswith(self.moved) else rows
 
@@ -160,13 +165,14 @@ class LossSubject(OfALoss):
         layer = LossAsLayer(loss, self.layer.forms, (*self.layer.others, *others))
         return replace(self, layer=layer, xs=self.xs if xs is None else xs)
 
-    @cached_property
-    def differentiable(self) -> "LossSubject":
-        """The same with an offset in place of probabilities, which differences can move."""
-        if not self.domain:
-            return self
-        offset = np.zeros_like(self.given(np.float64)["prediction"])
-        return self.at(self.layer.inner, OFFSET, xs=(*self.xs, offset))
+    def situation(self, inputs: Results) -> Situation:
+        """Return where it is differentiated: by an offset of probabilities near 0 or 1."""
+        p = inputs.get("prediction")
+        if p is None or not self.domain or (p.min() >= INSIDE[0] and p.max() <= INSIDE[1]):
+            return Situation(self, training=True, inputs=inputs)
+        xs: Any = (*self.xs, np.zeros_like(self.xs[0]))
+        moved = self.at(self.layer.inner, OFFSET, xs=xs)
+        return Situation(moved, training=True, inputs={**inputs, OFFSET: np.zeros_like(p)})
 
     @cached_property
     def dxs(self) -> dict[str, str]:

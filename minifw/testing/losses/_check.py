@@ -29,8 +29,6 @@ from minifw.testing._report import (
 )
 from minifw.testing.layers._check import LAYER_CHECKS
 from minifw.testing.layers._compare import compare
-from minifw.testing.layers._gradients import hold_against_differences
-from minifw.testing.layers._situation import Situation
 from minifw.testing.losses._adapter import LossAsLayer, LossSubject, flat
 from minifw.testing.losses._extremes import FAR, extremes
 from minifw.testing.losses._objective import in_turn, objective_subject
@@ -139,14 +137,9 @@ def _shown(shapes: Any) -> str:
 
 
 def _gradient(s: LossSubject) -> None:
-    at = s.differentiable
-    for inputs in (at.inputs(), at.answered(at.given(np.float64)), at.inputs(ask.OTHER_ROWS)):
-        compare(Situation(at, training=True, inputs=inputs), of_x=True)
-
-
-def _batch_of_one(s: LossSubject) -> None:
-    for draw in range(3):
-        compare(Situation.of(s.differentiable, training=True, batch=1, draw=draw), of_x=True)
+    given, alone = s.answered(s.given(np.float64)), (s.inputs(1, draw=i) for i in range(3))
+    for inputs in (s.inputs(), given, s.inputs(ask.OTHER_ROWS), *alone):
+        compare(s.situation(inputs), of_x=True)
 
 
 def _mean(s: LossSubject) -> None:
@@ -177,12 +170,10 @@ def _exact_at_extremes(s: LossSubject) -> None:
             "outside of [0, 1] the prediction is clipped, and the gradient need not be 0 where it "
             "is: refuse what is outside with a ValueError, and the edges are checked, too"
         )
-    at = s.differentiable
     for name, inputs, outcome in extremes(s):
         if outcome.results and not (outcome.fault or outcome.saturated):
-            rest = {n: np.zeros_like(inputs["prediction"]) for n in at.layer.others}
             with told(f"with {name}, where a clamp in forward or backward alone would show, "):
-                compare(Situation(at, training=True, inputs={**inputs, **rest}), of_x=True)
+                compare(s.situation(inputs), of_x=True)
 
 
 def _joint_forms(s: LossSubject) -> None:
@@ -195,7 +186,7 @@ def _joint_forms(s: LossSubject) -> None:
         if joint is not None:
             asked, target = True, s.given(np.float64)["target"]
             logits = s.rng(17).standard_normal(s.xs[0].shape)  # type: ignore[union-attr]
-            with told(f"in the joint form with {kind.__name__}, "):
+            with told(f"joined with {kind.__name__}, "):
                 _gradient(s.at(joint, xs=(logits, target)))
                 objective = Objective(kind(), copy.deepcopy(loss))
                 in_turn(objective_subject(objective, logits, target, s.seed))
@@ -238,8 +229,8 @@ def _weights(s: LossSubject) -> None:
     if name not in WEIGHT_NAMES:
         raise NotApplicable("forward takes no weights")
     weighted = s.at(s.layer.inner, name, xs=(*s.xs, _accepted_weights(s, name)))
-    compare(Situation.of(weighted.differentiable, training=True, draw=10), of_x=True)
     inputs = weighted.inputs(draw=10)
+    compare(weighted.situation(inputs), of_x=True)
     w = inputs[name]
 
     def by(other: Array) -> Results:
@@ -298,13 +289,10 @@ def _uses_arguments(s: LossSubject) -> None:
 
 def _right_with_others(s: LossSubject) -> None:
     def hold(loss: Loss) -> None:
-        hold_against_differences(s.at(loss).differentiable)
+        other = s.at(loss)
+        compare(other.situation(other.inputs()), of_x=True)
 
     ask.right_with_others(s.layer.inner, partial(hold, s.layer.inner), hold)
-
-
-def _pickled(layer: LossAsLayer) -> Any:
-    return ask.pickled(layer, layer.inner)
 
 
 _LAYERS = {question.name: question.put for question in LAYER_CHECKS}
@@ -319,7 +307,6 @@ LOSS_CHECKS: tuple[Question, ...] = (
     Question(STATE, ask.keeps_its_state, after=(WRITES, DETERMINISTIC)),
     Question(FLOAT64, _LAYERS[FLOAT64]),
     Question(GRADIENT, _gradient, after=(STATE, FLOAT64)),
-    Question("the same for a batch of one", _batch_of_one, after=(GRADIENT,)),
     Question("the gradient at extremes", _exact_at_extremes, after=(GRADIENT,)),
     Question("finite at extremes", _finite),
     Question("weights", _weights, after=(GRADIENT,)),
@@ -329,11 +316,15 @@ LOSS_CHECKS: tuple[Question, ...] = (
     Question("forward twice, then backward", ask.latest_forward, after=(WRITES, GRADIENT)),
     Question("backward twice", ask.backward_twice, after=(WRITES,)),
     Question("backward before forward", ask.backward_first),
-    Question("memory layouts, read-only", ask.layouts, after=(WRITES,)),
+    Question("memory layouts, read-only", ask.layouts, after=(WRITES, FLOAT64)),
     Question("float32 in, float32 out", _LAYERS["float32 in, float32 out"]),
     Question("a NaN is not silent", _not_silent),
     Question("refuses other shapes", _refuses_shapes),
     Question("deepcopy", ask.copied("deepcopy", copy.deepcopy), after=(DETERMINISTIC,)),
-    Question("pickle", ask.copied("pickle", _pickled), after=(DETERMINISTIC,)),
+    Question(
+        "pickle",
+        ask.copied("pickle", lambda layer: ask.pickled(layer, layer.inner)),
+        after=(DETERMINISTIC,),
+    ),
     Question("uses every argument", _uses_arguments),
 )

@@ -4,11 +4,10 @@ They are asked before those of a layer.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from minifw.testing._explain import along_an_axis, constant_factor, factor_sentence, one_side
 from minifw.testing._numeric import Slopes, numerical_gradient
@@ -37,6 +36,10 @@ def _near(found: Array, true: Array) -> bool:
     return bool(size > 0 and np.allclose(found, true, rtol=0.0, atol=NEAR * size))
 
 
+def _not_finite(f: LayerFault) -> str | None:
+    return None if np.isfinite(f.found).all() else "it holds NaN or infinity"
+
+
 def _weights(f: LayerFault) -> str | None:
     """Fit weights that were left out, or multiplied in twice."""
     for name in f.situation.subject.layer.others[:1]:  # type: ignore[attr-defined]
@@ -57,8 +60,7 @@ def _factor(f: LayerFault) -> str | None:
     if rows < elements:
         sizes["the batch size"] = rows
         sizes["the number of elements of a row"] = elements // rows
-    also = _of_another_argument(f)
-    return factor_sentence(factor, sizes) + (f"; {also}" if also else "")
+    return factor_sentence(factor, sizes)
 
 
 def _of_another_argument(f: LayerFault) -> str | None:
@@ -83,58 +85,49 @@ def _of_another_argument(f: LayerFault) -> str | None:
     return None
 
 
-def _places(f: LayerFault) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Yield where the target is a label's own place, and sides of the prediction."""
-    p, t = _pair(f)
-    if t is not None and t.shape == p.shape:
-        yield "the target is not 0", t != 0
-    elif t is not None and t.dtype.kind in "iu" and p.ndim == 2 and t.size == len(p):
-        yield "the target is not 0", np.arange(p.shape[1]) == t.reshape(-1, 1)
-    yield "the prediction is above 0", p > 0
-    if _alike(f):
-        yield "the prediction is above its target", p > t
-
-
 def _sides(f: LayerFault) -> str | None:
     """Fit a gradient that is right on one side of something, or a factor too large on each."""
-    for name, there in _places(f):
-        if there[f.asked].all() or not there[f.asked].any():
-            continue
+    p, t = _pair(f)
+    places = {}
+    if t is not None and t.shape == p.shape:
+        places = {"the target is not 0": t != 0, "the prediction is above its target": p > t}
+    elif t is not None and t.dtype.kind in "iu" and p.ndim == 2 and t.size == len(p):
+        places = {"the target is not 0": np.arange(p.shape[1]) == t.reshape(-1, 1)}
+    for name, there in {**places, "the prediction is above 0": p > 0}.items():
         inside, outside = _of_part(f, there), _of_part(f, ~there)
-        if inside and outside and inside != outside:
-            if inside == "right":
-                return f"it is right only where {name}; elsewhere {outside}"
-            if outside == "right":
-                return f"it is wrong only where {name}; there {inside}"
-            if "it is wrong" not in (inside, outside):
-                return f"where {name}, {inside}; elsewhere {outside}"
+        if inside == "right" and outside:
+            return f"it is right only where {name}; elsewhere {outside}"
+        if outside == "right" and inside:
+            return f"it is wrong only where {name}; there {inside}"
+        if inside and outside and "it is wrong" not in (inside, outside) and inside != outside:
+            return f"where {name}, {inside}; elsewhere {outside}"
     return None
 
 
-def _of_part(f: LayerFault, there: npt.NDArray[np.bool_]) -> str:
+def _of_part(f: LayerFault, there: Any) -> str:
     """Say what is wrong in a part of the gradient: "right", or "" if only some of it is wrong."""
-    part = Slopes(*(np.where(there, array, np.nan) for array in vars(f.true).values()))
-    if not f.wrong[there].any():
-        return "right"
-    if not f.found[there & f.asked].any():
+    asked = there & f.asked
+    if not f.wrong[asked].any():
+        return "right" if asked.any() else ""
+    if not f.found[asked].any():
         return "it is zero"
+    part = Slopes(*(np.where(there, array, np.nan) for array in vars(f.true).values()))
     factor = constant_factor(f.found, part)
     if factor is not None:
         return factor_sentence(factor, {})
-    return "it is wrong" if f.wrong[there & f.asked].all() else ""
+    return "it is wrong" if f.wrong[asked].all() else ""
 
 
 def _condition(f: LayerFault) -> str | None:
     """Fit a gradient that is not 0 where the loss does not change, as of what is left out."""
     still = (f.true.low <= 0) & (f.true.high >= 0) & f.asked
     left_in, left_out = f.wrong & still, f.wrong & ~still & (f.found == 0)
-    if not left_in.any() or (f.wrong & ~(left_in | left_out)).any():
+    if not left_in.any() or (f.wrong & ~left_in & ~left_out).any():
         return None
-    rows = np.flatnonzero(left_in.reshape(len(left_in), -1).any(axis=1)).tolist()
     also = ", and 0 where it does" if left_out.any() else ""
     return (
         f"it is not 0 where the loss does not change with the prediction{also}, as in row "
-        f"{rows[0]}: what forward leaves out, or clamps, backward must leave out"
+        f"{np.argwhere(left_in)[0][0]}: backward must leave out what forward leaves out, or clamps"
     )
 
 
@@ -145,20 +138,18 @@ def _size(f: LayerFault) -> str | None:
 
 
 def _part(f: LayerFault) -> str | None:
-    places = along_an_axis(f)
     zero = "" if f.found[f.wrong].any() else "; where it is wrong it is zero"
-    return f"{places}{zero}" if places else None
+    places = along_an_axis(f)
+    return places and places + zero
 
 
 def _term(f: LayerFault) -> str | None:
     """Fit an error that other targets do not change."""
-    inputs, errors = f.situation.inputs, [f.found - f.true.value]
-    other = {**inputs, "target": inputs["target"][::-1].copy()}
-    if np.array_equal(other["target"], inputs["target"]):
-        return None
-    at = type(f.situation)(f.situation.subject, f.situation.training, other)
-    errors.append(analytic(at)[f.name] - numeric(at, f.name).value)
-    if not _near(*(error[f.asked] for error in errors)):
+    other = {**f.situation.inputs, "target": f.situation.inputs["target"][::-1].copy()}
+    at = replace(f.situation, inputs=other)
+    error, again = f.found - f.true.value, analytic(at)[f.name] - numeric(at, f.name).value
+    same = np.array_equal(other["target"], f.situation.inputs["target"])
+    if same or not _near(again[f.asked], error[f.asked]):
         return None
     return (
         "its error is the same with other targets: the term that has the target in it is right, "
@@ -166,17 +157,7 @@ def _term(f: LayerFault) -> str | None:
     )
 
 
-def _finite_only(explanation: Callable[[LayerFault], str | None]) -> Any:
-    return lambda f: explanation(f) if np.isfinite(f.found).all() else "it holds NaN or infinity"
-
-
-LOSS_EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
-    _finite_only(_weights),
-    _factor,
-    _of_another_argument,
-    _condition,
-    _sides,
-    _size,
-    _part,
-    _term,
+LOSS_EXPLANATIONS = (
+    *(_not_finite, _weights, _factor, _of_another_argument),
+    *(_condition, _sides, _size, _part, _term),
 )

@@ -130,20 +130,24 @@ def in_turn(s: OfALoss) -> None:
     expected = {"loss": np.array([value]), **dict(zip(s.dxs, dxs, strict=False))}
     for results, made in ((expected, prediction), (found, layer.inner.prediction)):
         results |= {f"prediction {i}": y for i, y in enumerate(flat(made))}
-    same(
-        "against loss.forward(prediction, target), and loss.backward and model.backward in turn",
-        expected | gradients(apart.model),
-        found,
-        TWO_FORMS,
-    )
+    joint = "the joint form against activation and loss in turn"
+    what = joint if any(apart._activations) else "against model and loss in turn"
+    same(what, expected | gradients(apart.model), found, TWO_FORMS)
 
+
+IN_TURN = "as model and loss in turn"
+GRADIENTS = "the gradients are the derivatives of the loss"
 
 OBJECTIVE_CHECKS: tuple[Question, ...] = (
     Question("a finite float, and a backward", _answers),
-    Question("the gradients are the derivatives of the loss", partial(_gradient, of_x=False)),
-    Question("the input gradient is the derivative of the loss", partial(_gradient, of_x=True)),
+    Question(IN_TURN, in_turn),
+    Question(GRADIENTS, partial(_gradient, of_x=False), after=(IN_TURN,)),
+    Question(
+        "the input gradient is the derivative of the loss",
+        partial(_gradient, of_x=True),
+        after=(IN_TURN, GRADIENTS),
+    ),
     Question("each penalty adds its derivative", _penalties),
-    Question("as model and loss in turn", in_turn),
     Question("backward before forward", ask.backward_first),
     Question("gradients overwritten", ask.overwrites),
     Question("writes into nothing", ask.writes_nothing),
