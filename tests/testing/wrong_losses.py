@@ -443,6 +443,15 @@ class LastRowIgnored(Squared):
         return gradient
 
 
+class SignOfOneColumn(Squared):
+    """As of the negative example of a triplet."""
+
+    def backward(self) -> Array:
+        gradient = super().backward()
+        gradient[:, 1] *= -1
+        return gradient
+
+
 class FirstColumnOnly(Squared):
     def backward(self) -> Array:
         (error,) = self.saved()
@@ -907,6 +916,12 @@ WRONG_LOSSES = [
         regression,
     ),
     Wrong("first column only", FirstColumnOnly, "it is wrong at [1, 2] of axis 1", regression),
+    Wrong(
+        "one sign",
+        SignOfOneColumn,
+        "wrong at [1] of axis 1, and right elsewhere; there its sign is wrong",
+        regression,
+    ),
     Wrong("0 / 0", DividesByZero, "NaN", regression),
     Wrong("the other direction", Divergence, "prediction and target are exchanged", shares),
     Wrong("alpha of the other class", OtherAlpha, "not 0, it is 3 times too large", probabilities),

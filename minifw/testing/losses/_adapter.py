@@ -134,12 +134,7 @@ class OfALoss(LayerSubject):
     @cached_property
     def real(self) -> list[str]:
         """The gradients of the inputs that are moved, and hold real numbers."""
-        pairs = zip(self.dxs.items(), self.xs, strict=True)
-        return [
-            dx
-            for (dx, name), x in pairs
-            if x is not None and x.dtype.kind == "f" and name.startswith(self.moved)
-        ]
+        return [dx for dx in super().real if self.dxs[dx].startswith(self.moved)]
 
     def _chosen(self, rows: int, batch: int, rng: np.random.Generator) -> Array:
         """Return different rows, as far as there are: labels of all kinds."""
@@ -182,8 +177,7 @@ class LossSubject(OfALoss):
     @cached_property
     def real(self) -> list[str]:
         """The gradients of the predictions, or of the offset."""
-        offset = NAMES[OFFSET]
-        return [offset] if offset in self.dxs else super().real
+        return [NAMES[OFFSET]] if OFFSET in self.names else super().real
 
     def twin(self, *_: Any, **__: Any) -> Any:
         """Return a copy of it."""
@@ -193,7 +187,7 @@ class LossSubject(OfALoss):
         """Return the loss, or NaN if it is refused."""
         try:
             return float(self.forward(self.twin(), inputs)["loss"][0])
-        except (ValueError, FloatingPointError):
+        except (ValueError, ArithmeticError):
             return float("nan")
 
     @cached_property

@@ -138,9 +138,8 @@ def _size(f: LayerFault) -> str | None:
 
 
 def _part(f: LayerFault) -> str | None:
-    zero = "" if f.found[f.wrong].any() else "; where it is wrong it is zero"
     places = along_an_axis(f)
-    return places and places + zero
+    return places and f"{places}; there {_of_part(f, f.wrong)}"
 
 
 def _term(f: LayerFault) -> str | None:
