@@ -1,5 +1,7 @@
 """The author's kit on optimizers: right ones pass, wrong ones are explained."""
 
+import re
+
 import pytest
 from cases import OPTIMIZER_CASES
 from wrong_optimizers import RIGHT, WRONG_OPTIMIZERS, Wrong
@@ -10,15 +12,14 @@ from minifw.testing import CheckError, check_optimizer
 pytestmark = pytest.mark.slow
 
 SEEDS = 10
-RIGHT_SHARE = 0.9  # of the diagnoses, at least
 
 
 def answer(wrong: Wrong) -> str:
-    """Return what the kit says, or "" if it says nothing."""
+    """Return the first failure, or "" if there is none."""
     try:
         check_optimizer(wrong.make)
     except CheckError as error:
-        return "\n".join(verdict.message for verdict in error.report.failures)
+        return error.report.failures[0].message
     return ""
 
 
@@ -33,16 +34,12 @@ def test_a_right_optimizer_passes(name: str) -> None:
     check_optimizer(RIGHT[name])
 
 
+@pytest.mark.filterwarnings("ignore::minifw.errors.StaleArrayWarning")  # of "early views"
 @pytest.mark.parametrize("wrong", WRONG_OPTIMIZERS, ids=lambda wrong: wrong.name)
-def test_a_wrong_optimizer_is_caught(wrong: Wrong) -> None:
-    assert answer(wrong)
-
-
-def test_the_diagnosis_is_right() -> None:
-    missed = [wrong.name for wrong in WRONG_OPTIMIZERS if wrong.words not in answer(wrong)]
-    share = 1 - len(missed) / len(WRONG_OPTIMIZERS)
-    print(f"{len(WRONG_OPTIMIZERS)} wrong optimizers, {share:.0%} explained right: not {missed}")
-    assert share >= RIGHT_SHARE
+def test_the_first_failure_of_a_wrong_optimizer_says_what_to_mend(wrong: Wrong) -> None:
+    message = answer(wrong)
+    assert wrong.words in message
+    assert not re.search(wrong.never, message)
 
 
 def test_what_makes_no_optimizer_is_refused() -> None:

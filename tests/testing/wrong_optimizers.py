@@ -1,12 +1,13 @@
 """Optimizers that are wrong on purpose, each after a mistake that real projects made.
 
-Each stands with the words that the kit's diagnosis must contain.
+Each stands with the words that the first failure must contain, and with words that it must not.
 """
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,11 +19,12 @@ Make = Callable[[list[Parameter]], Optimizer]
 
 @dataclass(frozen=True)
 class Wrong:
-    """A wrong optimizer, and what must be said of it."""
+    """A wrong optimizer, what must be said of it first, and what must not."""
 
     name: str
     make: Make
     words: str
+    never: str = "seed what it draws|each time"
 
 
 # -- the right ones, which the wrong ones change in one place ----------------------------
@@ -147,7 +149,62 @@ class Noisy(SGD):
         super().update(values, (grads + noise).astype(grads.dtype))
 
 
+class Rprop(Optimizer):
+    """Resilient backpropagation (Riedmiller and Braun, 1993): lr is the first step's size."""
+
+    declared = "lr"
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self.old = self.zeros()
+        self.size = self.zeros() + self.lr
+
+    def update(self, values: Array, grads: Array) -> None:
+        turn = np.sign(grads * self.old)
+        self.size *= np.choose(turn.astype(int) + 1, (0.5, 1, 1.2)).astype(values.dtype)
+        np.clip(self.size, 1e-6, 50, out=self.size)
+        self.old[...] = np.where(turn < 0, 0, grads)
+        values -= np.sign(self.old) * self.size
+
+
+class FarFromTheNumbers(Optimizer):
+    """Arguments that matter late, for large gradients only, or to people."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        *,
+        bound: float = 20.0,
+        warm: int = 900,
+        slow: float = 0.5,
+        title: str = "far",
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.bound, self.warm, self.slow, self.title = bound, warm, slow, title
+
+    def update(self, values: Array, grads: Array) -> None:
+        rate = self.lr * (self.slow if self.steps > self.warm else 1.0)
+        values -= rate * np.clip(grads, -self.bound, self.bound)
+
+
+class DecaysWhereItMoves(Optimizer):
+    """A decay that needs a gradient (Liang and others, 2024)."""
+
+    declared: ClassVar[dict[str, str]] = {"weight_decay": "only with the gradient"}
+
+    def __init__(self, parameters: Parameters, lr: float, weight_decay: float = 0.1) -> None:
+        super().__init__(parameters, lr)
+        self.weight_decay = weight_decay
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * (grads + self.weight_decay * values * (grads * values > 0))
+
+
 RIGHT: dict[str, Make] = {
+    "Rprop": Rprop,
+    "far from the numbers": FarFromTheNumbers,
+    "cautious decay": lambda p: DecaysWhereItMoves(p, lr=0.1),
     "not below 0": lambda p: NonNegative(p, lr=0.1),
     "averaged": lambda p: Averaged(p, lr=0.1),
     "gradient noise": lambda p: Noisy(p, lr=0.1),
@@ -550,6 +607,271 @@ class CountsFromZero(Optimizer):
             values -= self.lr * m / (np.sqrt(v) + 1e-8)
 
 
+class DecayWithoutEffect(SGD):
+    """The decay comes after the step, into an array of its own."""
+
+    def __init__(self, parameters: Parameters, lr: float, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, lr)
+        self.decay = self.weight_decay = weight_decay
+
+    def update(self, values: Array, grads: Array) -> None:
+        slope = grads.copy()
+        values -= self.lr * slope
+        slope += self.weight_decay * values
+
+
+class DecayOfTheGradient(Optimizer):
+    """The gradient decays, in place of the values."""
+
+    weight_decay = 0.1
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * (grads + self.weight_decay * grads)
+
+
+class GrowsIfAsked(Optimizer):
+    """The decay is 0 by default, and has the wrong sign."""
+
+    def __init__(self, parameters: Parameters, lr: float, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, lr)
+        self.weight_decay = weight_decay
+
+    def update(self, values: Array, grads: Array) -> None:
+        values += self.lr * (self.weight_decay * values - grads)
+
+
+class FirstGradientItself(Optimizer):
+    """The velocity of the first step is the array of the gradients."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.velocity: Array | None = None
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.velocity = grads if self.velocity is None else 0.9 * self.velocity + grads
+        values -= self.lr * self.velocity
+
+
+class MaximumOfTheMean(Optimizer):
+    """AMSGrad with the maximum of the first moment."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self.m, self.v, self.top = self.zeros(), self.zeros(), self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.m += 0.1 * (grads - self.m)
+        self.v += 0.01 * (grads**2 - self.v)
+        np.maximum(self.top, self.m, out=self.top)
+        values -= self.lr * self.top / (np.sqrt(self.v) + 1e-8)
+
+
+class CachesTheRate(Optimizer):
+    """The lr of the first step is that of all."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.rate = 0.0
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.rate = self.rate or self.lr
+        values -= self.rate * grads
+
+
+class KeptRate(Optimizer):
+    """A small lr of the constructor, with which it is too slow for any valley."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.kept = lr
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.kept * grads
+
+
+class CountOfTheClass(Optimizer):
+    """The count of steps is an attribute of the class."""
+
+    count: ClassVar[list[int]] = [0]
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.count[0] += 1
+        values -= self.lr * grads / (1 - 0.9 ** self.count[0])
+
+
+class VelocityOfTheClass(Optimizer):
+    """The constructor puts the velocity into the class: the latest optimizer's is everyone's."""
+
+    velocity: Any = None
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        type(self).velocity = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.velocity *= 0.9
+        self.velocity += grads
+        values -= self.lr * self.velocity
+
+
+class DefaultBuffers(Optimizer):
+    """The default argument is one dict for all."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float,
+        buffers: dict[str, Any] = {},  # noqa: B006
+    ) -> None:
+        super().__init__(parameters, lr)
+        self._buffers = buffers
+
+    def update(self, values: Array, grads: Array) -> None:
+        self._buffers["v"] = 0.9 * self._buffers.get("v", 0.0) + grads
+        values -= self.lr * self._buffers["v"]
+
+
+CALLS = [0]
+
+
+class CountOfTheModule(Optimizer):
+    def update(self, values: Array, grads: Array) -> None:
+        CALLS[0] += 1
+        values -= self.lr * grads / CALLS[0] ** 0.1
+
+
+class PrivateSchedule(Optimizer):
+    """The lr falls with the calls, which it counts for itself."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self._calls = itertools.count()
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr / (1 + 0.01 * next(self._calls)) * grads
+
+
+class NarrowList(Optimizer):
+    """A velocity for each parameter, in a list, in float32."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.velocities = [np.zeros(p.shape, np.float32) for p in self.parameters]
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        for i, p in enumerate(self.parameters):
+            self.velocities[i] = 0.9 * self.velocities[i] + p.grad.astype(np.float32)
+            p.value = p.value - self.lr * self.velocities[i]
+
+
+class EarlyViews(Optimizer):
+    """Takes the arrays before the parameters move into one vector."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        self._views = [p.value for p in parameters]
+        super().__init__(parameters, lr)
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        for view, p in zip(self._views, self.parameters, strict=True):
+            np.subtract(view, self.lr * p.grad, out=view)
+
+
+class NeedsAnAxis(Optimizer):
+    """The gradient of each parameter by its first axis: a scalar has none."""
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        for p in self.parameters:
+            for row in range(len(p.value)):
+                p.value[row] -= self.lr * p.grad[row]
+
+
+class ClipsGradients(Optimizer):
+    def update(self, values: Array, grads: Array) -> None:
+        np.clip(grads, -1, 1, out=grads)
+        values -= self.lr * grads
+
+
+class MomentumUphill(Momentum):
+    """The gradient minus the velocity, where they belong together."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        self.velocity *= self.momentum
+        self.velocity += grads
+        values -= self.lr * (grads - self.momentum * self.velocity)
+
+
+class ZeroOverZero(Optimizer):
+    """The first step divides by the change of the gradient since the last one."""
+
+    def __init__(self, parameters: Parameters, lr: float) -> None:
+        super().__init__(parameters, lr)
+        self.total = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:
+        with np.errstate(all="ignore"):
+            values -= self.lr * grads * np.divide(self.steps, self.total)
+        self.total += grads**2
+
+
+class LiveViews(Momentum):
+    """The state is views of what the steps change."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"lr": self.lr, "steps": self.steps, "momentum": 0.9, "velocity": self.velocity[:]}
+
+
+class DropsThree(Optimizer):
+    """Three arguments are kept, and constants are used."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        b1: float = 0.9,
+        b2: float = 0.999,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self.b1, self.b2, self.eps = b1, b2, eps
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * grads
+
+
+class LocalStep(Optimizer):
+    """The whole vector by the first parameter's norm."""
+
+    def update(self, values: Array, grads: Array) -> None:
+        values -= self.lr * grads / (1 + np.linalg.norm(self.parameters[0].grad))
+
+
+class CountsNothing(SGD):
+    """A step of its own that does not count."""
+
+    def step(self) -> None:
+        if not np.isfinite(self._vector.grads).all():
+            raise ValueError("a gradient is not finite")
+        self.update(self._vector.values, self._vector.grads)
+
+
+class ForgottenOnLoading(Momentum):
+    """Loading does not undo what a used optimizer has kept."""
+
+    def __init__(self, parameters: Parameters, lr: float = 0.01) -> None:
+        super().__init__(parameters, lr)
+        self._started = False
+
+    def update(self, values: Array, grads: Array) -> None:
+        if not self._started:
+            self._scale, self._started = float(np.abs(grads).max()) or 1.0, True
+        super().update(values, grads / self._scale)
+
+
+class ReturnsValues(Optimizer):
+    def update(self, values: Array, grads: Array) -> Any:
+        return values - self.lr * grads
+
+
 WRONG_OPTIMIZERS = [
     Wrong("state in float32", NarrowVelocity, "velocity is float32 beside float64"),
     Wrong("slow is fast", lambda p: SlowIsFast(p, lr=0.1), "slow is the array values itself"),
@@ -563,15 +885,17 @@ WRONG_OPTIMIZERS = [
     ),
     Wrong("uphill with momentum", UphillWithMomentum, "goes uphill"),
     Wrong("makes another array", lambda p: NewArray(p, lr=0.1), "does not move the parameters"),
-    Wrong("first parameter only", lambda p: FirstParameterOnly(p, lr=0.1), "never parameter 1"),
+    Wrong(
+        "first parameter only", lambda p: FirstParameterOnly(p, lr=0.1), "never moves parameter 1"
+    ),
     Wrong("all but the last", lambda p: AllButTheLast(p, lr=0.1), "never moves parameter 2"),
-    Wrong("half uphill", lambda p: HalfUphill(p, lr=0.1), "uphill in"),
-    Wrong("root of the gradient", RootOfTheGradient, "becomes non-finite"),
+    Wrong("half uphill", lambda p: HalfUphill(p, lr=0.1), "depend on its place"),
+    Wrong("root of the gradient", RootOfTheGradient, "a root"),
     Wrong("grows for ever", lambda p: PuffsUp(p, lr=1e-3), "must come below"),
     Wrong("scales gradients", lambda p: ScalesGradients(p, lr=0.1), "changes the gradient"),
     Wrong("decay in gradients", lambda p: DecayIntoGradients(p, lr=0.1), "changes the gradient"),
     Wrong("undeclared decay", lambda p: UndeclaredDecay(p, lr=0.1), "a decay"),
-    Wrong("decay unused", lambda p: UnusedDecay(p, lr=0.1), "weight_decay=0.1 is ignored"),
+    Wrong("decay unused", lambda p: UnusedDecay(p, lr=0.1), "weight_decay has no effect"),
     Wrong("decay that grows", lambda p: Growth(p, lr=0.1), "sign of the weight_decay"),
     Wrong("float32 step", lambda p: Float32Step(p, lr=0.1), "went through float32"),
     Wrong("momentum dropped", lambda p: DroppedMomentum(p, lr=0.1), "momentum=0.9 is ignored"),
@@ -583,16 +907,47 @@ WRONG_OPTIMIZERS = [
     Wrong("any lr", lambda p: AnyRate(p, lr=0.1), "must raise ValueError"),
     Wrong("counts twice", lambda p: CountsTwice(p, lr=0.1), "steps is 2000"),
     Wrong("t per parameter", CountsPerParameter, "in reversed order"),
-    Wrong("private velocity", PrivateVelocity, "_velocity is not in it"),
-    Wrong("private count", OwnCount, "_t is not in it"),
+    Wrong("private velocity", PrivateVelocity, "_velocity is not in state_dict"),
+    Wrong("private count", OwnCount, "_t is not in state_dict"),
     Wrong("forgets on loading", ForgetsOnLoading, "takes another way"),
     Wrong("live state", LiveState, "state_dict is no copy"),
     Wrong("takes what it loads", TakesWhatItLoads, "load_state_dict copies nothing"),
-    Wrong("state by id", StateById, "_velocities is not in it"),
+    Wrong("state by id", StateById, "_velocities is not in state_dict"),
     Wrong("holds arrays", lambda p: HoldsArrays(p, lr=0.1), "holds arrays of another"),
     Wrong("shares across copies", SharesAcrossCopies, "a deepcopy takes another way"),
     Wrong("holds a lambda", lambda p: HoldsALambda(p, lr=0.1), "cannot be pickled"),
     Wrong("by position", lambda p: ByPosition(p, lr=0.1), "in reversed order"),
-    Wrong("unseeded noise", lambda p: UnseededNoise(p, lr=0.1), "each time"),
+    Wrong("unseeded noise", lambda p: UnseededNoise(p, lr=0.1), "seed what it draws", "class"),
     Wrong("overflow in float32", Float32Overflow, "in float32"),
+    Wrong("decay into a copy", lambda p: DecayWithoutEffect(p, 0.1), "weight_decay has no effect"),
+    Wrong("decay of 0.1 into a copy", lambda p: DecayWithoutEffect(p, 0.1, 0.1), "no effect"),
+    Wrong("decay of the gradient", lambda p: DecayOfTheGradient(p, lr=0.1), "no value shrinks"),
+    Wrong("grows if asked", lambda p: GrowsIfAsked(p, lr=0.1), "sign of the weight_decay"),
+    Wrong(
+        "first gradient itself",
+        lambda p: FirstGradientItself(p, lr=0.05),
+        "velocity is the array grads itself",
+    ),
+    Wrong("maximum of the mean", MaximumOfTheMean, "maximum", "in place|non-finite"),
+    Wrong("caches the rate", lambda p: CachesTheRate(p, lr=0.1), "read self.lr", "Rosenbrock"),
+    Wrong("kept rate", lambda p: KeptRate(p, lr=0.5), "read self.lr", "Rosenbrock|non-finite"),
+    Wrong("count of the class", lambda p: CountOfTheClass(p, lr=0.1), "share count"),
+    Wrong("velocity of the class", lambda p: VelocityOfTheClass(p, lr=0.1), "share velocity"),
+    Wrong("default buffers", lambda p: DefaultBuffers(p, lr=0.1), "a default argument"),
+    Wrong("count of the module", lambda p: CountOfTheModule(p, lr=0.1), "module", "decay"),
+    Wrong("private schedule", lambda p: PrivateSchedule(p, lr=0.1), "_calls is not in state_dict"),
+    Wrong("narrow list", lambda p: NarrowList(p, lr=0.1), "velocities is float32"),
+    Wrong("early views", lambda p: EarlyViews(p, lr=0.1), "before super().__init__"),
+    Wrong("needs an axis", lambda p: NeedsAnAxis(p, lr=0.1), "of shape ()"),
+    Wrong("clips gradients", lambda p: ClipsGradients(p, lr=0.1), "changes the gradient"),
+    Wrong("momentum uphill", lambda p: MomentumUphill(p, lr=0.01), "later ones uphill"),
+    Wrong("0 / 0", lambda p: ZeroOverZero(p, lr=0.1), "the first step", "epsilon is missing"),
+    Wrong("live views", LiveViews, "state_dict is no copy"),
+    Wrong("drops three", DropsThree, "arguments b1=0.9, b2=0.999 and eps=1e-06 are ignored"),
+    Wrong("by the first parameter", lambda p: LocalStep(p, lr=0.1), "in reversed order"),
+    Wrong(
+        "counts nothing", lambda p: CountsNothing(p, lr=0.1), "override update rather than step"
+    ),
+    Wrong("forgotten on loading", ForgottenOnLoading, "_scale, _started is not in state_dict"),
+    Wrong("returns values", lambda p: ReturnsValues(p, lr=0.1), "in place and return nothing"),
 ]

@@ -423,7 +423,7 @@ def _right_with_others(s: LayerSubject) -> None:
 def _used(s: LayerSubject) -> None:
     """Change one argument at a time; something about the layer must change."""
     xs = s.input(dtype=s.dtype.type)
-    scales = (1.0, LARGER, 1 / LARGER) if s.real and s.any_sign else (1.0,)
+    scales = [LARGER**n for n in ((0, 1, -1, 2, -2) if s.real and s.any_sign else (0,))]
     behaviours = [partial(_behaviour, s, xs=s.scaled(scale, xs)) for scale in scales]
     Arguments(type(s.layer), bound(s.layer), behaviours, every_layer).judge()
 

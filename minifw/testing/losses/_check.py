@@ -281,7 +281,8 @@ def _uses_arguments(s: LossSubject) -> None:
     def behaviour(loss: Loss, scale: float) -> Results:
         return run(s, LossAsLayer(loss, s.layer.forms), s.scaled(scale, s.inputs(draw=15)))
 
-    scales = (1.0,) if s.domain else (1.0, LARGER, 1 / LARGER)  # a bound is felt far out only
+    # A bound is felt far out only.
+    scales = [LARGER**n for n in ((0,) if s.domain else (0, 1, -1, 2, -2))]
     behaviours = [partial(behaviour, scale=scale) for scale in scales]
     loss = s.layer.inner
     Arguments(type(loss), bound(loss), behaviours, what="loss").judge()
