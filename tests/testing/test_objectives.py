@@ -83,7 +83,7 @@ class WrongPair(BCELoss):
         (
             Sequential(Dense(2, 3, rng=0), DoubledTanh(), Dense(3, 1, rng=1), Sigmoid()),
             BCELoss(),
-            "d0.weight: it is 2 times too large",
+            "layer 1, DoubledTanh(): dx: it is 2 times too large",
         ),
         (network(), WrongPair(), "the joint form against activation and loss in turn, dL/dx"),
     ],
