@@ -57,9 +57,10 @@ S = 1 / (1 + np.exp(-R))
     [
         (SumLoss(MSELoss(), MeanLoss(), weights=(1.0, 0.5)), (P, Q), (P[::-1].copy(),)),
         (SumLoss(MSELoss(), None, BCELoss()), (Q, P, S), (Q**2, None, 1.0 * (R > 0))),
+        (SumLoss(BCELoss(), MSELoss()), (1 - (1 - S) ** 32, P), (1.0 * (R > 0), P[::-1].copy())),
         (SumLoss(CrossEntropyLoss(), HuberLoss()), (P, R), (P.argmin(axis=1), R[::-1].copy())),
     ],
-    ids=["without a target", "without a loss", "labels"],
+    ids=["without a target", "without a loss", "near 1", "labels"],
 )
 def test_a_loss_of_several_outputs_passes(loss: Loss, predictions: Any, targets: Any) -> None:
     assert check_loss(loss, predictions, targets).passed

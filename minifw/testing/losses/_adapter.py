@@ -163,6 +163,13 @@ class LossSubject(OfALoss):
     def situation(self, inputs: Results) -> Situation:
         """Return where it is differentiated: by an offset of probabilities near 0 or 1."""
         p = inputs.get("prediction")
+        if p is None:  # of several, what may be probabilities is kept away from 0 and 1
+            inputs = {
+                n: x.clip(*INSIDE)
+                if n.startswith(self.moved) and 0 <= x.min() <= x.max() <= 1
+                else x
+                for n, x in inputs.items()
+            }
         if p is None or not self.domain or (p.min() >= INSIDE[0] and p.max() <= INSIDE[1]):
             return Situation(self, training=True, inputs=inputs)
         xs: Any = (*self.xs, np.zeros_like(self.xs[0]))
