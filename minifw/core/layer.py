@@ -144,7 +144,7 @@ class Layer(KeepsArguments, SavesForBackward):
 
         None of them counts the batch axis. Inputs that may be left out are left out; of several
         outputs a tuple of shapes is returned. The default asks a copy of the layer, in
-        eval mode, with a batch of one example of zeros.
+        eval mode, with a batch of one example of zeros, or of ones if it refuses zeros.
         """
         return probed_shape(self, *shapes, **named)
 

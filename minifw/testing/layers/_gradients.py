@@ -131,9 +131,10 @@ def _output_shape(s: LayerSubject) -> None:
             if "read-only" in str(error):
                 raise Failure("forward writes into its input x") from None
             if type(layer).output_shape is Layer.output_shape:
-                raise Failure(
-                    f"the default output_shape asks forward with zeros, which raised "
-                    f"{type(error).__name__}: {error}; override output_shape"
+                raise NotApplicable(
+                    f"the default output_shape asks forward with zeros and with ones, which "
+                    f"raised {type(error).__name__}: {error}; override output_shape, or shapes "
+                    "cannot be followed through it"
                 ) from None
             raise
         if tuple(said) != real:
