@@ -26,7 +26,7 @@ class Check:
     >>> import numpy as np
     >>> from minifw import Tanh
     >>> from minifw.testing import layer_checks
-    >>> check = layer_checks([(Tanh(), np.ones((4, 3)))])[3]
+    >>> check = layer_checks([(Tanh(), np.ones((4, 3)))])[11]
     >>> check.__name__
     'Tanh(): dx, training'
     >>> check()
@@ -69,9 +69,9 @@ def layer_checks(
     >>> from minifw import Tanh
     >>> from minifw.testing import layer_checks
     >>> checks = layer_checks([(Tanh(), np.ones((4, 3)))])
-    >>> checks[3]
+    >>> checks[11]
     <check Tanh(): dx, training>
-    >>> checks[3]()
+    >>> checks[11]()
 
     In a test module:
 

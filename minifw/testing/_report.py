@@ -50,7 +50,7 @@ class Verdict:
     >>> import numpy as np
     >>> from minifw import Tanh
     >>> from minifw.testing import check_layer
-    >>> verdict = check_layer(Tanh(), np.ones((4, 3))).verdicts[3]
+    >>> verdict = check_layer(Tanh(), np.ones((4, 3))).verdicts[11]
     >>> verdict.name, verdict.outcome, verdict.right
     ('dx, training', 'passed', ('dx',))
     """

@@ -551,7 +551,91 @@ def unit_rows(x: Array) -> Array:
     return unit
 
 
+class Reciprocal(Layer):
+    """y = 1 / x, which refuses 0."""
+
+    def forward(self, x: Array) -> Array:
+        if not x.all():
+            raise ValueError("Reciprocal expects numbers other than 0")
+        self.save(1 / x)
+        return 1 / x
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved()
+        return -dy * y * y
+
+
+class LogRatio(Layer):
+    """y = log x - its mean, which refuses what is not above 0 (Aitchison, 1982)."""
+
+    def forward(self, x: Array) -> Array:
+        if not (x > 0).all():
+            raise ValueError("LogRatio expects numbers above 0")
+        self.save(x)
+        y: Array = np.log(x) - np.log(x).mean(axis=-1, keepdims=True)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        dx: Array = (dy - dy.mean(axis=-1, keepdims=True)) / x
+        return dx
+
+
+class OfTheBatch(Layer):
+    """x - its mean over the batch, in both modes, as is meant."""
+
+    declared = {"rows": "it is used in training alone"}  # noqa: RUF012
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        y: Array = x - x.mean(axis=0)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        dx: Array = dy - dy.mean(axis=0)
+        return dx
+
+
+class LargestOfAll(Layer):
+    """The largest of a row, and dy shared among equal ones."""
+
+    def forward(self, x: Array) -> Array:
+        y: Array = x.max(axis=-1, keepdims=True)
+        hot = (x == y).astype(x.dtype)
+        self.save(hot / hot.sum(axis=-1, keepdims=True))
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (share,) = self.saved()
+        return dy * share
+
+
+class MovingMean(Layer):
+    """The mean of each place of time and all before it: of any length, and causal."""
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        n = np.arange(1.0, x.shape[1] + 1)[:, None].astype(x.dtype)
+        y: Array = np.cumsum(x, axis=1) / n
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        n = np.arange(1.0, dy.shape[1] + 1)[:, None].astype(dy.dtype)
+        dx: Array = np.cumsum((dy / n)[:, ::-1], axis=1)[:, ::-1]
+        return dx.copy()
+
+
 RIGHT: dict[str, Pair] = {
+    "one over x": (Reciprocal(), 1 + batch(4, 3) ** 2),
+    "a log ratio": (LogRatio(), 1 + batch(4, 3) ** 2),
+    "declared: of the batch": (OfTheBatch(), batch(6, 3)),
+    "declared, inside": (Sequential(Dense(3, 3, rng=0), OfTheBatch()), batch(6, 3)),
+    "the largest, shared": (LargestOfAll(), batch(4, 5)),
+    "the largest, shared, tied": (LargestOfAll(), np.round(batch(4, 5))),
+    "a moving mean": (MovingMean(), batch(3, 4, 2)),
+    "attention at one place": (minifw.MultiHeadAttention(4, 1, rng=0), batch(3, 1, 4)),
     "a largest of the batch": (BatchMax(), batch(5, 3, seed=1)),
     "annealed": (Annealed(), batch(5, 3)),
     "old generators": (OldGenerators(), batch(5, 3)),

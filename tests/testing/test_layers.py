@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import LAYER_CASES, LOSS_CASES, OPTIMIZER_CASES
-from right_layers import RIGHT, Dropout, Scale, batch
+from right_layers import RIGHT, Dropout, MovingMean, Scale, batch
 from right_several import SEVERAL
 from wrong_layers import WRONG, CentredByTheBatch, Wrong, answer
 from wrong_several import WRONG_SEVERAL
@@ -89,6 +89,88 @@ def test_a_gradient_that_is_exactly_0_is_no_kink() -> None:
 def test_a_wrong_layer_is_caught(wrong: Wrong) -> None:
     with pytest.raises(CheckError):
         check_layer(wrong.make(), wrong.x)
+
+
+ASKED_BEYOND = (
+    "length",
+    "size",
+    "linear",
+    "identity",
+    "hidden",
+    "tie",
+    "kept",
+    "declared",
+    "shared",
+)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [w for w in WRONG if w.kind.startswith(ASKED_BEYOND)],
+    ids=lambda wrong: wrong.kind,
+)
+def test_the_headline_is_the_cause(wrong: Wrong) -> None:
+    with pytest.raises(CheckError) as caught:
+        check_layer(wrong.make(), wrong.x)
+    headline = caught.value.report.failures[0].message
+    assert any(words in headline for words in wrong.says.split("|")), str(caught.value)
+
+
+def test_what_is_broadcast_is_left_open() -> None:
+    """A factor for each feature takes one feature for all: a hint, for few mean that."""
+    said = hint(Scale(3), batch(4, 3), "other lengths of each axis")
+    assert "with x of shape (5, 1), dx has the shape (5, 3), as it is broadcast" in said
+
+
+def test_the_report_ends_with_what_was_not_tried() -> None:
+    lines = str(check_layer(MovingMean(), batch(3, 4, 2))).splitlines()
+    assert lines[-1].startswith("not tried: another length of axis 1 of x than 1, 3, 4 and 5")
+    assert "|x| above" in lines[-1]
+
+
+def test_a_layer_is_held_against_a_reference() -> None:
+    layer = Dense(3, 2, bias=False, rng=0)
+    check_layer(layer, batch(4, 3), reference=lambda x: x @ layer.weight.value.T)
+    with pytest.raises(CheckError, match=r"forward is not the reference: most of all at y\["):
+        check_layer(layer, batch(4, 3), reference=lambda x: x @ layer.weight.value.T + [0, 1])
+
+
+def test_a_reference_says_where_it_is_another() -> None:
+    with pytest.raises(CheckError, match=r"all of them at \[3\] of axis 1"):
+        check_layer(MovingMean(), batch(3, 4, 2), reference=LooksAhead.mean)
+    with pytest.raises(CheckError, match="that of the reference is"):
+        check_layer(Tanh(), batch(3, 4), reference=lambda x: np.tanh(x)[:, :1])
+
+
+class LooksAhead(Layer):
+    """A moving mean whose last place has another, which sees one place too many."""
+
+    @staticmethod
+    def mean(x: Array) -> Array:
+        y: Array = np.cumsum(x, axis=1) / np.arange(1.0, x.shape[1] + 1)[:, None]
+        y[:, -1] = x.sum(axis=1)
+        return y
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        ahead: Array = x + np.concatenate([x[:, 1:], 0 * x[:, :1]], axis=1)
+        return ahead
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        dx: Array = dy + np.concatenate([0 * dy[:, :1], dy[:, :-1]], axis=1)
+        return dx
+
+
+def test_a_causal_layer_looks_at_nothing_later() -> None:
+    check_layer(MovingMean(), batch(3, 4, 2), causal=True)
+    check_layer(LooksAhead(), batch(3, 4, 2))
+    with pytest.raises(CheckError, match="it looks ahead: y at place 0 of axis 1 changes with x"):
+        check_layer(LooksAhead(), batch(3, 4, 2), causal=True)
+    attention = minifw.MultiHeadAttention(4, 2, causal=True, rng=0)
+    check_layer(attention, batch(3, 4, 4), causal=True)
+    with pytest.raises(CheckError, match="it looks ahead"):
+        check_layer(minifw.MultiHeadAttention(4, 2, rng=0), batch(3, 4, 4), causal=True)
 
 
 def test_there_are_enough_wrong_layers_of_every_kind() -> None:

@@ -1164,6 +1164,267 @@ class LeavesOneOut(Layer):
         return dx
 
 
+# -- beyond the given x ----------------------------------------------------------------
+
+
+@wrong(
+    "length",
+    "backward is right for the given length alone: with x of shape (5, 5, 2), dx",
+    x=batch(3, 4, 2),
+)
+class MeanOfFour(Layer):
+    """The mean over time, with the length of today's x written into backward."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        y: Array = x.mean(axis=1)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return np.repeat(dy[:, None] / 4, x.shape[1], axis=1)
+
+
+@wrong("length", "forward keeps what belongs to the length of an earlier x", x=batch(3, 4, 2))
+class FirstPositions(Layer):
+    """x + the number of the place, made for the length that came first."""
+
+    def __init__(self) -> None:
+        self.places: Array | None = None
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        if self.places is None:
+            self.places = np.arange(float(x.shape[1]))[:, None]
+        return x + self.places.astype(x.dtype)
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy.copy()
+
+
+@wrong("length", "dx has the shape (5, 3): refuse another shape", 3)
+class FixedWidth(Layer):
+    """The sum of the features, with dx of a width that is fixed."""
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        y: Array = x.sum(axis=1, keepdims=True)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return np.repeat(dy, self.features, axis=1)
+
+
+@wrong("size", "with x 10 times as large, dx:")
+class Relu6WithoutItsEnd(Layer):
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.clip(x, 0, 6)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy * (x > 0)
+
+
+@wrong("size", "with x 100 times as large, dx:|with x 10 times as large, dx:")
+class SoftplusThatEnds(Layer):
+    """log(1 + e^x), whose slope is forgotten where it is 1."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.logaddexp(0, x).astype(x.dtype)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        dx: Array = dy * np.where(x > 20, 0, 1 / (1 + np.exp(-np.minimum(x, 20))))
+        return dx
+
+
+@wrong(
+    "size",
+    "with x 0.1 times as large, dx:|with x 0.01 times as large, dx:",
+    x=1 + batch(4, 3) ** 2,
+)
+class CubeOfLargeOnes(Layer):
+    """x^3, with a slope that is held above a bound."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x**3
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        return dy * np.maximum(3 * x**2, 1e-2)
+
+
+@wrong("linear", "backward clips large gradients")
+class ClipsDy(Tanh):
+    def backward(self, dy: Array) -> Array:
+        return super().backward(np.clip(dy, -50, 50))
+
+
+@wrong("linear", "backward drops small ones")
+class DropsSmallDy(Tanh):
+    def backward(self, dy: Array) -> Array:
+        return super().backward(np.where(np.abs(dy) < 1e-4, 0, dy).astype(dy.dtype))
+
+
+@wrong("linear", "clips large gradients, and must be linear in dy", 3, 2)
+class ClipsTheWeights(Dense):
+    def backward_parameters(self, dy: Array) -> None:
+        super().backward_parameters(dy)
+        np.clip(self.weight.grad, -100, 100, out=self.weight.grad)
+
+
+@wrong("identity", "backward puts another Parameter in the place of scale", 3)
+class ReplacesInBackward(Scale):
+    def backward(self, dy: Array) -> Array:
+        dx = super().backward(dy)
+        gradient = self.scale.grad
+        self.scale = Parameter(self.scale.value)
+        self.scale.grad = gradient
+        return dx
+
+
+@wrong("identity", "puts another Parameter in the place of scale, and an optimizer", 3)
+class ReplacesInEval(Scale):
+    def train(self, mode: bool = True) -> "ReplacesInEval":
+        super().train(mode)
+        self.scale = Parameter(self.scale.value)
+        return self
+
+
+@wrong("shared", "where all layers share it", 0.5, 1)
+class MasksOfTheClass(Dropout):
+    masks: list[Array] = []  # noqa: RUF012 - the fault
+
+    def forward(self, x: Array) -> Array:
+        y = super().forward(x)
+        self.masks[:] = self.saved()
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy * self.masks[0]
+
+
+@wrong("shared", "where all layers share it")
+class CacheOfTheConstructor(Tanh):
+    def __init__(self, cache: list[Array] = []) -> None:  # noqa: B006 - the fault
+        self.cache = cache
+
+    def forward(self, x: Array) -> Array:
+        y = super().forward(x)
+        self.cache.append(y)
+        return y.copy()
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        y = self.cache.pop()
+        return dy * (1 - y * y)
+
+
+class Gate:
+    """A helper that is no layer."""
+
+    def __init__(self, features: int) -> None:
+        self.parts = [{"w": Parameter(np.ones(features))}]
+
+
+@wrong("hidden", "gate.parts.0.w is a Parameter that parameters() does not find, as Gate is no", 3)
+class WithAHelper(Layer):
+    def __init__(self, features: int) -> None:
+        self.gate = Gate(features)
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return x * self.gate.parts[0]["w"].value
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved()
+        w = self.gate.parts[0]["w"]
+        w.grad[...] = (dy * x).sum(axis=0)
+        dx: Array = dy * w.value
+        return dx
+
+
+@wrong("tie", "each gets all of dy: share it among them", x=batch(4, 6))
+class AllOfTheLargest(Layer):
+    def forward(self, x: Array) -> Array:
+        y: Array = x.max(axis=1, keepdims=True)
+        self.save(x, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        x, y = self.saved()
+        dx: Array = dy * (x == y)
+        return dx
+
+
+@wrong("tie", "each gets all of dy", x=np.array([[1.0, 1, 0], [0, 2, 2], [3, 3, 3]]))
+class TiesAsGiven(AllOfTheLargest):
+    pass
+
+
+@wrong("kept", "after a change of last")
+class EchoOfTheLast(Layer):
+    def __init__(self) -> None:
+        self.last: Array | float = 0.0
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        y: Array = x + 0.01 * np.asarray(self.last).mean().astype(x.dtype)
+        self.last = x.copy()
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        return dy.copy()
+
+
+@wrong("kept", "y depends on an earlier forward, by scale")
+class FirstScale(Layer):
+    def __init__(self) -> None:
+        self.scale: float | None = None
+
+    def forward(self, x: Array) -> Array:
+        self.save()
+        self.scale = self.scale or float(np.abs(x).max())
+        return x / self.scale
+
+    def backward(self, dy: Array) -> Array:
+        self.saved()
+        assert self.scale is not None
+        return dy / self.scale
+
+
+@wrong("kept", "backward draws random numbers", 0.5, 1)
+class MaskOfBackward(Dropout):
+    def backward(self, dy: Array) -> Array:
+        self.forward(dy)
+        return super().backward(dy)
+
+
+@wrong("declared", "it declares 'dW', which is none of rows, dx, dscale", 3)
+class DeclaresNothing(Scale):
+    declared = "dW"
+
+
+@wrong("rows", "wrong", 3)
+class DeclaredButWrong(Scale):
+    """Its rows may depend on each other: its gradient must be right all the same."""
+
+    declared = "rows"
+
+    def backward(self, dy: Array) -> Array:
+        return 2 * super().backward(dy)
+
+
 def answer(wrong: Wrong) -> tuple[bool, bool]:
     """Return whether the kit catches a wrong layer, and whether it says what is wrong."""
     try:

@@ -84,7 +84,7 @@ class OneArrayForAll(Add):
         return dx, dx
 
 
-@wrong("several", "with mu and s and dy of z and dy of kl read-only it raised", x=PAIR)
+@wrong("several", "backward writes into dy of kl", x=PAIR)
 class ScalesADy(Latent):
     def backward(self, dz: Array, dkl: Array) -> Any:
         result = super().backward(dz, dkl)

@@ -2,14 +2,18 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from minifw._tools.cache import NOT_MEMBERS
 from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
 from minifw.testing import _questions as ask
 from minifw.testing._arguments import LARGER, Arguments, bound
 from minifw.testing._equal import (
@@ -22,7 +26,16 @@ from minifw.testing._equal import (
     same,
 )
 from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
+from minifw.testing._report import (
+    Failure,
+    NotApplicable,
+    Question,
+    Report,
+    declared,
+    judge,
+    leave_declared,
+    told,
+)
 from minifw.testing._state import (
     NUMBERS,
     changed,
@@ -31,8 +44,10 @@ from minifw.testing._state import (
     hidden_state,
     put_back,
 )
+from minifw.testing.layers._beyond import answers, lengths, linear, other_lengths, sizes, ties
 from minifw.testing.layers._extremes import finite_far_out
 from minifw.testing.layers._gradients import GRADIENT_CHECKS, hold_against_differences
+from minifw.testing.layers._reference import as_the_reference, causal
 from minifw.testing.layers._subject import LayerSubject, gradients
 
 KEEP = (
@@ -42,7 +57,14 @@ KEEP = (
 FLOAT32_ROUNDING = 1e-3  # what float32 may differ from float64 by, where the layer is no worse
 
 
-def check_layer(layer: Layer, x: Any, *, seed: int = 0) -> Report:
+def check_layer(
+    layer: Layer,
+    x: Any,
+    *,
+    reference: Callable[..., Any] | None = None,
+    causal: bool = False,
+    seed: int = 0,
+) -> Report:
     """Check everything that the contract of a layer asks, and say what is wrong.
 
     Parameters
@@ -53,6 +75,13 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0) -> Report:
         A batch that it accepts; the checks draw others like it. Whole numbers and masks are not
         differentiated. Of several inputs it is a tuple, with None for one that is left out; those
         that may be left out are checked as given, and once more left out.
+    reference : callable, optional
+        Another way to the same y: it takes the inputs as `forward` does, and reads parameters
+        from the layer that you give, which keeps them: ``lambda x: x @ layer.weight.value.T``.
+        The layer as it is given, in eval mode, is held against it, at `x` and at inputs like it.
+        Without one, only the derivative of what `forward` computes is proved.
+    causal : bool, default False
+        Whether no place of axis 1 of x, the first input, may change an earlier one of y.
     seed : int, default 0
         Of everything random in the checks.
 
@@ -83,12 +112,12 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0) -> Report:
     True
     """
     __tracebackhide__ = True
-    subject = layer_subject(layer, x, seed)
+    subject = layer_subject(layer, x, seed, reference=reference, causal=causal)
     judge(repr(layer), LAYER_CHECKS[:1], subject)  # or else all would say that it takes no x
     return judge(repr(layer), LAYER_CHECKS, subject)
 
 
-def layer_subject(layer: Layer, x: Any, seed: int = 0) -> LayerSubject:
+def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSubject:
     """Return what the checks take, or raise if it is no layer or no batch."""
     check_is("check_layer", "a layer", layer, Layer)
     xs = x if type(x) is tuple else (x,)
@@ -104,7 +133,81 @@ def layer_subject(layer: Layer, x: Any, seed: int = 0) -> LayerSubject:
             )
     copied = copy.deepcopy(layer).train()
     check_is("check_layer", "train() to return the layer", copied, Layer)
-    return LayerSubject(layer, xs, seed)
+    return LayerSubject(layer, xs, seed, **known)
+
+
+# -- what it holds ---------------------------------------------------------------------
+
+
+def _finds_parameters(s: LayerSubject) -> None:
+    """Look for parameters where no layer looks: in an object that is no layer."""
+    known = {id(p) for _, p in s.layer.named_parameters()}
+    todo: list[tuple[str, Any, str]] = [("", s.layer, "")]
+    for name, thing, owner in todo:  # which grows
+        if isinstance(thing, Parameter) and id(thing) not in known:
+            raise Failure(
+                f"{name} is a Parameter that parameters() does not find, as {owner} is no Layer: "
+                f"it is never trained nor saved; make {owner} a Layer"
+            )
+        if id(thing) in known or isinstance(thing, type | ModuleType | FunctionType):
+            continue
+        known.add(id(thing))
+        inside = dict(enumerate(thing)) if isinstance(thing, list | tuple) else thing
+        if not isinstance(inside, dict):
+            inside = getattr(thing, "__dict__", {})
+            owner = owner if isinstance(thing, Layer) else type(thing).__name__  # noqa: PLW2901
+        for key, held in inside.items():
+            if not str(key).startswith(NOT_MEMBERS):
+                todo.append((f"{name}.{key}".lstrip("."), held, owner))
+
+
+def _knows_what_is_declared(s: LayerSubject) -> None:
+    known = ["rows", *s.real, *(f"d{name}" for name, _ in s.layer.named_parameters())]
+    unknown = [name for name in declared(s.layer) if name not in known]
+    if unknown:
+        raise Failure(f"it declares {unknown[0]!r}, which is none of {', '.join(known)}")
+
+
+def _depends_on_x_alone(s: LayerSubject) -> None:
+    """Find what an earlier forward leaves behind, and a later one reads."""
+    for mode in ("eval", "train"):
+        one = replace(s, training=mode == "train")
+        fresh, xs = one.twin(), one.input()
+        ys = copies(one.forward(fresh, copies(xs)))
+        for rows, size in ((None, ""), (ask.OTHER_ROWS, " of another batch size")):
+            used = one.twin()
+            state = hidden_state(used)
+            one.forward(used, one.input(rows, draw=3))
+            put_back(used, state)
+            found = one.forward(used, copies(xs))
+            kept = _names(changed(fresh, used), s.layer)
+            what = (
+                f"in {mode} mode, y depends on an earlier forward{size}{kept and f', by {kept}'}: "
+                "compute all of it from x in each forward, or keep it in `buffers`"
+            )
+            same(what, ys, found, ROUNDING)
+        kept = _names(changed(one.twin(), fresh), s.layer)
+        if mode == "eval" and not alike(ys, one.forward(fresh, copies(xs))):
+            after = kept and f", after a change of {kept}"
+            raise Failure(f"in eval mode, a second forward of the same x gives another y{after}")
+
+
+def _names(names: list[str], layer: Layer) -> str:
+    return " and ".join(name for name in names if name not in dict(layer._walk()))
+
+
+def _keeps_its_state(s: LayerSubject) -> None:
+    """Find what all layers share, by a default argument, too, which copies do not share."""
+    args, kwargs = copy.deepcopy(s.layer._arguments)
+    layer, shared = copy.deepcopy(s.layer), dict[str, Any]()
+    with suppress(Exception):  # others ask whether it can be built again
+        other = vars(type(s.layer)(*args, **kwargs))
+        shared = {k: v for k, v in vars(s.layer).items() if other.get(k) is v}
+    s.forward(layer, s.given())
+    for name, held in shared.items():
+        if isinstance(held, list | dict | np.ndarray) and not alike(held, vars(layer)[name]):
+            raise Failure(ask.SHARED.format("layers") + f"forward changes {name}")
+    ask.keeps_its_state(s)
 
 
 # -- memory and precision --------------------------------------------------------------
@@ -223,7 +326,13 @@ def _depends_on_x(s: LayerSubject) -> bool:
     return not all(np.array_equal(first[dx], second[dx]) for dx in s.real)
 
 
+def _leave_rows(s: LayerSubject) -> None:
+    for one in every_layer(s.layer):
+        leave_declared(one, "rows")
+
+
 def _rows_alone(s: LayerSubject) -> None:
+    _leave_rows(s)
     for training in (True, False):
         one = replace(s, training=training)
         layer, inputs = one.twin(), one.inputs()
@@ -249,11 +358,9 @@ def _rows_alone(s: LayerSubject) -> None:
 
 def _rows_apart_in_eval(s: LayerSubject) -> None:
     """Find an output row that depends on other input rows in eval mode."""
+    _leave_rows(s)
     s = replace(s, training=False)
-    inputs, layer = s.inputs(), s.twin()
-    ys = copies(s.forward(layer, copies(inputs)))
-    if not alike(ys, s.forward(layer, copies(inputs))):
-        raise Failure("in eval mode, a second forward of the same x gives another y")
+    inputs = s.inputs()
     if _mixes_rows(s, inputs):
         raise Failure(
             "in eval mode, a row of y depends on other rows of x, so that predict would depend on "
@@ -319,52 +426,24 @@ def _keeps_its_draw(s: LayerSubject) -> bool:
     return drew_once and not alike(ys, s.forward(layer.eval(), xs))
 
 
-def _wrong_width(s: LayerSubject) -> None:
-    wide = {
-        name: np.concatenate([x, x[..., :1]], axis=-1)
-        for name, x in s.input().items()
-        if x.ndim > 1 and x.dtype.kind == "f"
-    }
-    if not wide:
-        raise NotApplicable("x has no axis of features")
-    for name, x in wide.items():
-        _refuses(s, {**s.input(), name: x}, f"one feature too many in {name}")
-
-
 def _wrong_rank(s: LayerSubject) -> None:
     if not s.real:
         raise NotApplicable("x holds whole numbers")
     xs = s.input()
-    # NumPy's IndexError says how many axes there are, and how many are asked for.
     deep = {name: x[:, np.newaxis] for name, x in xs.items()}
-    _refuses(s, deep, "an axis too many", rank=True)
-    if all(x.ndim > 1 for x in xs.values()):
-        _refuses(s, {name: x[0] for name, x in xs.items()}, "no batch axis", rank=True)
+    for what, wrong in (("an axis too many", deep), ("no batch axis", _first(xs))):
+        dxs = answers(s, wrong, what, rank=True) if wrong else {}
+        for dx in set(s.real) & dxs.keys():
+            of = wrong[s.dxs[dx]].shape
+            if dxs[dx].shape != of:
+                raise Failure(
+                    f"{what}, it raised nothing, and for {s.dxs[dx]} of shape {of} {dx} has the "
+                    f"shape {dxs[dx].shape}"
+                )
 
 
-def _refuses(s: LayerSubject, xs: Results, what: str, *, rank: bool = False) -> None:
-    """Raise unless the layer refuses these in a sentence, or takes them and all shapes agree."""
-    layer = s.twin(training=False)
-    try:
-        dxs = s.backward(layer, s.cotangents(s.forward(layer, xs)))
-    except (ValueError, TypeError) as error:
-        if str(error):
-            return
-        raise Failure(f"{what}, it raised {type(error).__name__} without a word") from None
-    except Exception as error:  # noqa: BLE001 - the wrong type is the finding
-        if rank and isinstance(error, IndexError):
-            return
-        raise Failure(
-            f"{what}, it raised {type(error).__name__}: {error}; a ValueError that says which "
-            "shape is expected would be clear"
-        ) from None
-    for dx in s.real:
-        of = xs[s.dxs[dx]].shape
-        if dxs[dx].shape != of:
-            raise Failure(
-                f"{what}, it raised nothing, and for {s.dxs[dx]} of shape {of} {dx} has the shape "
-                f"{dxs[dx].shape}"
-            )
+def _first(xs: Results) -> Results:
+    return {name: x[0] for name, x in xs.items()} if all(x.ndim > 1 for x in xs.values()) else {}
 
 
 # -- arguments -------------------------------------------------------------------------
@@ -425,6 +504,9 @@ def _used(s: LayerSubject) -> None:
     xs = s.input(dtype=s.dtype.type)
     scales = [LARGER**n for n in ((0, 1, -1, 2, -2) if s.real and s.any_sign else (0,))]
     behaviours = [partial(_behaviour, s, xs=s.scaled(scale, xs)) for scale in scales]
+    single = {axis for x in xs.values() for axis in range(1, x.ndim) if x.shape[axis] == 1}
+    longer = [more for _, axis, n, more in other_lengths(s) if axis in single and n > 1]
+    behaviours += [partial(_behaviour, s, xs=cast(more, s.dtype)) for more in longer]
     Arguments(type(s.layer), bound(s.layer), behaviours, every_layer).judge()
 
 
@@ -449,35 +531,52 @@ def _output_shape(s: LayerSubject, layer: Layer) -> Any:
         return type(error)
 
 
+ALONE, SHARES, WRITES = "y depends on x alone", "keeps its state in itself", "writes into nothing"
+STATE = ("layers and parameters used twice", "deterministic", ALONE, SHARES, "backward twice")
+RIGHT = tuple(question.name for question in GRADIENT_CHECKS[3:10])
+FOUND, LEAVES = "every Parameter is found", "leaves parameters alone"
+
 LAYER_CHECKS: tuple[Question, ...] = (
-    *GRADIENT_CHECKS,
-    # These before those that they have consequences in.
+    # Causes before consequences: what fails first is the headline.
+    *GRADIENT_CHECKS[:1],
+    Question(FOUND, _finds_parameters),
+    Question("knows what is declared", _knows_what_is_declared),
+    Question(WRITES, _in_both_modes(ask.writes_nothing)),
+    *GRADIENT_CHECKS[1:3],
     Question("deterministic", ask.deterministic),
-    Question("keeps its state in itself", ask.keeps_its_state),
-    Question("memory layouts, read-only", ask.layouts),
-    Question("writes into nothing of others", _in_both_modes(ask.writes_nothing)),
-    Question("leaves parameters alone", _in_both_modes(ask.leaves_parameters)),
+    Question(ALONE, _depends_on_x_alone, after=("deterministic",)),
+    Question(SHARES, _keeps_its_state, after=(*STATE[:3],)),
+    Question(LEAVES, _in_both_modes(ask.leaves_parameters)),
+    Question("backward twice", ask.backward_twice, after=(WRITES, *STATE[:4])),
+    *(replace(question, after=STATE) for question in GRADIENT_CHECKS[3:]),
+    Question("as the reference", as_the_reference),
+    Question("causal", causal),
+    Question("backward linear in dy", linear, after=STATE),
+    Question("ties", ties, after=(*STATE, *RIGHT)),
+    Question("other lengths of each axis", lengths, after=(*STATE, *RIGHT)),
+    Question("other sizes of x", sizes, after=(*STATE, *RIGHT)),
+    Question("memory layouts, read-only", ask.layouts, after=(WRITES,)),
     Question("parameters of one dtype", _one_dtype),
-    Question("float32 in, float32 out", _dtype),
+    Question("float32 in, float32 out", _dtype, after=(FOUND,)),
     Question("float64 throughout", _precision),
     Question("finite at extremes", finite_far_out),
     Question("uses every argument", _used),
     Question("gradients are overwritten", ask.overwrites),
-    Question("backward twice", ask.backward_twice),
-    Question("backward of the latest forward", ask.latest_forward),
-    Question("memory, recall and backward_adding", _memory),
+    Question("backward of the latest forward", ask.latest_forward, after=STATE),
+    Question(
+        "memory, recall and backward_adding", _memory, after=(*STATE, "leaves parameters alone")
+    ),
     Question("modes reach all layers inside", _modes_reach_all),
-    Question("mode changed before backward", _mode_of_the_forward),
-    Question("backward_parameters", _backward_parameters),
+    Question("mode changed before backward", _mode_of_the_forward, after=STATE),
+    Question("backward_parameters", _backward_parameters, after=STATE),
     Question("backward before forward", _backward_first),
-    Question("rows apart in eval mode", _rows_apart_in_eval),
-    Question("rows alone and in a batch", _rows_alone),
+    Question("rows apart in eval mode", _rows_apart_in_eval, after=(ALONE,)),
+    Question("rows alone and in a batch", _rows_alone, after=STATE),
     Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
     Question("pickle", ask.copied("pickle", ask.pickled)),
     Question("state_dict", _state_dict),
     Question("state_dict after training", _state_after_training),
     Question("rebuilt from its arguments", _rebuilt),
     Question("gradients with other arguments", _right_with_others),
-    Question("refuses a wrong width", _wrong_width),
     Question("refuses a wrong rank", _wrong_rank),
 )

@@ -4,7 +4,7 @@ And its gradients: by its own backward, and by differences of its forward.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -36,6 +36,8 @@ class LayerSubject:
     seed: int = 0
     signs: bool = True  # whether the random parameters have other signs than those given
     training: bool = True  # the mode of its copies
+    reference: Callable[..., Any] | None = None  # another way to the same y
+    causal: bool = False  # whether no place of axis 1 may see a later one
 
     kinds: ClassVar[str] = "layers"
     explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before those of a layer
@@ -89,20 +91,23 @@ class LayerSubject:
         found += [x.dtype for x in self.xs if x is not None and x.dtype.kind == "f"]
         return next(iter(found), np.dtype(np.float64))
 
+    @cached_property
+    def _ready(self) -> Layer:
+        """The layer, with what some make in the first forward, and buffers as one leaves them."""
+        ready, used = copy.deepcopy(self.layer), copy.deepcopy(self.layer).train()
+        self.forward(used, self.given())
+        if len(used.named_parameters()) > len(ready.named_parameters()):
+            return used
+        buffers = zip(ready.named_buffers(), used.named_buffers(), strict=True)
+        for (_, buffer), (_, later) in buffers:
+            buffer[...] = later
+        return ready
+
     def twin(
         self, dtype: type = np.float64, *, training: bool | None = None, draw: int = 0
     ) -> Layer:
         """Return a copy of the layer in `dtype`, with random parameters."""
-        twin = copy.deepcopy(self.layer)
-        if twin.named_buffers() or not twin.parameters():
-            used = copy.deepcopy(twin).train()
-            self.forward(used, self.given())
-            if not twin.parameters() and used.parameters():
-                twin = used  # some make their parameters now
-            for (_, buffer), (_, later) in zip(
-                twin.named_buffers(), used.named_buffers(), strict=True
-            ):
-                buffer[...] = later  # that are not their first values
+        twin = copy.deepcopy(self._ready)
         twin.train(self.training if training is None else training)
         values = self._values
         if draw not in values:  # drawn once: a large table takes its time
@@ -116,11 +121,12 @@ class LayerSubject:
         signed = [value * rng.choice([-1.0, 1.0], value.shape) for value in near]
         for values in (signed, near) if self.signs else (near,):
             recast = _recast(copy.deepcopy(layer), values, np.dtype(np.float64))
-            if self._takes(recast, self.given(np.float64)):
+            if self.takes(recast, self.given(np.float64)):
                 return values
         return given
 
-    def _takes(self, layer: Layer, *batches: Results) -> bool:
+    def takes(self, layer: Layer, *batches: Results) -> bool:
+        """Whether all comes out finite in both modes."""
         try:
             with np.errstate(all="raise", under="ignore"):
                 made = [self.forward(layer.train(m), xs) for xs in batches for m in (True, False)]
@@ -143,7 +149,7 @@ class LayerSubject:
         still = {name: x[chosen] for name, x in given.items()}
         moved = {name: self._moved(name, x, rng) for name, x in still.items()}
         # A domain may be no box, such as rows of length 1.
-        fits = self._takes(copy.deepcopy(self.layer), cast(moved, self.dtype))
+        fits = self.takes(copy.deepcopy(self.layer), cast(moved, self.dtype))
         return cast(moved if fits else still, dtype)
 
     def _chosen(self, rows: int, batch: int, rng: np.random.Generator) -> Array:
@@ -166,7 +172,7 @@ class LayerSubject:
     @cached_property
     def any_sign(self) -> bool:
         """Whether the layer takes numbers of both signs: those given may be of one sign only."""
-        return self._takes(self.twin(), self.given(np.float64), self.scaled(-1.0))
+        return self.takes(self.twin(), self.given(np.float64), self.scaled(-1.0))
 
     def scaled(self, factor: float, given: Results | None = None) -> Results:
         """Return inputs, by default those given, with the real ones times a factor."""

@@ -1,0 +1,75 @@
+"""A layer against what the author knows of it: another way to its y, and that it is causal."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from minifw.testing._equal import copies
+from minifw.testing._report import Failure, NotApplicable
+from minifw.testing.layers._subject import LayerSubject
+from minifw.typing import Array
+
+
+def as_the_reference(s: LayerSubject) -> None:
+    """Hold y of the layer as it was given, in eval mode, against the reference."""
+    if s.reference is None:
+        raise NotApplicable("no reference was given")
+    for xs in (s.given(), s.input(dtype=s.dtype.type)):
+        ys = s.forward(copy.deepcopy(s.layer).eval(), copies(xs))
+        made = s.reference(*(xs.get(name) for name in s.names))
+        others = made if isinstance(made, tuple) else (made,)
+        if len(others) != len(ys):
+            raise Failure(f"the reference returned {len(others)} arrays, forward {len(ys)}")
+        for (name, y), other in zip(ys.items(), others, strict=True):
+            _hold_against(name, y, np.asarray(other))
+
+
+def _hold_against(name: str, y: Array, other: Array) -> None:
+    if y.shape != other.shape:
+        raise Failure(f"{name} has the shape {y.shape}, that of the reference is {other.shape}")
+    digits = [np.finfo(a.dtype).eps for a in (y, other) if a.dtype.kind == "f"]
+    scale = float(np.abs(other).max(initial=0))
+    with np.errstate(invalid="ignore"):
+        far = np.abs(np.subtract(y, other, dtype=np.float64))
+    far[(y == other) | (np.isnan(y) & np.isnan(other))] = 0
+    wrong = ~(far <= np.sqrt(max(digits, default=0)) * scale)
+    if wrong.any():
+        index = np.unravel_index(np.argmax(np.where(np.isnan(far), np.inf, far)), far.shape)
+        places = [
+            f"{[*map(int, found)]} of axis {axis}"
+            for axis, found in enumerate(map(np.unique, np.nonzero(wrong)))
+            if len(found) < far.shape[axis]
+        ]
+        where = f", all of them at {' and '.join(places)}" if places else ""
+        raise Failure(
+            f"forward is not the reference: most of all at {name}{[*map(int, index)]}, which is "
+            f"{y[index]:.10g} and must be {other[index]:.10g} ({wrong.sum()} of {wrong.size} "
+            f"numbers differ{where})"
+        )
+
+
+def causal(s: LayerSubject) -> None:
+    """Change x from one place of axis 1 on: y before it must stay, to the last bit."""
+    if not s.causal:
+        raise NotApplicable("causal=True was not said")
+    first, xs, others = s.names[0], s.input(), s.input(draw=4)
+    steps: Any = xs[first].shape[1] if xs[first].ndim > 1 else 0
+    ys = s.forward(s.twin(training=False), copies(xs))
+    placed = [name for name, y in ys.items() if y.ndim > 1 and y.shape[1] == steps]
+    if not placed:
+        raise Failure(f"no output has the {steps} places of {first} along axis 1")
+    for later in range(1, steps):
+        moved = copies(xs)
+        moved[first][:, later:] = others[first][:, later:]
+        changed = s.forward(s.twin(training=False), moved)
+        for name in placed:
+            before, after = ys[name][:, :later], changed[name][:, :later]
+            wrong = ~((before == after) | (np.isnan(before) & np.isnan(after)))
+            if wrong.any():
+                place = int(np.nonzero(wrong)[1][0])
+                raise Failure(
+                    f"it looks ahead: {name} at place {place} of axis 1 changes with {first} from "
+                    f"place {later} on; look at the mask (place t may see {first}[:, :t + 1]), or "
+                    "at the padding"
+                )
