@@ -119,6 +119,8 @@ class Arguments:
         kept -= self._differing({})  # what differs with the same arguments may be an identity
         if kept and (isinstance(value, str) or (value is None and name in LABELS)):
             return "is kept, but not computed with"  # a label is for people
+        if name not in SURE and self._matters_beside_others(name, changes):
+            return "makes no difference with the other arguments as they are"
         read = not self._same({}, kept) or self._seen(repr, {}, kept) is AttributeError
         return "makes no difference for the numbers tried" if read and name not in SURE else ""
 
@@ -141,6 +143,17 @@ class Arguments:
         """Return whether all is the same with other arguments, or without some attributes."""
         pairs = zip(self.behaviours, self._before, strict=True)
         return all(alike(self._seen(b, changed, without), before) for b, before in pairs)
+
+    def _matters_beside_others(self, name: str, changes: list[Values]) -> bool:
+        """Return whether it makes a difference once another argument has another value."""
+        others = {o: value for o, value in self.given.items() if o != name}
+        return any(
+            not alike(self._seen(b, {o: new}), self._seen(b, {o: new, **change}))
+            for o, value in others.items()
+            for new in other_values(o, value)
+            for change in changes
+            for b in self.behaviours
+        )
 
     def _differing(self, changed: Values) -> set[str]:
         """Return the attributes that differ in a subject with other arguments."""

@@ -223,11 +223,12 @@ def _five_point(
             coarse = (8 * weighted(middle[0] - middle[1]) - weighted(far[0] - far[1])) / (12 * h)
             moves = moves | (far[0] != far[1])
             rounding = EPSILON * float(np.sum(np.abs(dy * near[0]) * moves)) / h
-            error = abs(fine - coarse) + rounding
+            gap = abs(fine - coarse)
+            error = gap + rounding
             if error < best[1]:
                 best, scale = (fine, error), unit
-            if error <= GOOD * abs(fine):
-                break
+            if error <= GOOD * abs(fine) or gap <= rounding:
+                break  # a shorter step would round more
         if best[1] <= FAIR * abs(best[0]):
             break
     if refusal is not None and best[1] == np.inf:

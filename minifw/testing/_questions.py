@@ -166,7 +166,7 @@ def overwrites(s: Subject) -> None:
     clean, filled = found
     for name, gradient in filled.items():
         rest = "backward adds to what was there: overwrite it (= in place of +=)"
-        if (gradient == 7.0).any():
+        if (gradient == 7.0).any() and not clean[name].any():
             rest = "backward leaves what was there"
         otherwise = f"the gradient of {name} depends on what it held before: {rest}"
         unchanged(gradient, clean[name], otherwise)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,18 @@ def linear(s: LayerSubject) -> None:
 
 def _times(situation: Situation, factor: float) -> Situation:
     return situation.with_dys(lambda _, dy: factor * dy)
+
+
+def in_full_size(s: LayerSubject) -> dict[str, Any]:
+    """Hold all gradients against differences for the whole x, along one direction."""
+    if not s.whole:
+        raise NotApplicable("x is small, and nothing was cut off")
+    full = replace(s, xs=s.whole, whole=())
+    shapes = [[x.shape for x in xs if x is not None] for xs in (s.whole, s.xs)]
+    whole, part = (" and ".join(map(str, of)) for of in shapes)
+    if not _right_along(situation_at(full, full.given(np.float64), training=True)):
+        raise Failure(f"backward is right for x of shape {part}, and wrong for {whole}")
+    return {"untried": f"x of shape {whole}, but along one direction, as {part} is a part of it"}
 
 
 # -- ties ------------------------------------------------------------------------------

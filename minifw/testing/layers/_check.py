@@ -37,11 +37,25 @@ from minifw.testing._state import (
     put_back,
 )
 from minifw.testing.layers import _kept as kept
-from minifw.testing.layers._beyond import answers, lengths, linear, other_lengths, sizes, ties
+from minifw.testing.layers._beyond import (
+    answers,
+    in_full_size,
+    lengths,
+    linear,
+    other_lengths,
+    sizes,
+    ties,
+)
 from minifw.testing.layers._extremes import finite_far_out
-from minifw.testing.layers._gradients import GRADIENT_CHECKS, hold_against_differences
+from minifw.testing.layers._gradients import (
+    DP,
+    DX,
+    GRADIENT_CHECKS,
+    at_the_given_x,
+    hold_against_differences,
+)
 from minifw.testing.layers._reference import as_the_reference, causal
-from minifw.testing.layers._subject import LayerSubject, gradients
+from minifw.testing.layers._subject import LayerSubject, gradients, part_of
 
 KEEP = (
     "what backward needs must lie in self.save(...), or in attributes whose names begin with "
@@ -93,7 +107,8 @@ def check_layer(
     -----
     Gradients are those of sum(dy * y) for a random dy of each output, at random values of the
     parameters, in float64, by a five-point formula with a step that fits (see
-    `minifw.testing._numeric`).
+    `minifw.testing._numeric`). Of a large batch a part is taken, where the layer takes it; the
+    whole is tried along one random direction, and the report says so.
 
     Examples
     --------
@@ -126,7 +141,8 @@ def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSub
             )
     copied = copy.deepcopy(layer).train()
     check_is("check_layer", "train() to return the layer", copied, Layer)
-    return LayerSubject(layer, xs, seed, **known)
+    part = part_of(layer, xs)
+    return LayerSubject(layer, part, seed, **known, whole=() if part is xs else xs)
 
 
 # -- memory and precision --------------------------------------------------------------
@@ -368,7 +384,8 @@ def _output_shape(s: LayerSubject, layer: Layer) -> Any:
 
 ALONE, SHARES, WRITES = "y depends on x alone", "keeps its state in itself", "writes into nothing"
 STATE = ("layers and parameters used twice", "deterministic", ALONE, SHARES, "backward twice")
-RIGHT = tuple(question.name for question in GRADIENT_CHECKS[3:10])
+RIGHT = tuple(question.name for question in GRADIENT_CHECKS[3:9])
+OVERWRITES = "gradients are overwritten"
 FOUND, LEAVES = "every Parameter is found", "leaves parameters alone"
 
 LAYER_CHECKS: tuple[Question, ...] = (
@@ -382,21 +399,23 @@ LAYER_CHECKS: tuple[Question, ...] = (
     Question(ALONE, kept.depends_on_x_alone, after=("deterministic",)),
     Question(SHARES, kept.keeps_its_state, after=(*STATE[:3],)),
     Question(LEAVES, _in_both_modes(ask.leaves_parameters)),
-    Question("backward twice", ask.backward_twice, after=(WRITES, *STATE[:4])),
-    *(replace(question, after=STATE) for question in GRADIENT_CHECKS[3:]),
+    Question(OVERWRITES, ask.overwrites, after=(WRITES, *STATE[:4])),
+    Question("backward twice", ask.backward_twice, after=(WRITES, OVERWRITES, *STATE[:4])),
+    *(replace(q, after=(*STATE, *q.after)) for q in GRADIENT_CHECKS[3:]),
     Question("as the reference", as_the_reference),
     Question("causal", causal),
     Question("backward linear in dy", linear, after=STATE),
-    Question("ties", ties, after=(*STATE, *RIGHT)),
+    Question("ties", ties, after=(*STATE, *DX, *DP)),
+    Question("dx at the given x", at_the_given_x, after=(*STATE, *DX, "ties")),
     Question("other lengths of each axis", lengths, after=(*STATE, *RIGHT)),
     Question("other sizes of x", sizes, after=(*STATE, *RIGHT)),
+    Question("x in its full size", in_full_size, after=(*STATE, *RIGHT)),
     Question("memory layouts, read-only", ask.layouts, after=(WRITES,)),
     Question("parameters of one dtype", _one_dtype),
     Question("float32 in, float32 out", _dtype, after=(FOUND,)),
     Question("float64 throughout", _precision),
     Question("finite at extremes", finite_far_out),
     Question("uses every argument", _used),
-    Question("gradients are overwritten", ask.overwrites),
     Question("backward of the latest forward", ask.latest_forward, after=STATE),
     Question(
         "memory, recall and backward_adding", _memory, after=(*STATE, "leaves parameters alone")

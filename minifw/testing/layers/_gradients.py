@@ -201,6 +201,7 @@ def _left_out(s: LayerSubject) -> None:
         hold_against_differences(fewer)
 
 
+at_the_given_x = _gradient(of_x=True, training=True, given=True)
 DX, DP = ("dx, training",), ("gradients of parameters, training",)
 GRADIENT_CHECKS: tuple[Question, ...] = (
     Question("takes x, returns arrays", _accepts_x),
@@ -209,7 +210,6 @@ GRADIENT_CHECKS: tuple[Question, ...] = (
     Question("dx, training", _gradient(of_x=True, training=True)),
     Question("dx, eval", _gradient(of_x=True, training=False), DX),
     Question("dx, one example", _gradient(of_x=True, training=False, batch=1), (*DX, "dx, eval")),
-    Question("dx at the given x", _gradient(of_x=True, training=True, given=True), DX),
     Question("gradients of parameters, training", _gradient(of_x=False, training=True)),
     Question("gradients of parameters, eval", _gradient(of_x=False, training=False), DP),
     Question(

@@ -5,6 +5,7 @@ And its gradients: by its own backward, and by differences of its forward.
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,6 +21,8 @@ from minifw.typing import Array, DType, Shape
 
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
+LARGE = 2000  # numbers of a batch; of more, a part is taken
+ROWS, PLACES = 8, (5, 9, 17)  # of that part: the shortest axis that the layer takes
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
 
 
@@ -38,6 +41,7 @@ class LayerSubject:
     training: bool = True  # the mode of its copies
     reference: Callable[..., Any] | None = None  # another way to the same y
     causal: bool = False  # whether no place of axis 1 may see a later one
+    whole: tuple[Array | None, ...] = ()  # what was given, where xs is a part of it
 
     kinds: ClassVar[str] = "layers"
     explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before those of a layer
@@ -218,6 +222,23 @@ class LayerSubject:
     def rng(self, draw: int) -> np.random.Generator:
         """Return a generator of its own for each draw."""
         return np.random.default_rng([self.seed, draw])
+
+
+def part_of(layer: Layer, xs: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
+    """Return a few rows and places of a large batch, where the layer takes them."""
+    arrays = [x for x in xs if x is not None]
+    if sum(x.size for x in arrays) <= LARGE:
+        return xs
+    xs = tuple(x if x is None else x[:ROWS] for x in xs)
+    for axis in range(1, max(x.ndim for x in arrays)):
+        for length in PLACES:
+            here = (slice(None),) * axis + (slice(length),)
+            shorter = tuple(x if x is None or x.ndim <= axis else x[here] for x in xs)
+            with suppress(Exception):  # it takes no such length
+                copy.deepcopy(layer)(*shorter)
+                xs = shorter
+                break
+    return xs
 
 
 def _by_gradient(what: str, names: Sequence[str]) -> dict[str, str]:
