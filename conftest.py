@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 # What a build of the site makes, and what only Sphinx can import.
 collect_ignore_glob = [
@@ -19,6 +20,10 @@ collect_ignore_glob = [
 # that signal, and show what training makes of it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples in every run, and few: a search for others is started by hand.
+settings.register_profile("suite", derandomize=True, deadline=None, max_examples=30)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -453,4 +453,4 @@ def play(seed: int, steps: int = 20) -> int:
 
 @pytest.mark.filterwarnings("ignore")
 def test_replayed_or_not_the_bits_are_the_same() -> None:
-    assert sum(play(seed) for seed in range(80)) > 200
+    assert sum(play(seed) for seed in range(25)) > 60

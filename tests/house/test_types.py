@@ -13,8 +13,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 
-CACHE = ROOT / ".mypy_cache" / "types"  # what mypy found out of NumPy is kept between runs
-
 MARK = "# E: "  # at the end of a line of which mypy says an error; its code follows
 
 HEAD = """\
@@ -524,12 +522,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Errors]:
     for file, name in files.items():
         (folder / file).write_text(source(name), encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--output=json"]
-    command += [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={CACHE}", *files]
-    # Run in the folder, for mypy repeats an error that it remembers with the path of that time.
+    # Run where the whole house is checked, so that both share what mypy found out of NumPy and of
+    # minifw. An error that mypy remembers has the folder of an earlier run in its path.
     result = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
+        [*command, *(folder / file for file in files)],
+        cwd=ROOT,
+        env={**os.environ, "MYPYPATH": f"{folder}:{ROOT}"},
         capture_output=True,
         text=True,
         check=False,
@@ -537,8 +535,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Errors]:
     assert result.returncode in {0, 1}, result.stdout + result.stderr  # 2: it could not run
     errors: dict[str, Errors] = {name: set() for name in CASES}
     for report in map(json.loads, result.stdout.splitlines()):
-        if report["file"] in files and report["severity"] == "error":
-            errors[files[report["file"]]].add((report["line"], report["code"]))
+        file = Path(report["file"]).name
+        if file in files and report["severity"] == "error":
+            errors[files[file]].add((report["line"], report["code"]))
     return errors
 
 

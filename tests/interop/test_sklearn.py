@@ -178,7 +178,7 @@ def test_tables_of_pandas() -> None:
 # -- what the parameters mean --------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(0, 3), min_size=30, max_size=30), st.sampled_from([1, 2]))
 def test_a_weight_is_that_many_rows(counts: list[int], classes: int) -> None:
     x, y = X_IRIS[35:125:3], np.minimum(Y_IRIS[35:125:3], classes)

@@ -519,7 +519,7 @@ def test_a_graph_stands_in_levels() -> None:
     assert kinds_drawn == ["FancyArrowPatch"] * 10 + ["FancyBboxPatch"] * 9
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_no_way_goes_through_a_box(data: st.DataObject) -> None:
     lines: dict[str, Any] = {}

@@ -58,28 +58,28 @@ def test_every_truncation_is_refused(suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_4000_flipped_bits(suffix: str, tmp_path: Path) -> None:
+def test_800_flipped_bits(suffix: str, tmp_path: Path) -> None:
     """Each is refused, or is one that says nothing, such as the date of a zip member."""
     path = tmp_path / f"m{suffix}"
     save(model(), path)
     wanted, good = contents(load(path)), path.read_bytes()
     rng = random.Random(0)  # noqa: S311 - no secret
     refused = 0
-    for _ in range(4000):
+    for _ in range(800):
         bad = bytearray(good)
         bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
         path.write_bytes(bad)
         refused += refused_or_same(path, wanted)
-    assert refused > 3000
+    assert refused > 600
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_3000_files_of_pieces_and_noise(suffix: str, tmp_path: Path) -> None:
+def test_600_files_of_pieces_and_noise(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"m{suffix}"
     save(model(), path)
     wanted, good = contents(load(path)), path.read_bytes()
     rng = random.Random(1)  # noqa: S311 - no secret
-    for _ in range(3000):
+    for _ in range(600):
         bad = bytearray(good)
         for _ in range(rng.randrange(1, 4)):
             start, length = rng.randrange(len(bad) + 1), rng.choice([1, 2, 4, 8, 30, 200])

@@ -98,19 +98,16 @@ def assert_same(layer: Layer, twin: Layer, x: Array) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_layer_goes_on_as_the_saved_one(
-    case: Case, dtype: type, suffix: str, tmp_path: Path
-) -> None:
-    layer, x = case.make(dtype), case.x(3, dtype)
-    for parameter in layer.parameters():
-        parameter.value += 0.25  # not what the constructor made
-    layer(x)  # moves the generators and the running means
-    path = tmp_path / f"model{suffix}"
-    save(layer, path)
-    assert_same(layer, load(path), x)
+def test_every_layer_goes_on_as_the_saved_one(case: Case, tmp_path: Path) -> None:
+    for suffix, dtype in zip(SUFFIXES, (np.float64, np.float32), strict=True):
+        layer, x = case.make(dtype), case.x(3, dtype)
+        for parameter in layer.parameters():
+            parameter.value += 0.25  # not what the constructor made
+        layer(x)  # moves the generators and the running means
+        path = tmp_path / f"model{suffix}"
+        save(layer, path)
+        assert_same(layer, load(path), x)
 
 
 def test_modes_are_kept_layer_by_layer(tmp_path: Path) -> None:
@@ -403,7 +400,7 @@ DTYPES = (
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=40)
 @given(
     meta=st.dictionaries(st.text(), VALUES, max_size=4),
     name=st.text(max_size=20),
@@ -436,12 +433,18 @@ def test_the_payload_of_a_nan_is_kept(tmp_path: Path) -> None:
     assert read_archive(tmp_path / "a.npz", "test")[1]["a"].tobytes() == bits.tobytes()
 
 
-@pytest.mark.slow
-def test_a_file_of_more_members_than_16_bits_count(tmp_path: Path) -> None:
-    """The end of the archive has another form then; the same as beyond 4 GiB."""
-    arrays = {str(index): np.zeros((), np.int8) for index in range(65_600)}
+def test_a_file_of_more_members_than_16_bits_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the archive has another form then; the same as beyond 4 GiB.
+
+    It is taken for fewer members here, for it takes seconds to write 65,536.
+    """
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 50)
+    arrays = {str(index): np.zeros((), np.int8) for index in range(60)}
     write_archive(tmp_path / "a.npz", "test", {}, arrays)
-    assert len(read_archive(tmp_path / "a.npz", "test")[1]) == 65_600
+    assert b"PK\6\6" in (tmp_path / "a.npz").read_bytes()  # the other form
+    assert len(read_archive(tmp_path / "a.npz", "test")[1]) == 60
 
 
 @pytest.mark.parametrize(
@@ -555,7 +558,7 @@ def test_a_failure_at_any_line_of_zipfile_is_all_that_is_told(
         return trace
 
     with untouched(tmp_path) as path:
-        for line in itertools.count(1, 7):
+        for line in itertools.count(1, 13):
             left, before = line, sys.gettrace()
             sys.settrace(trace)
             try:
@@ -632,7 +635,7 @@ def test_links_and_permissions_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_200_moments_the_file_is_whole(tmp_path: Path) -> None:
+def test_killed_at_60_moments_the_file_is_whole(tmp_path: Path) -> None:
     """The children are forks of a process that has loaded minifw; each is killed once."""
     path = tmp_path / "m.npz"
     save(Residual(Dense(32, 32, rng=1)), path)
@@ -644,7 +647,7 @@ def test_killed_at_200_moments_the_file_is_whole(tmp_path: Path) -> None:
         "wanted = [model.state_dict()['layer.weight'].tobytes() for model in models]\n"
         "rng = random.Random(0)\n"
         "seen = [0, 0]\n"
-        "for _ in range(200):\n"
+        "for _ in range(60):\n"
         "    child = os.fork()\n"
         "    if child == 0:\n"
         "        while True:\n"
@@ -666,5 +669,5 @@ def test_killed_at_200_moments_the_file_is_whole(tmp_path: Path) -> None:
         timeout=120,
     )
     first, second = map(int, result.stdout.split())
-    assert first + second == 200
+    assert first + second == 60
     assert min(first, second) > 0

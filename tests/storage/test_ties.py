@@ -112,7 +112,7 @@ def test_frozen_is_not_stored(tmp_path: Path) -> None:
     assert len(load(tmp_path / "m.npz").parameters()) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), suffix=st.sampled_from(SUFFIXES))
 def test_random_models_with_ties(
     data: st.DataObject, suffix: str, tmp_path_factory: pytest.TempPathFactory

@@ -10,6 +10,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ SCHEDULES: dict[str, Callable[[Optimizer], Scheduled]] = {
     "OneCycleLR": lambda optimizer: Scheduled(OneCycleLR(optimizer, 0.05, 16), per="batch"),
     "ReduceOnPlateau": lambda optimizer: Scheduled(ReduceOnPlateau(optimizer, patience=0)),
 }
-NAMES = [f"{optimizer} with {schedule}" for optimizer in OPTIMIZER_CASES for schedule in SCHEDULES]
+# Every optimizer, and every schedule with two or more of them.
+NAMES = [f"{one} with {by}" for one, by in zip(OPTIMIZER_CASES, cycle(SCHEDULES), strict=False)]
 EVENTS = ["fit_begin", "epoch_begin", "batch_end", "epoch_end"]
 
 EPOCHS, BATCHES = 4, 4
