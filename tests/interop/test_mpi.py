@@ -39,7 +39,7 @@ def job(ranks: int, name: str, folder: Path, *more: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("ranks", [1, 3])
 def test_the_same_batches_give_the_same_training(ranks: int, tmp_path: Path) -> None:
     result = job(ranks, "same", tmp_path)
     assert result.returncode == 0, result.stderr
@@ -61,18 +61,10 @@ def test_it_goes_on_after_a_checkpoint_of_one_rank(tmp_path: Path) -> None:
     assert len((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()) == 4
 
 
-def test_an_error_of_one_rank_is_raised_on_all(tmp_path: Path) -> None:
-    result = job(3, "refuse", tmp_path)
+def test_what_one_rank_has_or_raises_alone_ends_the_training_of_all(tmp_path: Path) -> None:
+    result = job(3, "refuse differ callbacks", tmp_path)
     assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.parametrize("name", ["differ", "callbacks"])
-def test_what_one_rank_has_or_raises_alone_ends_the_training_of_all(
-    name: str, tmp_path: Path
-) -> None:
-    result = job(3, name, tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("done") == 3
+    assert result.stdout.count("done") == 3 * 3
 
 
 def test_an_error_that_nobody_catches_ends_the_job(tmp_path: Path) -> None:

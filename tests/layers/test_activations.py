@@ -586,20 +586,21 @@ def test_softmax_refuses_the_axis_of_the_batch(kind: Any) -> None:
         kind(2).forward(np.ones((2, 3)))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@each_dtype
-def test_underflow_is_no_fault_of_a_layer(case: Case, dtype: type) -> None:
-    if case.indices:
-        pytest.skip("x holds whole numbers")
-    layer = case.make(dtype)
-    numbers = [-1000.0, -1.0, 0.0, 1.0, 1000.0]
-    if not layer.named_layers():  # in float64 and float32, an exponential is subnormal there
-        numbers += [-740.1, 740.1, -100.3, 100.3]
-    x: Array = np.resize(np.array(numbers, dtype), (10, *case.example_shape))
-    with np.errstate(all="raise"):
-        y = layer.forward(x)
-        layer.backward(np.ones_like(y))
-        layer.backward_parameters(np.ones_like(y))
+REAL_CASES = [case for case in CASES if not case.indices]
+
+
+@pytest.mark.parametrize("case", REAL_CASES, ids=lambda case: case.name)
+def test_underflow_is_no_fault_of_a_layer(case: Case) -> None:
+    for dtype in (np.float64, np.float32):
+        layer = case.make(dtype)
+        numbers = [-1000.0, -1.0, 0.0, 1.0, 1000.0]
+        if not layer.named_layers():  # in both dtypes, an exponential is subnormal there
+            numbers += [-740.1, 740.1, -100.3, 100.3]
+        x: Array = np.resize(np.array(numbers, dtype), (10, *case.example_shape))
+        with np.errstate(all="raise"):
+            y = layer.forward(x)
+            layer.backward(np.ones_like(y))
+            layer.backward_parameters(np.ones_like(y))
 
 
 # -- arguments --------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""The losses against decimal arithmetic, central differences, and their contract."""
+"""The losses against decimal arithmetic, and what they refuse.
+
+The gradients, copies and layouts of every loss are in tests/testing/test_losses.py.
+"""
 
 import copy
 import math
@@ -14,7 +17,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 
 import minifw
 from minifw import (
@@ -51,13 +53,10 @@ MAGNITUDES: dict[Any, list[float]] = {
     np.float64: [0.0, 5e-324, 1e-300, 1e-8, 1, 20, 37, 40, 710, 745, 1000, 1e4, 1e300, 1.7e308],
     np.float32: [0.0, 1e-45, 1e-30, 1e-8, 1, 16, 17, 20, 40, 88, 103, 710, 1000, 1e4, 1e30, 3e38],
 }
-LOGITS = [
-    pytest.param(sign * magnitude, dtype, id=f"{sign * magnitude:g}-{dtype.__name__}")
+LOGITS = {
+    dtype: [sign * magnitude for magnitude in magnitudes for sign in (1, -1)]
     for dtype, magnitudes in MAGNITUDES.items()
-    for magnitude in magnitudes
-    for sign in (1, -1)
-]
-each_logit = pytest.mark.parametrize(("logit", "dtype"), LOGITS)
+}
 TARGETS = [0.0, 1.0, 0.5, 0.3]
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 each_loss = pytest.mark.parametrize("make", [BCEWithLogitsLoss, BCELoss])
@@ -145,22 +144,15 @@ def random_batch(
 # -- BCEWithLogitsLoss: the number and its derivative -----------------------------------
 
 
-@each_logit
-def test_a_logit_costs_what_400_digits_say(logit: float, dtype: type) -> None:
-    z = one(logit, dtype)
-    for t in TARGETS:
-        target = one(t, dtype)
-        cost = BCEWithLogitsLoss().forward(z, target)
+@each_dtype
+@pytest.mark.parametrize("t", TARGETS)
+def test_a_logit_costs_and_weighs_what_400_digits_say(t: float, dtype: type) -> None:
+    target = one(t, dtype)
+    for logit in LOGITS[dtype]:
+        z, loss = one(logit, dtype), BCEWithLogitsLoss()
+        cost = loss.forward(z, target)
         assert isinstance(cost, float)
         assert_close(cost, true_loss_of_logit(z.item(), target.item()), dtype)
-
-
-@each_logit
-def test_the_gradient_of_a_logit_is_what_400_digits_say(logit: float, dtype: type) -> None:
-    z = one(logit, dtype)
-    for t in TARGETS:
-        target, loss = one(t, dtype), BCEWithLogitsLoss()
-        loss.forward(z, target)
         gradient = loss.backward()
         assert gradient.dtype == dtype
         expected = true_gradient_of_logit(z.item(), target.item(), dtype)
@@ -188,14 +180,14 @@ NEAR_1 = [1 - 2.0**-53, 1 - 1e-9, 1 - 1e-3, 0.9]
 
 
 @pytest.mark.parametrize("t", [*NEAR_0, *NEAR_1])
-@pytest.mark.parametrize("logit", [-1e300, -1000.0, -40.0, -1.0, 0.0, 1.0, 40.0, 1000.0, 1e300])
-def test_a_target_near_0_or_1_keeps_its_digits(logit: float, t: float) -> None:
-    loss = BCEWithLogitsLoss()
-    cost = loss.forward(one(logit), one(t))
-    assert_close(cost, true_loss_of_logit(logit, t), np.float64)
-    # The gradient is s(z) - t, and (1 - t) - (1 - s(z)).
-    scale = max(math.exp(-abs(logit)), t if logit <= 0 else 1 - t)
-    assert_close(loss.backward().item(), true_gradient_of_logit(logit, t), np.float64, scale)
+def test_a_target_near_0_or_1_keeps_its_digits(t: float) -> None:
+    for logit in (-1e300, -1000.0, -40.0, -1.0, 0.0, 1.0, 40.0, 1000.0, 1e300):
+        loss = BCEWithLogitsLoss()
+        cost = loss.forward(one(logit), one(t))
+        assert_close(cost, true_loss_of_logit(logit, t), np.float64)
+        # The gradient is s(z) - t, and (1 - t) - (1 - s(z)).
+        scale = max(math.exp(-abs(logit)), t if logit <= 0 else 1 - t)
+        assert_close(loss.backward().item(), true_gradient_of_logit(logit, t), np.float64, scale)
 
 
 finite_logits = st.floats(allow_nan=False, allow_infinity=False)
@@ -236,15 +228,13 @@ def test_a_flipped_logit_and_label_have_the_same_cost_and_the_opposite_gradient(
 
 @each_dtype
 @pytest.mark.parametrize("label", [0.0, 1.0])
-@pytest.mark.parametrize("logit", [40.0, 710.0, 1000.0, 1e4, 1e30])
-def test_a_wrong_label_costs_its_logit_and_has_the_gradient_1(
-    logit: float, label: float, dtype: type
-) -> None:
-    loss = BCEWithLogitsLoss()
+def test_a_wrong_label_costs_its_logit_and_has_the_gradient_1(label: float, dtype: type) -> None:
     sign = 1 if label == 0 else -1
-    z = one(sign * logit, dtype)
-    assert loss.forward(z, one(label, dtype)) == abs(z.item())
-    np.testing.assert_array_equal(loss.backward(), one(sign, dtype), strict=True)
+    for logit in (40.0, 710.0, 1000.0, 1e4, 1e30):
+        loss = BCEWithLogitsLoss()
+        z = one(sign * logit, dtype)
+        assert loss.forward(z, one(label, dtype)) == abs(z.item())
+        np.testing.assert_array_equal(loss.backward(), one(sign, dtype), strict=True)
 
 
 def test_label_0_logit_20_costs_2e_9_more_than_20_where_float64_can_tell() -> None:
@@ -299,30 +289,16 @@ def probabilities(dtype: Any) -> list[float]:
     return sorted({float(dtype(value)) for value in values})
 
 
-PROBABILITIES = [
-    pytest.param(p, dtype, id=f"{p:.9g}-{dtype.__name__}")
-    for dtype in (np.float64, np.float32)
-    for p in probabilities(dtype)
-]
-each_probability = pytest.mark.parametrize(("p", "dtype"), PROBABILITIES)
-
-
-@each_probability
+@each_dtype
+@pytest.mark.parametrize("t", TARGETS)
 @pytest.mark.filterwarnings("ignore::minifw.SaturationWarning")
-def test_a_probability_costs_what_400_digits_say(p: float, dtype: type) -> None:
-    for t in TARGETS:
-        target = one(t, dtype)
-        cost = BCELoss().forward(one(p, dtype), target)
+def test_a_probability_costs_and_weighs_what_400_digits_say(t: float, dtype: type) -> None:
+    target = one(t, dtype)
+    for p in probabilities(dtype):
+        loss = BCELoss()
+        cost = loss.forward(one(p, dtype), target)
         assert isinstance(cost, float)
         assert_close(cost, true_loss_of_probability(p, target.item(), dtype), dtype)
-
-
-@each_probability
-@pytest.mark.filterwarnings("ignore::minifw.SaturationWarning")
-def test_the_gradient_of_a_probability_is_what_400_digits_say(p: float, dtype: type) -> None:
-    for t in TARGETS:
-        target, loss = one(t, dtype), BCELoss()
-        loss.forward(one(p, dtype), target)
         gradient = loss.backward()
         assert gradient.dtype == dtype
         expected = true_gradient_of_probability(p, target.item(), dtype)
@@ -410,68 +386,12 @@ def test_the_warning_counts_the_predictions() -> None:
         BCELoss().forward(prediction, target)
 
 
-# -- both: derivative, mean, shapes -----------------------------------------------------
-
-
-def slope(make: Make, prediction: Array, target: Array, step: Array) -> Array:
-    """Return dL/dprediction by central differences."""
-    slopes = np.empty_like(prediction)
-    loss = make()
-    for index in np.ndindex(prediction.shape):
-        moved = prediction.copy()
-        moved[index] = high = prediction[index] + step[index]
-        above = loss.forward(moved, target)
-        moved[index] = low = prediction[index] - step[index]
-        slopes[index] = (above - loss.forward(moved, target)) / (high - low)
-    return slopes
-
-
-def batches(elements: st.SearchStrategy[float]) -> st.SearchStrategy[tuple[Array, Array]]:
-    """Return pairs of predictions and targets of one random shape."""
-
-    def pair(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[Array, Array]]:
-        return st.tuples(
-            arrays(np.float64, shape, elements=elements),
-            arrays(np.float64, shape, elements=st.floats(0, 1) | st.sampled_from([0.0, 1.0])),
-        )
-
-    return array_shapes(min_dims=1, max_dims=3, max_side=4).flatmap(pair)
-
-
-@given(batches(st.floats(-5, 5) | st.floats(-1000, 1000)))
-def test_the_gradient_of_logits_is_that_of_the_number_reported(batch: tuple[Array, Array]) -> None:
-    z, target = batch
-    loss = BCEWithLogitsLoss()
-    cost = loss.forward(z, target)
-    gradient = loss.backward()
-    assert gradient.shape == z.shape
-    step = 1e-4
-    expected = slope(BCEWithLogitsLoss, z, target, np.full_like(z, step))
-    # The third derivative is below 0.1/n; two costs round by 2 epsilons each, or n near a sum.
-    bound = 0.1 * step**2 / 6 / z.size + 2 * (2 + z.size) * 2.3e-16 * (cost + 1e-3) / step
-    np.testing.assert_allclose(gradient, expected, rtol=0, atol=bound)
-
-
-@given(batches(st.floats(1e-300, 1 - 1e-9) | st.floats(0.01, 0.99)))
-def test_the_gradient_of_probabilities_is_that_of_the_number_reported(
-    batch: tuple[Array, Array],
-) -> None:
-    p, target = batch
-    loss = BCELoss()
-    cost = loss.forward(p, target)
-    gradient = loss.backward()
-    assert gradient.shape == p.shape
-    margin = np.minimum(p, 1 - p)
-    step = 1e-4 * margin
-    expected = slope(BCELoss, p, target, step)
-    # The third derivative is below 2/margin^3/n, and (step/margin)^2 is 1e-8.
-    bound = 1e-8 / (3 * p.size * margin) * 1.01 + 2 * (2 + p.size) * 2.3e-16 * (cost + 1) / step
-    np.testing.assert_array_less(np.abs(gradient - expected), bound)
+# -- both: mean, shapes ------------------------------------------------------------------
 
 
 @each_loss
 @each_dtype
-@pytest.mark.parametrize("shape", [(1,), (7,), (1, 1), (7, 1), (5, 3), (2, 3, 4), (1, 1, 1)])
+@pytest.mark.parametrize("shape", [(7,), (5, 3), (1, 1, 1)])
 def test_it_is_the_mean_over_all_elements(make: Make, dtype: type, shape: tuple[int, ...]) -> None:
     prediction, target = random_batch(make, shape, dtype)
     loss, alone = make(), make()
@@ -495,14 +415,6 @@ def test_a_single_number_is_no_batch(make: Make) -> None:
 
 
 @each_loss
-def test_calling_a_loss_is_its_forward(make: Make) -> None:
-    prediction, target = random_batch(make, (4, 1))
-    loss = make()
-    assert loss(prediction, target) == make().forward(prediction, target)
-    assert loss.backward().shape == (4, 1)
-
-
-@each_loss
 def test_the_joint_form_and_the_two_apart_have_the_same_derivative(make: Make) -> None:
     z = np.linspace(-5, 5, 11)[:, np.newaxis]
     target = np.linspace(0, 1, 11)[:, np.newaxis]
@@ -518,57 +430,6 @@ def test_the_joint_form_and_the_two_apart_have_the_same_derivative(make: Make) -
     np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-15)
 
 
-# -- the same object again --------------------------------------------------------------
-
-
-# Of one call: shape, dtype, the seed of the batch, and whether the target is changed in place.
-Call = tuple[tuple[int, ...], type, int, bool]
-a_call: st.SearchStrategy[Call] = st.tuples(
-    st.sampled_from([(1,), (4,), (2, 2), (4, 1), (2, 4), (8,)]),
-    st.sampled_from([np.float64, np.float32]),
-    st.integers(0, 2),
-    st.booleans(),
-)
-
-
-@pytest.mark.slow
-@each_loss
-@given(st.lists(a_call, min_size=2, max_size=8))
-def test_a_used_loss_gives_what_a_new_one_gives(make: Make, calls: list[Call]) -> None:
-    used = make()
-    buffers: dict[Any, Array] = {}
-    for shape, dtype, seed, in_place in calls:
-        prediction, target = random_batch(make, shape, dtype, seed)
-        if in_place:  # the target is the array of an earlier call, with other contents
-            buffer = buffers.setdefault((shape, dtype), np.empty(shape, dtype))
-            buffer[...] = target
-            target = buffer
-        new = make()
-        assert used.forward(prediction, target) == new.forward(prediction, target)
-        np.testing.assert_array_equal(used.backward(), new.backward(), strict=True)
-
-
-@each_loss
-def test_other_targets_of_the_same_shape(make: Make) -> None:
-    prediction, target = random_batch(make, (6, 1))
-    loss = make()
-    first = loss.forward(prediction, target), loss.backward()
-    loss.forward(prediction, 1 - target)
-    assert not np.isin(loss.backward(), first[1]).any()
-    assert loss.forward(prediction, target) == first[0]
-    np.testing.assert_array_equal(loss.backward(), first[1])
-
-
-@each_loss
-def test_targets_changed_in_place_are_seen(make: Make) -> None:
-    prediction, target = random_batch(make, (6, 1))
-    loss, new = make(), make()
-    loss.forward(prediction, target)
-    target[3] = 1 - target[3]
-    assert loss.forward(prediction, target) == new.forward(prediction, target)
-    np.testing.assert_array_equal(loss.backward(), new.backward())
-
-
 @each_loss
 def test_a_target_made_bad_in_place_is_seen(make: Make) -> None:
     prediction, target = random_batch(make, (6, 1))
@@ -581,29 +442,6 @@ def test_a_target_made_bad_in_place_is_seen(make: Make) -> None:
 
 
 @each_loss
-def test_the_same_bytes_in_another_shape(make: Make) -> None:
-    prediction, target = random_batch(make, (6,))
-    loss = make()
-    for shape in [(6,), (6, 1), (2, 3), (3, 2), (1, 6), (1, 2, 3)]:
-        cost = loss.forward(prediction.reshape(shape), target.reshape(shape))
-        assert cost == make().forward(prediction, target)
-        assert loss.backward().shape == shape
-
-
-@each_loss
-def test_the_same_bytes_in_another_dtype(make: Make) -> None:
-    loss = make()
-    for dtype, shape in ((np.float64, (2, 3)), (np.float32, (2, 6)), (np.float64, (2, 3))):
-        prediction: Array = np.full(shape, 0.25, dtype)
-        cost = loss.forward(prediction, np.zeros(shape, dtype))
-        value = -math.log(0.75) if make is BCELoss else math.log1p(math.exp(0.25))
-        assert cost == near(value, rel=1e-6)
-        assert loss.backward().dtype == dtype
-        slope_of_each = 4 / 3 if make is BCELoss else 1 / (1 + math.exp(-0.25))
-        np.testing.assert_allclose(loss.backward(), slope_of_each / prediction.size, rtol=1e-6)
-
-
-@each_loss
 def test_the_same_bytes_in_another_dtype_are_looked_at(make: Make) -> None:
     target, loss = np.array([[1.0]]), make()
     loss.forward(one(0.25), target)
@@ -612,131 +450,7 @@ def test_the_same_bytes_in_another_dtype_are_looked_at(make: Make) -> None:
         loss.forward(np.full_like(halves, 0.25), halves)
 
 
-@each_loss
-def test_float32_after_float64_computes_in_float32(make: Make) -> None:
-    loss = make()
-    prediction, target = random_batch(make, (5, 1))
-    for dtype in (np.float64, np.float32, np.float64):
-        p: Array = prediction.astype(dtype)
-        t: Array = target.astype(dtype)
-        assert loss.forward(p, t) == make().forward(p, t)
-        assert loss.backward().dtype == dtype
-
-
-@each_loss
-def test_batches_of_changing_size(make: Make) -> None:
-    loss, new = make(), make()
-    for n in (5, 1, 1000, 5, 2):
-        prediction, target = random_batch(make, (n, 1), seed=n)
-        assert loss.forward(prediction, target) == new.forward(prediction, target)
-        np.testing.assert_array_equal(loss.backward(), new.backward())
-
-
-@each_loss
-def test_two_losses_do_not_disturb_each_other(make: Make) -> None:
-    first, second = make(), make()
-    one_batch, other_batch = random_batch(make, (6, 1), seed=1), random_batch(make, (6, 1), seed=2)
-    first.forward(*one_batch)
-    expected = first.backward()
-    second.forward(*other_batch)
-    np.testing.assert_array_equal(first.backward(), expected)
-
-
-# -- memory -----------------------------------------------------------------------------
-
-
-@each_loss
-def test_a_gradient_handed_out_is_not_changed_by_a_later_call(make: Make) -> None:
-    loss = make()
-    loss.forward(*random_batch(make, (6, 1), seed=1))
-    first = loss.backward()
-    kept = first.copy()
-    loss.forward(*random_batch(make, (6, 1), seed=2))
-    np.testing.assert_array_equal(first, kept)
-    second = loss.backward()
-    np.testing.assert_array_equal(first, kept)
-    assert not np.shares_memory(first, second)
-
-
-@each_loss
-def test_backward_twice_gives_the_same_in_memory_of_its_own(make: Make) -> None:
-    loss = make()
-    loss.forward(*random_batch(make, (6, 1)))
-    first = loss.backward()
-    kept = first.copy()
-    first[...] = 7  # it is the caller's
-    np.testing.assert_array_equal(loss.backward(), kept)
-
-
-@each_loss
-def test_inputs_are_not_written_to_and_not_handed_back(make: Make) -> None:
-    loss = make()
-    prediction, target = random_batch(make, (6, 2))
-    before = prediction.copy(), target.copy()
-    for _ in range(2):  # the second time the targets are known
-        loss.forward(prediction, target)
-        gradient = loss.backward()
-        np.testing.assert_array_equal(prediction, before[0])
-        np.testing.assert_array_equal(target, before[1])
-        assert not np.shares_memory(gradient, prediction)
-        assert not np.shares_memory(gradient, target)
-
-
-def strided(array: Array) -> Array:
-    wide = np.full((2 * array.shape[0], 3 * array.shape[1]), 77, array.dtype)
-    wide[::2, ::3] = array
-    return wide[::2, ::3]
-
-
-def read_only(array: Array) -> Array:
-    twin = array.copy()
-    twin.flags.writeable = False
-    return twin
-
-
-LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "C": np.ascontiguousarray,
-    "Fortran": np.asfortranarray,
-    "strided": strided,
-    "reversed": lambda array: array[::-1, ::-1].copy()[::-1, ::-1],
-    "transposed": lambda array: array.T.copy().T,
-    "read-only": read_only,
-}
-
-
-@each_loss
-@pytest.mark.parametrize("of_prediction", LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("of_target", LAYOUTS.values(), ids=LAYOUTS)
-def test_any_layout_in_memory_gives_the_same(
-    make: Make, of_prediction: Callable[[Array], Array], of_target: Callable[[Array], Array]
-) -> None:
-    loss, expected = make(), make()
-    prediction, target = random_batch(make, (5, 3))
-    cost = expected.forward(prediction, target)
-    for _ in range(2):
-        found = loss.forward(of_prediction(prediction), of_target(target))
-        assert found == near(cost, rel=1e-15)
-        np.testing.assert_allclose(loss.backward(), expected.backward(), rtol=1e-15)
-
-
-@each_loss
-def test_a_broadcast_view_is_an_input_as_any_other(make: Make) -> None:
-    loss, expected = make(), make()
-    prediction = np.broadcast_to(np.array([[0.25]]), (4, 3))
-    target = np.broadcast_to(np.array([1.0, 0.0, 1.0]), (4, 3))
-    cost = loss.forward(prediction, target)
-    assert cost == near(expected.forward(prediction.copy(), target.copy()), rel=1e-15)
-    np.testing.assert_allclose(loss.backward(), expected.backward(), rtol=1e-15)
-
-
 # -- what is refused --------------------------------------------------------------------
-
-
-@each_loss
-def test_backward_before_forward_is_a_runtime_error(make: Make) -> None:
-    with pytest.raises(RuntimeError, match="call forward first") as caught:
-        make().backward()
-    assert str(caught.value).startswith(repr(make()))
 
 
 Bad = tuple[Any, Any, type[Exception], str]
@@ -855,24 +569,18 @@ BAD_CALLS: list[Any] = [
     *(pytest.param(BCEWithLogitsLoss, bad, id=f"BCEWithLogitsLoss, {name}")
       for name, bad in BAD_LOGITS.items()),
 ]  # fmt: skip
-each_bad_call = pytest.mark.parametrize(("make", "bad"), BAD_CALLS)
 
 
-@each_bad_call
-def test_it_is_refused_in_one_sentence_with_the_fix(make: Make, bad: Bad) -> None:
+@pytest.mark.parametrize(("make", "bad"), BAD_CALLS)
+def test_it_is_refused_in_one_sentence_with_the_fix_and_changes_nothing(
+    make: Make, bad: Bad
+) -> None:
     prediction, target, error, message = bad
+    loss = make()
     with pytest.raises(error, match=message) as caught:
-        make().forward(prediction, target)
+        loss.forward(prediction, target)
     assert str(caught.value).startswith(repr(make()))
     assert "\n" not in str(caught.value)
-
-
-@each_bad_call
-def test_after_a_refused_call_the_loss_is_as_it_was(make: Make, bad: Bad) -> None:
-    prediction, target, error, _ = bad
-    loss = make()
-    with pytest.raises(error):
-        loss.forward(prediction, target)
     with pytest.raises(RuntimeError, match="call forward first"):
         loss.backward()
     accepted = random_batch(make, (6, 1))
@@ -882,7 +590,6 @@ def test_after_a_refused_call_the_loss_is_as_it_was(make: Make, bad: Bad) -> Non
         loss.forward(prediction, target)
     np.testing.assert_array_equal(loss.backward(), gradient)
     assert loss.forward(*accepted) == cost
-    np.testing.assert_array_equal(loss.backward(), gradient)
 
 
 def test_after_a_warning_that_is_an_error_the_loss_is_as_it_was() -> None:
@@ -1164,7 +871,7 @@ def test_no_gradient_of_a_label_is_subnormal_and_the_loss_keeps_its_digits(
     classes: int, dtype: Any
 ) -> None:
     bound = math.log(FLUSHED[dtype])
-    for logit in (-bound - 1, -bound + 1, *np.linspace(1, 800, 300)):
+    for logit in (-bound - 1, -bound + 1, *np.linspace(1, 800, 80)):
         z: Array = np.array([[logit]] if classes == 1 else [[0, logit]], dtype)
         loss: Any = BCEWithLogitsLoss() if classes == 1 else CrossEntropyLoss()
         cost = loss.forward(z, one(1, dtype) if classes == 1 else np.array([1]))
@@ -1261,35 +968,7 @@ def test_a_subclass_declares_pairs_of_its_own() -> None:
     assert loss.joined_with(Sigmoid()) is None
 
 
-# -- copies -----------------------------------------------------------------------------
-
-
-def through_pickle(loss: Loss) -> Any:
-    return pickle.loads(pickle.dumps(loss))
-
-
-each_way_to_copy = pytest.mark.parametrize("twin_of", [copy.copy, copy.deepcopy, through_pickle])
-
-
-@each_loss
-@each_way_to_copy
-def test_a_copy_leaves_the_saved_arrays_behind_and_is_independent(
-    make: Make, twin_of: Callable[[Loss], Any]
-) -> None:
-    loss = make()
-    accepted = random_batch(make, (6, 1), seed=1)
-    cost = loss.forward(*accepted)
-    gradient = loss.backward()
-    twin = twin_of(loss)
-    assert type(twin) is make
-    assert repr(twin) == repr(loss)
-    with pytest.raises(RuntimeError, match="call forward first"):
-        twin.backward()
-    other = random_batch(make, (6, 1), seed=2)
-    assert twin.forward(*accepted) == cost
-    np.testing.assert_array_equal(twin.backward(), gradient)
-    assert twin.forward(*other) == make().forward(*other)
-    np.testing.assert_array_equal(loss.backward(), gradient)  # of its own latest forward
+# -- copies ------------------------------------------------------------------------------
 
 
 @each_loss
@@ -1300,13 +979,3 @@ def test_a_pickle_does_not_grow_with_the_batch(make: Make) -> None:
         loss.forward(*random_batch(make, (n, 1)))
         sizes.append(len(pickle.dumps(loss)))
     assert sizes[1] < sizes[0] + 100
-
-
-@each_loss
-@each_way_to_copy
-def test_a_loss_that_was_never_used_can_be_copied(
-    make: Make, twin_of: Callable[[Loss], Loss]
-) -> None:
-    twin = twin_of(make())
-    accepted = random_batch(make, (6, 1))
-    assert twin.forward(*accepted) == make().forward(*accepted)
