@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from cases import CASES, LOSS_CASES, Case
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import minifw
@@ -653,7 +653,6 @@ def test_the_formulas_of_eval_mode(affine: bool) -> None:
     assert training[after] == f"{after} = {before} * mask"
 
 
-@settings(max_examples=25)
 @given(
     widths=st.lists(st.integers(1, 5), min_size=2, max_size=5),
     batch=st.integers(1, 7),
@@ -992,7 +991,6 @@ def test_tied_weights_have_one_symbol_and_a_sum() -> None:
     assert formulas["dW1"] == "dW1(Z2) + dW1(Z1)"
 
 
-@settings(max_examples=60)
 @given(data=st.data())
 def test_sums_and_gradients_of_random_graphs(data: st.DataObject) -> None:
     """Every written-out sum is the sum of its rows, and every gradient is the objective's."""

@@ -5,6 +5,7 @@ import copy
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,15 +48,25 @@ TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 FACTORS = [1.0, 1e4]  # of inputs: usual ones, and those at which naive forms overflow or saturate
 
 
-def run(path: pathlib.Path, x: Array) -> Array:
-    """Return what ONNX Runtime makes of x."""
+def session_of(path: pathlib.Path) -> Callable[[Array], Array]:
+    """Return what ONNX Runtime makes of a file: a function of x."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {session.get_inputs()[0].name: x})
-    result: Array = y
-    return result
+    name = session.get_inputs()[0].name
+
+    def predict(x: Array) -> Array:
+        (y,) = session.run(None, {name: x})
+        result: Array = y
+        return result
+
+    return predict
+
+
+def run(path: pathlib.Path, x: Array) -> Array:
+    """Return what ONNX Runtime makes of x."""
+    return session_of(path)(x)
 
 
 def trained(case: Case, dtype: type) -> Layer:
@@ -74,31 +85,29 @@ def close(y: Array, expected: Array) -> None:
     assert (np.abs(y - expected) <= bound * (1 + np.abs(expected))).all()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_layer_is_the_same_in_onnx_runtime(
-    case: Case, dtype: type, tmp_path: pathlib.Path
+def test_every_layer_is_the_same_in_onnx_runtime_and_comes_back(
+    case: Case, tmp_path: pathlib.Path
 ) -> None:
     """A new layer of the table fails here until it has an exporter; the message says how."""
-    model = trained(case, dtype)
     path = tmp_path / "model.onnx"
-    export(model, path, input_shape=case.example_shape, dtype=dtype)
-    for batch in (1, 5):
-        for factor in FACTORS[: 1 if case.indices else 2]:
-            x = case.x(batch, dtype)
-            x = x if case.indices else x * dtype(factor)
-            close(run(path, x), model.predict(x))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_what_was_exported_comes_back(case: Case, dtype: type, tmp_path: pathlib.Path) -> None:
-    model = trained(case, dtype)
-    export(model, tmp_path / "model.onnx", input_shape=case.example_shape)
-    twin = import_(tmp_path / "model.onnx")
-    assert repr(twin) == repr(model)
-    x = case.x(3, dtype)
-    assert (twin.predict(x) == model.predict(x)).all()
+    for dtype in DTYPES:
+        model = trained(case, dtype)
+        export(model, path, input_shape=case.example_shape, dtype=dtype)
+        predict = session_of(path)
+        for batch in (1, 5):
+            for factor in FACTORS[: 1 if case.indices else 2]:
+                x = case.x(batch, dtype)
+                x = x if case.indices else x * dtype(factor)
+                close(predict(x), model.predict(x))
+        recurrent = any(isinstance(one, LSTM | GRU) for _, one in model._all_layers())
+        if dtype is np.float64 or not recurrent:  # ONNX Runtime 1.32 ends the process there
+            y = predict(case.x(1, dtype)[:0])  # of no rows
+            assert y.shape == (0, *model.output_shape(case.example_shape))
+        twin = import_(path)
+        assert repr(twin) == repr(model)
+        x = case.x(3, dtype)
+        assert (twin.predict(x) == model.predict(x)).all()
 
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.onnx")), ids=lambda path: path.stem)
@@ -333,25 +342,6 @@ def test_an_error_of_a_registered_function_names_the_layer(tmp_path: pathlib.Pat
     with pytest.raises(TypeError, match="Shifted") as other:
         export(Sequential(Dense(2, 3), Residual(Shifted())), tmp_path / "model.onnx")
     assert not hasattr(other.value, "__notes__")
-
-
-EMPTY = [
-    (case, dtype)
-    for case in CASES
-    for dtype in DTYPES
-    if dtype is np.float64
-    or not any(isinstance(one, LSTM | GRU) for _, one in case.make(dtype)._all_layers())
-]  # ONNX Runtime 1.32 ends the process at a recurrent operator and no rows
-
-
-@pytest.mark.parametrize(
-    ("case", "dtype"), EMPTY, ids=[f"{case.name}-{dtype.__name__}" for case, dtype in EMPTY]
-)
-def test_a_batch_of_no_rows(case: Case, dtype: type, tmp_path: pathlib.Path) -> None:
-    model = case.make(dtype)
-    export(model, tmp_path / "model.onnx", input_shape=case.example_shape, dtype=dtype)
-    y = run(tmp_path / "model.onnx", case.x(1, dtype)[:0])
-    assert y.shape == (0, *model.output_shape(case.example_shape))
 
 
 def test_refusals_of_export(tmp_path: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -255,7 +255,6 @@ def test_arrays_in_another_order_are_not_scrambled(tmp_path: Path) -> None:
 
 
 @given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]))
-@settings(max_examples=40)
 def test_any_numbers_come_back_bit_for_bit(
     data: st.DataObject, dtype: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -80,17 +80,21 @@ def assert_is_naive(layer: Conv2D, x: Array, **geometry: Any) -> None:
     close(bias.grad, dbias)
 
 
-KERNELS = [(1, 1), (1, 3), (3, 2), (2, 4)]
+KERNELS = [(1, 1), (1, 3), (3, 2)]
 STRIDES = [(1, 1), (2, 1), (2, 3)]
 PADDINGS = [(0, 0), (1, 0), (2, 3)]
 DILATIONS = [(1, 1), (2, 1), (1, 3)]
+# Nine of all 81, in which every two of the four options meet with all their values.
+GEOMETRIES = [
+    (KERNELS[i], STRIDES[j], PADDINGS[(i + j) % 3], DILATIONS[(i + 2 * j) % 3])
+    for i, j in itertools.product(range(3), range(3))
+]
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation"),
-    [g for g in itertools.product(KERNELS, STRIDES, PADDINGS, DILATIONS) if g[0] != (2, 4)]
-    + [((2, 4), stride, (2, 3), (1, 1)) for stride in STRIDES],
+    GEOMETRIES + [((2, 4), stride, (2, 3), (1, 1)) for stride in STRIDES],
 )
 def test_convolution_is_the_nested_loops(
     kernel: tuple[int, int],

@@ -193,7 +193,7 @@ def target_of(loss: Any, rng: np.random.Generator) -> Any:
 
 @pytest.mark.parametrize("block", range(6))
 def test_every_gradient_is_the_slope_of_the_loss(block: int) -> None:
-    for seed in range(10 * block, 10 * block + 10):
+    for seed in range(10 * block, 10 * block + 4):
         draw, model, loss, losses = drawn(seed)
         rng = draw.rng
         xs = tuple(rng.standard_normal((ROWS, WIDTH)) for _ in model.input_names)

@@ -25,7 +25,6 @@ from minifw import (
     Sequential,
     Sigmoid,
 )
-from minifw.testing import numerical_gradient
 
 Weights = dict[str, Any]
 """The four arrays of a recurrent layer, by name."""
@@ -159,24 +158,6 @@ def test_gradients_are_those_of_the_complex_step(kind: Any, whole: bool, time: i
     for name, parameter in layer.named_parameters():
         expected = complex_step(lambda array, name=name: value(name, array), parameter.value)  # type: ignore[misc]
         np.testing.assert_allclose(parameter.grad, expected, rtol=0, atol=EXACT)
-
-
-@pytest.mark.slow
-@both
-def test_gradients_through_twelve_steps_are_central_differences(kind: Any) -> None:
-    layer = randomized(kind(3, 4, return_sequences=False))
-    x, dy = random(3, STEPS, 3, seed=9), random(3, 4, seed=8)
-
-    def value(_: Array) -> float:
-        return float(np.sum(dy * layer.forward(x)))
-
-    layer.forward(x)
-    dx = layer.backward(dy)
-    found = [p.grad.copy() for p in layer.parameters()]
-    np.testing.assert_allclose(dx, numerical_gradient(value, x), rtol=1e-8, atol=1e-10)
-    for parameter, gradient in zip(layer.parameters(), found, strict=True):
-        expected = numerical_gradient(value, parameter.value)
-        np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=1e-10)
 
 
 @both

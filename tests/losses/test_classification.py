@@ -454,19 +454,19 @@ def test_equal_weights_of_any_size_are_no_weights(case: tuple[Loss, Array, Any])
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, 4.0])
 @pytest.mark.parametrize("t", [0.0, 0.2, 1.0])
-@pytest.mark.parametrize("z", [-1e4, -30.0, -1.0, -0.0, 0.0, 2.0, 30.0, 1e4])
-def test_pos_weight_is_pytorchs(z: float, t: float, weight: float) -> None:
-    loss = BCEWithLogitsLoss(pos_weight=weight)
-    value = loss.forward(np.array([[z]]), np.array([[t]]))
-    with localcontext(prec=DIGITS):
-        logit, target, a = Decimal(z), Decimal(t), Decimal(weight)
-        above = max(logit, Decimal(0)) + (1 + (-abs(logit)).exp()).ln()  # log(1 + exp z)
-        below = above - logit
-        s = 1 / (1 + (-logit).exp())
-        expected = float(a * target * below + (1 - target) * above)
-        slope = float(-a * target * (1 - s) + (1 - target) * s)
-    assert value == pytest.approx(expected, rel=1e-14, abs=1e-300)
-    assert loss.backward().item() == pytest.approx(slope, rel=1e-14, abs=1e-15)
+def test_pos_weight_is_pytorchs(t: float, weight: float) -> None:
+    for z in (-1e4, -30.0, -1.0, -0.0, 0.0, 2.0, 30.0, 1e4):
+        loss = BCEWithLogitsLoss(pos_weight=weight)
+        value = loss.forward(np.array([[z]]), np.array([[t]]))
+        with localcontext(prec=DIGITS):
+            logit, target, a = Decimal(z), Decimal(t), Decimal(weight)
+            above = max(logit, Decimal(0)) + (1 + (-abs(logit)).exp()).ln()  # log(1 + exp z)
+            below = above - logit
+            s = 1 / (1 + (-logit).exp())
+            expected = float(a * target * below + (1 - target) * above)
+            slope = float(-a * target * (1 - s) + (1 - target) * s)
+        assert value == pytest.approx(expected, rel=1e-14, abs=1e-300)
+        assert loss.backward().item() == pytest.approx(slope, rel=1e-14, abs=1e-15)
 
 
 def test_pos_weight_of_1_is_none_and_each_column_has_its_own() -> None:

@@ -330,12 +330,11 @@ def test_classes_have_regions(target: str) -> None:
     assert_tidy(figure)
 
 
-@pytest.mark.parametrize("dtype", [str, object])
-def test_classes_may_have_names(dtype: type) -> None:
+def test_classes_may_have_names() -> None:
     """In the order of NumPy, which is that of the classes of scikit-learn's estimators."""
     names, codes = np.unique(np.array(["cat", "ape", "dog"])[[0, 1, 2, 1]], return_inverse=True)
     x = np.array([[0.0, 3.0], [-3.0, -2.0], [3.0, -2.0], [-3.0, -3.0]])
-    for model in (linear(), Dense(2, 3, rng=0)):
+    for model, dtype in (linear(), str), (Dense(2, 3, rng=0), object):
         figure = plots.decision_boundary(model, x, names[codes].astype(dtype), resolution=9)
         legend = figure.axes[0].get_legend()
         assert [text.get_text() for text in legend.get_texts()] == ["ape", "cat", "dog"]
@@ -519,7 +518,7 @@ def test_a_graph_stands_in_levels() -> None:
     assert kinds_drawn == ["FancyArrowPatch"] * 10 + ["FancyBboxPatch"] * 9
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_no_way_goes_through_a_box(data: st.DataObject) -> None:
     lines: dict[str, Any] = {}
@@ -701,7 +700,8 @@ def test_many_classes_and_large_numbers() -> None:
     names = [f"class of number {k}" for k in range(20)]
     assert_tidy(plots.confusion_matrix(labels, rng.integers(0, 20, 200_000), names))
     assert not plots.confusion_matrix(np.arange(21), np.arange(21)).axes[0].texts
-    assert_tidy(plots.confusion_matrix([0, 1] * 500_000, [0, 1] * 500_000))
+    half = np.arange(1_000_000) % 2
+    assert_tidy(plots.confusion_matrix(half, half))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minifw import (
@@ -112,7 +112,6 @@ def test_frozen_is_not_stored(tmp_path: Path) -> None:
     assert len(load(tmp_path / "m.npz").parameters()) == 3
 
 
-@settings(max_examples=60)
 @given(data=st.data(), suffix=st.sampled_from(SUFFIXES))
 def test_random_models_with_ties(
     data: st.DataObject, suffix: str, tmp_path_factory: pytest.TempPathFactory
