@@ -26,11 +26,11 @@ pytestmark = pytest.mark.slow
 LIMIT_SECONDS = 60  # what hangs is ended
 
 
-def job(ranks: int, name: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    module = ["-m", "mpi4py"] if name == "leave" else []
+def job(ranks: int, names: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    module = ["-m", "mpi4py"] if names == "leave" else []
     script = [sys.executable, "-W", "error", *module, str(mpi_job.__file__)]
     return subprocess.run(
-        [str(MPIRUN), "-n", str(ranks), *script, name, str(folder), *more],
+        [str(MPIRUN), "-n", str(ranks), *script, names, str(folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -39,11 +39,23 @@ def job(ranks: int, name: str, folder: Path, *more: str) -> subprocess.Completed
     )
 
 
+JOBS = {3: "same elsewhere refuse differ callbacks", 2: "elsewhere resume", 1: "elsewhere same"}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of all that ends well: one start of processes for each number of ranks."""
+    folder = tmp_path_factory.mktemp("mpi")
+    for ranks, names in JOBS.items():
+        result = job(ranks, names, folder)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("done") == ranks * len(names.split())
+    return folder
+
+
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_the_same_batches_give_the_same_training(ranks: int, tmp_path: Path) -> None:
-    result = job(ranks, "same", tmp_path)
-    assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / f"{ranks}.json").read_text(encoding="utf-8"))
+def test_the_same_batches_give_the_same_training(ranks: int, done: Path) -> None:
+    found = json.loads((done / f"same {ranks}.json").read_text(encoding="utf-8"))
     for name, expected in mpi_job.train(parallel=False).items():
         if ranks == 1:
             assert found[name] == expected, name  # the same bits
@@ -51,20 +63,21 @@ def test_the_same_batches_give_the_same_training(ranks: int, tmp_path: Path) -> 
             np.testing.assert_allclose(found[name], expected, rtol=1e-11, atol=1e-13)
 
 
-def test_it_goes_on_after_a_checkpoint_of_one_rank(tmp_path: Path) -> None:
-    result = job(2, "resume", tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
+def test_it_goes_on_after_a_checkpoint_of_one_rank(done: Path) -> None:
+    assert sorted(p.name for p in (done / "resume").iterdir()) == [
         *("1.npz", "2.npz", "3.npz"),
         *("log.csv", "middle.npz"),
     ]
-    assert len((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()) == 4
+    text = (done / "resume" / "log.csv").read_text(encoding="utf-8")
+    assert len(text.splitlines()) == 4
 
 
-def test_what_one_rank_has_or_raises_alone_ends_the_training_of_all(tmp_path: Path) -> None:
-    result = job(3, "refuse differ callbacks", tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("done") == 3 * 3
+def test_it_goes_on_with_another_number_of_ranks(done: Path) -> None:
+    texts = [(done / f"elsewhere {n}.json").read_text(encoding="utf-8") for n in JOBS]
+    whole, *others = [[np.array(part) for part in json.loads(text)] for text in texts]
+    for other in others:
+        for mine, same in zip(other, whole, strict=True):
+            np.testing.assert_allclose(mine, same, rtol=1e-11, atol=1e-13)
 
 
 def test_an_error_that_nobody_catches_ends_the_job(tmp_path: Path) -> None:
@@ -78,18 +91,6 @@ def test_a_rank_that_exits_ends_the_job_under_the_runner_of_mpi4py(tmp_path: Pat
     result = job(2, "leave", tmp_path)
     assert result.returncode != 0
     assert "something is wrong" in result.stderr
-
-
-def test_it_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
-    for ranks, name in ((3, "begun"), (2, "gone on"), (1, "alone")):
-        result = job(ranks, "elsewhere", tmp_path, name)
-        assert result.returncode == 0, result.stderr
-    names = "begun", "gone on", "alone"
-    texts = [(tmp_path / f"{name}.json").read_text(encoding="utf-8") for name in names]
-    whole, *others = [[np.array(part) for part in json.loads(text)] for text in texts]
-    for other in others:
-        for mine, same in zip(other, whole, strict=True):
-            np.testing.assert_allclose(mine, same, rtol=1e-11, atol=1e-13)
 
 
 def test_arguments() -> None:

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow
 DATA = pathlib.Path(__file__).parents[1] / "data" / "onnx"
 
 CASES = [case for case in ALL if case.exported]
-DTYPES = [np.float32, np.float64]
+DTYPES: list[Any] = [np.float32, np.float64]
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 FACTORS = [1.0, 1e4]  # of inputs: usual ones, and those at which naive forms overflow or saturate
 

@@ -1,4 +1,4 @@
-"""What test_interop_mpi.py runs: ``mpirun -n 4 python mpi_job.py NAME FOLDER``."""
+"""What test_mpi.py runs: ``mpirun -n 3 python mpi_job.py NAMES FOLDER``."""
 
 import json
 import sys
@@ -145,7 +145,7 @@ def same(folder: Path) -> None:
     masks = other.together(next(iter(find_generators({"m": noisy[2]}, set()).values())).random)
     assert len(set(masks)) == other.size, "ranks draw the same masks"
     if other.main:
-        (folder / f"{other.size}.json").write_text(json.dumps(found), encoding="utf-8")
+        (folder / f"same {other.size}.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 class Stop(Callback):
@@ -169,6 +169,8 @@ class Save(Callback):
 
 def resume(folder: Path) -> None:
     x, y = planar_flower()
+    folder /= "resume"
+    folder.mkdir(exist_ok=True)
 
     def run(*callbacks: Callback, load: bool = False) -> list[Any]:
         model = network(BatchNorm(4), Dropout(0.5, rng=5))
@@ -207,7 +209,9 @@ def elsewhere(folder: Path) -> None:
     history = trainer.fit(x[:210], y[:210], **arguments)
     if trainer.main:
         found = [flat(model), [list(history[name]) for name in history.columns]]
-        (folder / f"{sys.argv[3]}.json").write_text(json.dumps(found), encoding="utf-8")
+        assert isinstance(trainer.optimizer, DataParallel)
+        name = f"elsewhere {trainer.optimizer.size}.json"
+        (folder / name).write_text(json.dumps(found), encoding="utf-8")
 
 
 def leave(folder: Path) -> None:
@@ -276,7 +280,6 @@ def refuse(folder: Path) -> None:  # noqa: C901, PLR0915 - one start of processe
     whole = np.concatenate([x[: r * 3] for r in range(parallel.size)])
     targets = np.concatenate([y[: r * 3] for r in range(parallel.size)])
     assert abs(cost - objective.forward(whole, targets)) < 1e-12
-    sys.stdout.write("done\n")
 
 
 def uneven() -> None:
@@ -346,7 +349,6 @@ def differ(folder: Path) -> None:
             lambda: team.gradient(objective, *data, local=last),  # noqa: B023
         )
         team.gradient(objective, *data)
-    sys.stdout.write("done\n")
 
 
 def hook(event: str) -> Any:  # a method; mypy takes it for what the class itself is called with
@@ -416,7 +418,6 @@ def callbacks(folder: Path) -> None:
         raised(kind, text + "epoch_end", partial(fit, "epoch_end"))
         raised(kind, text + "told", partial(told, parallel))
     fit()
-    sys.stdout.write("done\n")
 
 
 def told(parallel: DataParallel) -> None:
@@ -445,3 +446,4 @@ if __name__ == "__main__":
     work |= {"differ": differ, "callbacks": callbacks}
     for name in sys.argv[1].split():
         {**work, "die": die, "leave": leave}[name](Path(sys.argv[2]))
+        sys.stdout.write("done\n")
