@@ -256,7 +256,7 @@ def test_a_fork_while_a_thread_predicts() -> None:
     server.start()
     try:
         with predicting(model) as errors:
-            for _ in range(20):
+            for _ in range(8):
                 child = os.fork()
                 if not child:
                     right = is_untouched(model)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import LAYER_CASES
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minifw import (
@@ -52,6 +52,7 @@ def rows_of(count: int, dtype: Any = np.float64, *, seed: int = 0) -> Array:
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@settings(max_examples=8)
 @given(rows=st.integers(1, 9), scale=st.sampled_from([1.0, 1e4]), bias=st.booleans())
 def test_it_predicts_the_same_bits(
     end: str, dtype: Any, rows: int, scale: float, bias: bool

@@ -165,12 +165,13 @@ def test_a_run_that_diverges_ends_in_one_sentence(tmp_path: Path, table: tuple[s
 
 
 def test_table_of_accuracies(tmp_path: Path) -> None:
-    output = run("two_layer_network.py", "--table", cwd=tmp_path)
+    shorter = "4, 5, 20, 50)", "4, 5, 20)"  # 50 units take as long as all others
+    output = run("two_layer_network.py", "--table", cwd=tmp_path, shorter=shorter)
     found = re.findall(r"Accuracy for +(\d+) hidden units: ([\d.]+) %", output)
-    assert [int(n) for n, _ in found] == [1, 2, 3, 4, 5, 20, 50]
+    assert [int(n) for n, _ in found] == [1, 2, 3, 4, 5, 20]
     percents = [float(p) for _, p in found]
     assert percents[:5] == pytest.approx([67.5, 67.3, 90.8, 90.5, 91.3], abs=0.3)
-    assert all(89.9 <= p <= 91.1 for p in percents[5:])
+    assert 89.9 <= percents[5] <= 91.1
 
 
 def test_perceptron(tmp_path: Path) -> None:
@@ -419,8 +420,8 @@ def test_data_parallel(tmp_path: Path) -> None:
     one = alone(*options, cwd=tmp_path)
     assert re.search(r"^Ranks: 1, seconds: [\d.]+\nLoss: 0\.\d{6}\n\Z", one, re.MULTILINE)
     mpirun = Path(sysconfig.get_path("scripts")) / "mpirun"
-    several = alone(*options, cwd=tmp_path, under=(mpirun, "-n", "3"))
-    assert "\nRanks: 3, seconds: " in several
+    several = alone(*options, cwd=tmp_path, under=(mpirun, "-n", "2"))
+    assert "\nRanks: 2, seconds: " in several
     assert several.count("epoch 5/5") == 1  # of one rank
     assert one.splitlines()[-1] == several.splitlines()[-1]
 

@@ -88,7 +88,7 @@ def test_an_interrupted_step_leaves_an_objective_that_works(step: int, error: An
         objective.forward(*batch(step))
         objective.backward()
     lines = -1 - counter.left
-    for at in np.random.default_rng(step).integers(1, lines, 8):
+    for at in np.random.default_rng(step).integers(1, lines, 5):
         objective, model = prepared(step)
         with Interruption(int(at), error()):  # MemoryError of a recording: the text goes on
             objective.forward(*batch(step))

@@ -124,8 +124,16 @@ def _unseen_ticks(axes: Any) -> set[Text]:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_returned_and_written(name: str, tmp_path: Path) -> None:
+def test_a_picture_is_returned_and_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "picture.png"
+    if name != "learning curves":  # one is written for all: most of the time goes there
+
+        def savefig(_: Figure, path: Path, **__: object) -> None:
+            path.write_bytes(PNG_SIGNATURE)
+
+        monkeypatch.setattr(Figure, "savefig", savefig)
     figure = PICTURES[name](path=path)
     assert isinstance(figure, Figure)
     assert path.read_bytes().startswith(PNG_SIGNATURE)

@@ -47,39 +47,39 @@ def refused_or_same(path: Path, wanted: object) -> bool:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_truncation_is_refused(suffix: str, tmp_path: Path) -> None:
+def test_a_truncation_is_refused(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"m{suffix}"
     save(model(), path)
     good = path.read_bytes()
-    for length in range(len(good)):
+    for length in {*range(0, len(good), 7), *range(len(good) - 60, len(good))}:
         path.write_bytes(good[:length])
         with pytest.raises(FileFormatError):
             load(path)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_800_flipped_bits(suffix: str, tmp_path: Path) -> None:
+def test_400_flipped_bits(suffix: str, tmp_path: Path) -> None:
     """Each is refused, or is one that says nothing, such as the date of a zip member."""
     path = tmp_path / f"m{suffix}"
     save(model(), path)
     wanted, good = contents(load(path)), path.read_bytes()
     rng = random.Random(0)  # noqa: S311 - no secret
     refused = 0
-    for _ in range(800):
+    for _ in range(400):
         bad = bytearray(good)
         bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
         path.write_bytes(bad)
         refused += refused_or_same(path, wanted)
-    assert refused > 600
+    assert refused > 300
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_600_files_of_pieces_and_noise(suffix: str, tmp_path: Path) -> None:
+def test_300_files_of_pieces_and_noise(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"m{suffix}"
     save(model(), path)
     wanted, good = contents(load(path)), path.read_bytes()
     rng = random.Random(1)  # noqa: S311 - no secret
-    for _ in range(600):
+    for _ in range(300):
         bad = bytearray(good)
         for _ in range(rng.randrange(1, 4)):
             start, length = rng.randrange(len(bad) + 1), rng.choice([1, 2, 4, 8, 30, 200])
