@@ -401,35 +401,31 @@ each_other_class = pytest.mark.parametrize(
 
 
 @each_other_class
-@pytest.mark.parametrize("name", LAYER_CASES)
-def test_a_layer_refuses_what_computes_in_another_way(name: str, other: Any, message: str) -> None:
-    layer, x = LAYER_CASES[name]
-    layer = copy.deepcopy(layer)
-    with pytest.raises(TypeError, match=message.format("x")):
-        layer(other(x))
-    y = layer(x.view(Plain))
-    if other is not Sparse:
-        with pytest.raises(TypeError, match=message.format("dy")):
-            layer.backward(other(np.ones_like(y)))
-    layer.backward(np.ones_like(y).view(Plain))
+def test_every_layer_refuses_what_computes_in_another_way(other: Any, message: str) -> None:
+    for layer, x in copy.deepcopy(list(LAYER_CASES.values())):
+        with pytest.raises(TypeError, match=message.format("x")):
+            layer(other(x))
+        y = layer(x.view(Plain))
+        if other is not Sparse:
+            with pytest.raises(TypeError, match=message.format("dy")):
+                layer.backward(other(np.ones_like(y)))
+        layer.backward(np.ones_like(y).view(Plain))
 
 
 @each_other_class
-@pytest.mark.parametrize("name", LOSS_CASES)
-def test_a_loss_refuses_what_computes_in_another_way(name: str, other: Any, message: str) -> None:
-    loss, prediction, target = LOSS_CASES[name]
-    loss = copy.deepcopy(loss)
-    weight = np.ones(len(target))
-    arguments: dict[str, Any] = {"prediction": prediction, "target": target}
-    arguments["sample_weight"] = weight
-    for argument, array in arguments.items():
-        if argument == "target" and not loss.takes_target:
-            continue
-        with pytest.raises(TypeError, match=message.format(argument)):
-            loss(**{**arguments, argument: other(array)})
-    value = loss(prediction, target)
-    found = loss(prediction.view(Plain), target.view(Plain), weight.view(Plain))
-    assert found == pytest.approx(value)
+def test_every_loss_refuses_what_computes_in_another_way(other: Any, message: str) -> None:
+    for loss, prediction, target in copy.deepcopy(list(LOSS_CASES.values())):
+        weight = np.ones(len(target))
+        arguments: dict[str, Any] = {"prediction": prediction, "target": target}
+        arguments["sample_weight"] = weight
+        for argument, array in arguments.items():
+            if argument == "target" and not loss.takes_target:
+                continue
+            with pytest.raises(TypeError, match=message.format(argument)):
+                loss(**{**arguments, argument: other(array)})
+        value = loss(prediction, target)
+        found = loss(prediction.view(Plain), target.view(Plain), weight.view(Plain))
+        assert found == pytest.approx(value)
 
 
 def test_numpy_itself_gives_another_mean_of_a_masked_array() -> None:

@@ -107,9 +107,9 @@ def test_two_layer_network_prints_the_notes_costs(tmp_path: Path) -> None:
     assert (tmp_path / "two_layer_network.png").read_bytes().startswith(PNG_SIGNATURE)
 
 
-def test_options_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_options(tmp_path: Path) -> None:
     options = "--hidden", "3", "--lr", "0.5", "--iterations", "1001", "--seed", "5"
-    output = alone("two_layer_network.py", *options, cwd=tmp_path)
+    output = run("two_layer_network.py", *options, cwd=tmp_path)
     assert output.count("Cost after iteration") == 2
 
 

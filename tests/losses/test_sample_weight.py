@@ -81,7 +81,7 @@ def test_what_counts_is_all_there_is(name: str) -> None:
 
 
 @each_loss
-@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("axes", [2, 3])  # of rows, the kit asks
 def test_gradients_against_central_differences(name: str, axes: int) -> None:
     loss, prediction, target = CASES[name]
     weight = weighted(axes)

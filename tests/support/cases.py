@@ -84,11 +84,6 @@ class Case:
     example_shape: tuple[int, ...]
     """The shape of one input example."""
 
-    rows_alone: bool = True
-    """Whether in train mode an output row depends on its own input row, and on nothing else."""
-
-    least_batch: int = 1
-    """The smallest batch in train mode."""
     indices: int = 0
     """If x holds whole numbers: how many there are, from 0 on."""
     exported: bool = True
@@ -172,27 +167,22 @@ CASES = [
         (3,),
     ),
     Case("Concat, one branch", lambda dtype: Concat(Dense(3, 2, rng=1, dtype=dtype)), (3,)),
-    Case("Dropout", lambda _: Dropout(rng=1), (6,), rows_alone=False),
-    Case("Dropout, images", lambda _: Dropout(0.2, rng=1), (2, 3, 4), rows_alone=False),
+    Case("Dropout", lambda _: Dropout(rng=1), (6,)),
+    Case("Dropout, images", lambda _: Dropout(0.2, rng=1), (2, 3, 4)),
     Case(
         "BatchNorm",
         lambda dtype: BatchNorm(3, dtype=dtype),
         (3,),
-        rows_alone=False,
-        least_batch=2,
     ),
     Case(
         "BatchNorm, images",
         lambda dtype: BatchNorm(3, eps=1e-3, momentum=0.3, dtype=dtype),
         (3, 4, 2),
-        rows_alone=False,
     ),
     Case(
         "BatchNorm, not affine",
         lambda dtype: BatchNorm(3, affine=False, dtype=dtype),
         (3,),
-        rows_alone=False,
-        least_batch=2,
     ),
     Case("LayerNorm", lambda dtype: LayerNorm(4, dtype=dtype), (4,)),
     Case("LayerNorm, sequences", lambda dtype: LayerNorm(4, eps=0.1, dtype=dtype), (3, 4)),
