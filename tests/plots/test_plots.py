@@ -85,7 +85,7 @@ def kinds(artists: Any, kind: type) -> list[Any]:
 def assert_tidy(figure: Figure) -> None:
     """Check that every text is in the picture, and none lies on another."""
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()
     renderer = canvas.get_renderer()
     width, height = figure.bbox.size
     unseen = {label for axes in figure.axes for label in _unseen_ticks(axes)}
