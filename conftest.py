@@ -1,5 +1,6 @@
 """What holds for all tests and all pages that run."""
 
+import gc
 import signal
 
 import pytest
@@ -31,3 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.suffix == ".md":
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector all modules and tests: it would walk through them for ever."""
+    gc.collect()
+    gc.freeze()

@@ -81,10 +81,14 @@ def test_it_goes_on_with_another_number_of_ranks(done: Path) -> None:
 
 
 def test_an_error_that_nobody_catches_ends_the_job(tmp_path: Path) -> None:
-    result = job(2, "die", tmp_path)
-    assert result.returncode != 0
+    text = "ZeroDivisionError: the second rank fails"
+    for _ in range(5):  # mpirun may lose the last lines of a rank that ends the job
+        result = job(2, "die", tmp_path)
+        assert result.returncode != 0
+        if text in result.stderr:
+            break
     assert "rank 1 of 2:" in result.stderr
-    assert "ZeroDivisionError: the second rank fails" in result.stderr
+    assert text in result.stderr
 
 
 def test_a_rank_that_exits_ends_the_job_under_the_runner_of_mpi4py(tmp_path: Path) -> None:
