@@ -165,9 +165,12 @@ def overwrites(s: Subject) -> None:
         found.append({name: p.grad for name, p in s.model(thing).named_parameters()})
     clean, filled = found
     for name, gradient in filled.items():
-        rest = "backward adds to what was there: overwrite it (= in place of +=)"
-        if (gradient == 7.0).any() and not clean[name].any():
-            rest = "backward leaves what was there"
+        rest, left = (
+            "backward adds to what was there: overwrite it (= in place of +=)",
+            gradient == 7,
+        )
+        if left.any() and np.array_equal(gradient[~left], clean[name][~left]):
+            rest = f"backward {'never sets it' if left.all() else 'sets only a part of it'}"
         otherwise = f"the gradient of {name} depends on what it held before: {rest}"
         unchanged(gradient, clean[name], otherwise)
 

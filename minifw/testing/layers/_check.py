@@ -151,7 +151,7 @@ def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSub
 def _in_both_modes(question: Callable[[ask.Subject], None]) -> Callable[[LayerSubject], None]:
     def check(s: LayerSubject) -> None:
         for training in (True, False):
-            question(replace(s, training=training))
+            question(s.in_mode(training))
 
     return check
 
@@ -212,7 +212,7 @@ def _modes_reach_all(s: LayerSubject) -> None:
 def _mode_of_the_forward(s: LayerSubject) -> None:
     """Change the mode between a forward and its backward, after a forward in the other mode."""
     for training, call in ((True, "eval()"), (False, "train()")):
-        inputs, found = replace(s, training=training).inputs(), []
+        inputs, found = s.in_mode(training).inputs(), []
         for changed_to in (training, not training):
             layer = s.twin(training=not training)
             s.forward(layer, s.input(draw=3))
@@ -269,7 +269,7 @@ def _leave_rows(s: LayerSubject) -> None:
 def _rows_alone(s: LayerSubject) -> None:
     _leave_rows(s)
     for training in (True, False):
-        one = replace(s, training=training)
+        one = s.in_mode(training)
         layer, inputs = one.twin(), one.inputs()
         if generator_states(layer) and training:
             continue  # each row has its own draw
@@ -294,7 +294,7 @@ def _rows_alone(s: LayerSubject) -> None:
 def _rows_apart_in_eval(s: LayerSubject) -> None:
     """Find an output row that depends on other input rows in eval mode."""
     _leave_rows(s)
-    s = replace(s, training=False)
+    s = s.in_mode(False)
     inputs = s.inputs()
     if _mixes_rows(s, inputs):
         raise Failure(

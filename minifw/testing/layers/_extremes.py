@@ -1,6 +1,5 @@
 """A layer far out: what overflows in a formula, and not in truth."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +18,7 @@ def finite_far_out(s: LayerSubject) -> None:
         raise NotApplicable("x has a domain")
     for scale in SCALES:
         for training in (True, False):
-            at = partial(_at, replace(s, training=training))
+            at = partial(_at, s.in_mode(training))
             outcome = at(scale)
             if not (outcome.wrong and outcome.overflowed):
                 continue

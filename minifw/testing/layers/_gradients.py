@@ -146,7 +146,7 @@ def _gradient(
 ) -> Callable[[LayerSubject], dict[str, Any]]:
     def check(s: LayerSubject) -> dict[str, Any]:
         if given:
-            inputs = replace(s, training=training).answered(s.given(np.float64))
+            inputs = s.in_mode(training).answered(s.given(np.float64))
             situation = Situation(s, training, inputs)
         else:
             situation = Situation.of(s, training=training, batch=batch)
@@ -164,7 +164,7 @@ def _same_in_training(situation: Situation) -> bool:
     if generator_states(s.layer):
         return False
     for inputs in (situation.inputs, s.inputs(draw=3)):
-        modes = (replace(s, training=training) for training in (True, False))
+        modes = (s.in_mode(training) for training in (True, False))
         train, evaluated = (run(one, one.twin(), inputs) for one in modes)
         if not alike(train, evaluated):
             return False

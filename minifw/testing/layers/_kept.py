@@ -2,7 +2,6 @@
 
 import copy
 from contextlib import suppress
-from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -53,7 +52,7 @@ def knows_what_is_declared(s: LayerSubject) -> None:
 def depends_on_x_alone(s: LayerSubject) -> None:
     """Find what an earlier forward leaves behind, and a later one reads."""
     for mode in ("eval", "train"):
-        one = replace(s, training=mode == "train")
+        one = s.in_mode(mode == "train")
         fresh, xs = one.twin(), one.input()
         ys = copies(one.forward(fresh, copies(xs)))
         for rows, size in ((None, ""), (ask.OTHER_ROWS, " of another batch size")):

@@ -32,7 +32,7 @@ class Situation:
         cls, subject: LayerSubject, *, training: bool, batch: int | None = None, draw: int = 0
     ) -> "Situation":
         """Return a random situation."""
-        return cls(subject, training, replace(subject, training=training).inputs(batch, draw=draw))
+        return cls(subject, training, subject.in_mode(training).inputs(batch, draw=draw))
 
     @property
     def batch(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -57,6 +57,23 @@ class LayerSubject:
     def _values(self) -> dict[int, list[Array]]:
         """The random values of the parameters, by draw."""
         return {}
+
+    @cached_property
+    def _twins(self) -> dict[Any, Layer]:
+        """The copies of the layer, of which others are copies."""
+        return {}
+
+    @cached_property
+    def _inputs(self) -> dict[tuple[int, int], Results]:
+        """The random inputs, by batch and draw."""
+        return {}
+
+    def in_mode(self, training: bool) -> Self:
+        """Return the same, whose copies are in another mode; all that is drawn is shared."""
+        _ = self._values, self._twins, self._inputs, self._ready, self.any_sign
+        other = copy.copy(self)
+        object.__setattr__(other, "training", training)
+        return other
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -111,12 +128,13 @@ class LayerSubject:
         self, dtype: type = np.float64, *, training: bool | None = None, draw: int = 0
     ) -> Layer:
         """Return a copy of the layer in `dtype`, with random parameters."""
-        twin = copy.deepcopy(self._ready)
-        twin.train(self.training if training is None else training)
-        values = self._values
-        if draw not in values:  # drawn once: a large table takes its time
-            values[draw] = self._drawn(twin, draw)
-        return _recast(twin, values[draw], np.dtype(dtype))
+        key = np.dtype(dtype), self.training if training is None else training, draw
+        if key not in self._twins:
+            twin = copy.deepcopy(self._ready).train(key[1])
+            if draw not in self._values:
+                self._values[draw] = self._drawn(twin, draw)
+            self._twins[key] = _recast(twin, self._values[draw], key[0])
+        return copy.deepcopy(self._twins[key])
 
     def _drawn(self, layer: Layer, draw: int) -> list[Array]:
         """Return random values for the parameters: of both signs if the layer takes them."""
@@ -148,13 +166,18 @@ class LayerSubject:
     ) -> Results:
         """Return inputs like those given: of both signs, or else within their range."""
         batch = self.batch if batch is None else batch
+        if (batch, draw) not in self._inputs:
+            self._inputs[batch, draw] = self._input(batch, draw)
+        return cast(self._inputs[batch, draw], dtype)
+
+    def _input(self, batch: int, draw: int) -> Results:
         rng, given = self.rng(draw + DRAWS * batch), self.given(np.float64)
         chosen = self._chosen(len(next(iter(given.values()))), batch, rng)
         still = {name: x[chosen] for name, x in given.items()}
         moved = {name: self._moved(name, x, rng) for name, x in still.items()}
         # A domain may be no box, such as rows of length 1.
         fits = self.takes(copy.deepcopy(self.layer), cast(moved, self.dtype))
-        return cast(moved if fits else still, dtype)
+        return moved if fits else still
 
     def _chosen(self, rows: int, batch: int, rng: np.random.Generator) -> Array:
         return rng.integers(0, rows, batch)  # type: ignore[return-value]
