@@ -8,8 +8,8 @@ of a check only, as a threshold of 20 does.
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -22,9 +22,7 @@ LARGER = 10.0  # times the input: a bound is felt only by what reaches it
 SEEDS = (1, 2)  # for an argument named rng
 LABELS = ("name", "label", "description")  # of arguments whose None stands for a string
 SURE = ("weight_decay",)  # what must matter for any numbers
-Values: TypeAlias = dict[str, Any]  # of arguments, by name
 Behaviour: TypeAlias = Callable[[Any], Any]
-VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def signature_of(kind: Any) -> inspect.Signature:
@@ -32,7 +30,7 @@ def signature_of(kind: Any) -> inspect.Signature:
     signature = inspect.signature(kind)
     if kind.__init__ is object.__init__ or not signature.parameters:
         raise NotApplicable("there are none")
-    if any(p.kind in VARIADIC for p in signature.parameters.values()):
+    if any(p.kind.name.startswith("VAR_") for p in signature.parameters.values()):
         raise NotApplicable("the constructor takes any number of arguments")
     return signature
 
@@ -65,18 +63,12 @@ class Arguments:
         Each returns something that can be seen of a subject; the first never raises.
     parts : callable
         Returns a subject and all inside it whose attributes may keep an argument.
-    what : str
-        What the subject is called.
-    fixed : dict of str to any
-        Further arguments, which are not in question.
     """
 
     kind: type
-    given: Values
+    given: dict[str, Any]
     behaviours: Sequence[Behaviour]
     parts: Callable[[Any], list[Any]] = lambda subject: [subject]
-    what: str = "layer"
-    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def judge(self) -> None:
         """Raise if an argument is ignored, or if that cannot be known."""
@@ -84,28 +76,18 @@ class Arguments:
         if isinstance(first, type):  # rebuilding is another verdict
             raise NotApplicable(f"it cannot be rebuilt: {first.__name__}")
         if not self._same({}):
-            seed = f", rng={SEEDS[0]} among them," if "rng" in self.given else ""
-            raise Failure(
-                f"built twice from the same arguments{seed} the {self.what} is another each time: "
-                "it draws from a source that no argument seeds"
-            )
+            raise Failure("built twice from the same arguments, it differs: seed what it draws")
         found = {f"{name}={value!r}": self._doubt(name) for name, value in self.given.items()}
-        ignored = [shown for shown, doubt in found.items() if doubt == ""]
-        if ignored:
-            most, be = ", ".join(ignored[:-1]), "is"
-            if most:
-                most, be = f"s {most} and", "are"
-            same = f"ignored: with other values the {self.what} is the same"
-            raise Failure(f"the argument{most} {ignored[-1]} {be} {same}")
-        unknown = [f"{shown} {doubt}" for shown, doubt in found.items() if doubt]
-        if unknown:
-            rest = "; the others matter" if len(unknown) < len(found) else ""
-            raise NotApplicable("; ".join(unknown) + rest)
+        if ignored := [shown for shown, doubt in found.items() if doubt == ""]:
+            names = " is ignored, ".join(ignored)
+            raise Failure(f"the argument {names} is ignored: with other values all is the same")
+        if unknown := [f"{shown} {doubt}" for shown, doubt in found.items() if doubt]:
+            raise NotApplicable("; ".join(unknown))
 
     def build(self, **changed: Any) -> Any:
         """Return a new subject, with other values of some arguments."""
         seed = {"rng": SEEDS[0]} if "rng" in self.given else {}
-        return construct(self.kind, {**self.fixed, **self.given, **seed, **changed})
+        return construct(self.kind, {**self.given, **seed, **changed})
 
     def _doubt(self, name: str) -> str | None:
         """Say why it is open whether an argument matters: None if it does, "" if it does not."""
@@ -115,8 +97,8 @@ class Arguments:
             return "is of a kind for which the kit knows no other value"
         if not all(map(self._same, changes)):
             return None
-        kept = set[str]().union(*map(self._differing, changes))
-        kept -= self._differing({})  # what differs with the same arguments may be an identity
+        # What differs with the same arguments, too, may be an identity.
+        kept = set[str]().union(*map(self._differing, changes)) - self._differing({})
         if kept and (isinstance(value, str) or (value is None and name in LABELS)):
             return "is kept, but not computed with"  # a label is for people
         if name not in SURE and self._matters_beside_others(name, changes):
@@ -128,34 +110,33 @@ class Arguments:
     def _before(self) -> list[Any]:
         return [self._seen(behaviour, {}) for behaviour in self.behaviours]
 
-    def _seen(self, behaviour: Behaviour, changed: Values, without: Iterable[str] = ()) -> Any:
+    def _seen(self, look: Behaviour, changed: dict[str, Any], without: Iterable[str] = ()) -> Any:
         """Return what is seen of a new subject: of an error its kind, as a refusal is a use."""
         try:
             subject = self.build(**changed)
             for part in self.parts(subject) if without else ():
                 for name in without:
                     vars(part).pop(name, None)
-            return behaviour(subject)
+            return look(subject)
         except Exception as error:  # noqa: BLE001 - other verdicts speak of it
             return type(error)
 
-    def _same(self, changed: Values, without: Iterable[str] = ()) -> bool:
+    def _same(self, changed: dict[str, Any], without: Iterable[str] = ()) -> bool:
         """Return whether all is the same with other arguments, or without some attributes."""
         pairs = zip(self.behaviours, self._before, strict=True)
         return all(alike(self._seen(b, changed, without), before) for b, before in pairs)
 
-    def _matters_beside_others(self, name: str, changes: list[Values]) -> bool:
+    def _matters_beside_others(self, name: str, changes: list[dict[str, Any]]) -> bool:
         """Return whether it makes a difference once another argument has another value."""
-        others = {o: value for o, value in self.given.items() if o != name}
         return any(
-            not alike(self._seen(b, {o: new}), self._seen(b, {o: new, **change}))
-            for o, value in others.items()
-            for new in other_values(o, value)
+            not alike(self._seen(look, {other: new}), self._seen(look, {other: new, **change}))
+            for other in self.given.keys() - {name}
+            for new in other_values(other, self.given[other])
             for change in changes
-            for b in self.behaviours
+            for look in self.behaviours
         )
 
-    def _differing(self, changed: Values) -> set[str]:
+    def _differing(self, changed: dict[str, Any]) -> set[str]:
         """Return the attributes that differ in a subject with other arguments."""
         pairs = zip(self.parts(self.build()), self.parts(self.build(**changed)), strict=False)
         return set[str]().union(*(differing(one, other) for one, other in pairs))

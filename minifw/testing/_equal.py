@@ -122,10 +122,7 @@ def _inside(thing: Any) -> Any:
 
 
 def differing(one: Any, other: Any) -> set[str]:
-    """Return the attributes in which two subjects differ."""
-    mine, its = vars(one), vars(other)
-    return {
-        name
-        for name in mine.keys() | its.keys()
-        if name != "_arguments" and not alike(mine.get(name), its.get(name))
-    }
+    """Return the names, in two dicts or of attributes, under which two things differ."""
+    mine, its = (thing if isinstance(thing, dict) else vars(thing) for thing in (one, other))
+    names = (mine.keys() | its.keys()) - {"_arguments"}
+    return {name for name in names if not alike(mine.get(name), its.get(name))}

@@ -943,7 +943,7 @@ WRONG_OPTIMIZERS = [
     Wrong("momentum uphill", lambda p: MomentumUphill(p, lr=0.01), "later ones uphill"),
     Wrong("0 / 0", lambda p: ZeroOverZero(p, lr=0.1), "the first step", "epsilon is missing"),
     Wrong("live views", LiveViews, "state_dict is no copy"),
-    Wrong("drops three", DropsThree, "arguments b1=0.9, b2=0.999 and eps=1e-06 are ignored"),
+    Wrong("drops three", DropsThree, "b1=0.9 is ignored, b2=0.999 is ignored, eps=1e-06 is"),
     Wrong("by the first parameter", lambda p: LocalStep(p, lr=0.1), "in reversed order"),
     Wrong(
         "counts nothing", lambda p: CountsNothing(p, lr=0.1), "override update rather than step"

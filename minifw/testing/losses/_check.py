@@ -285,7 +285,7 @@ def _uses_arguments(s: LossSubject) -> None:
     scales = [LARGER**n for n in ((0,) if s.domain else (0, 1, -1, 2, -2))]
     behaviours = [partial(behaviour, scale=scale) for scale in scales]
     loss = s.layer.inner
-    Arguments(type(loss), bound(loss), behaviours, what="loss").judge()
+    Arguments(type(loss), bound(loss), behaviours).judge()
 
 
 def _right_with_others(s: LossSubject) -> None:

@@ -1,22 +1,15 @@
 """The verdicts on an optimizer."""
 
 import copy
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw.optimizers import Optimizer
-from minifw.testing._questions import pickled
 from minifw.testing._report import Question, Report, judge
 from minifw.testing.optimizers import _state as state
 from minifw.testing.optimizers import _steps as step
-from minifw.testing.optimizers._subject import (
-    MakeOptimizer,
-    OptimizerSubject,
-    lowers,
-    quadratic,
-    rosenbrock,
-)
+from minifw.testing.optimizers._subject import VALLEYS, MakeOptimizer, OptimizerSubject, lowers
 
 
 def check_optimizer(make_optimizer: MakeOptimizer, *, seed: int = 0) -> Report:
@@ -71,60 +64,42 @@ def check_optimizer(make_optimizer: MakeOptimizer, *, seed: int = 0) -> Report:
 
 def optimizer_subject(make_optimizer: MakeOptimizer, seed: int = 0) -> OptimizerSubject:
     """Return what the checks take, or raise if `make_optimizer` makes no optimizer."""
-    if not callable(make_optimizer):
-        raise TypeError(
-            "check_optimizer expects a function that makes an optimizer, such as "
-            f"lambda parameters: SGD(parameters, lr=0.1), got {describe(make_optimizer)}"
-        )
+    what = "a function that makes an optimizer, such as lambda parameters: SGD(parameters, lr=0.1)"
+    check_is("check_optimizer", what, make_optimizer, Callable)
     subject = OptimizerSubject(make_optimizer, seed)
     try:
         made = make_optimizer(subject.parameters())
     except TypeError as error:
         if isinstance(make_optimizer, type):
-            name = make_optimizer.__name__
-            error.add_note(f"check_optimizer: write lambda parameters: {name}(parameters, ...)")
+            error.add_note(f"check_optimizer expects {what}")
         raise
-    if not isinstance(made, Optimizer):
-        raise TypeError(
-            f"check_optimizer expects make_optimizer to return an optimizer, it returned "
-            f"{describe(made)}"
-        )
+    check_is("check_optimizer", "make_optimizer to return an optimizer", made, Optimizer)
     return subject
 
 
-FIRST = Question("works in place", step.works_in_place)
-ONE_WAY = ("deterministic",)
-RESUMES = (*ONE_WAY, "resumes from state_dict")
-OTHERS = (
-    Question("deterministic", step.deterministic),
-    Question("leaves gradients alone", step.gradients_kept),
-    Question("moves every number", step.moves_all),
-    Question("uses an lr that is assigned", step.rate_used),
-    Question("zero gradient, no move", step.zero_gradient),
-    Question("weight_decay shrinks", step.decay_shrinks, ("zero gradient, no move",)),
-    Question("refuses an lr that is not above 0", step.rate_refused),
-    Question("counts its steps", step.counts),
-    Question("resumes from state_dict", state.resumes, (*ONE_WAY, "counts its steps")),
-    Question("refuses a non-finite gradient", step.non_finite_refused, RESUMES),
-    Question("state_dict is a copy", state.state_is_a_copy),
-    Question("order of the parameters", step.order, (*ONE_WAY, "moves every number")),
-    Question("deepcopy", partial(state.continues, "a deepcopy", copy.deepcopy), RESUMES),
-    Question(
-        "pickle",
-        partial(state.continues, "a pickle", lambda pair: pickled(pair, pair[1])),
-        (*RESUMES, "deepcopy"),
-    ),
-    Question("state in the dtype of the parameters", state.state_dtype),
-    Question("float32", state.in_float32, (*ONE_WAY, "state in the dtype of the parameters")),
-    Question("uses every argument", step.uses_arguments, (*ONE_WAY, "weight_decay shrinks")),
-    *(
-        Question(
-            name, partial(lowers, valley), ("moves every number", "uses an lr that is assigned")
-        )
-        for name, valley in (
-            ("lowers a quadratic", quadratic),
-            ("lowers Rosenbrock's function", rosenbrock),
-        )
-    ),
+def _question(name: str, put: Callable[[OptimizerSubject], None], *after: str) -> Question:
+    return Question(name, put, ("works in place", *after))
+
+
+MOVES = ("moves every number", "uses an lr that is assigned")
+OPTIMIZER_CHECKS = (
+    Question("works in place", step.works_in_place),
+    _question("deterministic", step.deterministic),
+    _question("leaves gradients alone", step.gradients_kept),
+    _question("moves every number", step.moves_all),
+    _question("uses an lr that is assigned", step.rate_used),
+    _question("zero gradient, no move", step.zero_gradient),
+    _question("weight_decay shrinks", step.decay_shrinks, "zero gradient, no move"),
+    _question("refuses an lr that is not above 0", step.rate_refused),
+    _question("counts its steps", step.counts),
+    _question("resumes from state_dict", state.resumes, "deterministic", "counts its steps"),
+    _question("refuses a non-finite gradient", step.non_finite_refused, "resumes from state_dict"),
+    _question("state_dict is a copy", state.state_is_a_copy),
+    _question("order of the parameters", step.order, "deterministic", "moves every number"),
+    _question("deepcopy", partial(state.continues, copy.deepcopy), "resumes from state_dict"),
+    _question("pickle", partial(state.continues, state.pickle), "deepcopy"),
+    _question("dtype of the state", state.state_dtype),
+    _question("float32", state.in_float32, "deterministic", "dtype of the state"),
+    _question("uses every argument", step.uses_arguments, "deterministic", "weight_decay shrinks"),
+    *(_question(f"lowers {name}", partial(lowers, name), *MOVES) for name in VALLEYS),
 )
-OPTIMIZER_CHECKS = (FIRST, *(replace(q, after=(FIRST.name, *q.after)) for q in OTHERS))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter as Argument
@@ -11,18 +12,10 @@ import numpy as np
 
 from minifw.optimizers import Optimizer
 from minifw.testing._arguments import Arguments, signature_of
-from minifw.testing._equal import Results, alike
+from minifw.testing._equal import Results, alike, differing
 from minifw.testing._report import Failure, NotApplicable, leave_declared
 from minifw.testing._state import random_sources
-from minifw.testing.optimizers._subject import (
-    FEW,
-    OptimizerSubject,
-    copied,
-    finite,
-    moved,
-    values_of,
-    walk,
-)
+from minifw.testing.optimizers._subject import FEW, OptimizerSubject, Trial, finite, moved
 from minifw.typing import Array
 
 MANY = 1000  # identical steps
@@ -35,136 +28,118 @@ SCALES = (1.0, 10.0, 0.1, 100.0, 0.01)  # of gradients: a bound is felt by large
 
 def works_in_place(s: OptimizerSubject) -> None:
     """Make some steps: of one that raises, makes NaN or does not move nothing else is asked."""
-    parameters, optimizer = s.built()
-    before, arrays = values_of(parameters), [(p.value, p.grad) for p in parameters]
+    trial, gradients = s.built(), s.gradients(FEW)
+    before, arrays = trial.values(), [(p.value, p.grad) for p in trial.parameters]
     try:
-        first, after = (walk(parameters, optimizer, s.gradients(steps)) for steps in (1, FEW))
+        after = trial.walk(gradients)
     except Exception as error:
-        kind = type(error).__name__
         if "read-only" in str(error):
-            raise Failure(
-                "it writes into an array that it took from a parameter before super().__init__, "
-                f"which moves them all into one vector: write into values (it raised {kind}: "
-                f"{error})"
-            ) from None
+            error.add_note(
+                "it took an array of a parameter before super().__init__, which moves all into "
+                "one vector: write into values"
+            )
         fewer = replace(s, shapes=s.shapes[:-1])
-        if _runs(fewer):
-            raise Failure(
-                f"a parameter of shape () makes it raise {kind}: {error}; write into "
-                "values[...], or update the vector values as a whole"
-            ) from None
+        with suppress(Exception):
+            fewer.built().walk(fewer.gradients(FEW))
+            error.add_note(
+                "only a parameter of shape () makes it raise: write into values[...], or update "
+                "the vector values as a whole"
+            )
         raise
     if not finite(after):
-        raise Failure(_why_nan(s, first))
+        why = (
+            "in the first step self.steps is 0, so t = self.steps + 1; divide by nothing that is 0"
+        )
+        if finite(s.built().walk([[np.abs(g) for g in step] for step in gradients])):
+            why = "it takes a root or a power of a gradient below 0, where a square belongs"
+        raise Failure(f"the parameters become NaN: {why}")
     if not moved(before, after):
         raise Failure(
-            "it does not move the parameters: values must be changed in place, values -= ..., "
-            "where values = ... makes another array"
+            "it does not move the parameters: change values in place, values -= ..., as "
+            "values = ... makes another array"
         )
-    vector = optimizer._vector.values, optimizer._vector.grads
-    for name, p, mine in zip(after, parameters, arrays, strict=True):
+    vector = trial.optimizer._vector.values, trial.optimizer._vector.grads
+    for name, p, mine in zip(after, trial.parameters, arrays, strict=True):
         kept = p.value is mine[0] and p.grad is mine[1]
         if not (kept and all(map(np.shares_memory, mine, vector))):
             raise Failure(f"it puts another array in the place of {name}: write into values")
 
 
-def _runs(s: OptimizerSubject) -> bool:
-    try:
-        walk(*s.built(), s.gradients(FEW))
-    except Exception:  # noqa: BLE001 - that is the answer
-        return False
-    return True
-
-
-def _why_nan(s: OptimizerSubject, first: Results) -> str:
-    above_0 = [[np.abs(gradient) for gradient in step] for step in s.gradients(FEW)]
-    if finite(walk(*s.built(), above_0)):
-        return (
-            "a gradient below 0 makes the parameters NaN: it takes a root or a power of a number "
-            "that is not squared"
-        )
-    if finite(first):
-        return f"it becomes non-finite within {FEW} steps"
-    return (
-        "the first step makes the parameters NaN: there self.steps is 0, so that "
-        "t = self.steps + 1, and what is divided by must not be 0"
-    )
-
-
 def moves_all(s: OptimizerSubject) -> None:
     """Step on one gradient and on its opposite: each number must move by both."""
-    unmoved, signs = [], list[Array]()
+    still = []  # by parameter: the sign of the gradient, and 0 where a number moved
     for scale in (1.0, -1.0):
-        pair, gradient = s.built(), s.gradients(1, scale=scale)
-        before, after = values_of(pair[0]), walk(*pair, gradient * 4 * FEW)
-        unmoved.append([np.asarray(a == after[name]) for name, a in before.items()])
-        pairs = zip(unmoved[-1], gradient[0], strict=True)
-        signs += [np.sign(g[still]) for still, g in pairs]
-    never = [i for i, (a, b) in enumerate(zip(*unmoved, strict=True)) if (a & b).any()]
-    names = [*values_of(s.parameters())]
-    if never:
-        listed = ", ".join(names[i] for i in never)
-        raise Failure(f"it never moves {listed}, or a part of it: the step must change all values")
-    kinds = set(np.concatenate([sign.ravel() for sign in signs]))
-    if len(kinds) == 1:
+        trial, gradients = s.built(), s.gradients(1, scale=scale)
+        before, after = trial.values(), trial.walk(gradients * 4 * FEW)
+        pairs = zip(before, gradients[0], strict=True)
+        still.append({name: (before[name] == after[name]) * np.sign(g) for name, g in pairs})
+    first, second = still
+    if never := [name for name in first if np.any(first[name] * second[name])]:
         raise Failure(
-            f"it moves no number whose gradient stays {'above' if kinds == {1.0} else 'below'} 0: "
-            "what has a sign went into a maximum, a minimum or a root where a square belongs"
+            f"it never moves {', '.join(never)}, or a part of it: the step must change all values"
+        )
+    signs = np.concatenate([np.ravel(sign) for one in still for sign in one.values()])
+    if abs(signs.sum()) == np.count_nonzero(signs) > 0:
+        raise Failure(
+            f"it moves no number whose gradient stays {'above' if signs.sum() > 0 else 'below'} "
+            "0: a maximum, a minimum or a root is taken of a gradient, where its square belongs"
         )
 
 
 def gradients_kept(s: OptimizerSubject) -> None:
-    parameters, optimizer = s.built()
-    names = values_of(parameters)
+    trial = s.built()
     for step in s.gradients(FEW):
-        walk(parameters, optimizer, [step])
-        pairs = zip(names, parameters, step, strict=True)
-        changed = [name for name, p, gradient in pairs if not np.array_equal(p.grad, gradient)]
-        if changed:
+        triples = zip(trial.walk([step]), trial.parameters, step, strict=True)
+        if changed := [name for name, p, given in triples if not np.array_equal(p.grad, given)]:
             raise Failure(
-                f"it changes the gradient of {', '.join(changed)}: read grads, and copy it before "
-                "it is clipped, scaled or added to"
+                f"it changes the gradient of {', '.join(changed)}: clip, scale or add to a copy"
             )
 
 
 def deterministic(s: OptimizerSubject) -> None:
     """Let another one of the class step in between."""
-    expected = walk(*s.built(), s.gradients(FEW))
-    pair, other = s.built(), s.built()
-    walk(*other, s.gradients(FEW, draw=3))
-    if not moved(expected, walk(*pair, s.gradients(FEW))):
+    expected = s.built().walk(s.gradients(FEW))
+    trial, other = s.built(), s.built()
+    before = _shared(other.optimizer)
+    other.walk(s.gradients(FEW, draw=3))
+    if not moved(expected, trial.walk(s.gradients(FEW))):
         return
-    kind = type(pair[1])
-    before = _shared(kind)
-    walk(*other, s.gradients(FEW, draw=3))
-    changed = [name for name, value in _shared(kind).items() if not alike(before.get(name), value)]
-    if changed:
+    if changed := differing(before, _shared(other.optimizer)):
         raise Failure(
-            f"all optimizers of the class share {', '.join(changed)}, which a step changes: keep "
-            "it in self, made in __init__"
+            f"all optimizers of the class share {', '.join(sorted(changed))}, which a step "
+            "changes: keep it in self, made in __init__"
         )
     raise Failure(
         "the same gradients lead elsewhere each time: seed what it draws, and keep in self what "
-        "it keeps elsewhere, as in the module"
+        "it keeps in the module"
     )
 
 
-def _shared(kind: Any) -> dict[str, Any]:
+def _shared(optimizer: Optimizer) -> dict[str, Any]:
     """Return copies of what all objects of a class share: its attributes, and defaults."""
-    found = {name: copied(v) for one in kind.__mro__[::-1] for name, v in vars(one).items()}
-    return {**found, "a default argument": copied(kind.__init__.__defaults__)}
+    kind = type(optimizer)
+    found = {name: value for one in kind.__mro__[::-1] for name, value in vars(one).items()}
+    return copied({**found, "a default argument": kind.__init__.__defaults__})
+
+
+def copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return deepcopies of attributes; what cannot be copied stays as it is."""
+    copies = dict(attributes)
+    for name, value in attributes.items():
+        with suppress(Exception):
+            copies[name] = copy.deepcopy(value)
+    return copies
 
 
 def order(s: OptimizerSubject) -> None:
-    parameters, optimizer = s.built()
-    _refuse_random(optimizer)
-    expected = walk(parameters, optimizer, s.gradients(FEW))
-    twins = s.parameters()
-    found = walk(twins, s.make(twins[::-1]), s.gradients(FEW))
+    trial, twins = s.built(), s.parameters()
+    _refuse_random(trial.optimizer)
+    expected = trial.walk(s.gradients(FEW))
+    found = Trial(twins, s.make(twins[::-1])).walk(s.gradients(FEW))
     if elsewhere := moved(expected, found, ROUNDING):
         raise Failure(
             f"in reversed order of the parameters, {elsewhere} goes elsewhere: a number's step "
-            "must not depend on its place, nor on how many parameters come before it"
+            "must not depend on its place"
         )
 
 
@@ -177,16 +152,16 @@ def _refuse_random(optimizer: Optimizer) -> None:
 
 
 def zero_gradient(s: OptimizerSubject) -> None:
-    parameters, optimizer = s.built()
-    before = walk(parameters, optimizer, s.zeros(1))
+    trial, zeros = s.built(), s.gradients(FEW, scale=0.0)
+    before = trial.walk(zeros[:1])
     if not finite(before):
         raise Failure("a zero gradient makes the parameters NaN: 0 / 0, an epsilon is missing")
-    if np.any(getattr(optimizer, "weight_decay", 0.0)):
+    if np.any(getattr(trial.optimizer, "weight_decay", 0.0)):
         raise NotApplicable("it has a weight_decay")
     # A projection, such as a clip, may move what starts outside: once. And an average of values
     # that are all one rounds.
-    _refuse_random(optimizer)
-    after = walk(parameters, optimizer, s.zeros(FEW))
+    _refuse_random(trial.optimizer)
+    after = trial.walk(zeros)
     if elsewhere := moved(before, after, ROUNDING):
         shrunk = all(np.all(np.abs(b) <= np.abs(before[name])) for name, b in after.items())
         reason = ": a decay, which an attribute weight_decay must declare" if shrunk else ""
@@ -195,96 +170,78 @@ def zero_gradient(s: OptimizerSubject) -> None:
 
 def decay_shrinks(s: OptimizerSubject) -> None:
     """Let the decay alone move the values: towards 0."""
-    _, optimizer = s.built()
+    optimizer = s.built().optimizer
     if not hasattr(optimizer, "weight_decay"):
         raise NotApplicable("it has no attribute weight_decay")
     leave_declared(optimizer, "weight_decay")
     _refuse_random(optimizer)
-    arguments = arguments_of(s)
     if not np.any(optimizer.weight_decay):
+        arguments = arguments_of(s)
         if "weight_decay" not in arguments.given:
             raise NotApplicable("weight_decay is 0")
         optimizer = arguments.build(weight_decay=DECAY)
-    before = values_of(optimizer.parameters)
-    after = walk(optimizer.parameters, optimizer, s.zeros(1))
+    trial, zeros = Trial([*optimizer.parameters], optimizer), s.gradients(FEW, scale=0.0)
+    before, after = trial.values(), trial.walk(zeros[:1])
     for name, a in before.items():
-        outwards, inwards = (np.any(sign * (after[name] - a) * a > 0) for sign in (1, -1))
-        if outwards and inwards:
-            raise Failure(
-                f"with a zero gradient, some numbers of {name} move away from 0 and some towards "
-                "it: what is taken off must be weight_decay times the values"
-            )
-        if outwards:
-            raise Failure(
-                f"with a zero gradient, {name} moves away from 0: the sign of the weight_decay is "
-                "wrong"
-            )
-    if not moved(before, walk(optimizer.parameters, optimizer, s.zeros(FEW))):
+        outwards = np.sign((after[name] - a) * a)
+        if np.any(outwards > 0):
+            why = ": the sign of the weight_decay is wrong"
+            if np.any(outwards < 0):
+                why = " and some towards it: take weight_decay times the values off"
+            raise Failure(f"a zero gradient moves numbers of {name} away from 0{why}")
+    if not moved(before, trial.walk(zeros)):
         raise Failure(
-            "weight_decay has no effect: with a zero gradient no value shrinks; subtract "
-            "self.lr * self.weight_decay * values, or add weight_decay * values to the gradient "
-            "before it is used"
+            "weight_decay has no effect, with a zero gradient no value shrinks: subtract "
+            "self.lr * self.weight_decay * values, or add weight_decay * values to the gradient"
         )
 
 
 def non_finite_refused(s: OptimizerSubject) -> None:
     for bad in (math.nan, math.inf):
-        parameters, optimizer = s.built()
-        before = walk(parameters, optimizer, s.gradients(FEW))
-        state = copy.deepcopy(optimizer.state_dict())
-        step = s.gradients(1)
+        trial, step = s.built(), s.gradients(1)
+        before = trial.walk(s.gradients(FEW))
+        state = copy.deepcopy(trial.optimizer.state_dict())
         step[0][-1] = np.full(s.shapes[-1], bad)
-        try:
-            walk(parameters, optimizer, step)
-        except (ValueError, FloatingPointError):
-            if moved(before, values_of(parameters)) or not alike(state, optimizer.state_dict()):
-                raise Failure(
-                    f"a gradient of {bad} is refused, but only after something was changed"
-                ) from None
-        else:
+        with suppress(ValueError, FloatingPointError):
+            trial.walk(step)
             raise Failure(
-                f"a non-finite gradient, {bad}, must raise NonFiniteError: "
-                "override update rather than step"
+                f"a gradient of {bad} must raise NonFiniteError: override update rather than step"
             )
+        if moved(before, trial.values()) or not alike(state, trial.optimizer.state_dict()):
+            raise Failure(f"a gradient of {bad} is refused only after something was changed")
 
 
 # -- the learning rate and the count of steps ---------------------------------------------
 
 
 def rate_used(s: OptimizerSubject) -> None:
-    leave_declared(s.built()[1], "lr")
-    ways = []
-    for factor in (1.0, 0.5):
-        pair = s.built()
-        walk(*pair, s.gradients(1))  # after which it may have kept the first lr
-        pair[1].lr *= factor
-        ways.append(walk(*pair, s.gradients(FEW)))
-    first, second = ways
-    if not moved(first, second):
+    leave_declared(s.built().optimizer, "lr")
+    trial, twin = s.built(), s.built()
+    for one in (trial, twin):
+        one.walk(s.gradients(1))  # after which it may have kept the first lr
+    twin.optimizer.lr /= 2
+    if not moved(trial.walk(s.gradients(FEW)), twin.walk(s.gradients(FEW))):
         raise Failure("an lr that is assigned has no effect: read self.lr at each step")
 
 
 def rate_refused(s: OptimizerSubject) -> None:
-    _, optimizer = s.built()
+    optimizer = s.built().optimizer
     kept = optimizer.lr
     for bad in (0.0, -1.0, math.nan):
-        try:
+        with suppress(ValueError):
             optimizer.lr = bad
-        except ValueError:
-            pass
-        else:
             raise Failure(f"an lr of {bad} must raise ValueError: leave lr as Optimizer has it")
         if optimizer.lr != kept:
             raise Failure(f"an lr of {bad} was refused, but changed lr to {optimizer.lr}")
 
 
 def counts(s: OptimizerSubject) -> None:
-    parameters, optimizer = s.built()
-    values = walk(parameters, optimizer, s.gradients(1) * MANY)
-    if optimizer.steps != MANY:
+    trial = s.built()
+    values = trial.walk(s.gradients(1) * MANY)
+    if trial.optimizer.steps != MANY:
         raise Failure(
-            f"steps is {optimizer.steps} after {MANY} steps: step counts them, update must not; "
-            "override update rather than step"
+            f"steps is {trial.optimizer.steps} after {MANY} steps: step counts them, update must "
+            "not; override update rather than step"
         )
     if not finite(values):
         raise Failure(f"the parameters are not finite after {MANY} steps of one gradient")
@@ -295,7 +252,7 @@ def counts(s: OptimizerSubject) -> None:
 
 def arguments_of(s: OptimizerSubject) -> Arguments:
     """Return the arguments of the constructor, by the attributes of their names."""
-    _, optimizer = s.built()
+    optimizer = s.built().optimizer
     first, *others = signature_of(type(optimizer)).parameters.values()
 
     def given(argument: Argument) -> Any:
@@ -304,17 +261,13 @@ def arguments_of(s: OptimizerSubject) -> Arguments:
         return getattr(optimizer, argument.name, kept)
 
     def way(gradients: list[list[Array]], one: Optimizer) -> Results:
-        return walk(one.parameters, one, gradients)
+        return Trial([*one.parameters], one).walk(gradients)
 
+    walks = [*(s.gradients(FEW, scale=scale) for scale in SCALES), s.gradients(1) * MANY]
     return Arguments(
         type(optimizer),
-        {argument.name: given(argument) for argument in others},
-        [
-            *(partial(way, s.gradients(FEW, scale=scale)) for scale in SCALES),
-            partial(way, s.gradients(1) * MANY),
-        ],
-        what="optimizer",
-        fixed={first.name: list(optimizer.parameters)},
+        {first.name: [*optimizer.parameters], **{one.name: given(one) for one in others}},
+        [partial(way, gradients) for gradients in walks],
     )
 
 
