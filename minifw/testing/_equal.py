@@ -14,7 +14,7 @@ Results: TypeAlias = dict[str, Array]
 """What a subject gives, by name."""
 
 ROUNDING = 1e-11  # what two orders of summation may differ by, relative to all
-DEPTH = 8  # of containers and objects that are compared; what lies deeper counts as different
+DEPTH = 9  # of containers and objects that are compared; what lies deeper counts as different
 
 # A float64 has 52 bits after the first; float32 has 23, so 29 of them are 0 in a number that
 # went through float32. So they are in 1/2 or 3 or 0.75, whose next 12 bits are 0 as well.
@@ -42,16 +42,12 @@ def same(
     for name, other in found.items():
         array = expected[name]
         if array.shape != other.shape:
-            shapes = f"the shapes {array.shape} and {other.shape} differ"
-            raise Failure(f"{what}, {name} differs: {shapes}")
+            raise Failure(f"{what}, {name} differs: its shape is {array.shape} and {other.shape}")
         number = 0.0 if array.ndim else tolerance * max(1.0, abs(float(array)))
         limit = max(margin, number) + floor
-        with np.errstate(invalid="ignore"):
-            distance = np.abs(np.subtract(array, other, dtype=np.float64))  # of masks, too
-            equal = (array == other) | (distance <= limit)
-        different = ~(equal | (np.isnan(array) & np.isnan(other)))
-        if different.any():
-            index = tuple(int(i) for i in np.argwhere(different)[0])
+        close = np.isclose(array, other, rtol=0.0, atol=limit, equal_nan=True)
+        if not np.all(close):
+            index = tuple(map(int, np.argwhere(~close)[0]))
             place = f"at {index}, " if index else ""
             pair = f"{array[index]:.10g} and {other[index]:.10g}"
             raise Failure(f"{what}, {name} differs: {place}{pair}")
@@ -64,10 +60,7 @@ def copies(arrays: Results) -> Results:
 
 def cast(arrays: Results, dtype: DType | type) -> Results:
     """Return copies, in a dtype; whole numbers, such as labels, keep theirs."""
-    return {
-        name: array.astype(dtype) if array.dtype.kind == "f" else array.copy()
-        for name, array in arrays.items()
-    }
+    return {n: a.astype(dtype if a.dtype.kind == "f" else a.dtype) for n, a in arrays.items()}
 
 
 def unchanged(now: Array, then: Array, otherwise: str) -> None:
@@ -94,31 +87,27 @@ def alike(first: Any, second: Any, depth: int = DEPTH) -> bool:
         return True
     if type(first) is not type(second) or depth == 0:
         return False
-    if isinstance(first, np.ndarray):
-        same_kind = first.dtype == second.dtype and first.shape == second.shape
-        return bool(same_kind and first.tobytes() == second.tobytes())
     one, other = _inside(first), _inside(second)
     if isinstance(one, dict):
         keys = one.keys() == other.keys()
         return keys and all(alike(one[key], other[key], depth - 1) for key in one)
-    if isinstance(one, list | tuple):
-        pairs = zip(one, other, strict=False)
-        return len(one) == len(other) and all(alike(a, b, depth - 1) for a, b in pairs)
     return bool(first == second) or bool(first != first and second != second)  # noqa: PLR0124 - NaN
 
 
 def _inside(thing: Any) -> Any:
-    """Return a dict or a list of what makes up a thing, or itself."""
-    if isinstance(thing, np.random.Generator | np.random.RandomState):
-        return state_of(thing)
-    if isinstance(thing, Parameter):
-        return [thing.value]
-    if isinstance(thing, FunctionType):
+    """Return a dict of what makes up a thing, or itself."""
+    if isinstance(thing, np.ndarray):
+        thing = [thing.dtype, thing.shape, thing.tobytes()]
+    elif isinstance(thing, np.random.Generator | np.random.RandomState):
+        thing = state_of(thing)
+    elif isinstance(thing, Parameter):
+        thing = [thing.value]
+    elif isinstance(thing, FunctionType):
         cells = [cell.cell_contents for cell in thing.__closure__ or ()]
-        return [thing.__code__, thing.__defaults__, cells]
-    if hasattr(thing, "__dict__") and not isinstance(thing, type):
-        return vars(thing)
-    return thing
+        thing = [thing.__code__, thing.__defaults__, cells]
+    elif hasattr(thing, "__dict__") and not isinstance(thing, type):
+        thing = vars(thing)
+    return dict(enumerate(thing)) if isinstance(thing, list | tuple) else thing
 
 
 def differing(one: Any, other: Any) -> set[str]:

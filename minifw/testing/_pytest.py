@@ -32,14 +32,14 @@ class Check:
     >>> check()
     """
 
-    def __init__(self, subject_name: str, verdict: str, run: Callable[[], Any]) -> None:
-        self.__name__ = f"{subject_name}: {verdict}"
-        self._run = run
+    def __init__(self, subject_name: str, question: Question, subject: Any) -> None:
+        self.__name__ = f"{subject_name}: {question.name}"
+        self._judge = partial(judge, subject_name, [question], subject)
 
     def __call__(self) -> None:
         """Put the question."""
         __tracebackhide__ = True
-        self._run()
+        self._judge()
 
     def __repr__(self) -> str:
         return f"<check {self.__name__}>"
@@ -80,13 +80,11 @@ def layer_checks(
     ... def test_layer(check):
     ...     check()
     """
-    return _checks(LAYER_CHECKS, layer_subject, _named(cases), seed)
+    return _checks(LAYER_CHECKS, layer_subject, cases, seed)
 
 
 def loss_checks(
-    cases: Mapping[str, tuple[Loss, Any, Any]] | Iterable[tuple[Loss, Any, Any]],
-    *,
-    seed: int = 0,
+    cases: Mapping[str, tuple[Loss, Any, Any]] | Iterable[tuple[Loss, Any, Any]], *, seed: int = 0
 ) -> list[Check]:
     """Return all questions of `check_loss` to all losses, each to be a test of its own.
 
@@ -109,7 +107,7 @@ def loss_checks(
     >>> for check in loss_checks([case]):
     ...     check()
     """
-    return _checks(LOSS_CHECKS, loss_subject, _named(cases), seed)
+    return _checks(LOSS_CHECKS, loss_subject, cases, seed)
 
 
 def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> list[Check]:
@@ -135,25 +133,13 @@ def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> li
     """
     what = "a dict of functions by name, as they have no names of their own"
     check_is("optimizer_checks", what, cases, Mapping)
-    named = [(name, (make,)) for name, make in cases.items()]
-    return _checks(OPTIMIZER_CHECKS, optimizer_subject, named, seed)
-
-
-def _named(cases: Any) -> list[tuple[str, Any]]:
-    if isinstance(cases, Mapping):
-        return list(cases.items())
-    return [(repr(case[0]), case) for case in cases]
+    makers = {name: (make,) for name, make in cases.items()}
+    return _checks(OPTIMIZER_CHECKS, optimizer_subject, makers, seed)
 
 
 def _checks(
-    questions: Iterable[Question],
-    subject_of: Callable[..., Any],
-    cases: Iterable[tuple[str, Any]],
-    seed: int,
+    questions: Iterable[Question], subject_of: Callable[..., Any], cases: Any, seed: int
 ) -> list[Check]:
-    subjects = [(name, subject_of(*case, seed)) for name, case in cases]
-    return [
-        Check(name, question.name, partial(judge, name, [question], subject))
-        for name, subject in subjects
-        for question in questions
-    ]
+    named = cases.items() if isinstance(cases, Mapping) else [(repr(one[0]), one) for one in cases]
+    subjects = [(name, subject_of(*case, seed)) for name, case in named]
+    return [Check(name, question, one) for name, one in subjects for question in questions]

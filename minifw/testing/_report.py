@@ -110,55 +110,39 @@ class Report:
         takes x, returns arrays               ok
         """
         width = max(len(v.name) for v in self.verdicts)
-        mark = max(len(m) for m in _MARKS.values())
-        indent = "\n" + " " * (width + mark + 4)
-        rows = [
-            f"{v.name:{width}}  {_MARKS[v.outcome]:{mark}}  {v.message}".rstrip()
-            for v in self.verdicts
-        ]
-        return "\n".join(row.replace("\n", indent) for row in rows)
+        indent = "\n" + " " * (width + 10)
+        rows = [f"{v.name:{width}}  {_MARKS[v.outcome]:6}  {v.message}" for v in self.verdicts]
+        return "\n".join(row.rstrip().replace("\n", indent) for row in rows)
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _repr_html_(self) -> str:
-        first, *rest = (html.escape(line) for line in self._lines())
-        cells = [(v.name, _MARKS[v.outcome], v.message) for v in self.verdicts]
-        rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in cells]
-        table = "".join(f'<tr style="text-align: left">{row}</tr>' for row in rows)
-        return (
-            f"<p><b>{first}</b><br>{'<br>'.join(rest)}</p>"
-            f"<details><summary>all verdicts</summary><table>{table}</table></details>"
-        )
-
-    def _lines(self) -> Iterator[str]:
         failures = self.failures
         skipped = sum(v.outcome == "skipped" for v in self.verdicts)
         passed = len(self.verdicts) - skipped - len(failures)
         rest = f", {skipped} left open (-)" if skipped else ""
-        if not failures:
-            yield f"{self.subject}: all {passed} verdicts passed{rest}"
-        else:
-            yield f"{self.subject}: {failures[0].message}"
-            yield from self._gradients()
-            yield from (f"also wrong, {v.name}: {v.message}" for v in failures[1:])
-            yield f"{passed} other verdicts passed{rest}; report.table() shows all"
-        untried = dict.fromkeys(v.untried for v in self.verdicts if v.untried)
-        if untried:
-            yield f"not tried: {'; '.join(untried)}"
+        lines = [f"{self.subject}: all {passed} verdicts passed{rest}"]
+        if failures:
+            lines = [f"{self.subject}: {failures[0].message}", *self._gradients()]
+            lines += [f"also wrong, {v.name}: {v.message}" for v in failures[1:]]
+            lines += [f"{passed} other verdicts passed{rest}; report.table() shows all"]
+        if untried := dict.fromkeys(v.untried for v in self.verdicts if v.untried):
+            lines += [f"not tried: {'; '.join(untried)}"]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        summary, table = (
+            f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
+            for text in (str(self), self.table())
+        )
+        return f"{summary}<details><summary>all verdicts</summary>{table}</details>"
 
     def _gradients(self) -> Iterator[str]:
         """Say which gradients are wrong, where, and which are right."""
-        places: dict[str, list[str]] = {}
-        for v in self.verdicts:
-            for name in v.wrong:
-                places.setdefault(name, []).append(v.name)
-        right = {name for v in self.verdicts for name in v.right} - {*places}
-        shown = [f"{name} ({'; '.join(where)})" for name, where in places.items()]
-        if shown:
-            yield f"wrong: {', '.join(shown)}" + (
-                f"; right: {', '.join(sorted(right))}" if right else ""
-            )
+        wrong = dict.fromkeys(name for v in self.verdicts for name in v.wrong)
+        where = {n: "; ".join(v.name for v in self.verdicts if n in v.wrong) for n in wrong}
+        right = sorted({name for v in self.verdicts for name in v.right} - wrong.keys())
+        if wrong:
+            shown = ", ".join(f"{name} ({places})" for name, places in where.items())
+            yield f"wrong: {shown}" + (f"; right: {', '.join(right)}" if right else "")
 
 
 class CheckError(AssertionError):
@@ -225,24 +209,21 @@ def told(where: str) -> Iterator[None]:
     except Failure as fault:
         raise Failure(f"{where}{fault}", **fault.fields) from None
     except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding
-        raise Failure(f"{where}it raised {type(error).__name__}: {error}") from None
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        raise Failure(f"{where}it raised {type(error).__name__}: {error}{notes}") from None
 
 
 def _verdict_of(question: Question, subject: Any) -> Verdict:
     """Put one question to the subject; a warning is no answer, so none comes through."""
     passed = Verdict(question.name, "passed")
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with told(""), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return replace(passed, **(question.put(subject) or {}))
     except NotApplicable as reason:
         return replace(passed, outcome="skipped", message=str(reason))
     except Failure as fault:
         return replace(passed, outcome="failed", message=str(fault), **fault.fields)
-    except Exception as error:  # noqa: BLE001 - whatever the subject raises is a finding
-        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-        message = f"it raised {type(error).__name__}: {error}{notes}"
-        return replace(passed, outcome="failed", message=message)
 
 
 def judge(subject_name: str, questions: Iterable[Question], subject: Any) -> Report:
@@ -250,8 +231,7 @@ def judge(subject_name: str, questions: Iterable[Question], subject: Any) -> Rep
     __tracebackhide__ = True  # pytest shows the line that called, not this one
     verdicts, wrong = list[Verdict](), set[str]()
     for question in questions:
-        causes = [name for name in question.after if name in wrong]
-        if causes:
+        if causes := [name for name in question.after if name in wrong]:
             message = f"not asked, as it follows from: {causes[0]}"
             verdict = Verdict(question.name, "skipped", message)
         else:
