@@ -11,7 +11,7 @@ from minifw.testing import CheckError, check_optimizer
 
 pytestmark = pytest.mark.slow
 
-SEEDS = 10
+SEEDS = 1  # tests/benchmarks/kit_figures.py takes 1000
 
 
 def answer(wrong: Wrong) -> str:

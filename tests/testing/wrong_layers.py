@@ -345,7 +345,11 @@ class KeepsPrevious(Scale):
         return y
 
 
-@wrong("stale", "mode|training", 3)
+@wrong(
+    "stale",
+    "in eval mode, after two forwards|in eval mode, dscale: it belongs to an earlier forward",
+    3,
+)
 class CachesOnlyInTraining(Scale):
     def forward(self, x: Array) -> Array:
         if self.training or self._saved is None:
@@ -631,14 +635,14 @@ class OneBuffer(Layer):
         return dy * (1 - y * y)
 
 
-@wrong("arguments", "draws from a source that no argument seeds", 0.4, 0)
+@wrong("arguments", "seed what it draws", 0.4, 0)
 class Unseeded(Dropout):
     def __init__(self, p: float, rng: int) -> None:  # noqa: ARG002
         super().__init__(p)
         self.rng = np.random.default_rng()
 
 
-@wrong("arguments", "save and load would lose matrix", 3)
+@wrong("arguments", "seed what it draws|would lose matrix", 3)
 class DrawsAConstant(Layer):
     """A random projection that no state holds."""
 
@@ -801,7 +805,7 @@ class LiesAboutShape(Dense):
         return input_shape
 
 
-@wrong("shape", "(1, 3)|one example|row 0", 3)
+@wrong("shape", "output_shape((3,)) is ()", 3)
 class SqueezesOne(Scale):
     def forward(self, x: Array) -> Array:
         return super().forward(x).squeeze()
@@ -850,7 +854,7 @@ class Jitters(Relu):
         return super().forward(x) * (1 + 1e-3 * np.random.random())
 
 
-@wrong("contract", "RuntimeError")
+@wrong("contract", "must lie in self.save")
 class OwnCache(Layer):
     def forward(self, x: Array) -> Array:
         self.mask = x > 0
@@ -927,7 +931,7 @@ class ForgetsTheProductRule(Swish):
         return dy * s + 0 * dx
 
 
-@wrong("container", "elements are wrong|sign")
+@wrong("container", "layer 1, Tanh(): its forward runs, and its backward is never called")
 class SkipsALayer(Sequential):
     def __init__(self) -> None:
         super().__init__(Dense(3, 4, rng=0), Tanh(), Dense(4, 2, rng=1))

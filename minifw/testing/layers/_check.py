@@ -51,6 +51,8 @@ from minifw.testing.layers._gradients import (
     DP,
     DX,
     GRADIENT_CHECKS,
+    ONE_EXAMPLE,
+    RIGHT,
     at_the_given_x,
     hold_against_differences,
 )
@@ -151,7 +153,8 @@ def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSub
 def _in_both_modes(question: Callable[[ask.Subject], None]) -> Callable[[LayerSubject], None]:
     def check(s: LayerSubject) -> None:
         for training in (True, False):
-            question(s.in_mode(training))
+            with told("" if training else "in eval mode, "):
+                question(s.in_mode(training))
 
     return check
 
@@ -383,8 +386,15 @@ def _output_shape(s: LayerSubject, layer: Layer) -> Any:
 
 
 ALONE, SHARES, WRITES = "y depends on x alone", "keeps its state in itself", "writes into nothing"
-STATE = ("layers and parameters used twice", "deterministic", ALONE, SHARES, "backward twice")
-RIGHT = tuple(question.name for question in GRADIENT_CHECKS[3:9])
+STATE = (
+    "layers and parameters used twice",
+    "deepcopy",
+    "deterministic",
+    ALONE,
+    SHARES,
+    "backward twice",
+)
+LATEST, ROWS = "backward of the latest forward", "rows alone and in a batch"
 OVERWRITES = "gradients are overwritten"
 FOUND, LEAVES = "every Parameter is found", "leaves parameters alone"
 
@@ -395,12 +405,13 @@ LAYER_CHECKS: tuple[Question, ...] = (
     Question("knows what is declared", kept.knows_what_is_declared),
     Question(WRITES, _in_both_modes(ask.writes_nothing)),
     *GRADIENT_CHECKS[1:3],
+    Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
     Question("deterministic", ask.deterministic),
     Question(ALONE, kept.depends_on_x_alone, after=("deterministic",)),
-    Question(SHARES, kept.keeps_its_state, after=(*STATE[:3],)),
+    Question(SHARES, kept.keeps_its_state, after=(*STATE[:4],)),
     Question(LEAVES, _in_both_modes(ask.leaves_parameters)),
-    Question(OVERWRITES, ask.overwrites, after=(WRITES, *STATE[:4])),
-    Question("backward twice", ask.backward_twice, after=(WRITES, OVERWRITES, *STATE[:4])),
+    Question(OVERWRITES, ask.overwrites, after=(WRITES, *STATE[:5])),
+    Question("backward twice", ask.backward_twice, after=(WRITES, OVERWRITES, *STATE[:5])),
     *(replace(q, after=(*STATE, *q.after)) for q in GRADIENT_CHECKS[3:]),
     Question("as the reference", as_the_reference),
     Question("causal", causal),
@@ -416,17 +427,17 @@ LAYER_CHECKS: tuple[Question, ...] = (
     Question("float64 throughout", _precision),
     Question("finite at extremes", finite_far_out),
     Question("uses every argument", _used),
-    Question("backward of the latest forward", ask.latest_forward, after=STATE),
+    Question(LATEST, _in_both_modes(ask.latest_forward), after=(*STATE, *RIGHT)),
     Question(
         "memory, recall and backward_adding", _memory, after=(*STATE, "leaves parameters alone")
     ),
     Question("modes reach all layers inside", _modes_reach_all),
     Question("mode changed before backward", _mode_of_the_forward, after=STATE),
-    Question("backward_parameters", _backward_parameters, after=STATE),
+    Question("backward_parameters", _backward_parameters, after=(*STATE, *RIGHT)),
     Question("backward before forward", _backward_first),
     Question("rows apart in eval mode", _rows_apart_in_eval, after=(ALONE,)),
-    Question("rows alone and in a batch", _rows_alone, after=STATE),
-    Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
+    Question(ROWS, _rows_alone, after=STATE),
+    *(replace(q, after=(*STATE, *RIGHT, ROWS)) for q in ONE_EXAMPLE),
     Question("pickle", ask.copied("pickle", ask.pickled)),
     Question("state_dict", kept.state_dict),
     Question("state_dict after training", kept.state_after_training),

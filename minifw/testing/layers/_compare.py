@@ -104,26 +104,30 @@ def _size(small: LayerFault, fault: LayerFault) -> str:
 
 def _inside(situation: Situation) -> str:
     """Find the layer inside whose gradients are wrong at the inputs that it gets there."""
-    s, layer, calls = situation.subject, situation.layer(), list[tuple[str, Layer, Any]]()
+    s, layer, calls = situation.subject, situation.layer(), list[tuple[str, str, Layer, Any]]()
     inside = [(name, one) for name, one in layer.named_layers() if "." not in name]
 
-    def note(name: str, one: Layer, _: str, call: Callable[..., Any], *arrays: Any) -> Any:
-        calls.append((name, one, tuple(a if a is None else a.copy() for a in arrays)))
+    def note(name: str, one: Layer, method: str, call: Callable[..., Any], *arrays: Any) -> Any:
+        calls.append((method, name, one, tuple(a if a is None else a.copy() for a in arrays)))
         return call(*arrays)
 
-    with listening(inside, ("forward",), note):
+    with listening(inside, ("forward", "backward", "backward_parameters"), note):
         s.forward(layer, copies(situation.inputs))
-    for name, one, xs in calls:
+        s.backward(layer, copies(situation.inputs))
+    back = [name for method, name, *_ in calls if method != "forward"]
+    for _, name, one, xs in (call for call in calls if call[0] == "forward"):
         subject = LayerSubject(copy.deepcopy(one), xs, s.seed, training=situation.training)
         at = Situation(subject, situation.training, subject.answered(subject.given()))
+        where = f"layer {name}, {one!r}: " if name else ""  # the model of an objective
         for of_x in (True, False):
             try:
                 compare(at, of_x=of_x)
             except Failure as fault:
-                where = f"layer {name}, {one!r}: " if name else ""  # the model of an objective
                 return f"{where}{fault}"
             except Exception:  # noqa: BLE001, S112 - no gradients, or not alone
                 continue
+        if name and name not in back:
+            return f"{where}its forward runs, and its backward is never called"
     return ""
 
 
