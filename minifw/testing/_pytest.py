@@ -26,9 +26,9 @@ class Check:
     >>> import numpy as np
     >>> from minifw import Tanh
     >>> from minifw.testing import layer_checks
-    >>> check = layer_checks([(Tanh(), np.ones((4, 3)))])[11]
+    >>> check = layer_checks([(Tanh(), np.ones((4, 3)))])[0]
     >>> check.__name__
-    'Tanh(): dx, training'
+    'Tanh(): takes x, returns arrays'
     >>> check()
     """
 
@@ -69,9 +69,9 @@ def layer_checks(
     >>> from minifw import Tanh
     >>> from minifw.testing import layer_checks
     >>> checks = layer_checks([(Tanh(), np.ones((4, 3)))])
-    >>> checks[11]
-    <check Tanh(): dx, training>
-    >>> checks[11]()
+    >>> checks[0]
+    <check Tanh(): takes x, returns arrays>
+    >>> checks[0]()
 
     In a test module:
 
