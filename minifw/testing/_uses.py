@@ -38,7 +38,10 @@ class Use(NamedTuple):
         lines[-1] = lines[-1].encode()[:last].decode()
         lines[0] = lines[0].encode()[first:].decode()
         text = " ".join(part.strip() for part in lines)
-        operands = [ast.unparse(node) for node in _operands(ast.parse(text).body[0])]
+        try:
+            operands = [ast.unparse(node) for node in _operands(ast.parse(text).body[0])]
+        except (IndexError, SyntaxError):  # typed into an interpreter that keeps no source
+            return f"operand {self.operand + 1} of a call in {self.code.co_name}, line {line}"
         times = f", {count} times in one forward" if count > 1 else ""
         where = f"`{text}` ({self.code.co_name}, line {line}{times})"
         return f"`{operands[self.operand]}` in {where}" if operands else where
@@ -94,17 +97,26 @@ class Runs:
         view.runs = self
         return view
 
-    def __call__(self, forward: Callable[[], Any], held: Collection[Use] = ()) -> Any:
-        """Run forward."""
-        self._calls, self._held = 0, held
+    def __call__(
+        self, forward: Callable[[], Any], held: Collection[Use] = (), spared: int = -1
+    ) -> Any:
+        """Run forward; of many calls at one place, the one of this number is not held."""
+        self._calls, self._held, self._spared = 0, held, spared
+        self._times = Counter[Use]()
         return forward()
 
-    def groups(self) -> list[tuple[Use, ...]]:
-        """Return the uses one by one; then all sums and the like of a function, and all of all."""
+    def groups(self) -> list[tuple[tuple[Use, ...], int]]:
+        """Return what to hold, and the call that is spared.
+
+        The uses one by one; all sums and the like of a function, and all of all; and of what is
+        called many times all but the first, or the last.
+        """
         sums = [use for use, is_sum in self.uses.items() if is_sum]
         codes = dict.fromkeys(use.code for use in sums)
         functions = [tuple(use for use in sums if use.code is code) for code in codes]
-        return [*((use,) for use in self.uses), *functions, tuple(sums)]
+        groups = [*((use,) for use in self.uses), *functions, tuple(sums)]
+        many = [((use,), n) for use, count in self.counts.items() if count > 1 for n in (1, count)]
+        return [*((group, -1) for group in groups), *many]
 
     def call(self, function: Callable[..., Any], given: Any, options: dict[str, Any]) -> Any:
         """Make a call; its results are watched, too."""
@@ -123,7 +135,9 @@ class Runs:
                 self.counts[use] += 1
                 self.uses[use] = self.uses.get(use, False) or function.__name__ in REDUCTIONS
             seen.append(_plain(array) if kept is None else kept[len(seen)])
-            return seen[-1] if use in self._held else _plain(array)
+            self._times[use] += 1
+            held = use in self._held and self._times[use] != self._spared
+            return seen[-1] if held else _plain(array)
 
         arguments = _each(given, operand)
         if kept is None:

@@ -51,7 +51,7 @@ def compare(situation: Situation, *, of_x: bool) -> dict[str, Any]:
         fault = LayerFault(found[name], true, situation, name, earlier)
         if _worthless(true):
             raise Failure(f"{name} cannot be checked: {NOISY}{_why_noisy(situation)}")
-        if fault.wrong.any():
+        if (~(np.abs(fault.found - true.value) <= s.floor))[fault.wrong].any():
             faults.append(fault)
             lines.append(f"{worst(name, fault.found, true, fault.wrong)}")
         elif np.isnan(true.value).any():
@@ -105,7 +105,8 @@ def _size(small: LayerFault, fault: LayerFault) -> str:
 def _inside(situation: Situation) -> str:
     """Find the layer inside whose gradients are wrong at the inputs that it gets there."""
     s, layer, calls = situation.subject, situation.layer(), list[tuple[str, str, Layer, Any]]()
-    inside = [(name, one) for name, one in layer.named_layers() if "." not in name]
+    names = [f"{name}." for name, _ in layer.named_layers() if name]
+    inside = [pair for pair in layer.named_layers() if not pair[0].startswith((*names,))]
 
     def note(name: str, one: Layer, method: str, call: Callable[..., Any], *arrays: Any) -> Any:
         calls.append((method, name, one, tuple(a if a is None else a.copy() for a in arrays)))

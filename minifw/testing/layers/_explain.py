@@ -24,6 +24,7 @@ from minifw.testing.layers._situation import Situation, analytic, numeric
 from minifw.typing import Array
 
 FEW = 3  # different numbers, at least, whose order says something
+ROUGH = 1e-2  # relative to the largest: of an approximation
 NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
 
 
@@ -89,12 +90,22 @@ def _ignores_dy(f: LayerFault) -> str | None:
 
 
 def _of_another(f: LayerFault) -> str | None:
-    """Fit the gradient of another input."""
-    for name in f.situation.subject.real if f.of_input and f.situation.batch > 1 else ():
+    """Fit the gradient of another input, or of another parameter."""
+    s = f.situation.subject
+    parameters = [f"d{name}" for name, _ in f.situation.layer().named_parameters()]
+    for name in (s.real if f.of_input else parameters) if f.situation.batch > 1 else ():
         other = numeric(f.situation, name) if name != f.name else f.true
         if other is not f.true and other.value.shape == f.found.shape and f.fits(other):
-            return f"it is {name}: backward must return the gradients in the order of the inputs"
+            order = "return the gradients in the order of the inputs"
+            return f"it is {name}: backward must {order if f.of_input else 'not exchange them'}"
     return None
+
+
+def _approximate(f: LayerFault) -> str | None:
+    scale = np.abs(f.true.value[f.asked]).max()
+    if np.abs(f.found - f.true.value)[f.asked].max() > ROUGH * scale:
+        return None
+    return "it is nearly right: backward differentiates another formula, as an approximation is"
 
 
 def _one_place(f: LayerFault) -> str | None:
@@ -255,6 +266,7 @@ EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
 )
 BY_RUNNING: tuple[Callable[[LayerFault], str | None], ...] = (rerun.altered, rerun.use)
 LATER: tuple[Callable[[LayerFault], str | None], ...] = (
+    _approximate,
     _statistics,
     _slices,
     rerun.of_other_signs,

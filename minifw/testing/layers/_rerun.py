@@ -5,6 +5,7 @@ Each is a function of the faulty gradient that returns a sentence, or None where
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -104,8 +105,10 @@ def altered(f: LayerFault) -> str | None:
 
 def _changes(value: Array) -> Iterator[tuple[Callable[[Array], Array], str]]:
     """Yield what may have become of a parameter's value on the way, and words for it."""
-    if value.ndim == 2 and value.shape[0] == value.shape[1]:
-        yield np.transpose, "{} is transposed in it"
+    for axes in combinations(range(value.ndim), 2):
+        if value.shape[axes[0]] == value.shape[axes[1]] > 1:
+            words = "{} is transposed in it" + (f": axes {axes}" if value.ndim > 2 else "")
+            yield lambda a, axes=axes: np.swapaxes(a, *axes), words  # type: ignore[misc]
     for axis in range(value.ndim):
         if value.shape[axis] > 1:
             words = f"{{}} is flipped in it: axis {axis} is reversed"
@@ -120,31 +123,37 @@ def use(f: LayerFault) -> str | None:
     forward, array = function_of(f.situation, f.name, runs.watch)
     start, dy = array.copy(), f.situation.dy
 
-    def slope(direction: Array, held: tuple[Use, ...] = ()) -> float:
+    def slope(direction: Array, held: tuple[Use, ...] = (), spared: int = -1) -> float:
         ys = []
         for step in (STEP, -STEP):
             array[...] = start + step * direction
-            ys.append(runs(forward, held))
+            ys.append(runs(forward, held, spared))
         array[...] = start
         return float(np.sum(dy * (ys[0] - ys[1]))) / (2 * STEP)
 
     runs(forward)
     lines = [(d, slope(d), float(f.along(d))) for d in f.directions()]
-    for uses in runs.groups():
+    for uses, spared in runs.groups():
         factors: list[float] = []
         for direction, true, found in lines:
-            through = true - slope(direction, uses)
+            through = true - slope(direction, uses, spared)
             if abs(through) < SEEN * abs(true):
                 break
             factors.append((found - true) / through + 1)
+            if spared > 0 and abs(factors[-1]) > NEAR:
+                break
             if abs(factors[-1] - factors[0]) > NEAR * max(1.0, abs(factors[0])):
                 break
         else:
-            return _of_use(" and by ".join(u.shown(runs.counts[u]) for u in uses), factors[0])
+            what = " and by ".join(use.shown(runs.counts[use]) for use in uses)
+            return _of_use(what, factors[0], spared)
     return None
 
 
-def _of_use(what: str, factor: float) -> str:
+def _of_use(what: str, factor: float, spared: int) -> str:
+    if spared > 0:
+        one = "first" if spared == 1 else "last"
+        return f"of the derivatives by {what} only the {one} counts: add up all (+= in a loop)"
     if abs(factor) < NEAR:
         return f"the derivative by {what} is missing, taken for zero as of a constant"
     return f"the derivative by {what} is wrong: {factor_sentence(factor, {})}"

@@ -44,6 +44,7 @@ class LayerSubject:
     whole: tuple[Array | None, ...] = ()  # what was given, where xs is a part of it
 
     kinds: ClassVar[str] = "layers"
+    floor: ClassVar[float] = 0.0  # of an error
     explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before those of a layer
 
     @cached_property

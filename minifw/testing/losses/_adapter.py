@@ -152,6 +152,7 @@ class LossSubject(OfALoss):
     """A loss, a batch that it accepts, and a seed; nothing here changes them."""
 
     kinds = "losses"
+    floor: ClassVar[float] = 1e-14  # beside a loss, which rounds by more
     moved: ClassVar[str] = "prediction"
     explanations: ClassVar[Any] = LOSS_EXPLANATIONS
 

@@ -138,8 +138,8 @@ def _size(f: LayerFault) -> str | None:
 
 
 def _part(f: LayerFault) -> str | None:
-    places = along_an_axis(f)
-    return places and f"{places}; there {_of_part(f, f.wrong)}"
+    places, part = along_an_axis(f), _of_part(f, f.wrong)
+    return places and f"{places}{'' if part == 'it is wrong' else f'; there {part}'}"
 
 
 def _term(f: LayerFault) -> str | None:
