@@ -63,11 +63,11 @@ def alarms(job: tuple[str, str, range]) -> list[str]:
 
 
 def said(check: Callable[[], Report]) -> str:
-    """Return all that the kit finds."""
+    """Return the first sentence of what the kit finds."""
     try:
         check()
     except CheckError as error:
-        return str(error.report)
+        return error.report.failures[0].message
     return ""
 
 
@@ -88,7 +88,7 @@ def print_faults() -> None:
         ("optimizers", [(bool(text), words in text) for text, words in optimizers]),
     ):
         caught, right = (sum(part) for part in zip(*answers, strict=True))
-        print(f"wrong {kind}: {caught} of {len(answers)} caught, {right} with the right diagnosis")
+        print(f"wrong {kind}: {caught} of {len(answers)} caught, {right} explained first")
 
 
 def print_times() -> None:

@@ -1430,10 +1430,10 @@ class DeclaredButWrong(Scale):
 
 
 def answer(wrong: Wrong) -> tuple[bool, bool]:
-    """Return whether the kit catches a wrong layer, and whether it says what is wrong."""
+    """Return whether the kit catches a wrong layer, and whether its first sentence says how."""
     try:
         check_layer(wrong.make(), wrong.x)
     except CheckError as error:
-        text = str(error.report)
+        text = error.report.failures[0].message
         return True, any(words in text for words in wrong.says.split("|"))
     return False, False
