@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.testing import _questions as ask
-from minifw.testing._arguments import LARGER, Arguments, bound
 from minifw.testing._equal import (
     ROUNDING,
     Results,
@@ -42,7 +40,6 @@ from minifw.testing.layers._beyond import (
     in_full_size,
     lengths,
     linear,
-    other_lengths,
     sizes,
     ties,
 )
@@ -54,7 +51,6 @@ from minifw.testing.layers._gradients import (
     ONE_EXAMPLE,
     RIGHT,
     at_the_given_x,
-    hold_against_differences,
 )
 from minifw.testing.layers._reference import as_the_reference, causal
 from minifw.testing.layers._subject import LayerSubject, gradients, part_of
@@ -339,52 +335,6 @@ def _wrong_rank(s: LayerSubject) -> None:
                 )
 
 
-# -- arguments -------------------------------------------------------------------------
-
-
-def _right_with_others(s: LayerSubject) -> None:
-    def hold(layer: Layer) -> None:
-        subject = LayerSubject(layer, s.xs, s.seed)
-        ys = subject.forward(subject.twin(), subject.input())
-        if not all(np.isfinite(y).all() for y in ys.values()):
-            raise ValueError("it is out of its domain, as x^1.5 of a negative x")
-        hold_against_differences(subject)
-
-    ask.right_with_others(s.layer, partial(hold_against_differences, s), hold)
-
-
-def _used(s: LayerSubject) -> None:
-    """Change one argument at a time; something about the layer must change."""
-    xs = s.input(dtype=s.dtype.type)
-    scales = [LARGER**n for n in ((0, 1, -1, 2, -2) if s.real and s.any_sign else (0,))]
-    behaviours = [partial(_behaviour, s, xs=s.scaled(scale, xs)) for scale in scales]
-    single = {axis for x in xs.values() for axis in range(1, x.ndim) if x.shape[axis] == 1}
-    longer = [more for _, axis, n, more in other_lengths(s) if axis in single and n > 1]
-    behaviours += [partial(_behaviour, s, xs=cast(more, s.dtype)) for more in longer]
-    Arguments(type(s.layer), bound(s.layer), behaviours, every_layer).judge()
-
-
-def _behaviour(s: LayerSubject, layer: Layer, *, xs: Results) -> dict[str, Any]:
-    """Return all that can be seen of a layer: what it starts as, and what it does."""
-    seen: dict[str, Any] = {
-        "input_shape": layer.input_shape,
-        **{f"start of {name}": array for name, array in layer.state_dict().items()},
-    }
-    for training in (True, False):  # the second shows what the first has left behind
-        layer.train(training)
-        ys = s.forward(layer, xs)
-        found = {**ys, **s.backward(layer, s.cotangents(ys))}
-        seen.update({f"{name}, {training}": array for name, array in found.items()})
-    return {**seen, **layer.state_dict(), "output_shape": _output_shape(s, layer)}
-
-
-def _output_shape(s: LayerSubject, layer: Layer) -> Any:
-    try:
-        return layer.output_shape(*s.examples)
-    except Exception as error:  # noqa: BLE001 - of whole numbers, say; that is another verdict
-        return type(error)
-
-
 ALONE, SHARES, WRITES = "y depends on x alone", "keeps its state in itself", "writes into nothing"
 STATE = (
     "layers and parameters used twice",
@@ -426,7 +376,7 @@ LAYER_CHECKS: tuple[Question, ...] = (
     Question("float32 in, float32 out", _dtype, after=(FOUND,)),
     Question("float64 throughout", _precision),
     Question("finite at extremes", finite_far_out),
-    Question("uses every argument", _used),
+    Question("uses every argument", kept.uses_every_argument),
     Question(LATEST, _in_both_modes(ask.latest_forward), after=(*STATE, *RIGHT)),
     Question(
         "memory, recall and backward_adding", _memory, after=(*STATE, "leaves parameters alone")
@@ -442,6 +392,6 @@ LAYER_CHECKS: tuple[Question, ...] = (
     Question("state_dict", kept.state_dict),
     Question("state_dict after training", kept.state_after_training),
     Question("rebuilt from its arguments", kept.rebuilt),
-    Question("gradients with other arguments", _right_with_others),
+    Question("gradients with other arguments", kept.right_with_others),
     Question("refuses a wrong rank", _wrong_rank),
 )

@@ -1,7 +1,8 @@
-"""What a layer holds, what it keeps from call to call, and what is saved of it."""
+"""What a layer holds and keeps from call to call, what is saved of it, and its arguments."""
 
 import copy
 from contextlib import suppress
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -11,10 +12,20 @@ from minifw._tools.cache import NOT_MEMBERS
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.testing import _questions as ask
-from minifw.testing._equal import ROUNDING, alike, copies, same
+from minifw.testing._arguments import LARGER, Arguments, bound
+from minifw.testing._equal import ROUNDING, Results, alike, cast, copies, same
 from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, declared
-from minifw.testing._state import NUMBERS, changed, generator_states, hidden_state, put_back
+from minifw.testing._state import (
+    NUMBERS,
+    changed,
+    every_layer,
+    generator_states,
+    hidden_state,
+    put_back,
+)
+from minifw.testing.layers._beyond import other_lengths
+from minifw.testing.layers._gradients import hold_against_differences
 from minifw.testing.layers._subject import LayerSubject
 
 # -- what it holds ---------------------------------------------------------------------
@@ -171,3 +182,49 @@ def _same_once_loaded(s: LayerSubject, twin: Layer) -> None:
             f"and load would lose {' and '.join(lost) or 'what the constructor draws'}; make it a "
             "Parameter, or name it in `buffers`"
         )
+
+
+# -- the arguments of the constructor --------------------------------------------------
+
+
+def right_with_others(s: LayerSubject) -> None:
+    def hold(layer: Layer) -> None:
+        subject = LayerSubject(layer, s.xs, s.seed)
+        ys = subject.forward(subject.twin(), subject.input())
+        if not all(np.isfinite(y).all() for y in ys.values()):
+            raise ValueError("it is out of its domain, as x^1.5 of a negative x")
+        hold_against_differences(subject)
+
+    ask.right_with_others(s.layer, partial(hold_against_differences, s), hold)
+
+
+def uses_every_argument(s: LayerSubject) -> None:
+    """Change one argument at a time; something about the layer must change."""
+    xs = s.input(dtype=s.dtype.type)
+    scales = [LARGER**n for n in ((0, 1, -1, 2, -2) if s.real and s.any_sign else (0,))]
+    behaviours = [partial(_behaviour, s, xs=s.scaled(scale, xs)) for scale in scales]
+    single = {axis for x in xs.values() for axis in range(1, x.ndim) if x.shape[axis] == 1}
+    longer = [more for _, axis, n, more in other_lengths(s) if axis in single and n > 1]
+    behaviours += [partial(_behaviour, s, xs=cast(more, s.dtype)) for more in longer]
+    Arguments(type(s.layer), bound(s.layer), behaviours, every_layer).judge()
+
+
+def _behaviour(s: LayerSubject, layer: Layer, *, xs: Results) -> dict[str, Any]:
+    """Return all that can be seen of a layer: what it starts as, and what it does."""
+    seen: dict[str, Any] = {
+        "input_shape": layer.input_shape,
+        **{f"start of {name}": array for name, array in layer.state_dict().items()},
+    }
+    for training in (True, False):  # the second shows what the first has left behind
+        layer.train(training)
+        ys = s.forward(layer, xs)
+        found = {**ys, **s.backward(layer, s.cotangents(ys))}
+        seen.update({f"{name}, {training}": array for name, array in found.items()})
+    return {**seen, **layer.state_dict(), "output_shape": _output_shape(s, layer)}
+
+
+def _output_shape(s: LayerSubject, layer: Layer) -> Any:
+    try:
+        return layer.output_shape(*s.examples)
+    except Exception as error:  # noqa: BLE001 - of whole numbers, say; that is another verdict
+        return type(error)
