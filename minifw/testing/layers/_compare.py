@@ -80,11 +80,9 @@ def _why(faults: list[LayerFault]) -> tuple[str, int]:
     for which, fault in enumerate(faults):
         own = fault.situation.subject.explanations
         there, said = fault, _not_repeated(fault.situation) or explain(fault, own + EXPLANATIONS)
-        tries: Any = ((1, LATER),)  # the others mostly follow from the first
-        if not which:
-            whole = () if fault.asked.all() else ((None, EXPLANATIONS),)
-            tries = (*whole, (2, BY_RUNNING), (None, LATER), *tries)
-        for least, explanations in tries:
+        whole: Any = () if fault.asked.all() else ((None, EXPLANATIONS),)
+        tries = (*whole, (2, BY_RUNNING), (None, LATER), (1, LATER))
+        for least, explanations in () if which else tries:  # the others mostly follow from it
             if not said:
                 there = smallest(fault, 2, full=False) if least == 2 else small(which, least)
                 said = explain(there, explanations)
