@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 CAUSE = 3
+SAME = 50  # characters: two messages that begin alike have one cause
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
 
@@ -123,7 +124,10 @@ class Report:
         lines = [f"{self.subject}: all {passed} verdicts passed{rest}"]
         if failures:
             lines = [f"{self.subject}: {failures[0].message}", *self._gradients()]
-            lines += [f"also wrong, {v.name}: {v.message}" for v in failures[1:]]
+            begin = failures[0].message[:SAME]
+            for v in failures[1:]:
+                more = "the same" if v.message.startswith(begin) else v.message
+                lines += [f"also wrong, {v.name}: {more}"]
             lines += [f"{passed} other verdicts passed{rest}; report.table() shows all"]
         if untried := dict.fromkeys(v.untried for v in self.verdicts if v.untried):
             lines += [f"not tried: {'; '.join(untried)}"]
