@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minifw.testing._equal import copies
-from minifw.testing._report import Failure, NotApplicable
+from minifw.testing._report import Failure, NotApplicable, told
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
@@ -17,7 +17,8 @@ def as_the_reference(s: LayerSubject) -> None:
         raise NotApplicable("no reference was given")
     for xs in (s.given(), s.input(dtype=s.dtype.type)):
         ys = s.forward(copy.deepcopy(s.layer).eval(), copies(xs))
-        made = s.reference(*(xs.get(name) for name in s.names))
+        with told("the reference: "):
+            made = s.reference(*(xs.get(name) for name in s.names))
         others = made if isinstance(made, tuple) else (made,)
         if len(others) != len(ys):
             raise Failure(f"the reference returned {len(others)} arrays, forward {len(ys)}")
