@@ -22,7 +22,7 @@ from minifw.testing._equal import (
     unchanged,
 )
 from minifw.testing._report import Failure, NotApplicable, told
-from minifw.testing._state import every_layer, generator_states, hidden_state, put_back
+from minifw.testing._state import every_layer, generator_states, undoing
 from minifw.typing import Array
 
 OTHER_ROWS = 3  # of a batch; the subjects draw 5, 7 or 11
@@ -92,9 +92,9 @@ def latest_forward(s: Subject) -> None:
         (IN_PLACE, None, False),
     ):
         thing, given = s.twin(), s.inputs(rows, draw=3)
-        state = hidden_state(s.model(thing))
+        undo = undoing(s.model(thing))
         stale = _through(s, thing, given) if between else s.forward(thing, given)
-        put_back(s.model(thing), state)
+        undo()
         if how == IN_PLACE:
             for name, array in second.items():
                 given[name][...] = array

@@ -1,14 +1,13 @@
 """What a layer holds beside its parameters, and what a forward may change of it."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from minifw._tools.generators import AnyGenerator, find_generators, load_state, state_of
 from minifw.core.layer import Layer
 from minifw.testing._equal import differing
-from minifw.typing import Array
 
 NUMBERS = np.ndarray | np.generic | float | int
 
@@ -39,45 +38,31 @@ def generator_states(layer: Layer) -> list[Any]:
     return [state_of(source) for source in random_sources(layer)]
 
 
-HiddenState: TypeAlias = tuple[list[Any], list[Array], list[dict[str, Any]]]
-"""What a forward may change: generators, buffers, and numbers such as a temperature."""
+def undoing(
+    layer: Layer, into: Layer | None = None, *, numbers: bool = True
+) -> Callable[[], None]:
+    """Return a function that undoes what later forwards change, but for what they save.
 
-
-def hidden_state(layer: Layer) -> HiddenState:
-    """Return a copy of what a forward may change, but for what it saves."""
+    That is the generators, the buffers, and numbers such as a temperature. It gives all to another
+    layer if that is given.
+    """
+    held = layer if into is None else into
+    states = list(zip(random_sources(held), generator_states(layer), strict=True))
     buffers = [buffer.copy() for _, buffer in layer.named_buffers()]
-    plain = int, float, np.number  # but for flags
-    numbers = [
-        {k: v for k, v in vars(one).items() if isinstance(v, plain) and not isinstance(v, bool)}
-        for one in every_layer(layer)
+    kinds = int, float, np.number  # but for flags
+    plain = [
+        {k: v for k, v in vars(one).items() if isinstance(v, kinds) and not isinstance(v, bool)}
+        for one in (every_layer(layer) if numbers else ())
     ]
-    return generator_states(layer), buffers, numbers
+    kept = list(zip(map(vars, every_layer(held)), plain, strict=numbers))
 
-
-def put_back(layer: Layer, state: HiddenState, *, numbers: bool = True) -> None:
-    """Undo what forwards have changed."""
-    generators, buffers, kept = state
-    for source, random in zip(random_sources(layer), generators, strict=True):
-        load_state(source, random)
-    for (_, buffer), value in zip(layer.named_buffers(), buffers, strict=True):
-        buffer[...] = value
-    for one, plain in zip(every_layer(layer), kept if numbers else (), strict=numbers):
-        vars(one).update(plain)
-
-
-def undoing(layer: Layer) -> Callable[[], None]:
-    """Return a function that undoes what later forwards change, as `put_back` does, but faster."""
-    sources = [(source, state_of(source)) for source in random_sources(layer)]
-    buffers = [(buffer, buffer.copy()) for _, buffer in layer.named_buffers()]
-    _, __, numbers = hidden_state(layer)
-    held = list(zip(map(vars, every_layer(layer)), numbers, strict=True))
-
-    def undo() -> None:
-        for source, state in sources:
+    def undo() -> None:  # looked up once: it runs before each of thousands of forwards
+        for source, state in states:
             load_state(source, state)
-        for buffer, value in buffers:
+        named = held.named_buffers() if buffers else ()  # a forward may put another array there
+        for (_, buffer), value in zip(named, buffers, strict=True):
             buffer[...] = value
-        for attributes, plain in held:
-            attributes.update(plain)
+        for attributes, before in kept:
+            attributes.update(before)
 
     return undo

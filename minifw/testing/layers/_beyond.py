@@ -10,7 +10,7 @@ import numpy as np
 from minifw.testing._equal import ROUNDING, Results, copies, same
 from minifw.testing._numeric import Slopes, along, mismatches
 from minifw.testing._report import Failure, NotApplicable, declared, told
-from minifw.testing._state import hidden_state, put_back
+from minifw.testing._state import undoing
 from minifw.testing.layers._compare import compare
 from minifw.testing.layers._situation import Situation, analytic, joined
 from minifw.testing.layers._subject import LayerSubject, gradients
@@ -46,7 +46,7 @@ def situation_at(s: LayerSubject, xs: Results, *, training: bool) -> Situation:
 def slope_along(situation: Situation, directions: Results) -> Slopes:
     """Return the one slope where all inputs and parameters named are moved at once."""
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
-    states = hidden_state(layer)
+    undo = undoing(layer)
     arrays = {dx: inputs[s.dxs[dx]] for dx in s.real}
     arrays.update({f"d{name}": p.value for name, p in layer.named_parameters()})
     centres, t = {name: arrays[name].copy() for name in directions}, np.zeros(1)
@@ -54,7 +54,7 @@ def slope_along(situation: Situation, directions: Results) -> Slopes:
     def forward() -> Array:
         for name, direction in directions.items():
             arrays[name][...] = centres[name] + t[0] * direction
-        put_back(layer, states)
+        undo()
         return joined([*s.forward(layer, inputs).values()])
 
     return along(forward, t, np.ones(1), situation.dy)
@@ -166,9 +166,9 @@ def answers(s: LayerSubject, xs: Results, what: str, *, rank: bool = False) -> R
 def _fixed_by_the_first(s: LayerSubject, xs: Results, what: str, *, width: bool) -> bool:
     """Whether the first forward has fixed the width; raise if it has fixed more than that."""
     fresh, used = s.twin(), s.twin()
-    state, ys = hidden_state(used), s.forward(fresh, copies(xs))
+    undo, ys = undoing(used), s.forward(fresh, copies(xs))
     s.forward(used, s.input())
-    put_back(used, state)
+    undo()
     kept = "forward keeps what belongs to the length of an earlier x: make it in each forward; "
     try:
         with told(f"{kept}with {what} after another, "):

@@ -31,8 +31,7 @@ from minifw.testing._report import (
 from minifw.testing._state import (
     every_layer,
     generator_states,
-    hidden_state,
-    put_back,
+    undoing,
 )
 from minifw.testing.layers import _kept as kept
 from minifw.testing.layers._beyond import (
@@ -272,14 +271,14 @@ def _rows_alone(s: LayerSubject) -> None:
         layer, inputs = one.twin(), one.inputs()
         if generator_states(layer) and training:
             continue  # each row has its own draw
-        state = hidden_state(layer)
+        undo = undoing(layer)
         ys = copies(s.forward(layer, inputs))
         if _mixes_rows(one, inputs):
             continue
         whole = run(one, one.twin(), inputs)
         margin, rows = rounding(*whole.values()), []
         for i in range(s.batch):
-            put_back(layer, state)
+            undo()
             row = slice(i, i + 1)
             alone = run(one, layer, {name: array[row] for name, array in inputs.items()})
             mine = {name: whole[name][row] for name in (*ys, *s.real)}

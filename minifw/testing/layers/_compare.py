@@ -19,7 +19,7 @@ from minifw.testing._report import (
     declared,
     leave_declared,
 )
-from minifw.testing._state import changed, hidden_state, put_back
+from minifw.testing._state import changed, undoing
 from minifw.testing.layers._explain import BY_RUNNING, EXPLANATIONS, LATER
 from minifw.testing.layers._fault import LayerFault, smallest
 from minifw.testing.layers._situation import Situation, analytic, numeric
@@ -168,10 +168,10 @@ def _why_noisy(situation: Situation) -> str:
 def _not_repeated(situation: Situation) -> str:
     """Say what a second forward of the same x finds changed, or "" if it gives the same y."""
     s, layer, inputs = situation.subject, situation.layer(), situation.inputs
-    state = hidden_state(layer)
+    undo = undoing(layer)
     ys = copies(s.forward(layer, copies(inputs)))
     before = copy.deepcopy(layer)
-    put_back(layer, state)
+    undo()
     if alike(ys, s.forward(layer, copies(inputs))):
         return ""
     names = [name for name in changed(layer, before) if name not in dict(layer.named_layers())]

@@ -21,8 +21,7 @@ from minifw.testing._state import (
     changed,
     every_layer,
     generator_states,
-    hidden_state,
-    put_back,
+    undoing,
 )
 from minifw.testing.layers._beyond import other_lengths
 from minifw.testing.layers._gradients import hold_against_differences
@@ -68,9 +67,9 @@ def depends_on_x_alone(s: LayerSubject) -> None:
         ys = copies(one.forward(fresh, copies(xs)))
         for rows, size in ((None, ""), (ask.OTHER_ROWS, " of another batch size")):
             used = one.twin()
-            state = hidden_state(used)
+            undo = undoing(used)
             one.forward(used, one.input(rows, draw=3))
-            put_back(used, state)
+            undo()
             found = one.forward(used, copies(xs))
             kept = _names(changed(fresh, used), s.layer)
             what = (
@@ -122,7 +121,7 @@ def state_after_training(s: LayerSubject) -> None:
     for draw in range(3):
         s.forward(layer, s.input(draw=draw))
     other.load_state_dict(layer.state_dict())
-    put_back(other, hidden_state(layer), numbers=False)  # they are in question
+    undoing(layer, other, numbers=False)()  # which are in question
     for mode in ("train", "eval"):
         mine, its = (s.forward(one.train(mode == "train"), xs) for one in (layer, other))
         if not alike(mine, its):

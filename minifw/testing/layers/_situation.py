@@ -12,7 +12,7 @@ from minifw.core.layer import Layer
 from minifw.testing._equal import Results, copies
 from minifw.testing._numeric import Jacobian, Slopes, along
 from minifw.testing._report import Failure, declared
-from minifw.testing._state import hidden_state, put_back, undoing
+from minifw.testing._state import undoing
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
@@ -89,10 +89,10 @@ def analytic(
     `fill`, so that what stays from an earlier call can be seen.
     """
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
-    states = hidden_state(layer)
     if earlier is not None:
+        undo = undoing(layer)
         s.forward(layer, earlier)
-        put_back(layer, states)
+        undo()
     ys = s.forward(layer, inputs)
     for dy, name in s.dys.items():
         if ys[name].shape != inputs[dy].shape:
