@@ -12,7 +12,7 @@ from minifw.testing._numeric import Slopes, along, mismatches
 from minifw.testing._report import Failure, NotApplicable, declared, told
 from minifw.testing._state import undoing
 from minifw.testing.layers._compare import compare
-from minifw.testing.layers._situation import Situation, analytic, joined
+from minifw.testing.layers._situation import Situation, analytic, arrays_of, joined
 from minifw.testing.layers._subject import LayerSubject, gradients
 from minifw.typing import Array
 
@@ -37,18 +37,11 @@ def meant(s: LayerSubject) -> dict[str, str]:
     return found
 
 
-def situation_at(s: LayerSubject, xs: Results, *, training: bool) -> Situation:
-    """Return the layer at these inputs."""
-    ys = s.forward(s.twin(training=training), copies(xs))
-    return Situation(s, training, {**xs, **s.cotangents(ys)})
-
-
 def slope_along(situation: Situation, directions: Results) -> Slopes:
     """Return the one slope where all inputs and parameters named are moved at once."""
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     undo = undoing(layer)
-    arrays = {dx: inputs[s.dxs[dx]] for dx in s.real}
-    arrays.update({f"d{name}": p.value for name, p in layer.named_parameters()})
+    arrays = arrays_of(s, layer, inputs)
     centres, t = {name: arrays[name].copy() for name in directions}, np.zeros(1)
 
     def forward() -> Array:
@@ -64,8 +57,7 @@ def _right_along(situation: Situation) -> bool:
     """Whether all gradients together give the slope along a random direction."""
     s, left = situation.subject, meant(situation.subject)
     found = analytic(situation, earlier=s.input(draw=2))
-    params = {f"d{name}": p.value for name, p in situation.layer().named_parameters()}
-    arrays = {dx: situation.inputs[s.dxs[dx]] for dx in s.real} | params
+    arrays = arrays_of(s, situation.layer(), situation.inputs)
     rng, directions = s.rng(7), Results()
     for name in found.keys() - left.keys():
         if found[name].shape != arrays[name].shape:
@@ -126,7 +118,7 @@ def lengths(s: LayerSubject) -> dict[str, Any]:
         if broadcast or _fixed_by_the_first(s, xs, what, width=width):
             continue
         with told(f"backward is right for the given length alone: with {what}, "):
-            _hold(situation_at(s, xs, training=True))
+            _hold(Situation.where(s, xs, training=True))
         where = f"axis {axis} of {' and '.join(names)}"
         tried.setdefault(where, {before[names[0]].shape[axis]}).add(length)
     if broadcast:
@@ -196,7 +188,7 @@ def sizes(s: LayerSubject) -> dict[str, Any]:
         farthest = max(farthest, *(float(np.abs(xs[s.dxs[dx]]).max()) for dx in s.real))
         for training in (True, False):
             with told(f"with x {size:g} times as large, "):
-                _hold(situation_at(s, xs, training=training))
+                _hold(Situation.where(s, xs, training=training))
     return {"untried": f"|x| above {farthest:.3g}"}
 
 
@@ -237,7 +229,7 @@ def in_full_size(s: LayerSubject) -> dict[str, Any]:
     full = replace(s, xs=s.whole, whole=())
     shapes = [[x.shape for x in xs if x is not None] for xs in (s.whole, s.xs)]
     whole, part = (" and ".join(map(str, of)) for of in shapes)
-    if not _right_along(situation_at(full, full.given(np.float64), training=True)):
+    if not _right_along(Situation.where(full, full.given(np.float64), training=True)):
         raise Failure(f"backward is right for x of shape {part}, and wrong for {whole}")
     return {"untried": f"x of shape {whole}, but along one direction, as {part} is a part of it"}
 
@@ -254,7 +246,7 @@ def ties(s: LayerSubject) -> None:
     for xs in (s.given(np.float64), {name: _tied(x) for name, x in s.input().items()}):
         groups = _groups([xs[s.dxs[dx]] for dx in names])
         if np.bincount(groups.ravel()).max() > 1 and s.takes(s.twin(), xs):
-            _hold_together(situation_at(s, xs, training=True), names, groups)
+            _hold_together(Situation.where(s, xs, training=True), names, groups)
 
 
 def _tied(x: Array) -> Array:

@@ -11,7 +11,7 @@ from minifw._engine.listening import listening
 from minifw.core.layer import Layer
 from minifw.testing._equal import alike, copies
 from minifw.testing._explain import along_an_axis, explain, worst
-from minifw.testing._numeric import Slopes, mismatches
+from minifw.testing._numeric import Slopes
 from minifw.testing._report import (
     CAUSE,
     Failure,
@@ -22,7 +22,7 @@ from minifw.testing._report import (
 from minifw.testing._state import changed, undoing
 from minifw.testing.layers._explain import BY_RUNNING, EXPLANATIONS, LATER
 from minifw.testing.layers._fault import LayerFault, smallest
-from minifw.testing.layers._situation import Situation, analytic, numeric
+from minifw.testing.layers._situation import Situation, analytic, numeric, wrong_along
 from minifw.testing.layers._subject import LayerSubject, gradients
 from minifw.typing import Array
 
@@ -133,15 +133,11 @@ def _inside(situation: Situation) -> str:
 def _elsewhere(situation: Situation, name: str, found: Array) -> list[str]:
     """Look at all elements of a large gradient at once, after some were found right."""
     direction = np.asarray(situation.subject.rng(6).standard_normal(found.shape))
-    true = numeric(situation, name, direction)
-    given = np.array(np.sum(found * direction))
-    if not mismatches(given, true).any():
-        return []
-    message = (
+    return [
         f"{name} is right in the elements that were tried, and wrong elsewhere: along a random "
-        f"direction it gives {given:.10g}, differences give {true.value:.10g}"
-    )
-    return [message]
+        f"direction it gives {given:.10g}, differences give {true:.10g}"
+        for given, true in filter(None, [wrong_along(situation, name, found, direction)])
+    ]
 
 
 def _worthless(slopes: Slopes) -> bool:

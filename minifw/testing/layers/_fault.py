@@ -9,7 +9,7 @@ import numpy as np
 from minifw.testing._equal import Results, copies
 from minifw.testing._explain import Fault
 from minifw.testing._numeric import Slopes, mismatches
-from minifw.testing.layers._situation import Situation, analytic, numeric
+from minifw.testing.layers._situation import Situation, analytic, numeric, wrong_along
 from minifw.typing import Array
 
 DIRECTIONS = 3  # along which two gradients are compared; two others agree in one by chance
@@ -67,15 +67,11 @@ class LayerFault(Fault):
     def fits_at(self, situation: Situation) -> bool:
         """Whether it is the right gradient in another situation: along some directions."""
         for d in self.directions():
-            if mismatches(self.along(d), numeric(situation, self.name, d)).any():
+            if wrong_along(situation, self.name, self.found, d):
                 return False
-            if not mismatches(self.along(d), numeric(self.situation, self.name, d)).any():
+            if not wrong_along(self.situation, self.name, self.found, d):
                 return False  # what is wrong cannot be seen along a direction
         return True
-
-    def along(self, direction: Array) -> Array:
-        """Return the slope that it gives along a direction."""
-        return np.array(np.sum(self.found * direction))
 
     def directions(self) -> list[Array]:
         """Return random directions."""
@@ -100,9 +96,8 @@ def smallest(fault: LayerFault, least: int | None, *, full: bool = True) -> Laye
         with contextlib.suppress(Exception):
             situation = fault.situation.at(inputs=s.answered(xs))
             found = analytic(situation)[name]
-            along = np.asarray(s.rng(6).standard_normal(found.shape))
-            true = numeric(situation, name, along)
-            if mismatches(np.array(np.sum(found * along)), true).any():
+            direction = np.asarray(s.rng(6).standard_normal(found.shape))
+            if wrong_along(situation, name, found, direction):
                 slopes = numeric(situation, name) if full else Slopes.unknown(found.shape)
                 return LayerFault(found, slopes, situation, name, None)
     return fault

@@ -145,8 +145,7 @@ def _gradient(
 ) -> Callable[[LayerSubject], dict[str, Any]]:
     def check(s: LayerSubject) -> dict[str, Any]:
         if given:
-            inputs = s.in_mode(training).answered(s.given(np.float64))
-            situation = Situation(s, training, inputs)
+            situation = Situation.where(s, s.given(np.float64), training=training)
         else:
             situation = Situation.of(s, training=training, batch=batch)
         if not (training or batch) and _same_in_training(situation):

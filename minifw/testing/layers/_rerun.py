@@ -132,7 +132,7 @@ def use(f: LayerFault) -> str | None:
         return float(np.sum(dy * (ys[0] - ys[1]))) / (2 * STEP)
 
     runs(forward)
-    lines = [(d, slope(d), float(f.along(d))) for d in f.directions()]
+    lines = [(d, slope(d), float(np.sum(f.found * d))) for d in f.directions()]
     for uses, spared in runs.groups():
         factors: list[float] = []
         for direction, true, found in lines:

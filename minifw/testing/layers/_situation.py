@@ -10,7 +10,7 @@ import numpy as np
 from minifw._engine.listening import listening
 from minifw.core.layer import Layer
 from minifw.testing._equal import Results, copies
-from minifw.testing._numeric import Jacobian, Slopes, along
+from minifw.testing._numeric import Jacobian, Slopes, along, mismatches
 from minifw.testing._report import Failure, declared
 from minifw.testing._state import undoing
 from minifw.testing.layers._subject import LayerSubject
@@ -33,6 +33,11 @@ class Situation:
     ) -> "Situation":
         """Return a random situation."""
         return cls(subject, training, subject.in_mode(training).inputs(batch, draw=draw))
+
+    @classmethod
+    def where(cls, subject: LayerSubject, xs: Results, *, training: bool) -> "Situation":
+        """Return the layer at these inputs."""
+        return cls(subject, training, subject.in_mode(training).answered(xs))
 
     @property
     def batch(self) -> int:
@@ -80,6 +85,12 @@ def joined(arrays: list[Array]) -> Array:
     return arrays[0].copy() if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])
 
 
+def arrays_of(s: LayerSubject, layer: Layer, inputs: Results) -> Results:
+    """Return the inputs and the values of the parameters, by the names of their gradients."""
+    values = {f"d{name}": p.value for name, p in layer.named_parameters()}
+    return {**{dx: inputs[s.dxs[dx]] for dx in s.real}, **values}
+
+
 def analytic(
     situation: Situation, *, earlier: Results | None = None, fill: float = np.nan
 ) -> Results:
@@ -112,6 +123,14 @@ def numeric(situation: Situation, name: str, direction: Array | None = None) -> 
     return situation.jacobian(name).slopes(situation.dy)
 
 
+def wrong_along(
+    situation: Situation, name: str, found: Array, direction: Array
+) -> tuple[float, float] | None:
+    """Return what a gradient gives along a direction, and the true slope, if they differ."""
+    given, true = float(np.sum(found * direction)), numeric(situation, name, direction)
+    return (given, float(true.value)) if mismatches(np.array(given), true).any() else None
+
+
 def function_of(
     situation: Situation, name: str, see: Callable[[Array], Array] = lambda array: array
 ) -> tuple[Callable[[], Array], Array]:
@@ -122,8 +141,7 @@ def function_of(
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     undo = undoing(layer)
     s.forward(layer, copies(inputs))  # some layers make their parameters now
-    values = {f"d{name}": p.value for name, p in layer.named_parameters()}
-    array = inputs[s.dxs[name]] if name in s.dxs else values[name]
+    array = arrays_of(s, layer, inputs)[name]
     for _, parameter in layer.named_parameters():
         object.__setattr__(parameter, "value", see(parameter.value))
     seen = {name: see(x) if x.dtype.kind == "f" else x for name, x in inputs.items()}
