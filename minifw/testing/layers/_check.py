@@ -92,7 +92,7 @@ def check_layer(
     Returns
     -------
     Report
-        Prints as a table of named verdicts.
+        Prints the likeliest cause first; `table()` has all verdicts.
 
     Raises
     ------

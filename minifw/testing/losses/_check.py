@@ -59,7 +59,7 @@ def check_loss(loss: Loss, prediction: Any, target: Any = None, *, seed: int = 0
     Returns
     -------
     Report
-        Prints as a table of named verdicts.
+        Prints the likeliest cause first; `table()` has all verdicts.
 
     Raises
     ------

@@ -41,7 +41,7 @@ def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0)
     Returns
     -------
     Report
-        Prints as a table of named verdicts.
+        Prints the likeliest cause first; `table()` has all verdicts.
 
     Raises
     ------

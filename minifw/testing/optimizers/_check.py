@@ -27,7 +27,7 @@ def check_optimizer(make_optimizer: MakeOptimizer, *, seed: int = 0) -> Report:
     Returns
     -------
     Report
-        Prints as a table of named verdicts.
+        Prints the likeliest cause first; `table()` has all verdicts.
 
     Raises
     ------
