@@ -20,12 +20,13 @@ class Question:
 
     The function raises a Failure or NotApplicable, or returns None or more fields of the Verdict.
     If one of the questions named in `after` failed, this one would fail for the same reason: it is
-    not put.
+    not put. If one that is `needed` fails, nothing else is asked: all would repeat its fault.
     """
 
     name: str
     put: Callable[[Any], dict[str, Any] | None]
     after: tuple[str, ...] = ()
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,8 @@ def judge(subject_name: str, questions: Iterable[Question], subject: Any) -> Rep
         if causes or verdict.outcome == "failed":
             wrong.add(question.name)
         verdicts.append(verdict)
+        if question.needed and verdict.outcome == "failed":
+            break
     report = Report(subject_name, tuple(verdicts))
     if not report.passed:
         raise CheckError(report)

@@ -48,7 +48,10 @@ from minifw.testing.layers._gradients import (
     DX,
     GRADIENT_CHECKS,
     ONE_EXAMPLE,
+    OUTPUT_SHAPE,
     RIGHT,
+    TAKES_X,
+    USED_TWICE,
     at_the_given_x,
 )
 from minifw.testing.layers._reference import as_the_reference, causal
@@ -118,7 +121,6 @@ def check_layer(
     """
     __tracebackhide__ = True
     subject = layer_subject(layer, x, seed, reference=reference, causal=causal)
-    judge(repr(layer), LAYER_CHECKS[:1], subject)  # or else all would say that it takes no x
     return judge(repr(layer), LAYER_CHECKS, subject)
 
 
@@ -335,33 +337,29 @@ def _wrong_rank(s: LayerSubject) -> None:
 
 
 ALONE, SHARES, WRITES = "y depends on x alone", "keeps its state in itself", "writes into nothing"
-STATE = (
-    "layers and parameters used twice",
-    "deepcopy",
-    "deterministic",
-    ALONE,
-    SHARES,
-    "backward twice",
-)
+COPIES = (USED_TWICE.name, "deepcopy", "deterministic", ALONE)
+KEEPS = (*COPIES, SHARES)
+STATE = (*KEEPS, "backward twice")
 LATEST, ROWS = "backward of the latest forward", "rows alone and in a batch"
 OVERWRITES = "gradients are overwritten"
 FOUND, LEAVES = "every Parameter is found", "leaves parameters alone"
 
 LAYER_CHECKS: tuple[Question, ...] = (
     # Causes before consequences: what fails first is the headline.
-    *GRADIENT_CHECKS[:1],
+    TAKES_X,
     Question(FOUND, kept.finds_parameters),
     Question("knows what is declared", kept.knows_what_is_declared),
     Question(WRITES, _in_both_modes(ask.writes_nothing)),
-    *GRADIENT_CHECKS[1:3],
+    OUTPUT_SHAPE,
+    USED_TWICE,
     Question("deepcopy", ask.copied("deepcopy", copy.deepcopy)),
     Question("deterministic", ask.deterministic),
     Question(ALONE, kept.depends_on_x_alone, after=("deterministic",)),
-    Question(SHARES, kept.keeps_its_state, after=(*STATE[:4],)),
+    Question(SHARES, kept.keeps_its_state, after=COPIES),
     Question(LEAVES, _in_both_modes(ask.leaves_parameters)),
-    Question(OVERWRITES, ask.overwrites, after=(WRITES, *STATE[:5])),
-    Question("backward twice", ask.backward_twice, after=(WRITES, OVERWRITES, *STATE[:5])),
-    *(replace(q, after=(*STATE, *q.after)) for q in GRADIENT_CHECKS[3:]),
+    Question(OVERWRITES, ask.overwrites, after=(WRITES, *KEEPS)),
+    Question("backward twice", ask.backward_twice, after=(WRITES, OVERWRITES, *KEEPS)),
+    *(replace(q, after=(*STATE, *q.after)) for q in GRADIENT_CHECKS),
     Question("as the reference", as_the_reference),
     Question("causal", causal),
     Question("backward linear in dy", linear, after=STATE),
@@ -377,9 +375,7 @@ LAYER_CHECKS: tuple[Question, ...] = (
     Question("finite at extremes", finite_far_out),
     Question("uses every argument", kept.uses_every_argument),
     Question(LATEST, _in_both_modes(ask.latest_forward), after=(*STATE, *RIGHT)),
-    Question(
-        "memory, recall and backward_adding", _memory, after=(*STATE, "leaves parameters alone")
-    ),
+    Question("memory, recall and backward_adding", _memory, after=(*STATE, LEAVES)),
     Question("modes reach all layers inside", _modes_reach_all),
     Question("mode changed before backward", _mode_of_the_forward, after=STATE),
     Question("backward_parameters", _backward_parameters, after=(*STATE, *RIGHT)),

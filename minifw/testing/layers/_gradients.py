@@ -204,10 +204,11 @@ def _left_out(s: LayerSubject) -> None:
 
 at_the_given_x = _gradient(of_x=True, training=True, given=True)
 DX, DP = ("dx, training",), ("gradients of parameters, training",)
-GRADIENT_CHECKS: tuple[Question, ...] = (
-    Question("takes x, returns arrays", _accepts_x),
-    Question("output_shape", _output_shape),
-    Question("layers and parameters used twice", _shared),
+TAKES_X = Question("takes x, returns arrays", _accepts_x, needed=True)
+OUTPUT_SHAPE = Question("output_shape", _output_shape)
+USED_TWICE = Question("layers and parameters used twice", _shared)
+RIGHT = (*DX, "dx, eval", *DP, "gradients of parameters, eval")
+GRADIENT_CHECKS = (
     Question("dx, training", _gradient(of_x=True, training=True)),
     Question("dx, eval", _gradient(of_x=True, training=False), DX),
     Question("gradients of parameters, training", _gradient(of_x=False, training=True)),
@@ -215,7 +216,6 @@ GRADIENT_CHECKS: tuple[Question, ...] = (
     Question("dy of one output at a time", _one_output_at_a_time),
     Question("optional inputs left out", _left_out),
 )
-RIGHT = tuple(question.name for question in GRADIENT_CHECKS[3:7])
 ONE_EXAMPLE = (
     Question("dx, one example", _gradient(of_x=True, training=False, batch=1)),
     Question(

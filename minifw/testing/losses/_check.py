@@ -90,7 +90,6 @@ def check_loss(loss: Loss, prediction: Any, target: Any = None, *, seed: int = 0
     """
     __tracebackhide__ = True
     subject = loss_subject(loss, prediction, target, seed)
-    judge(repr(loss), LOSS_CHECKS[:1], subject)  # or else all would repeat its fault
     return judge(repr(loss), LOSS_CHECKS, subject)
 
 
@@ -302,7 +301,7 @@ GRADIENT = "the gradient is the derivative of the loss"
 WRITES = "writes into nothing"
 
 LOSS_CHECKS: tuple[Question, ...] = (
-    Question("a finite float, and a gradient of the right shape", _answers),
+    Question("a finite float, and a gradient of the right shape", _answers, needed=True),
     Question(WRITES, ask.writes_nothing),
     Question(DETERMINISTIC, ask.deterministic, after=(WRITES,)),
     Question(STATE, ask.keeps_its_state, after=(WRITES, DETERMINISTIC)),
