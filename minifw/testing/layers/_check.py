@@ -10,14 +10,7 @@ import numpy as np
 from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.testing import _questions as ask
-from minifw.testing._equal import (
-    ROUNDING,
-    Results,
-    cast,
-    copies,
-    rounding,
-    same,
-)
+from minifw.testing._equal import ROUNDING, Results, cast, copies, rounding, same
 from minifw.testing._questions import run
 from minifw.testing._report import (
     Failure,
@@ -28,20 +21,9 @@ from minifw.testing._report import (
     leave_declared,
     told,
 )
-from minifw.testing._state import (
-    every_layer,
-    generator_states,
-    undoing,
-)
+from minifw.testing._state import every_layer, generator_states, undoing
 from minifw.testing.layers import _kept as kept
-from minifw.testing.layers._beyond import (
-    answers,
-    in_full_size,
-    lengths,
-    linear,
-    sizes,
-    ties,
-)
+from minifw.testing.layers._beyond import answers, in_full_size, lengths, linear, sizes, ties
 from minifw.testing.layers._extremes import finite_far_out
 from minifw.testing.layers._gradients import (
     DP,

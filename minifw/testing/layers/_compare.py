@@ -12,13 +12,7 @@ from minifw.core.layer import Layer
 from minifw.testing._equal import alike, copies
 from minifw.testing._explain import along_an_axis, explain, worst
 from minifw.testing._numeric import Slopes
-from minifw.testing._report import (
-    CAUSE,
-    Failure,
-    NotApplicable,
-    declared,
-    leave_declared,
-)
+from minifw.testing._report import CAUSE, Failure, NotApplicable, declared, leave_declared
 from minifw.testing._state import changed, undoing
 from minifw.testing.layers._explain import BY_RUNNING, EXPLANATIONS, LATER
 from minifw.testing.layers._fault import LayerFault, smallest

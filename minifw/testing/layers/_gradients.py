@@ -15,12 +15,7 @@ from minifw._tools.checks import describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.testing._equal import alike, copies
-from minifw.testing._report import (
-    Failure,
-    NotApplicable,
-    Question,
-    told,
-)
+from minifw.testing._report import Failure, NotApplicable, Question, told
 from minifw.testing._state import generator_states
 from minifw.testing.layers._compare import compare
 from minifw.testing.layers._situation import Situation, analytic

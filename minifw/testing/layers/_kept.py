@@ -16,13 +16,7 @@ from minifw.testing._arguments import LARGER, Arguments, bound
 from minifw.testing._equal import ROUNDING, Results, alike, cast, copies, same
 from minifw.testing._questions import run
 from minifw.testing._report import Failure, NotApplicable, declared
-from minifw.testing._state import (
-    NUMBERS,
-    changed,
-    every_layer,
-    generator_states,
-    undoing,
-)
+from minifw.testing._state import NUMBERS, changed, every_layer, generator_states, undoing
 from minifw.testing.layers._beyond import other_lengths
 from minifw.testing.layers._gradients import hold_against_differences
 from minifw.testing.layers._subject import LayerSubject

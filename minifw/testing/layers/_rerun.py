@@ -13,9 +13,7 @@ import numpy as np
 from minifw._engine.listening import listening
 from minifw.core.layer import Layer
 from minifw.testing._equal import alike, copies
-from minifw.testing._explain import (
-    factor_sentence,
-)
+from minifw.testing._explain import factor_sentence
 from minifw.testing._state import generator_states
 from minifw.testing._uses import Runs, Use
 from minifw.testing.layers._fault import LayerFault
