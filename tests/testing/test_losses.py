@@ -1,6 +1,7 @@
 """The author's kit on losses: right ones pass, wrong ones are caught and explained."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ SEEDS = 1  # tests/benchmarks/kit_figures.py takes 1000
 RIGHT_SHARE = 0.9  # of the diagnoses, at least
 
 
+@cache  # two tests ask
 def answer(wrong: Wrong) -> str:
     """Return the headline, or "" if the kit says nothing."""
     try:
