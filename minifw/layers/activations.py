@@ -3,12 +3,13 @@
 All arrays here have the shape of x.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from minifw._tools.arrays import constant, exp
+from minifw._tools.arrays import constant, exp, in_blocks
 from minifw._tools.checks import SMALLEST_DTYPE, check_array, check_cotangent
 from minifw._tools.numbers import check_finite_in
 from minifw.core.layer import Layer
@@ -38,6 +39,30 @@ class _Elementwise(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return `input_shape`."""
         return input_shape
+
+
+class _Curve(_Elementwise):
+    """A layer that computes the slope dy/dx together with y, and saves it alone; dx = dy slope."""
+
+    @abstractmethod
+    def _curve(self, x: Array) -> tuple[Array, Array]:
+        """Return y and dy/dx, each element from its own element of x."""
+
+    @np.errstate(under="ignore")
+    def forward(self, x: Array) -> Array:
+        """Return y."""
+        check_array(self, "x", x)
+        y, slope = in_blocks(self._curve, x)
+        self.save(slope)
+        return y
+
+    @np.errstate(under="ignore")
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy dy/dx."""
+        (slope,) = self.saved()
+        check_cotangent(self, dy, slope.shape, slope.dtype)
+        dx: Array = dy * slope
+        return dx
 
 
 class Tanh(_Elementwise):

@@ -12,8 +12,8 @@ import numpy as np
 from minifw._tools.checks import check_array, check_cotangent
 from minifw._tools.numbers import check_positive
 from minifw._tools.options import Option
-from minifw.layers._special import normal, sigmoids
-from minifw.layers.activations import _Elementwise, _finite_in_both
+from minifw.layers._special import SIGMOID_REACH, normal, sigmoids
+from minifw.layers.activations import _Curve, _Elementwise, _finite_in_both
 from minifw.typing import Array, Formulas
 
 __all__ = ["GELU", "SiLU", "Softplus"]
@@ -21,9 +21,8 @@ __all__ = ["GELU", "SiLU", "Softplus"]
 # The form with tanh: Hendrycks and Gimpel, section 2.
 TANH_SCALE = math.sqrt(2 / math.pi)
 TANH_CUBIC = 0.044715
-# Where the argument of that tanh is so large that the gate is 0 or 1 in float64; x^3 is no more
-# than 32768 within.
-TANH_SATURATED = 32.0
+# Where that gate is 0 and 1 in float64, with an argument of the sigmoid of at most 50.
+TANH_REACH = (-32.0, 8.0)
 
 
 def _form(owner: str, name: str, value: Literal["none", "tanh"]) -> Literal["none", "tanh"]:
@@ -32,7 +31,7 @@ def _form(owner: str, name: str, value: Literal["none", "tanh"]) -> Literal["non
     return value
 
 
-class GELU(_Elementwise):
+class GELU(_Curve):
     """y = x Phi(x), Phi being the standard normal distribution; dx = dy (Phi(x) + x phi(x)).
 
     phi(x) = exp(-x^2/2) / sqrt(2 pi) is the derivative of Phi, and the rest the
@@ -82,37 +81,34 @@ class GELU(_Elementwise):
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = approximate
 
-    @np.errstate(under="ignore")
-    def forward(self, x: Array) -> Array:
-        """Return x Phi(x), or x G(x)."""
-        check_array(self, "x", x)
-        gate, slope = normal(x) if self.approximate == "none" else _tanh_gate(x)
-        self.save(x, gate, slope)
-        return x * gate
+    def _curve(self, x: Array) -> tuple[Array, Array]:
+        """Return y = x Phi(x), or x G(x), and its slope Phi(x) + x phi(x), or G(x) + x G'(x)."""
+        gate, rise = self._gate(x)
+        rise += gate
+        gate *= x
+        return gate, rise
 
-    @np.errstate(under="ignore")
-    def backward(self, dy: Array) -> Array:
-        """Return dx = dy (Phi(x) + x phi(x)), or the same with G and G'."""
-        x, gate, slope = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        dx = x * slope
-        dx += gate
-        dx *= dy
-        return dx
-
-
-def _tanh_gate(x: Array) -> tuple[Array, Array]:
-    """Return G(x) and G'(x)."""
-    x = x.clip(-TANH_SATURATED, TANH_SATURATED)
-    square = x * x
-    gate, rest = sigmoids(2 * TANH_SCALE * x * (1 + TANH_CUBIC * square))
-    slope = 2 * TANH_SCALE * (1 + 3 * TANH_CUBIC * square)
-    slope *= gate
-    slope *= rest
-    return gate, slope
+    def _gate(self, x: Array) -> tuple[Array, Array]:
+        """Return Phi(x) and x phi(x), or G(x) and x G'(x)."""
+        if self.approximate == "none":
+            gate, density = normal(x)
+            density *= x
+            return gate, density
+        two_u = x.clip(*TANH_REACH)
+        two_u *= 2 * TANH_SCALE
+        cubic = two_u * two_u
+        cubic *= TANH_CUBIC / (2 * TANH_SCALE) ** 2
+        cubic *= two_u  # 2 sqrt(2/pi) 0.044715 x^3
+        two_u += cubic
+        gate, rest = sigmoids(two_u)
+        cubic *= 2
+        cubic += two_u  # x 2u', as x times the slope of x^3 is 3 x^3
+        cubic *= gate
+        cubic *= rest
+        return gate, cubic
 
 
-class SiLU(_Elementwise):
+class SiLU(_Curve):
     """y = x s(x), s being the sigmoid; dx = dy s (1 + x (1 - s)). Also known as swish.
 
     s' = s (1 - s), and the rest is the product rule: s + x s (1 - s).
@@ -138,24 +134,15 @@ class SiLU(_Elementwise):
         "dx": "{dy} * s * (1 + {x} * (1 - s)), s = sigmoid({x})",
     }
 
-    @np.errstate(under="ignore")
-    def forward(self, x: Array) -> Array:
-        """Return x s(x)."""
-        check_array(self, "x", x)
-        s, rest = sigmoids(x)
-        self.save(x, s, rest)
-        return x * s
-
-    @np.errstate(under="ignore")
-    def backward(self, dy: Array) -> Array:
-        """Return dx = dy s (1 + x (1 - s))."""
-        x, s, rest = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        dx = x * rest
-        dx += 1
-        dx *= s
-        dx *= dy
-        return dx
+    def _curve(self, x: Array) -> tuple[Array, Array]:
+        """Return y = x s, and its slope s (1 + x (1 - s))."""
+        slope = np.minimum(x, SIGMOID_REACH)
+        s, rest = sigmoids(slope)
+        slope *= rest
+        slope += 1
+        slope *= s
+        s *= x
+        return s, slope
 
 
 class Softplus(_Elementwise):
