@@ -12,25 +12,32 @@ Around: TypeAlias = Callable[..., Any]
 
 @contextmanager
 def listening(
-    layers: Iterable[tuple[str, AnyLayer]], methods: Iterable[str], around: Around
+    layers: Iterable[tuple[str, AnyLayer]],
+    methods: Iterable[str],
+    around: Around,
+    *,
+    counts: bool = True,
 ) -> Iterator[None]:
     """Within, let `around` be called in place of these methods of these named layers.
 
     It calls the method, returns what the caller shall get, and sees all that goes in and out.
+    Where it `counts` as a change of the layers, nothing that was recorded is used meanwhile; a
+    listener of every step that does not saves all containers from looking through their layers.
     """
+    assign, delete = (setattr, delattr) if counts else (object.__setattr__, object.__delattr__)
     replaced: list[tuple[AnyLayer, str, Any]] = []
     try:
         for name, layer in layers:
             for method in methods:
                 replaced.append((layer, method, vars(layer).get(method)))  # a user's patch
-                setattr(layer, method, _wrapped(around, name, layer, method))
+                assign(layer, method, _wrapped(around, name, layer, method))
         yield
     finally:
         for layer, method, before in reversed(replaced):
             if before is not None:
-                setattr(layer, method, before)
+                assign(layer, method, before)
             elif method in vars(layer):
-                delattr(layer, method)
+                delete(layer, method)
 
 
 def _wrapped(around: Around, name: str, layer: AnyLayer, method: str) -> Callable[..., Any]:

@@ -55,7 +55,7 @@ def counted(model: AnyLayer, run: Callable[[], _T]) -> tuple[_T, list[Any]]:
         return call(*xs)
 
     layers = model._all_layers()
-    with listening(layers, ("forward", "memory"), note):
+    with listening(layers, ("forward", "memory"), note, counts=False):
         result = run()
     return result, [one for _, one in layers if id(one) in lost and one._saved is not None]
 

@@ -221,7 +221,7 @@ class Objective:
 
     def _check_backward(self, name: str) -> None:
         self._check_forward(name)
-        if self._gradients is None:  # new, or something was assigned; `counted` assigns, too
+        if self._gradients is None or self._counts_uses:  # a list in a layer changes unnoticed
             check_shared(self._network, self._used_twice)
 
     @property
