@@ -120,13 +120,15 @@ class Dense(Layer):
 
     # Products and sums run by columns, as in the notes: W X with an example per column. BLAS
     # and NumPy then work along the axis that lies contiguous in memory; see docs/architecture.md.
+    # Steps of sequences run by rows, as attention and norms read them: a GPT takes 0.93 so.
 
     def forward(self, x: Array) -> Array:
         """Return y = x W' + b."""
         weight = self.weight.value  # (out, in)
         rows = check_rows(self, x, weight.shape[1], weight.dtype)  # x, or all its steps
         self.save(x)
-        y: Array = weight.dot(rows.T).T  # (batch, out), of steps (batch * time, out)
+        # (batch, out), or (batch * time, out)
+        y: Array = weight.dot(rows.T).T if rows is x else rows.dot(weight.T)
         if self.bias is not None:
             add_row(y, self.bias.value)  # y += b
         return y if rows is x else y.reshape(*x.shape[:2], -1)
@@ -135,7 +137,8 @@ class Dense(Layer):
         """Return dx = dy W, and set the gradients of weight and bias."""
         self.backward_parameters(dy)
         if dy.ndim == 3:
-            return dy @ self.weight.value  # (batch, time, in)
+            rows: Array = dy.reshape(-1, dy.shape[2]).dot(self.weight.value)  # (batch * time, in)
+            return rows.reshape(*dy.shape[:2], -1)
         dx: Array = self.weight.value.T.dot(dy.T).T  # (batch, in)
         return dx
 
