@@ -104,6 +104,7 @@ else:
                 "SELU",
                 "Sequential",
                 "SiLU",
+                "SinusoidalPositions",
                 "Sigmoid",
                 "Softmax",
                 "Softplus",

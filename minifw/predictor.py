@@ -9,6 +9,7 @@ import numpy as np
 
 from minifw._engine.prediction import ROWS, check_finite, in_blocks, inputs, survey
 from minifw._engine.replay import Replay
+from minifw._engine.steps import stepping
 from minifw._tools.checks import describe
 from minifw._tools.locks import mend_after_fork
 from minifw._tools.numbers import check_flag
@@ -47,6 +48,9 @@ class Predictor:
     predict in several threads at once, give each a copy (`copy.deepcopy`). A copy or a pickle
     has a model of its own.
 
+    `step` serves a model of sequences place by place. A predictor keeps one such conversation,
+    which a copy branches; other predictions do not disturb it.
+
     Examples
     --------
     >>> import numpy as np
@@ -66,7 +70,8 @@ class Predictor:
         self._step = Replay(self._model, None, enabled=check_flag("Predictor", "replay", replay))
         self._dtype, self._inputs = survey(self._model).dtype, inputs(self._model)
         self._plain = self._inputs.alone and len(self._model.output_names) == 1
-        self._lock = Lock()  # of the arrays of the recordings
+        self._lock = Lock()  # of the arrays of the recordings, and of the state
+        self._state: Any = None  # of `step`
         mend_after_fork(self)
 
     @property
@@ -113,15 +118,64 @@ class Predictor:
             # One block is in the array of a recording, or is what a layer got and returned.
             return y.copy() if len(rows) <= ROWS and self._plain else y
 
+    def step(self, x: Any, *, allow_nan: bool = False) -> Any:
+        """Return the model's outputs at one more place of time, and keep the state.
+
+        Parameters
+        ----------
+        x : array of shape (batch, ...)
+            One place of each sequence, without the axis of time. It is cast as in a call; of
+            several inputs it is a tuple of arrays, or a dict by name.
+        allow_nan : bool, default False
+            Whether outputs may be NaN or infinite.
+
+        Returns
+        -------
+        array of shape (batch, ...), or a tuple of several outputs
+            What the model gives at this place for all places since `reset`.
+
+        Raises
+        ------
+        TypeError
+            If a layer cannot go on by one place; see `Layer.step`.
+        ValueError
+            If `x` is not of the model's shape, or has another number of rows than before.
+        NonFiniteError
+            If an output is NaN or infinite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import LSTM, Predictor
+        >>> predict = Predictor(LSTM(2, 1, rng=0))
+        >>> first, second = predict.step([[1, 2]]), predict.step([[1, 2]])
+        >>> predict.reset()
+        >>> bool(second == first), bool(predict.step([[1, 2]]) == first)
+        (False, True)
+        """
+        rows: Any = self._inputs.rows("Predictor.step", x, self._dtype)
+        with self._lock, stepping():
+            names = self._model.output_names
+            return in_blocks(rows, len(rows), self._go_on, names, allow_nan=allow_nan)
+
+    def _go_on(self, x: Any) -> Any:
+        y, self._state = self._model.step(x, self._state)
+        return y
+
+    def reset(self) -> None:
+        """Forget all places: the next `step` is the first of new sequences."""
+        self._state = None
+
     def _after_fork(self) -> None:
         self._lock = Lock()  # another thread may have held it, which the child does not have
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the recordings behind: they are made for the copied model."""
-        return {"model": self._model, "replay": self._step.enabled}
+        return {"model": self._model, "replay": self._step.enabled, "state": self._state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+        self.__init__(state["model"], replay=state["replay"])  # type: ignore[misc]
+        self._state = state["state"]
 
     def __repr__(self) -> str:
         return f"Predictor({self._model!r})"

@@ -21,16 +21,17 @@ _T = TypeVar("_T")
 def holds_foreign(model: AnyLayer) -> bool:
     """Return whether layers lie in a layer that does not see by itself that one runs twice."""
     return any(
-        layer.named_layers() and not (hasattr(layer, "check_forward") and _says(layer, "forward"))
+        layer.named_layers()
+        and not (hasattr(layer, "check_forward") and says(layer, "adds_shared", "forward"))
         for _, layer in model._all_layers()
     )
 
 
-def _says(layer: AnyLayer, *methods: str) -> bool:
-    """Return whether a layer says `adds_shared`, of these very methods: they are not newer."""
+def says(layer: AnyLayer, name: str, *methods: str) -> bool:
+    """Return whether a layer says `name` of these very methods: they are not newer."""
     for kind in type(layer).__mro__:
-        if "adds_shared" in vars(kind):
-            return bool(vars(kind)["adds_shared"])
+        if name in vars(kind):
+            return bool(vars(kind)[name])
         if not vars(kind).keys().isdisjoint(methods):
             return False
     return False
@@ -69,7 +70,7 @@ def check_shared(model: AnyLayer, used_twice: list[Any]) -> None:
             "and recall() it before that one's backward"
         )
     for path, container in model._all_layers():
-        if not _says(container, "backward", "backward_parameters"):
+        if not says(container, "adds_shared", "backward", "backward_parameters"):
             _check_owners(path, container)
 
 

@@ -152,6 +152,18 @@ def check_sequences(
     )
 
 
+def check_place(owner: object, x: Array, features: int, dtype: DType) -> int:
+    """Return the batch of `x`, or raise unless it is one place, (batch, features)."""
+    check_numbers(owner, x, dtype)
+    if x.ndim != 2 or x.shape[1] != features:
+        hint = "; give one place after the other: x[:, 0], x[:, 1], ..." if x.ndim == 3 else ""
+        raise ValueError(
+            f"{owner!r}.step expects x of shape (batch, {features}), one place of a sequence, got "
+            f"{x.shape}{hint}"
+        )
+    return len(x)
+
+
 def check_sequence_shape(owner: object, shape: Shape, features: int | None = None) -> None:
     """Raise unless examples of this shape are (time, features)."""
     if len(shape) == 2 and shape[0] > 0 and features in (None, shape[1]):

@@ -13,6 +13,7 @@ from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
 from minifw._engine.sharing import LayerMemory, adding, check_returned
 from minifw._engine.state import aliases, load_arrays, merged
+from minifw._engine.steps import step
 from minifw._engine.summary import Summary, summary
 from minifw._tools.arguments import KeepsArguments, argument_names
 from minifw._tools.cache import SavesForBackward
@@ -53,6 +54,10 @@ class Layer(KeepsArguments, SavesForBackward):
         out, "xs*" is any number. Those of outputs are a class attribute, ("y",) by default.
     takes_sequences : class attribute, a bool
         Whether an example may also have an axis of time before what `input_shape` says.
+    stepwise : class attribute, a bool, default False
+        Whether `step` goes on by one place of time. It says that ``forward`` works place by
+        place, so that what it gives for one place depends on no other. A subclass with another
+        ``forward`` does not inherit it.
     adds_shared : class attribute, a bool
         Whether ``backward`` adds up the gradients of a parameter that several layers in here
         share, as the backward of minifw's own containers does. A subclass with another
@@ -108,6 +113,7 @@ class Layer(KeepsArguments, SavesForBackward):
     frozen: bool = False
     output_names: ClassVar[tuple[str, ...]] = ("y",)
     takes_sequences: ClassVar[bool] = False
+    stepwise: ClassVar[bool] = False
     adds_shared: ClassVar[bool] = False
     buffers: ClassVar[tuple[str, ...]] = ()
     takes_whole_numbers: ClassVar[bool | tuple[str, ...]] = False
@@ -237,6 +243,52 @@ class Layer(KeepsArguments, SavesForBackward):
         if count == 1 and isinstance(result, np.ndarray):
             return result
         return check_returned(self, method, result, count)
+
+    def step(self, x: Any, state: Any = None) -> tuple[Any, Any]:
+        """Return the output at one more place of time, and the state to go on from.
+
+        Parameters
+        ----------
+        x : array of shape (batch, ...)
+            One place of a sequence, without the axis of time; of several inputs a tuple. An
+            input that is no sequence of such places, as a memory, is given as it is each time.
+        state : what the step before returned, or None at the start
+            The step uses it up. `copy.deepcopy` branches it.
+
+        Returns
+        -------
+        y : array, or a tuple of several outputs
+            What ``forward``, in eval mode, gives at this place for the sequence so far.
+        state : object or None
+
+        Raises
+        ------
+        TypeError
+            If the layer is not `stepwise`, or did not make the state.
+        RuntimeError
+            If the state was used up by an earlier step.
+
+        Notes
+        -----
+        It runs in eval mode and saves nothing. An author overrides it for a layer that keeps
+        something from place to place. `Predictor.step` keeps the state by itself.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import GRU
+        >>> layer, x = GRU(2, 3, rng=0), np.ones((1, 4, 2))
+        >>> state = None
+        >>> for place in range(4):
+        ...     y, state = layer.step(x[:, place], state)
+        >>> np.allclose(y, layer.forward(x)[:, -1])
+        True
+        """
+        return step(self, x, state)
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return y, and what to keep; the default is for layers that work place by place."""
+        return (self.forward(*x) if isinstance(x, tuple) else self.forward(x)), kept
 
     def train(self, mode: bool = True) -> Self:
         """Put this layer and all inside it into train mode (or eval mode); return it.
@@ -446,6 +498,7 @@ class Identity(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "{x}", "dx": "{dy}"}
 
     def output_shape(self, input_shape: Shape) -> Shape:

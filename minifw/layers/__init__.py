@@ -16,7 +16,7 @@ from minifw.layers.normalization import LayerNorm, RMSNorm
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSample2D
 from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM
-from minifw.layers.sequences import Mask, MeanOverTime, Positions
+from minifw.layers.sequences import Mask, MeanOverTime, Positions, SinusoidalPositions
 from minifw.layers.sequential import Sequential
 from minifw.layers.shape import Flatten, Reshape
 from minifw.layers.smooth import GELU, SiLU, Softplus
@@ -60,6 +60,7 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositions",
     "Softmax",
     "Softplus",
     "Tanh",

@@ -77,6 +77,7 @@ class Tanh(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     saturation = (-1.0, 1.0)
     formulas: ClassVar[Formulas] = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}
 
@@ -118,6 +119,7 @@ class Sigmoid(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     saturation = (0.0, 1.0)
     probabilities = True
     formulas: ClassVar[Formulas] = {"y": "sigmoid({x})", "dx": "{dy} * {y} * (1 - {y})"}

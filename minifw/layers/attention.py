@@ -1,13 +1,21 @@
 """Attention: each step of a sequence takes from others what it asks for."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.arrays import sum_rows
-from minifw._tools.checks import check_cotangent, check_mask, check_sequence_shape, check_sequences
+from minifw._engine.steps import refuse
+from minifw._tools.arrays import ones, sum_rows
+from minifw._tools.checks import (
+    check_cotangent,
+    check_mask,
+    check_place,
+    check_sequence_shape,
+    check_sequences,
+)
 from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_flag, check_rng, check_size
 from minifw._tools.options import Option
@@ -19,6 +27,12 @@ from minifw.layers.dense import Dense
 from minifw.typing import RNG, Array, Shape
 
 __all__ = ["MultiHeadAttention"]
+
+SCORES = 2**17  # at once: 512 KB in float32, which stay in the cache from product to product
+ROOM = 16  # places that a state has room for at first; it doubles
+
+_QKV, _Q, _KV = slice(0, 3), slice(0, 1), slice(1, 3)  # which thirds of the weights
+_NOTHING: tuple[Any, Any, int] = (None, None, 0)  # keys and values, which count, how many places
 
 
 class MultiHeadAttention(Layer):
@@ -107,6 +121,7 @@ class MultiHeadAttention(Layer):
             [0., 1.]]])
     """
 
+    stepwise: ClassVar[bool] = True
     takes_whole_numbers: ClassVar[tuple[str, ...]] = ("mask",)
     heads = Option(check_size, fixed=True)
     causal = Option(check_flag, fixed=True)
@@ -151,72 +166,205 @@ class MultiHeadAttention(Layer):
         self, x: Array, memory: Array | None = None, mask: npt.NDArray[Any] | None = None
     ) -> Array:
         """Return y, (batch, time, features)."""
-        dtype = self.in_proj_weight.dtype
-        batch, time = check_sequences(self, x, self.features, dtype)
-        asked = x if memory is None else memory  # (batch, steps, features)
-        rows, steps = check_sequences(self, asked, self.features, dtype, "memory")
-        if rows != batch:
-            raise ValueError(f"{self!r} expects a memory for each row of x, {batch}, got {rows}")
-        counts = np.tri(time, steps, dtype=bool) if self.causal else np.ones((1, steps), bool)
-        if mask is not None:
-            counts = counts & check_mask(self, mask, batch, steps)[:, np.newaxis, np.newaxis]
-        q, k, v = self._part(0, x), self._part(1, asked), self._part(2, asked)
-        # (batch, heads, time, steps), as p
-        s = np.where(counts, q @ k.swapaxes(2, 3) * self._scale, -np.inf)
-        largest = s.max(axis=-1, keepdims=True)  # (batch, heads, time, 1)
-        p = np.exp(s - np.where(largest == -np.inf, 0, largest))
-        total = p.sum(axis=-1, keepdims=True)  # (batch, heads, time, 1): 0 where nothing counts
-        p /= np.where(total == 0, 1, total)
-        self.save(x, asked, q, k, v, p)
+        batch, time = check_sequences(self, x, self.features, self.in_proj_weight.dtype)
+        if memory is None:
+            steps, (q, k, v) = time, self._parts(_QKV, x)
+        else:
+            steps = self._check_memory(memory, batch)
+            (q,), (k, v) = self._parts(_Q, x), self._parts(_KV, memory)
+        earlier = np.tri(time, steps, dtype=bool) if self.causal else None
+        counts = self._counts(mask, batch, steps, earlier)
+        z, e, total = _attend(q, k, v, counts)
+        self.save(x, x if memory is None else memory, q, k, v, z, e, total)
         vars(self)["_saved_given"] = (True, memory, mask)
-        return self.out_proj.forward(_merged(p @ v))
+        return self.out_proj.forward(z.reshape(x.shape))
 
     @np.errstate(under="ignore")
     def backward(self, dy: Array) -> Array | Any:
         """Return dx, and set the gradients; with a memory or a mask (dx, dmemory, None)."""
-        x, asked, q, k, v, p = self.saved()
+        x, memory, q, k, v, z, e, total = self.saved()
         check_cotangent(self, dy, x.shape, x.dtype)
-        dz = self._cut(self.out_proj.backward(dy))  # (batch, heads, time, width)
-        dp = dz @ v.swapaxes(2, 3)  # (batch, heads, time, steps), as ds
-        ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True)) * self._scale
-        dx = self._back(0, x, ds @ k)
-        dmemory = self._back(1, asked, ds.swapaxes(2, 3) @ q)  # (batch, steps, features)
-        dmemory += self._back(2, asked, p.swapaxes(2, 3) @ dz)
-        if self._saved_given[1] is None:  # the memory was x
-            dx += dmemory
+        dz = self.out_proj.backward(dy).reshape(z.shape)  # (batch, time, heads, width)
+        alone = self._saved_given[1] is None  # the memory was x: one product for all three
+        dx = np.empty((*z.shape[:2], 3 if alone else 1, *z.shape[2:]), z.dtype)
+        dmemory = np.empty((*memory.shape[:2], 0 if alone else 2, *z.shape[2:]), z.dtype)
+        _attend_back(dz, (q, k, v), (z, e, total), (*_by_head(dx), *_by_head(dmemory)))
+        if alone:
+            return for_given(self._saved_given, self._back(_QKV, x, dx), None, None)
+        dx, dmemory = self._back(_Q, x, dx), self._back(_KV, memory, dmemory)
         return for_given(self._saved_given, dx, dmemory, None)
+
+    def attention_weights(self) -> Array:
+        """Return p of the latest forward, (batch, heads, time, steps): 0 at what did not count.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import MultiHeadAttention
+        >>> layer = MultiHeadAttention(2, 1, causal=True, rng=0)
+        >>> y = layer.forward(np.zeros((1, 3, 2)))
+        >>> layer.attention_weights()[0, 0].round(2)
+        array([[1.  , 0.  , 0.  ],
+               [0.5 , 0.5 , 0.  ],
+               [0.33, 0.33, 0.33]])
+        """
+        *_, e, total = self.saved()
+        p: Array = e / total
+        return p
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return y at one more place, which asks the places so far, or the whole memory."""
+        x, memory, mask = (*x, None, None)[:3] if isinstance(x, tuple) else (x, None, None)
+        batch = check_place(self, x, self.features, self.in_proj_weight.dtype)
+        known, kv, counts, n = (memory, *_NOTHING) if kept is None else kept
+        if (memory is None) != (known is None) or (n and kv.shape[1] != batch):
+            raise ValueError(
+                f"{self!r}.step expects as many rows as at the places before, and a memory at "
+                "all places or at none"
+            )
+        if memory is None:
+            if not self.causal:
+                refuse(self, "a place asks later ones, too; say causal=True")
+            q, *one = self._parts(_QKV, x[:, np.newaxis])  # each (batch, heads, 1, width)
+            kv = _appended(kv, np.stack(one), n)  # (2, batch, heads, room, width)
+            if mask is not None or counts is not None:
+                mask = np.ones(batch, bool) if mask is None else mask
+                mask = check_mask(self, mask[:, np.newaxis], batch, 1)
+                before = np.ones((batch, 1, 1, n, 1), bool) if counts is None else counts
+                counts = _appended(before, mask.reshape(batch, 1, 1, 1, 1), n)
+            kept = (None, kv, counts, n + 1)
+            k, v = kv[:, :, :, : n + 1]
+            counts = None if counts is None else counts[..., 0][..., : n + 1]
+        else:
+            steps = self._check_memory(memory, batch)
+            (q,) = self._parts(_Q, x[:, np.newaxis])
+            if not n or not np.array_equal(known, memory):
+                known, kv = memory.copy(), self._parts(_KV, memory)
+            k, v = kv
+            kept = (known, kv, None, n + 1)
+            earlier = np.arange(steps) <= n if self.causal else None
+            counts = self._counts(mask, batch, steps, earlier)
+        z, _, _ = _attend(q, k, v, counts)  # (batch, 1, heads, width)
+        return self.out_proj.forward(z.reshape(x.shape)), kept
 
     @property
     def _scale(self) -> float:
         return 1 / math.sqrt(self.features // self.heads)
 
-    def _third(self, part: int) -> slice:
-        return slice(part * self.features, (part + 1) * self.features)
+    def _check_memory(self, memory: Array, batch: int) -> int:
+        """Return the steps of a memory, or raise unless it has one for each row of x."""
+        dtype = self.in_proj_weight.dtype
+        rows, steps = check_sequences(self, memory, self.features, dtype, "memory")
+        if rows != batch:
+            raise ValueError(f"{self!r} expects a memory for each row of x, {batch}, got {rows}")
+        return steps
 
-    def _part(self, part: int, x: Array) -> Array:
-        """Return q (part 0), k (1) or v (2) of x, (batch, heads, time, width)."""
-        third = self._third(part)
-        y = x.reshape(-1, self.features) @ self.in_proj_weight.value[third].T
-        if self.in_proj_bias is not None:
-            y += self.in_proj_bias.value[third]
-        return self._cut(y.reshape(x.shape))
+    def _counts(
+        self, mask: npt.NDArray[Any] | None, batch: int, steps: int, earlier: Any = None
+    ) -> Any:
+        """Return which steps count, (batch, 1, time, steps), or None if all do."""
+        if mask is None:
+            return earlier if earlier is None else earlier.reshape(1, 1, -1, steps)
+        counts = check_mask(self, mask, batch, steps)[:, np.newaxis, np.newaxis]
+        return counts if earlier is None else counts & earlier
 
-    def _back(self, part: int, x: Array, dpart: Array) -> Array:
-        """Set the gradients of this third of the parameters; return what comes to x."""
-        third = self._third(part)
-        rows = _merged(dpart).reshape(-1, self.features)  # (batch * time, features)
-        rows.T.dot(x.reshape(rows.shape), self.in_proj_weight.grad[third])
+    def _parts(self, part: slice, x: Array) -> Array:
+        """Return q / sqrt(w), k and v, or some of them: (parts, batch, heads, time, width)."""
+        rows = self._rows(part)
+        y = x.reshape(-1, self.features).dot(self.in_proj_weight.value[rows].T)
         if self.in_proj_bias is not None:
-            sum_rows(rows, self.in_proj_bias.grad[third])
-        dx: Array = rows @ self.in_proj_weight.value[third]
+            y += self.in_proj_bias.value[rows]  # (batch * time, parts * features)
+        parts = y.reshape(*x.shape[:2], -1, self.heads, self.features // self.heads)
+        if part.start == 0:
+            parts[:, :, 0] *= self._scale
+        return _by_head(parts)
+
+    def _back(self, part: slice, x: Array, dparts: Array) -> Array:
+        """Set the gradients of these parts, (batch, time, parts, heads, width); return dx."""
+        if part.start == 0:
+            dparts[:, :, 0] *= self._scale
+        rows = self._rows(part)
+        dy = dparts.reshape(len(x) * x.shape[1], -1)  # (batch * time, parts * features)
+        dy.T.dot(x.reshape(-1, self.features), self.in_proj_weight.grad[rows])
+        if self.in_proj_bias is not None:
+            sum_rows(dy, self.in_proj_bias.grad[rows])
+        dx: Array = dy.dot(self.in_proj_weight.value[rows])
         return dx.reshape(x.shape)
 
-    def _cut(self, x: Array) -> Array:
-        """Return (batch, time, features) as (batch, heads, time, width)."""
-        return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
+    def _rows(self, part: slice) -> slice:
+        """Return the rows of the weight that make these parts."""
+        return slice(part.start * self.features, part.stop * self.features)
 
 
-def _merged(x: Array) -> Array:
-    """Return (batch, heads, time, width) as (batch, time, features)."""
-    batch, heads, time, width = x.shape
-    return x.swapaxes(1, 2).reshape(batch, time, heads * width)
+def _by_head(parts: Array) -> Array:
+    """Return (batch, time, parts, heads, width) as (parts, batch, heads, time, width)."""
+    return parts.transpose(2, 0, 3, 1, 4)
+
+
+def _attend(q: Array, k: Array, v: Array, counts: Any) -> tuple[Array, Array, Array]:
+    """Return z, (batch, time, heads, width), and e and its sums, of which p = e / total.
+
+    q is divided by sqrt(width) already. z is divided by the sums, which are fewer numbers than
+    e; and products go straight to where the heads lie side by side.
+    """
+    batch, heads, time, width = q.shape
+    z = np.empty((batch, time, heads, width), q.dtype)
+    e = np.empty((batch, heads, time, k.shape[2]), q.dtype)
+    total = np.empty((batch, heads, time, 1), q.dtype)
+    out = z.transpose(0, 2, 1, 3)  # (batch, heads, time, width)
+    one = ones(k.shape[2], q.dtype)[:, np.newaxis]
+    hides = None
+    if counts is not None and not counts.all():
+        hides = np.where(counts, 0, -np.inf).astype(q.dtype)
+        hides = np.broadcast_to(hides, (batch, *hides.shape[1:]))
+    for block in _blocks(e):
+        s = np.matmul(q[block], k[block].swapaxes(2, 3), out=e[block])
+        if hides is not None:
+            s += hides[block]
+        largest = np.maximum.reduce(s, axis=3, keepdims=True)  # (..., heads, time, 1)
+        if hides is not None:  # of a row in which nothing counts it is -inf
+            np.maximum(largest, np.finfo(s.dtype).min, out=largest)
+        s -= largest
+        np.exp(s, s)
+        np.matmul(s, one, out=total[block])
+        np.matmul(s, v[block], out=out[block])
+    if hides is not None:
+        total[total == 0] = 1
+    z /= total.transpose(0, 2, 1, 3)
+    return z, e, total
+
+
+def _attend_back(
+    dz: Array, parts: Sequence[Array], made: Sequence[Array], dparts: Sequence[Array]
+) -> None:
+    """Set dq, dk and dv; the sum over j of dp_ij p_ij is dz_i' z_i."""
+    (q, k, v), (z, e, total), (dq, dk, dv) = parts, made, dparts
+    dz = dz / total.transpose(0, 2, 1, 3)
+    c = np.einsum("bthw,bthw->bht", dz, z)[..., np.newaxis]  # (batch, heads, time, 1)
+    dz = dz.transpose(0, 2, 1, 3)  # (batch, heads, time, width)
+    blocks = _blocks(e)
+    room = np.empty_like(e[blocks[0]])
+    for block in blocks:
+        ds = np.matmul(dz[block], v[block].swapaxes(2, 3), out=room[: len(e[block])])
+        ds -= c[block]
+        ds *= e[block]  # (..., heads, time, steps)
+        np.matmul(ds, k[block], out=dq[block])
+        np.matmul(ds.swapaxes(2, 3), q[block], out=dk[block])
+        np.matmul(e[block].swapaxes(2, 3), dz[block], out=dv[block])
+
+
+def _blocks(e: Array) -> list[slice]:
+    """Return slices of the batch, of as many rows as stay in the cache."""
+    rows = max(1, SCORES // e[0].size)
+    return [slice(start, start + rows) for start in range(0, len(e), rows)]
+
+
+def _appended(room: Any, one: Any, n: int) -> Any:
+    """Return an array, longer than needed along axis 3, in which place n is `one`."""
+    if room is None or n == room.shape[3]:
+        longer = np.empty((*one.shape[:3], max(ROOM, 2 * n), *one.shape[4:]), one.dtype)
+        if room is not None:
+            longer[:, :, :, :n] = room
+        room = longer
+    room[:, :, :, n : n + 1] = one
+    return room

@@ -11,6 +11,7 @@ import numpy as np
 
 from minifw._engine.composition import fits_one
 from minifw._engine.sharing import check_layer
+from minifw._engine.steps import refuse_axis
 from minifw._tools.checks import check_array, check_cotangent
 from minifw._tools.numbers import check_axis
 from minifw.core.layer import Layer
@@ -80,6 +81,7 @@ class Residual(Container):
 
     adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
 
     def __init__(self, layer: Layer) -> None:
         check_layer("Residual", layer)
@@ -117,9 +119,8 @@ class Residual(Container):
         check_array(self, "x", x)
         self.begin()
         inner = self.ask(0, "forward", x)  # the shape of x
-        self._check_kept("forward", inner, "x", x)
+        y = self._added(x, inner)
         self.end(x)
-        y: Array = x + inner  # the shape of x
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -134,6 +135,16 @@ class Residual(Container):
         """Set the gradients of the layer's parameters, without its dL/dx."""
         self._check_dy(dy)
         self.ask(0, "backward_parameters", dy)
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return y, and what the layer keeps."""
+        inner, state = self.ask(0, "step", x, kept)
+        return self._added(x, inner), state
+
+    def _added(self, x: Array, inner: Array) -> Array:
+        self._check_kept("forward", inner, "x", x)
+        y: Array = x + inner  # the shape of x
+        return y
 
     def _place(self, index: int) -> str:  # noqa: ARG002 - there is but one
         return "the layer"
@@ -223,6 +234,7 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
 
     adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
 
     _saved_widths: tuple[int, ...] = ()  # of the outputs of the latest forward
 
@@ -254,12 +266,7 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
     def forward(self, x: Array) -> Array:
         """Return the outputs of all branches, joined along the features."""
         self.begin()
-        outputs = self._each("forward", [x] * len(self))  # each (batch, ..., features, ...)
-        self._joined([output.shape for output in outputs], batch=1)
-        axis = feature_axis(self.axis, outputs[0].ndim)
-        self._check_dtypes("y", outputs)
-        y = np.concatenate(outputs, axis=axis)
-        vars(self)["_saved_widths"] = tuple([output.shape[axis] for output in outputs])
+        y = self._side_by_side(self._each("forward", [x] * len(self)))
         self.end(y)
         return y
 
@@ -276,6 +283,21 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
     def backward_parameters(self, dy: Array) -> None:
         """Set the gradients of the branches' parameters, without any branch's dL/dx."""
         self._each("backward_parameters", self._cut(dy))
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return y, and what each branch keeps."""
+        refuse_axis(self, self.axis, x.ndim)
+        states = kept or [None] * len(self)
+        pairs = [self.ask(index, "step", x, state) for index, state in enumerate(states)]
+        return self._side_by_side([y for y, _ in pairs]), [state for _, state in pairs]
+
+    def _side_by_side(self, outputs: list[Array]) -> Array:
+        """Return what the branches gave, (batch, ..., features, ...) each, as one array."""
+        self._joined([output.shape for output in outputs], batch=1)
+        axis = feature_axis(self.axis, outputs[0].ndim)
+        self._check_dtypes("y", outputs)
+        vars(self)["_saved_widths"] = tuple([output.shape[axis] for output in outputs])
+        return np.concatenate(outputs, axis=axis)
 
     def _each(self, method: str, given: Sequence[Any]) -> list[Any]:
         """Return what each branch returns; a backward goes through them in reverse."""

@@ -98,7 +98,7 @@ class Container(Layer):
             if method == "forward":
                 return self._forward(layer, *given)
             call = getattr(layer, method)
-            if self._saved_adds and method != "output_shape":
+            if self._saved_adds and method.startswith("backward"):
                 with adding(self._saved_shared[index]):
                     result = call(*given)
             else:

@@ -65,6 +65,7 @@ class Dense(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     takes_sequences: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": ("{x} {weight}' + {bias}", "{x} {weight}'"),

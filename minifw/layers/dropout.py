@@ -82,6 +82,7 @@ class Dropout(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * mask",
         "dx": "{dy} * mask",

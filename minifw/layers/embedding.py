@@ -98,6 +98,7 @@ index (0, 1)
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     takes_whole_numbers: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "the rows {x} of {weight}",

@@ -73,6 +73,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
 
     adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
 
     _saved_memories: Mapping[int, Any] = MappingProxyType({})  # by line, of the repeated ones
     _saved_values: Mapping[str, Any] = MappingProxyType({})  # shape and dtype of each value
@@ -161,7 +162,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         """Return the outputs: an array, or a tuple of several."""
         self._check_count("inputs", self._inputs, xs)
         values: dict[str, Any] = dict(zip(self._inputs, xs, strict=True))
-        own, memories = vars(self), {}
+        own, memories = vars(self), dict[int, Any]()
         if self._saved_changes != CHANGES.count:
             self._find_shared()
         self.begin()
@@ -181,6 +182,23 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         self.end()
         outputs = tuple([values[name] for name in self._gives])
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return the outputs, and what each line keeps."""
+        xs = x if isinstance(x, tuple) else (x,)
+        self._check_count("inputs", self._inputs, xs)
+        values: dict[str, Any] = dict(zip(self._inputs, xs, strict=True))
+        states = list(kept or [None] * len(self))
+        for index, line in enumerate(self._lines):
+            given = tuple([name and values[name] for name in line.takes])
+            one = given[0] if len(given) == 1 else given
+            made, states[index] = self.ask(index, "step", one, states[index])
+            if len(line.makes) == 1:
+                values[line.makes[0]] = made
+            else:
+                values.update(_named(line, made))
+        outputs = tuple([values[name] for name in self._gives])
+        return (outputs if len(outputs) > 1 else outputs[0]), states
 
     def backward(self, *dys: Any, **_: Any) -> Any:
         """Return the gradient of each input; set those of the parameters."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.steps import refuse_axis
 from minifw._tools.checks import check_array, check_cotangent
 from minifw._tools.numbers import check_axis
 from minifw.core.layer import Layer
@@ -36,6 +37,7 @@ class Add(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "{sum_x}", "dx": "{dy}"}
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -93,6 +95,7 @@ class Join(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "[{x}]"}
 
     _saved_widths: tuple[int, ...] = ()  # of the inputs of the latest forward
@@ -117,6 +120,10 @@ class Join(Layer):
         vars(self)["_saved_widths"] = tuple([x.shape[axis] for x in xs])
         self.save(y)
         return y
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        refuse_axis(self, self.axis, x[0].ndim)
+        return super()._step(x, kept)
 
     def backward(self, dy: Array) -> Any:
         """Return for each input what of dy belongs to it."""

@@ -255,6 +255,7 @@ class LayerNorm(_OverFeatures):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": (
             "{weight} * z + {bias}, z = ({x} - mean) / sqrt(var + eps)",
@@ -321,6 +322,7 @@ class RMSNorm(_OverFeatures):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": (
             "{weight} * z, z = {x} / sqrt(mean({x}^2) + eps)",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.steps import refuse_axis
 from minifw._tools.arrays import constant
 from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, check_numbers
 from minifw._tools.loading import claim
@@ -50,6 +51,7 @@ class ReLU(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     saturation = (0.0, np.inf)
     formulas: ClassVar[Formulas] = {"y": "max({x}, 0)", "dx": "{dy} * ({x} > 0)"}
 
@@ -92,6 +94,7 @@ class LeakyReLU(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} where {x} > 0, else {negative_slope} {x}",
         "dx": "{dy} where {x} > 0, else {negative_slope} {dy}",
@@ -172,6 +175,7 @@ class PReLU(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} where {x} > 0, else {weight} * {x}",
         "dx": "{dy} where {x} > 0, else {weight} * {dy}",
@@ -217,6 +221,10 @@ class PReLU(Layer):
             share = dy * np.minimum(x, 0)
             self.weight.grad[...] = share.sum(axis=shared)  # (num_parameters,)
         return _leaky(x, dy, self._slopes(x))
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        refuse_axis(self, self.axis if self.num_parameters > 1 else -1)
+        return super()._step(x, kept)
 
     def _slopes(self, x: Array) -> Array:
         """Return the slopes with as many axes as x, all of length 1 but the features'."""
@@ -308,6 +316,7 @@ class ELU(_Exponential):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} where {x} > 0, else {alpha} (e^{x} - 1)",
         "dx": "{dy} where {x} > 0, else {alpha} {dy} * e^{x}",
@@ -346,6 +355,7 @@ class SELU(_Exponential):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "1.0507 {x} where {x} > 0, else 1.7581 (e^{x} - 1)",
         "dx": "1.0507 {dy} where {x} > 0, else 1.7581 {dy} * e^{x}",
@@ -383,6 +393,7 @@ class HardTanh(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} between {min_val} and {max_val}, else the nearer of them",
         "dx": "{dy} where {min_val} < {x} < {max_val}, else 0",

@@ -11,6 +11,7 @@ from minifw._tools.arrays import constant, ones
 from minifw._tools.checks import (
     check_cotangent,
     check_mask,
+    check_place,
     check_sequence_shape,
     check_sequences,
     check_state,
@@ -113,6 +114,18 @@ class _Recurrent(Layer):
     def backward_parameters(self, dy: Array, *dstates: Array) -> None:
         """Set the gradients of the weights and biases."""
         self._through_time(dy, *dstates)
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return what forward gives for one place that goes on from the states kept."""
+        x, *rest = x if isinstance(x, tuple) else (x,)
+        mask, *starts = rest or [None]
+        check_place(self, x, self.input_size, self.weight_ih_l0.dtype)
+        mask = None if mask is None else mask[:, np.newaxis]
+        made: Any = self.forward(x[:, np.newaxis], mask, *(starts if kept is None else kept))
+        y, *states = made if self.return_state else (made,)
+        y = y[:, 0] if self.return_sequences else y  # (batch, hidden)
+        kept = [state[-1] for state in self.saved()[2 : 2 + len(self._states)]]
+        return (y, *states) if self.return_state else y, kept
 
     @abstractmethod
     def _through_time(self, dy: Array, *dstates: Array) -> tuple[Array, ...]:
@@ -298,6 +311,7 @@ class LSTM(_Recurrent):
             [3.]]])
     """
 
+    stepwise: ClassVar[bool] = True
     _gates = 4
     _states = ("h", "c")
 
@@ -439,6 +453,7 @@ class GRU(_Recurrent):
     array([[0., 0., 0.]])
     """
 
+    stepwise: ClassVar[bool] = True
     _gates = 3
     _states = ("h",)
 

@@ -1,34 +1,82 @@
 """Layers over the steps of a sequence: where they stand, which count, and their mean."""
 
-from functools import partial
+from abc import abstractmethod
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import (
+    DTYPES,
     check_array,
     check_cotangent,
     check_mask,
+    check_place,
     check_sequence_shape,
     check_sequences,
     check_whole,
 )
 from minifw._tools.loading import make_weight
-from minifw._tools.numbers import check_dtype, check_size
+from minifw._tools.numbers import check_dtype, check_positive, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Normal
 from minifw.layers._given import for_given
-from minifw.typing import RNG, Array, Formulas, Init, Shape
+from minifw.typing import RNG, Array, DType, Formulas, Init, Shape
 
-__all__ = ["Mask", "MeanOverTime", "Positions"]
+__all__ = ["Mask", "MeanOverTime", "Positions", "SinusoidalPositions"]
 
 START_STD = 0.02  # of the weights of Positions: GPT-2's
 
 
-class Positions(Layer):
+class _AddsPlaces(Layer):
+    """y_t = x_t + P[t], a vector for each place; dx = dy."""
+
+    stepwise: ClassVar[bool] = True
+    features: Any  # the width of x
+
+    @abstractmethod
+    def _places(self, start: int, stop: int, dtype: DType) -> Array:
+        """Return P of these places, (stop - start, features); raise if there are not so many."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (time, features), as it is given."""
+        check_sequence_shape(self, input_shape, self.features)
+        self._places(input_shape[0] - 1, input_shape[0], DTYPES[0])
+        return input_shape
+
+    def forward(self, x: Array) -> Array:
+        """Return x + P, place by place."""
+        _, time = check_sequences(self, x, self.features, self._dtype(x))
+        self.save(x)
+        y: Array = x + self._places(0, time, x.dtype)  # (batch, time, features)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return a copy of dy, and set the gradient of a weight."""
+        self.backward_parameters(dy)
+        return dy.copy("K")
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Set dW, if there is a weight."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return x + P[n] at place n, which is kept as a count."""
+        check_place(self, x, self.features, self._dtype(x))
+        place = kept or 0
+        return x + self._places(place, place + 1, x.dtype), place + 1
+
+    def _dtype(self, x: Array) -> DType:
+        """Return the dtype that x must have."""
+        check_array(self, "x", x)
+        return x.dtype
+
+
+class Positions(_AddsPlaces):
     """A vector is learned for each place in a sequence, and added there: y_t = x_t + W[t].
 
     Attention sees a set of steps; this tells it their order. With dy = dL/dy,
@@ -108,39 +156,88 @@ class Positions(Layer):
         """The width of x."""
         return self.weight.shape[1]
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return (time, features), as it is given."""
-        check_sequence_shape(self, input_shape, self.features)
-        self._check_time(input_shape[0])
-        return input_shape
-
-    def forward(self, x: Array) -> Array:
-        """Return x + W, place by place."""
-        _, time = check_sequences(self, x, self.features, self.weight.dtype)
-        self._check_time(time)
-        self.save(x)
-        y: Array = x + self.weight.value[:time]  # (batch, time, features)
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        """Return a copy of dy, and set the gradient of weight."""
-        self.backward_parameters(dy)
-        return dy.copy("K")
-
     def backward_parameters(self, dy: Array) -> None:
         """Set dW: the sums of dy over the batch, and 0 beyond the sequence."""
-        (x,) = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        grad, time = self.weight.grad, x.shape[1]
+        super().backward_parameters(dy)
+        grad, time = self.weight.grad, dy.shape[1]
         dy.sum(axis=0, out=grad[:time])  # (time, features)
         grad[time:] = 0
 
-    def _check_time(self, time: int) -> None:
-        if time > self.length:
+    def _places(self, start: int, stop: int, dtype: DType) -> Array:  # noqa: ARG002
+        if stop > self.length:
             raise ValueError(
-                f"{self!r} expects at most {self.length} steps, got {time}; make it longer, or "
+                f"{self!r} expects at most {self.length} steps, got {stop}; make it longer, or "
                 "cut the sequences"
             )
+        return self.weight.value[start:stop]
+
+    def _dtype(self, x: Array) -> DType:  # noqa: ARG002
+        return self.weight.dtype
+
+
+class SinusoidalPositions(_AddsPlaces):
+    """A fixed vector is added at each place, of sines and cosines: y_t = x_t + P[t].
+
+    With F features, at the places t = 0, 1, ..., and for i = 0, 1, ... below F / 2,
+
+        P[t, 2i] = sin(t w_i),    P[t, 2i + 1] = cos(t w_i),    w_i = base^(-2i / F),
+
+    so that dx = dy. P[t + s] is a rotation of the pairs of P[t] that depends on s alone, which
+    tells a head how far apart two places are. Nothing is learned, and any length is taken.
+
+    Parameters
+    ----------
+    features : int
+        The width of x.
+    base : float, default 10000.0
+        Above 0. The longest wavelength is nearly 2 pi base.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, time, features).
+
+    Notes
+    -----
+    The paper multiplies the vectors of words by sqrt(features) before, as they start small.
+
+    References
+    ----------
+    A. Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SinusoidalPositions
+    >>> SinusoidalPositions(2).forward(np.zeros((1, 3, 2))).round(2)
+    array([[[ 0.  ,  1.  ],
+            [ 0.84,  0.54],
+            [ 0.91, -0.42]]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{x} + sines and cosines of each step", "dx": "{dy}"}
+    features = Option(check_size, fixed=True)
+    base = Option(check_positive, fixed=True)
+
+    def __init__(self, features: int, base: float = 10000.0) -> None:
+        self.features = features
+        self.base = base
+
+    def _places(self, start: int, stop: int, dtype: DType) -> Array:
+        longer = 1 << (stop - 1).bit_length()  # so that steps one by one need few tables
+        return _sines(longer, self.features, self.base, dtype)[start:stop]
+
+
+@lru_cache(16)  # of a model one: it depends on shapes alone, so that a recording may keep it
+def _sines(length: int, features: int, base: float, dtype: DType) -> Array:
+    """Return P, (length, features), read-only."""
+    pairs = np.arange(features) // 2  # (features,): i
+    angles = np.arange(length)[:, np.newaxis] * base ** (-2.0 * pairs / features)
+    waves = np.sin(angles), np.cos(angles)
+    places = np.where(np.arange(features) % 2, waves[1], waves[0]).astype(dtype)
+    places.flags.writeable = False
+    return places
 
 
 class MeanOverTime(Layer):
@@ -243,6 +340,7 @@ class Mask(Layer):
            [ True, False, False]])
     """
 
+    stepwise: ClassVar[bool] = True
     takes_whole_numbers: ClassVar[bool] = True
     padding = Option(partial(check_size, least=-(2**63)))
 

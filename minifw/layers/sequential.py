@@ -53,6 +53,7 @@ Tanh(), gives (4,)
 
     adds_shared: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:
         super()._hold(layers)
@@ -119,6 +120,13 @@ Tanh(), gives (4,)
         for index in range(last - 1, first, -1):
             dy = self.ask(index, "backward", dy)
         self.ask(first, "backward_parameters", dy)
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return y, and what each layer keeps."""
+        states = list(kept or [None] * len(self))
+        for index in range(len(self)):
+            x, states[index] = self.ask(index, "step", x, states[index])
+        return x, states
 
     def split_last(self, output: int = 0) -> tuple[Layer | None, Layer]:
         """Return all but the last layer, or None, and the last, be it inside a Sequential.

@@ -71,6 +71,7 @@ class GELU(_Curve):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * Phi({x})",
         "dx": "{dy} * (Phi({x}) + {x} * phi({x}))",
@@ -129,6 +130,7 @@ class SiLU(_Curve):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * sigmoid({x})",
         "dx": "{dy} * s * (1 + {x} * (1 - s)), s = sigmoid({x})",
@@ -180,6 +182,7 @@ class Softplus(_Elementwise):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "log(1 + e^({beta} {x})) / {beta}",
         "dx": "{dy} * sigmoid({beta} {x})",

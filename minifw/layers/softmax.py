@@ -4,10 +4,11 @@ Arrays have the shape of x. That an exponential, or a product with one, underflo
 and no fault.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.steps import refuse_axis
 from minifw._tools.checks import check_array, check_cotangent, check_feature_axis
 from minifw._tools.numbers import check_axis
 from minifw._tools.options import Option
@@ -24,6 +25,10 @@ class _OverAxis(Layer):
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        refuse_axis(self, self.axis)
+        return super()._step(x, kept)
 
     def _below_largest(self, x: Array) -> Array:
         """Return how far each x is above the largest along the axis: 0 or less."""
@@ -72,6 +77,7 @@ class Softmax(_OverAxis):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     probabilities = True
     formulas: ClassVar[Formulas] = {
         "y": "softmax({x})",
@@ -138,6 +144,7 @@ class LogSoftmax(_OverAxis):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "log softmax({x})",
         "dx": "{dy} - e^{y} * (sums of {dy})",

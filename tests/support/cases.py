@@ -64,6 +64,7 @@ from minifw import (
     Sequential,
     Sigmoid,
     SiLU,
+    SinusoidalPositions,
     Softmax,
     Softplus,
     Tanh,
@@ -287,6 +288,7 @@ CASES = [
         (4, 3),
         exported=False,
     ),
+    Case("SinusoidalPositions", lambda _: SinusoidalPositions(3), (4, 3), exported=False),
     Case("MeanOverTime", lambda _: MeanOverTime(), (4, 3), exported=False),
     Case(
         "MultiHeadAttention",

@@ -36,7 +36,7 @@ from minifw.testing.layers._gradients import (
     USED_TWICE,
     at_the_given_x,
 )
-from minifw.testing.layers._reference import as_the_reference, causal
+from minifw.testing.layers._reference import as_the_reference, causal, step_by_step
 from minifw.testing.layers._subject import LayerSubject, gradients, part_of
 
 KEEP = (
@@ -344,6 +344,7 @@ LAYER_CHECKS: tuple[Question, ...] = (
     *(replace(q, after=(*STATE, *q.after)) for q in GRADIENT_CHECKS),
     Question("as the reference", as_the_reference),
     Question("causal", causal),
+    Question("step by step", step_by_step, after=("deterministic",)),
     Question("backward linear in dy", linear, after=STATE),
     Question("ties", ties, after=(*STATE, *DX, *DP)),
     Question("dx at the given x", at_the_given_x, after=(*STATE, *DX, "ties")),

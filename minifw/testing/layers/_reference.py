@@ -5,10 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from minifw.testing._equal import copies
+from minifw.core.layer import Layer
+from minifw.testing._equal import alike, copies, same
 from minifw.testing._report import Failure, NotApplicable, told
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
+
+BY_STEPS = (
+    "step by step is not forward at once (say stepwise = True only if a place of y depends on "
+    "that place of x alone, else override step)"
+)
 
 
 def as_the_reference(s: LayerSubject) -> None:
@@ -74,3 +80,42 @@ def causal(s: LayerSubject) -> None:
                     f"place {later} on; look at the mask (place t may see {first}[:, :t + 1]), or "
                     "at the padding"
                 )
+
+
+def step_by_step(s: LayerSubject) -> None:
+    """Go on place by place along axis 1: y must be what forward gives at once, in eval mode."""
+    layer = s.twin(training=False)
+    if not (layer.stepwise or type(layer).step is not Layer.step):
+        raise NotApplicable("it does not say stepwise")
+    x = _of_places(s)
+    try:
+        ys = s.forward(layer, {s.names[0]: x.copy()})
+    except (TypeError, ValueError):
+        raise NotApplicable("it takes no sequences") from None
+    before, state, made = layer.memory(), None, []
+    for place in range(x.shape[1]):
+        try:
+            y, state = layer.step(x[:, place].copy(), state)
+        except TypeError as error:
+            if "cannot go on by one place" in str(error):
+                raise NotApplicable(str(error)) from None
+            raise
+        made.append(y if isinstance(y, tuple) else (y,))
+    for (name, y), found in zip(ys.items(), zip(*made, strict=True), strict=True):
+        whole = np.stack(found, axis=1)
+        one = whole if whole.ndim == y.ndim else found[-1]  # of the last place alone
+        same(BY_STEPS, {name: y}, {name: one}, 1e-9)
+    if not alike([saved for _, saved in before], [saved for _, saved in layer.memory()]):
+        raise Failure("step saves what backward then takes for its forward's; leave _saved alone")
+
+
+def _of_places(s: LayerSubject) -> Array:
+    """Return a batch of sequences, (batch, time, ...): x, or two of its batches."""
+    if len(s.names) > 1:
+        raise NotApplicable("which of several inputs has an axis of time is not known")
+    (x,), (other,) = s.input().values(), s.input(draw=4).values()
+    if x.ndim > 3:
+        raise NotApplicable("images are no sequences")
+    if x.ndim == 3 or (x.ndim == 2 and x.dtype.kind != "f"):
+        return x
+    return np.stack([x, other], axis=1)
