@@ -84,9 +84,13 @@ class Watched(np.ndarray[Any, Any]):
 
 
 class Runs:
-    """Runs of one forward: the first keeps all operands, the others may hold those of one use."""
+    """Runs of one forward: the first keeps all operands, the others may hold those of one use.
 
-    def __init__(self) -> None:
+    What is computed in `foreign` files, or in a layer inside, is no use.
+    """
+
+    def __init__(self, foreign: str) -> None:
+        self._foreign, self._inside = foreign, False
         self.uses: dict[Use, bool] = {}  # whether it is that of a sum, or the like
         self.counts = Counter[Use]()
         self._kept: list[list[Array]] = []
@@ -118,11 +122,21 @@ class Runs:
         many = [((use,), n) for use, count in self.counts.items() if count > 1 for n in (1, count)]
         return [*((group, -1) for group in groups), *many]
 
+    def inside(self, _: str, __: object, ___: str, call: Callable[..., Any], *xs: Any) -> Any:
+        """Call a layer inside, which is checked by itself: see `listening`."""
+        before, self._inside = self._inside, True
+        try:
+            return _each(call(*xs), self._followed)
+        finally:
+            self._inside = before
+
     def call(self, function: Callable[..., Any], given: Any, options: dict[str, Any]) -> Any:
         """Make a call; its results are watched, too."""
         frame = sys._getframe(2)
         while frame.f_back and frame.f_code.co_filename.startswith(SILENT):
             frame = frame.f_back
+        if self._inside or frame.f_code.co_filename.startswith(self._foreign):
+            return self._made(function, _each(given, _plain), options)
         uses = (Use(frame.f_code, frame.f_lasti, i) for i in range(sys.maxsize))
         seen: list[Array] = []
         kept = self._kept[self._calls] if self._calls < len(self._kept) else None
@@ -143,6 +157,9 @@ class Runs:
         if kept is None:
             self._kept.append([array.copy() for array in seen])
         self._calls += 1
+        return self._made(function, arguments, options)
+
+    def _made(self, function: Callable[..., Any], arguments: Any, options: dict[str, Any]) -> Any:
         result = function(*arguments, **_each(options, _plain))
         if "out" in options:
             (result,) = options["out"]

@@ -581,6 +581,17 @@ class ResidualTwice(ResidualWithoutPath):
         return 2 * dy + self.inner.backward(dy)
 
 
+@wrong("path", "by `self.inner.forward(x)` in `x + self.inner.forward(x)`")
+class InnerTwice(ResidualWithoutPath):
+    """The expressions inside Dense are not the author's."""
+
+    def __init__(self) -> None:
+        self.inner = Sequential(Dense(3, 3, rng=0), Swish(3))
+
+    def backward(self, dy: Array) -> Array:
+        return dy + 2 * self.inner.backward(dy)
+
+
 # -- accumulation ----------------------------------------------------------------------
 
 

@@ -3,13 +3,16 @@
 Each is a function of the faulty gradient that returns a sentence, or None where it does not fit.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import minifw
 from minifw._engine.listening import listening
 from minifw.core.layer import Layer
 from minifw.testing._equal import alike, copies
@@ -22,6 +25,8 @@ from minifw.typing import Array
 
 NEAR = 1e-5  # two factors that are this near, relatively, are one
 STEP = 1e-5  # along a direction; both errors are far below what is near
+HOUSE = str(Path(minifw.__file__).parent) + os.sep  # whose lines no author can mend
+KIT = str(Path(__file__).parents[1]) + os.sep
 SEEN = 1e-7  # of a slope, relatively: what a use adds to it, at least
 
 
@@ -117,8 +122,9 @@ def _changes(value: Array) -> Iterator[tuple[Callable[[Array], Array], str]]:
 
 def use(f: LayerFault) -> str | None:
     """Fit differences of forward with a use of a value held constant, or with a factor."""
-    runs = Runs()
-    forward, array = function_of(f.situation, f.name, runs.watch)
+    kind = f.situation.subject.kind
+    runs = Runs(KIT if kind.__module__.startswith("minifw.") else HOUSE)
+    forward, array = function_of(f.situation, f.name, runs)
     start, dy = array.copy(), f.situation.dy
 
     def slope(direction: Array, held: tuple[Use, ...] = (), spared: int = -1) -> float:

@@ -13,6 +13,7 @@ from minifw.testing._equal import Results, copies
 from minifw.testing._numeric import Jacobian, Slopes, along, mismatches
 from minifw.testing._report import Failure, declared
 from minifw.testing._state import undoing
+from minifw.testing._uses import Runs
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
@@ -132,24 +133,27 @@ def wrong_along(
 
 
 def function_of(
-    situation: Situation, name: str, see: Callable[[Array], Array] = lambda array: array
+    situation: Situation, name: str, runs: Runs | None = None
 ) -> tuple[Callable[[], Array], Array]:
     """Return a function without arguments, and the array that it reads.
 
-    The layer computes with what `see` makes of the inputs and parameters, such as views.
+    If there are `runs`, the layer computes with arrays that they watch.
     """
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     undo = undoing(layer)
     s.forward(layer, copies(inputs))  # some layers make their parameters now
     array = arrays_of(s, layer, inputs)[name]
-    for _, parameter in layer.named_parameters():
-        object.__setattr__(parameter, "value", see(parameter.value))
-    seen = {name: see(x) if x.dtype.kind == "f" else x for name, x in inputs.items()}
-    stand_in = _stand_ins(layer)
+    stand_in, seen = _stand_ins(layer), inputs
+    if runs:
+        for _, parameter in layer.named_parameters():
+            object.__setattr__(parameter, "value", runs.watch(parameter.value))
+        seen = {n: runs.watch(x) if x.dtype.kind == "f" else x for n, x in inputs.items()}
+    inside = [(name, one) for name, one in layer.named_layers() if runs]
+    around: Any = runs and runs.inside
 
     def forward() -> Array:
         undo()
-        with stand_in():
+        with stand_in(), listening(inside, ("forward",), around):
             return joined([np.asarray(y) for y in s.forward(layer, seen).values()])
 
     return forward, array

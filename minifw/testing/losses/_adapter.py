@@ -126,6 +126,11 @@ class OfALoss(LayerSubject):
             raise ValueError(f"{what} expects {names} of one length, got {lengths}")
         return cls(layer, tuple(arrays), seed)
 
+    @property
+    def kind(self) -> type:
+        """The class that is checked."""
+        return type(self.layer.inner)
+
     @cached_property
     def dxs(self) -> dict[str, str]:
         """The inputs by the names of their gradients."""
