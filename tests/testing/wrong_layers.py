@@ -179,7 +179,7 @@ class TransposedBilinear(Layer):
         return np.asarray(dy @ self.weight.value.T)
 
 
-@wrong("transpose", "multiply with its transpose", 3, 3)
+@wrong("transpose", "weight is transposed in it", 3, 3)
 class WrongWayBack(Dense):
     """dx = dy W' in place of dy W, which fits where W is square."""
 
@@ -590,6 +590,27 @@ class InnerTwice(ResidualWithoutPath):
 
     def backward(self, dy: Array) -> Array:
         return dy + 2 * self.inner.backward(dy)
+
+
+@wrong("path", "the derivative by `h` in `self.scale.value * h`", 3, x=batch(2, 4, 3))
+class TruncatedInTime(Scale):
+    """h_t = tanh(x_t + u h_(t-1)), and a gradient that takes h_(t-1) for a constant."""
+
+    def forward(self, x: Array) -> Array:
+        h = np.zeros_like(x)
+        for t in range(x.shape[1]):
+            h[:, t] = np.tanh(x[:, t] + self.before(h[:, t - 1]) * (t > 0))
+        self.save(h)
+        return h
+
+    def before(self, h: Array) -> Array:
+        return self.scale.value * h
+
+    def backward(self, dy: Array) -> Array:
+        (h,) = self.saved()
+        dx: Array = dy * (1 - h**2)
+        self.scale.grad[...] = (dx[:, 1:] * h[:, :-1]).sum(axis=(0, 1))
+        return dx
 
 
 # -- accumulation ----------------------------------------------------------------------

@@ -259,13 +259,13 @@ EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
     _factor,
     _ignores_dy,
     _one_place,
-    _assigned,
     _moved,
-    _same_places,
     _where,
 )
 BY_RUNNING: tuple[Callable[[LayerFault], str | None], ...] = (rerun.altered, rerun.use)
 LATER: tuple[Callable[[LayerFault], str | None], ...] = (
+    _same_places,
+    _assigned,
     _approximate,
     _statistics,
     _slices,
