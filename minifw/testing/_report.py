@@ -219,12 +219,19 @@ def told(where: str) -> Iterator[None]:
         raise Failure(f"{where}it raised {type(error).__name__}: {error}{notes}") from None
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within, let no warning through: it is no answer."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _verdict_of(question: Question, subject: Any) -> Verdict:
-    """Put one question to the subject; a warning is no answer, so none comes through."""
+    """Put one question to the subject."""
     passed = Verdict(question.name, "passed")
     try:
-        with told(""), warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
+        with told(""), quiet():
             return replace(passed, **(question.put(subject) or {}))
     except NotApplicable as reason:
         return replace(passed, outcome="skipped", message=str(reason))

@@ -89,6 +89,26 @@ def test_a_reference_says_where_it_is_another() -> None:
         check_layer(Tanh(), batch(3, 4), reference=lambda x: np.tanh(x)[:, :1])
 
 
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        (3, "expects reference to be a function of x, it raised TypeError: 'int' object is not"),
+        (print, "expects reference to return an array of real numbers, got a NoneType"),
+        (lambda x: x + 0j, "of real numbers, got a complex128 array of shape"),
+        (lambda x: (x, x), "return an array of real numbers, got a float64 array of shape .* and"),
+        (np.dot, "expects reference to be a function of x, it raised TypeError: dot"),
+    ],
+)
+def test_what_is_no_reference_is_refused(reference: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        check_layer(Tanh(), batch(3, 4), reference=reference)
+    latent, xs = SEVERAL["Latent"]
+    with pytest.raises(
+        TypeError, match=r"a tuple of 2 arrays, one for each output, .* got a list"
+    ):
+        check_layer(latent, xs, reference=lambda a, b: [a, b])
+
+
 class LooksAhead(Layer):
     """A moving mean whose last place has another, which sees one place too many."""
 

@@ -19,6 +19,7 @@ from minifw.testing._report import (
     Report,
     judge,
     leave_declared,
+    quiet,
     told,
 )
 from minifw.testing._state import every_layer, generator_states, undoing
@@ -36,7 +37,7 @@ from minifw.testing.layers._gradients import (
     USED_TWICE,
     at_the_given_x,
 )
-from minifw.testing.layers._reference import as_the_reference, causal, step_by_step
+from minifw.testing.layers._reference import answer_of, as_the_reference, causal, step_by_step
 from minifw.testing.layers._subject import LayerSubject, gradients, part_of
 
 KEEP = (
@@ -123,7 +124,11 @@ def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSub
     copied = copy.deepcopy(layer).train()
     check_is("check_layer", "train() to return the layer", copied, Layer)
     part = part_of(layer, xs)
-    return LayerSubject(layer, part, seed, **known, whole=() if part is xs else xs)
+    subject = LayerSubject(layer, part, seed, **known, whole=() if part is xs else xs)
+    if subject.reference is not None:
+        with quiet():
+            answer_of(subject, subject.given())
+    return subject
 
 
 # -- memory and precision --------------------------------------------------------------

@@ -50,12 +50,14 @@ def _returns_arrays(s: LayerSubject) -> None:
             'outputs name each, in a class attribute: output_names = ("y", "h")'
         )
     ys = layer.returned("forward", made, len(s.dys))
-    ys, rows = ys if len(s.dys) > 1 else (ys,), len(next(iter(xs.values())))
+    ys = ys if len(s.dys) > 1 else (ys,)
     if s.real and not any(y.dtype.kind == "f" for y in ys):
         raise Failure(f"forward must return floating-point numbers, it returned {describe(ys[0])}")
     for y in ys:
-        if y.ndim < 1 or len(y) != rows:
-            raise Failure(f"forward must keep the batch of {rows} rows, it returned {describe(y)}")
+        if y.ndim < 1 or len(y) != s.rows:
+            raise Failure(
+                f"forward must keep the batch of {s.rows} rows, it returned {describe(y)}"
+            )
     try:
         made = layer.backward(*(np.ones(y.shape, s.dtype) for y in ys))
     except ValueError as error:

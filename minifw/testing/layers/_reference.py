@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from minifw._tools.checks import describe
 from minifw.core.layer import Layer
-from minifw.testing._equal import alike, copies, same
-from minifw.testing._report import Failure, NotApplicable, told
+from minifw.testing._equal import Results, alike, copies, same
+from minifw.testing._report import Failure, NotApplicable
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
@@ -21,15 +22,27 @@ def as_the_reference(s: LayerSubject) -> None:
     """Hold y of the layer as it was given, in eval mode, against the reference."""
     if s.reference is None:
         raise NotApplicable("no reference was given")
-    for xs in (s.given(), s.input(dtype=s.dtype.type)):
+    for xs in (s.given(), s.input(s.rows, dtype=s.dtype.type)):
         ys = s.forward(copy.deepcopy(s.layer).eval(), copies(xs))
-        with told("the reference: "):
-            made = s.reference(*(xs.get(name) for name in s.names))
-        others = made if isinstance(made, tuple) else (made,)
-        if len(others) != len(ys):
-            raise Failure(f"the reference returned {len(others)} arrays, forward {len(ys)}")
-        for (name, y), other in zip(ys.items(), others, strict=True):
-            _hold_against(name, y, np.asarray(other))
+        for (name, y), other in zip(ys.items(), answer_of(s, xs), strict=True):
+            _hold_against(name, y, other)
+
+
+def answer_of(s: LayerSubject, xs: Results) -> list[Array]:
+    """Return what the reference gives, or raise if that is no array for each output."""
+    what, count, xs = "check_layer expects reference to", len(s.dys), copies(xs)
+    try:
+        made = s.reference(*(xs.get(name) for name in s.names))
+        parts = made if type(made) is tuple else (made,)
+        arrays = [np.asarray(part) for part in parts]
+    except Exception as error:
+        of, said = " and ".join(s.names), f"{type(error).__name__}: {error}"
+        raise TypeError(f"{what} be a function of {of}, it raised {said}") from error
+    if len(arrays) != count or any(array.dtype.kind not in "fiub" for array in arrays):
+        wanted = "an array" if count == 1 else f"a tuple of {count} arrays, one for each output,"
+        got = " and ".join(map(describe, parts))
+        raise TypeError(f"{what} return {wanted} of real numbers, got {got}")
+    return arrays
 
 
 def _hold_against(name: str, y: Array, other: Array) -> None:

@@ -4,7 +4,7 @@ And its gradients: by its own backward, and by differences of its forward.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +39,7 @@ class LayerSubject:
     seed: int = 0
     signs: bool = True  # whether the random parameters have other signs than those given
     training: bool = True  # the mode of its copies
-    reference: Callable[..., Any] | None = None  # another way to the same y
+    reference: Any = None  # another way to the same y
     causal: bool = False  # whether no place of axis 1 may see a later one
     whole: tuple[Array | None, ...] = ()  # what was given, where xs is a part of it
 
@@ -80,6 +80,11 @@ class LayerSubject:
         other = copy.copy(self)
         object.__setattr__(other, "training", training)
         return other
+
+    @property
+    def rows(self) -> int:
+        """How many rows were given."""
+        return len(next(iter(self.given().values())))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -178,7 +183,7 @@ class LayerSubject:
 
     def _input(self, batch: int, draw: int) -> Results:
         rng, given = self.rng(draw + DRAWS * batch), self.given(np.float64)
-        chosen = self._chosen(len(next(iter(given.values()))), batch, rng)
+        chosen = self._chosen(self.rows, batch, rng)
         still = {name: x[chosen] for name, x in given.items()}
         moved = {name: self._moved(name, x, rng) for name, x in still.items()}
         # A domain may be no box, such as rows of length 1.
