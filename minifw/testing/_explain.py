@@ -77,8 +77,8 @@ def one_side(f: Fault, name: str, at: Array) -> str | None:
         return None
     for sign, word, low, high in ((">", "above", wrong, right), ("<", "below", right, wrong)):
         if low.max() < high.min():
-            if name == "x" and low.max() <= 0 <= high.min():
-                return f"it is right only where x {sign} 0"
+            if low.max() <= 0 <= high.min():
+                return f"it is right only where {name} {sign} 0"
             edge = (low.max() + high.min()) / 2
             return f"it is right only where {name} is {word} {edge:.2g} or so"
     return None

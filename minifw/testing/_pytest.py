@@ -13,7 +13,8 @@ from minifw.core.layer import Layer
 from minifw.losses import Loss
 from minifw.testing._report import Question, judge
 from minifw.testing.layers._check import LAYER_CHECKS, layer_subject
-from minifw.testing.losses._check import LOSS_CHECKS, loss_subject
+from minifw.testing.losses._adapter import loss_subject
+from minifw.testing.losses._check import LOSS_CHECKS
 from minifw.testing.optimizers._check import OPTIMIZER_CHECKS, optimizer_subject
 from minifw.testing.optimizers._subject import MakeOptimizer
 

@@ -71,6 +71,11 @@ class Joint(BCEWithLogitsLoss):
         return dz * dz.size
 
 
+class HalfOf(MSELoss):
+    def backward(self) -> Array:
+        return super().backward() / 2
+
+
 class WrongPair(BCELoss):
     """Declares a joint form that is not that of the two apart."""
 
@@ -86,8 +91,9 @@ class WrongPair(BCELoss):
             "layer 1, DoubledTanh(): dx: it is 2 times too large",
         ),
         (network(), WrongPair(), "the joint form against activation and loss in turn, dL/dx"),
+        (network(), HalfOf(), "its loss, HalfOf(), is wrong: gradient: it is 2 times too small"),
     ],
-    ids=["a wrong layer", "a wrong pair"],
+    ids=["a wrong layer", "a wrong pair", "a wrong loss"],
 )
 def test_a_wrong_objective_is_caught(model: Sequential, loss: Loss, says: str) -> None:
     with pytest.raises(CheckError) as caught:

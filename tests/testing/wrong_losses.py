@@ -432,6 +432,12 @@ class UnclippedHuber(Huber):
         return error / error.size
 
 
+class HuberClippedAbove(Huber):
+    def backward(self) -> Array:
+        (error,) = self.saved()
+        return error.clip(max=0.5) / error.size
+
+
 class LastRowIgnored(Squared):
     """A loop that ends one row early."""
 
@@ -621,12 +627,22 @@ class ClampInTheGradient(BCELoss):
 class UnclampedBinary(BCELoss):
     """log(0), and 0 log 0."""
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> float:
-        super().forward(prediction, target, sample_weight)
+    def forward(self, prediction: Array, target: Array, *_: Any) -> float:
+        super().forward(prediction, target)
         terms = target * np.log(prediction) + (1 - target) * np.log(1 - prediction)
         return self.finite(-float(np.mean(terms)))
+
+
+class OfTheLogits(UnclampedBinary):
+    """The gradient by z, of which p is the sigmoid: inside of (0, 1), too, it is wrong."""
+
+    def forward(self, prediction: Array, target: Array, *_: Any) -> float:
+        loss = super().forward(prediction, target)
+        self.save((prediction - target) / target.size)
+        return loss
+
+    def backward(self) -> Array:
+        return np.array(self.saved()[0])
 
 
 class NaiveLogits(Loss):
@@ -952,6 +968,8 @@ WRONG_LOSSES = [
         "clamp in the loss", ClampInTheLoss, "it is not 0 where the loss does not", probabilities
     ),
     Wrong("clamp in the gradient", ClampInTheGradient, "there it is zero", probabilities),
+    Wrong("of the logits", OfTheLogits, "gradient[", probabilities),
+    Wrong("clipped above", HuberClippedAbove, "where prediction - target is above", regression),
     Wrong("log(0)", UnclampedBinary, "predictions of 0", probabilities),
     Wrong("log of a sigmoid", NaiveLogits, "times as large", logits),
     Wrong("softmax without its shift", UnshiftedSoftmax, "times as large", classes),

@@ -91,7 +91,7 @@ def _why(faults: list[LayerFault]) -> tuple[str, int]:
 
 
 def _size(small: LayerFault, fault: LayerFault) -> str:
-    return "" if small is fault else f", for x of shape {small.x.shape}"
+    return "" if small is fault else f", for {small.of} of shape {small.x.shape}"
 
 
 def _inside(situation: Situation) -> str:

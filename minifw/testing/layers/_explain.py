@@ -220,7 +220,7 @@ def _where(f: LayerFault) -> str | None:
     x = f.x
     if not f.of_input or x.shape != f.wrong.shape or len(x) == 1:
         return None
-    return one_side(f, "x", x) or one_side(f, "|x|", np.abs(x))
+    return one_side(f, f.of, x) or one_side(f, f"|{f.of}|", np.abs(x))
 
 
 def _slices(f: LayerFault) -> str | None:

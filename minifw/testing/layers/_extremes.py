@@ -30,7 +30,8 @@ def finite_far_out(s: LayerSubject) -> None:
             if x > NEAR and y < HUGE:
                 raise Failure(
                     f"with x {scale:,.0f} times as large, {outcome.wrong} is not finite, and y "
-                    "does not grow to that: a formula overflows, such as an exp of a large number"
+                    "does not grow to that: a formula overflows, such as an exp of a large number",
+                    telling=0,
                 )
 
 

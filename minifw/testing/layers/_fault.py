@@ -41,10 +41,15 @@ class LayerFault(Fault):
         return self.name in self.situation.subject.dxs
 
     @property
-    def x(self) -> Array:
-        """The input that it is of; of a parameter the first one."""
+    def of(self) -> str:
+        """The name of the input that it is of; of a parameter the first one."""
         s = self.situation.subject
-        return self.situation.inputs[s.dxs.get(self.name, next(iter(s.given())))]
+        return s.dxs.get(self.name, next(iter(s.given())))
+
+    @property
+    def x(self) -> Array:
+        """That input."""
+        return self.situation.inputs[self.of]
 
     @property
     def matrix(self) -> Array:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
+from minifw.core.loss import Loss
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
 from minifw.testing._equal import Results
@@ -225,3 +226,20 @@ class LossSubject(OfALoss):
         """Return inputs, by default those given, with the predictions times a factor."""
         xs = self.given(np.float64) if given is None else given
         return {n: x * factor if n.startswith(self.moved) else x for n, x in xs.items()}
+
+
+def loss_subject(loss: Loss, prediction: Any, target: Any = None, seed: int = 0) -> LossSubject:
+    """Return what the checks take, or raise if it is no loss or no batch."""
+    what = "check_loss"
+    check_is(what, "a loss", loss, Loss, call="()")
+    if loss.takes_several:
+        check_is(what, "a tuple of predictions, one for each output", prediction, tuple)
+        target = (*(target or ()), *(None,) * (len(prediction) - len(target or ())))
+    elif loss.takes_target:
+        check_is(what, "target to be an array", target, np.ndarray)
+    for p in flat(prediction):
+        if not (isinstance(p, np.ndarray) and p.dtype.kind == "f"):
+            raise TypeError(
+                f"{what} expects predictions of floating-point numbers, got {describe(p)}"
+            )
+    return LossSubject.of(what, LossAsLayer, loss, seed, prediction=prediction, target=target)

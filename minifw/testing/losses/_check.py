@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import check_is, describe
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
@@ -29,7 +28,7 @@ from minifw.testing._report import (
 )
 from minifw.testing.layers._check import LAYER_CHECKS
 from minifw.testing.layers._compare import compare
-from minifw.testing.losses._adapter import LossAsLayer, LossSubject, flat
+from minifw.testing.losses._adapter import LossAsLayer, LossSubject, flat, loss_subject
 from minifw.testing.losses._extremes import FAR, extremes
 from minifw.testing.losses._objective import in_turn, objective_subject
 from minifw.typing import Array
@@ -93,23 +92,6 @@ def check_loss(loss: Loss, prediction: Any, target: Any = None, *, seed: int = 0
     return judge(repr(loss), LOSS_CHECKS, subject)
 
 
-def loss_subject(loss: Loss, prediction: Any, target: Any = None, seed: int = 0) -> LossSubject:
-    """Return what the checks take, or raise if it is no loss or no batch."""
-    what = "check_loss"
-    check_is(what, "a loss", loss, Loss, call="()")
-    if loss.takes_several:
-        check_is(what, "a tuple of predictions, one for each output", prediction, tuple)
-        target = (*(target or ()), *(None,) * (len(prediction) - len(target or ())))
-    elif loss.takes_target:
-        check_is(what, "target to be an array", target, np.ndarray)
-    for p in flat(prediction):
-        if not (isinstance(p, np.ndarray) and p.dtype.kind == "f"):
-            raise TypeError(
-                f"{what} expects predictions of floating-point numbers, got {describe(p)}"
-            )
-    return LossSubject.of(what, LossAsLayer, loss, seed, prediction=prediction, target=target)
-
-
 # -- results and gradients -------------------------------------------------------------
 
 
@@ -160,7 +142,7 @@ def _mean(s: LossSubject) -> None:
 def _finite(s: LossSubject) -> None:
     for name, _, outcome in extremes(s, (*SCALES, FAR)):
         if outcome.fault:
-            raise Failure(f"with {name}, {outcome.fault}")
+            raise Failure(f"with {name}, {outcome.fault}", telling=0)
 
 
 def _exact_at_extremes(s: LossSubject) -> None:

@@ -4,7 +4,6 @@ They are asked before those of a layer.
 """
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,9 +131,12 @@ def _condition(f: LayerFault) -> str | None:
 
 
 def _size(f: LayerFault) -> str | None:
-    """Fit a gradient that is right for small residuals or for large ones, and wrong for others."""
+    """Fit a gradient that is right on one side of a residual, or of its size."""
     p, t = _pair(f)
-    return one_side(f, "|prediction - target|", np.abs(p - t)) if _alike(f) else None
+    sides = (
+        {"prediction - target": p - t, "|prediction - target|": abs(p - t)} if _alike(f) else {}
+    )
+    return next(filter(None, (one_side(f, *side) for side in sides.items())), None)
 
 
 def _part(f: LayerFault) -> str | None:
@@ -145,7 +147,7 @@ def _part(f: LayerFault) -> str | None:
 def _term(f: LayerFault) -> str | None:
     """Fit an error that other targets do not change."""
     other = {**f.situation.inputs, "target": f.situation.inputs["target"][::-1].copy()}
-    at = replace(f.situation, inputs=other)
+    at = f.situation.at(inputs=other)
     error, again = f.found - f.true.value, analytic(at)[f.name] - numeric(at, f.name).value
     same = np.array_equal(other["target"], f.situation.inputs["target"])
     if same or not _near(again[f.asked], error[f.asked]):

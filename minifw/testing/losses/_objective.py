@@ -17,11 +17,11 @@ from minifw.testing._equal import same
 from minifw.testing._explain import worst
 from minifw.testing._numeric import differences, mismatches
 from minifw.testing._questions import run
-from minifw.testing._report import Failure, NotApplicable, Question, Report, judge
+from minifw.testing._report import Failure, NotApplicable, Question, Report, judge, told
 from minifw.testing.layers._compare import compare
 from minifw.testing.layers._situation import Situation
 from minifw.testing.layers._subject import gradients
-from minifw.testing.losses._adapter import ObjectiveAsLayer, OfALoss, flat
+from minifw.testing.losses._adapter import ObjectiveAsLayer, OfALoss, flat, loss_subject
 
 TWO_FORMS = 1e-6  # the same of a joint form and the two apart, which lose digits beside 1
 
@@ -79,7 +79,21 @@ def _answers(s: OfALoss) -> None:
 
 
 def _gradient(s: OfALoss, *, of_x: bool) -> None:
-    compare(Situation.of(s, training=True), of_x=of_x)
+    try:
+        compare(Situation.of(s, training=True), of_x=of_x)
+    except Failure:
+        _hold_the_loss(s)  # to which the model is no more than the prediction
+        raise
+
+
+def _hold_the_loss(s: OfALoss) -> None:
+    layer: Any = s.twin()
+    inputs = s.inputs()
+    s.forward(layer, inputs)
+    (_, target), _ = layer.arguments(map(inputs.get, layer.input_names))
+    with told(f"its loss, {layer.inner.loss!r}, is wrong: "):
+        loss = loss_subject(layer.inner.loss, layer.inner.prediction, target, s.seed)
+        compare(loss.situation(loss.answered(loss.given(np.float64))), of_x=True)
 
 
 def _penalties(s: OfALoss) -> None:
