@@ -22,7 +22,7 @@ from minifw.testing._equal import (
     unchanged,
 )
 from minifw.testing._report import Failure, NotApplicable, told
-from minifw.testing._state import every_layer, generator_states, undoing
+from minifw.testing._state import drawing_by_itself, every_layer, generator_states, undoing
 from minifw.typing import Array
 
 OTHER_ROWS = 3  # of a batch; the subjects draw 5, 7 or 11
@@ -72,6 +72,14 @@ def _through(s: Subject, thing: Any, inputs: Results) -> Results:
 
 
 # -- calls -----------------------------------------------------------------------------
+
+
+def global_generator(s: Subject) -> None:
+    """Look at NumPy's global generator around each call."""
+    thing, inputs = s.twin(), s.inputs()
+    for method, call in (("forward", s.forward), ("backward", s.backward)):
+        with drawing_by_itself(method):
+            call(thing, inputs)
 
 
 def deterministic(s: Subject) -> None:

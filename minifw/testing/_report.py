@@ -221,10 +221,14 @@ def told(where: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within, let no warning through: it is no answer."""
+    """Within, let no warning through: it is no answer. Nor a change of the global generator."""
+    state = np.random.get_state()  # noqa: NPY002
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
 
 
 def _verdict_of(question: Question, subject: Any) -> Verdict:

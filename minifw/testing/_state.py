@@ -1,14 +1,17 @@
 """What a layer holds beside its parameters, and what a forward may change of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minifw._tools.generators import AnyGenerator, find_generators, load_state, state_of
 from minifw.core.layer import Layer
-from minifw.testing._equal import differing
+from minifw.testing._equal import alike, differing
+from minifw.testing._report import Failure
 
+UNLIKELY = 1_690_428_537  # a seed that nobody sets
 NUMBERS = np.ndarray | np.generic | float | int
 
 
@@ -31,6 +34,20 @@ def changed(layer: Layer, other: Layer, *, kinds: Any = object) -> list[str]:
 def random_sources(thing: object) -> list[AnyGenerator]:
     """Return the random generators inside a thing, be it a layer or an optimizer."""
     return list(find_generators({"": thing}).values())
+
+
+@contextmanager
+def drawing_by_itself(method: str) -> Iterator[None]:
+    """Within, find a draw from NumPy's global generator, which `quiet` restores, or a seed."""
+    np.random.seed(UNLIKELY)  # noqa: NPY002
+    before = np.random.get_state()  # noqa: NPY002
+    yield
+    if not alike(before, np.random.get_state()):  # noqa: NPY002
+        raise Failure(
+            f"{method} draws from NumPy's global generator, np.random, or seeds it, which belongs "
+            "to the whole program: make self.rng = np.random.default_rng(rng) in __init__, and "
+            "draw from that"
+        )
 
 
 def generator_states(layer: Layer) -> list[Any]:

@@ -880,7 +880,7 @@ class OtherBackwardParameters(Dense):
         self.backward(dy / len(dy))
 
 
-@wrong("contract", "deterministic|y differs")
+@wrong("contract", "forward draws from NumPy's global generator")
 class Jitters(Relu):
     def forward(self, x: Array) -> Array:
         return super().forward(x) * (1 + 1e-3 * np.random.random())
@@ -1437,6 +1437,13 @@ class FirstScale(Layer):
         self.saved()
         assert self.scale is not None
         return dy / self.scale
+
+
+@wrong("kept", "forward draws from NumPy's global generator, np.random, or seeds it")
+class SeedsAll(Tanh):
+    def forward(self, x: Array) -> Array:
+        np.random.seed(0)
+        return super().forward(x)
 
 
 @wrong("kept", "backward draws random numbers", 0.5, 1)

@@ -334,6 +334,7 @@ FOUND, LEAVES = "every Parameter is found", "leaves parameters alone"
 LAYER_CHECKS: tuple[Question, ...] = (
     # Causes before consequences: what fails first is the headline.
     TAKES_X,
+    Question("a generator of its own", _in_both_modes(ask.global_generator), needed=True),
     Question(FOUND, kept.finds_parameters),
     Question("knows what is declared", kept.knows_what_is_declared),
     Question(WRITES, _in_both_modes(ask.writes_nothing)),

@@ -284,6 +284,7 @@ WRITES = "writes into nothing"
 
 LOSS_CHECKS: tuple[Question, ...] = (
     Question("a finite float, and a gradient of the right shape", _answers, needed=True),
+    Question("a generator of its own", ask.global_generator, needed=True),
     Question(WRITES, ask.writes_nothing),
     Question(DETERMINISTIC, ask.deterministic, after=(WRITES,)),
     Question(STATE, ask.keeps_its_state, after=(WRITES, DETERMINISTIC)),

@@ -153,6 +153,7 @@ GRADIENTS = "the gradients are the derivatives of the loss"
 
 OBJECTIVE_CHECKS: tuple[Question, ...] = (
     Question("a finite float, and a backward", _answers, needed=True),
+    Question("a generator of its own", ask.global_generator, needed=True),
     Question(IN_TURN, in_turn),
     Question(GRADIENTS, partial(_gradient, of_x=False), after=(IN_TURN,)),
     Question(

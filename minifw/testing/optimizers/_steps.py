@@ -14,7 +14,7 @@ from minifw.optimizers import Optimizer
 from minifw.testing._arguments import Arguments, signature_of
 from minifw.testing._equal import Results, alike, differing
 from minifw.testing._report import Failure, NotApplicable, leave_declared
-from minifw.testing._state import random_sources
+from minifw.testing._state import drawing_by_itself, random_sources
 from minifw.testing.optimizers._subject import FEW, OptimizerSubject, Trial, finite, moved
 from minifw.typing import Array
 
@@ -98,7 +98,8 @@ def gradients_kept(s: OptimizerSubject) -> None:
 
 def deterministic(s: OptimizerSubject) -> None:
     """Let another one of the class step in between."""
-    expected = s.built().walk(s.gradients(FEW))
+    with drawing_by_itself("step"):
+        expected = s.built().walk(s.gradients(FEW))
     trial, other = s.built(), s.built()
     before = _shared(other.optimizer)
     other.walk(s.gradients(FEW, draw=3))
