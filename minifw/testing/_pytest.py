@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from minifw._tools.checks import check_is
+from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.losses import Loss
 from minifw.testing._report import Question, judge
@@ -81,7 +81,8 @@ def layer_checks(
     ... def test_layer(check):
     ...     check()
     """
-    return _checks(LAYER_CHECKS, layer_subject, cases, seed)
+    form = "layer_checks", "(layer, x)", (2,)
+    return _checks(form, LAYER_CHECKS, layer_subject, cases, seed)
 
 
 def loss_checks(
@@ -108,7 +109,8 @@ def loss_checks(
     >>> for check in loss_checks([case]):
     ...     check()
     """
-    return _checks(LOSS_CHECKS, loss_subject, cases, seed)
+    form = "loss_checks", "(loss, prediction, target)", (2, 3)
+    return _checks(form, LOSS_CHECKS, loss_subject, cases, seed)
 
 
 def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> list[Check]:
@@ -135,12 +137,21 @@ def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> li
     what = "a dict of functions by name, as they have no names of their own"
     check_is("optimizer_checks", what, cases, Mapping)
     makers = {name: (make,) for name, make in cases.items()}
-    return _checks(OPTIMIZER_CHECKS, optimizer_subject, makers, seed)
+    form = "optimizer_checks", "(function,)", (1,)
+    return _checks(form, OPTIMIZER_CHECKS, optimizer_subject, makers, seed)
 
 
 def _checks(
-    questions: Iterable[Question], subject_of: Callable[..., Any], cases: Any, seed: int
+    form: Any, questions: Iterable[Question], subject_of: Callable[..., Any], cases: Any, seed: int
 ) -> list[Check]:
-    named = cases.items() if isinstance(cases, Mapping) else [(repr(one[0]), one) for one in cases]
-    subjects = [(name, subject_of(*case, seed)) for name, case in named]
-    return [Check(name, question, one) for name, one in subjects for question in questions]
+    owner, shown, sizes = form
+    many = cases if isinstance(cases, Iterable) else [cases]
+    named = many.items() if isinstance(many, Mapping) else [("", one) for one in many]
+    checks = list[Check]()
+    for name, case in named:
+        if type(case) is not tuple or len(case) not in sizes:
+            wanted = f"tuples {shown}, as in [{shown}], or a dict of them by name"
+            raise TypeError(f"{owner} expects {wanted}, got {describe(case)}")
+        subject = subject_of(*case, seed)
+        checks += [Check(name or repr(case[0]), question, subject) for question in questions]
+    return checks

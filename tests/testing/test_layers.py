@@ -4,6 +4,7 @@ import copy
 import inspect
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from right_several import SEVERAL
 from wrong_layers import WRONG, CentredByTheBatch, Wrong
 
 import minifw
-from minifw import Array, Dense, Layer, Loss, Optimizer, Parameter, Tanh
+from minifw import Array, Dense, Layer, Loss, Optimizer, Parameter, Residual, Tanh
 from minifw.testing import (
     CheckError,
     Report,
@@ -309,6 +310,16 @@ def test_the_layer_that_is_checked_stays_as_it_was() -> None:
     assert dropout.rng.bit_generator.state == state
 
 
+class Unprintable(Tanh):
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class Locked(Tanh):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
 @pytest.mark.parametrize(
     ("layer", "x", "message"),
     [
@@ -317,11 +328,34 @@ def test_the_layer_that_is_checked_stays_as_it_was() -> None:
         (Tanh(), [[1.0]], "expects x to be an array, a batch of numbers, got a list"),
         (Tanh(), np.ones((0, 2)), "got a float64 array of shape"),
         (Tanh(), np.array([["a"]]), "a batch of numbers"),
+        (Tanh(), (), "expects x to be an array, a batch of numbers, got a tuple"),
+        (Tanh(), (np.ones((2, 2)), np.ones(3)), "of one length, got"),
+        (Tanh(), np.array([[1.0, np.nan]]), r"to hold finite numbers, got nan at index \(0, 1\)"),
+        (Unprintable(), np.ones((2, 2)), "repr takes, and of this Unprintable it raised Runtime"),
+        (
+            Residual(Locked()),
+            np.ones((2, 2)),
+            "cannot pickle .*; make its lock where that is used",
+        ),
     ],
 )
 def test_what_is_no_layer_or_no_batch_is_refused(layer: Any, x: Any, message: str) -> None:
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         check_layer(layer, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: check_layer(Tanh(), np.ones((2, 2)), seed=None), "expects seed to be a whole"),  # type: ignore[arg-type]
+        (lambda: check_layer(Tanh(), np.ones(2), causal=True), r"x of shape \(batch, time, ...\)"),
+        (lambda: layer_checks(Tanh()), r"expects tuples \(layer, x\), .* got a Tanh"),  # type: ignore[arg-type]
+        (lambda: layer_checks([(Tanh(),)]), r"expects tuples \(layer, x\)"),  # type: ignore[list-item]
+    ],
+)
+def test_what_the_kit_cannot_take_is_refused_in_a_sentence(call: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
 
 
 def test_a_layer_that_does_not_take_x_gets_one_verdict_not_thirty() -> None:

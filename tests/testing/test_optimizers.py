@@ -45,3 +45,5 @@ def test_the_first_failure_of_a_wrong_optimizer_says_what_to_mend(wrong: Wrong) 
 def test_what_makes_no_optimizer_is_refused() -> None:
     with pytest.raises(TypeError, match="check_optimizer expects"):
         check_optimizer(SGD([Dense(2, 1).weight], lr=0.1))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"expects a function .* got the class SGD, which raised"):
+        check_optimizer(SGD)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import numpy as np
 from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.testing import _questions as ask
+from minifw.testing._doors import check_batch, check_subject
 from minifw.testing._equal import ROUNDING, Results, cast, copies, rounding, same
 from minifw.testing._questions import run
 from minifw.testing._report import (
@@ -109,20 +110,17 @@ def check_layer(
 
 def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSubject:
     """Return what the checks take, or raise if it is no layer or no batch."""
-    check_is("check_layer", "a layer", layer, Layer)
-    xs = x if type(x) is tuple else (x,)
+    copied = check_subject("check_layer", "a layer", layer, Layer, seed)
+    check_is("check_layer", "train() to return the layer", copied.train(), Layer)
+    xs = x if type(x) is tuple and x else (x,)
     while len(xs) > 1 and xs[-1] is None:
         xs = xs[:-1]
-    given = [one for one in xs if one is not None or len(xs) == 1]
-    for one in given:
-        array = isinstance(one, np.ndarray) and one.dtype.kind in "fiub" and one.ndim and one.size
-        if not array or len(one) != len(given[0]):
-            raise TypeError(
-                f"check_layer expects x to be an array, a batch of numbers, got {describe(one)}; "
-                "of several inputs a tuple of arrays of one length"
-            )
-    copied = copy.deepcopy(layer).train()
-    check_is("check_layer", "train() to return the layer", copied, Layer)
+    names = [f"x[{i}]" for i in range(len(xs))] if len(xs) > 1 else ["x"]
+    pairs = zip(names, xs, strict=True)
+    check_batch("check_layer", {n: one for n, one in pairs if one is not None or len(xs) == 1})
+    if known.get("causal") and xs[0].ndim == 1:
+        wanted = "x of shape (batch, time, ...), as causal=True asks for"
+        raise ValueError(f"check_layer expects {wanted}, got {describe(xs[0])}")
     part = part_of(layer, xs)
     subject = LayerSubject(layer, part, seed, **known, whole=() if part is xs else xs)
     if subject.reference is not None:

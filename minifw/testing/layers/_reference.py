@@ -1,7 +1,6 @@
 """A layer against what the author knows of it: another way to its y, and that it is causal."""
 
 import copy
-from typing import Any
 
 import numpy as np
 
@@ -74,7 +73,7 @@ def causal(s: LayerSubject) -> None:
     if not s.causal:
         raise NotApplicable("causal=True was not said")
     first, xs, others = s.names[0], s.input(), s.input(draw=4)
-    steps: Any = xs[first].shape[1] if xs[first].ndim > 1 else 0
+    steps = xs[first].shape[1]
     ys = s.forward(s.twin(training=False), copies(xs))
     placed = [name for name, y in ys.items() if y.ndim > 1 and y.shape[1] == steps]
     if not placed:

@@ -14,6 +14,7 @@ from minifw.core.layer import Layer
 from minifw.core.loss import Loss
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
+from minifw.testing._doors import check_batch, check_subject
 from minifw.testing._equal import Results
 from minifw.testing.layers._situation import Situation
 from minifw.testing.layers._subject import LayerSubject
@@ -118,13 +119,8 @@ class OfALoss(LayerSubject):
         """Return the subject of a loss or an objective, or raise if it is no batch."""
         layer = kind(inner, [form(*pair) for pair in named.items()])
         arrays = [array for value in named.values() for array in flat(value)]
-        for name, a in zip(layer.input_names, arrays, strict=True):
-            if a is not None and not (isinstance(a, np.ndarray) and a.ndim and a.size):
-                raise TypeError(f"{what} expects {name} to be an array, got {describe(a)}")
-        lengths = [len(a) for a in arrays if a is not None]
-        if len({*lengths}) > 1:
-            names = " and ".join(named)
-            raise ValueError(f"{what} expects {names} of one length, got {lengths}")
+        pairs = zip(layer.input_names, arrays, strict=True)
+        check_batch(what, {name: a for name, a in pairs if a is not None})
         return cls(layer, tuple(arrays), seed)
 
     @property
@@ -231,7 +227,7 @@ class LossSubject(OfALoss):
 def loss_subject(loss: Loss, prediction: Any, target: Any = None, seed: int = 0) -> LossSubject:
     """Return what the checks take, or raise if it is no loss or no batch."""
     what = "check_loss"
-    check_is(what, "a loss", loss, Loss, call="()")
+    check_subject(what, "a loss", loss, Loss, seed, call="()")
     if loss.takes_several:
         check_is(what, "a tuple of predictions, one for each output", prediction, tuple)
         target = (*(target or ()), *(None,) * (len(prediction) - len(target or ())))

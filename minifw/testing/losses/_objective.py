@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import check_is
 from minifw.core.loss import Penalty
 from minifw.core.objective import Objective
 from minifw.core.parameter import Parameter
 from minifw.errors import SaturationWarning
 from minifw.testing import _questions as ask
+from minifw.testing._doors import check_subject
 from minifw.testing._equal import same
 from minifw.testing._explain import worst
 from minifw.testing._numeric import differences, mismatches
@@ -65,7 +65,7 @@ def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0)
 
 def objective_subject(objective: Objective, x: Any, target: Any, seed: int = 0) -> OfALoss:
     """Return what the checks take, or raise if it is no objective or no batch."""
-    check_is("check_objective", "an objective", objective, Objective)
+    check_subject("check_objective", "an objective", objective, Objective, seed)
     return OfALoss.of("check_objective", ObjectiveAsLayer, objective, seed, x=x, target=target)
 
 

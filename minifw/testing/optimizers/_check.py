@@ -4,8 +4,10 @@ import copy
 from collections.abc import Callable
 from functools import partial
 
-from minifw._tools.checks import check_is
+from minifw._tools.checks import check_is, describe
+from minifw._tools.numbers import check_size
 from minifw.optimizers import Optimizer
+from minifw.testing._doors import check_subject
 from minifw.testing._report import Question, Report, judge
 from minifw.testing.optimizers import _state as state
 from minifw.testing.optimizers import _steps as step
@@ -66,14 +68,16 @@ def optimizer_subject(make_optimizer: MakeOptimizer, seed: int = 0) -> Optimizer
     """Return what the checks take, or raise if `make_optimizer` makes no optimizer."""
     what = "a function that makes an optimizer, such as lambda parameters: SGD(parameters, lr=0.1)"
     check_is("check_optimizer", what, make_optimizer, Callable)
+    check_size("check_optimizer", "seed", seed, least=0)
     subject = OptimizerSubject(make_optimizer, seed)
     try:
         made = make_optimizer(subject.parameters())
-    except TypeError as error:
-        if isinstance(make_optimizer, type):
-            error.add_note(f"check_optimizer expects {what}")
-        raise
-    check_is("check_optimizer", "make_optimizer to return an optimizer", made, Optimizer)
+    except Exception as error:
+        raised = f"{type(error).__name__}: {error}"
+        got = f"got {describe(make_optimizer)}, which raised {raised}"
+        raise TypeError(f"check_optimizer expects {what}, {got}") from error
+    returns = "make_optimizer to return an optimizer"
+    check_subject("check_optimizer", returns, made, Optimizer, seed)
     return subject
 
 
