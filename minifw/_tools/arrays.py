@@ -15,6 +15,7 @@ FEW = 32  # up to here Python's own floats add up sooner than a call of NumPy re
 # same lines of it: GELU with tanh then takes 33 ms for 2 million float64, in place of 26.
 BLOCK = 24_576
 LONG = 4096  # from here on the work on the numbers outweighs the microsecond that a call costs
+FEW_COLUMNS = 128  # adding so many one by one costs float32 no digit that counts
 
 _KEPT = 256  # as many lengths of a batch, times dtypes, as a program is likely to use
 _T = TypeVar("_T", bound=np.ndarray[Any, Any])
@@ -89,6 +90,25 @@ def sum_rows(rows: Array, out: Array) -> None:
     By a product with ones: of few features 0.5 us, where `sum` takes 1.1.
     """
     rows.T.dot(ones(len(rows), rows.dtype), out)
+
+
+def reduce_rows(function: np.ufunc, rows: Array) -> Array:
+    """Return the sum, by np.add, or the largest number of each row of (rows, columns): (rows,).
+
+    Of many columns that are stored one by one, as `Dense` returns them, by halves: the largest of
+    (64, 10000) takes 0.12 ms in place of 0.40, and a sum in pairs keeps the digits of float32.
+    Few numbers are added by a product with ones: those of (2048, 95) in 0.02 ms in place of 0.10.
+    """
+    while rows.shape[1] > FEW_COLUMNS and rows.strides[0] < rows.strides[1]:
+        half, odd = divmod(rows.shape[1], 2)
+        halves: Array = function(rows[:, :half], rows[:, half : 2 * half])  # (rows, half)
+        if odd:
+            function(halves[:, 0], rows[:, -1], out=halves[:, 0])
+        rows = halves
+    by_product = function is np.add and rows.shape[1] <= FEW_COLUMNS
+    reduced: Array
+    reduced = rows.dot(ones(len(rows.T), rows.dtype)) if by_product else function.reduce(rows, 1)
+    return reduced
 
 
 def exp(x: Array, out: Array | None = None) -> Array:

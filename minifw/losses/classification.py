@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.arrays import constant, count_up, equal_shares, flush
+from minifw._tools.arrays import ONE, ZERO, constant, count_up, equal_shares, flush, reduce_rows
 from minifw._tools.checks import (
     check_alike,
     check_array,
@@ -167,12 +167,16 @@ class CrossEntropyLoss(_OfClasses):
         L = -sum_c q_c log p_c,    dL/dz_c = p_c - q_c,
 
     the mean of which over the examples is returned, in nats. Let m be the
-    largest logit, that of the class k, and r the sum of exp(z_c - m) over the
-    others. Then log p_c = z_c - m - log(1 + r), and
+    largest logit, e_c = exp(z_c - m), k the label or, where other q_c are above 0,
+    the class of m, and r the sum of e_c over all but k. Then
+    log p_c = z_c - m - log(e_k + r), and
 
-        L = sum_c q_c (m - z_c) + log(1 + r),
-        dL/dz_c = exp(z_c - m) / (1 + r) - q_c, and of k itself
-        dL/dz_k = (sum_{c != k} q_c - q_k r) / (1 + r).
+        L = sum_c q_c (m - z_c) + log(1 + (r + (e_k - 1))),
+        dL/dz_c = e_c / (e_k + r) - q_c, and of k itself
+        dL/dz_k = (sum_{c != k} q_c e_k - q_k r) / (e_k + r).
+
+    Where k has the largest logit, e_k - 1 is 0 and all digits of a small r count;
+    where a label has another, a small log(e_k + r) is added to a large m - z_k.
 
     No exponential overflows, no logarithm meets 0 and no sum cancels: the label
     0 costs e^-40 with the logits (40, 0), and 1000 with (0, 1000).
@@ -247,23 +251,25 @@ class CrossEntropyLoss(_OfClasses):
     def forward(
         self, prediction: Array, target: Target, sample_weight: Array | None = None
     ) -> float:
-        """Return the mean of sum_c q_c (m - z_c) + log(1 + r)."""
+        """Return the mean of sum_c q_c (m - z_c) + log(e_k + r)."""
         self.check(prediction, target)
         one_hot = _are_labels(target) and not self.label_smoothing
         share = self._row_shares(prediction, target, sample_weight, one_hot=one_hot)
         z = prediction.reshape(-1, prediction.shape[-1])  # (rows, classes)
-        rows, m = count_up(len(z)), np.maximum.reduce(z, 1)  # (rows,), as all without a comment
+        rows, m = count_up(len(z)), reduce_rows(np.maximum, z)  # (rows,), as all without a comment
         with np.errstate(over="ignore", invalid="ignore"):  # `mean` will say it
-            e = np.subtract(z, m[:, np.newaxis], order="C")  # (rows, classes)
-            k = np.argmax(e, axis=1)
+            order: Any = "K" if one_hot else "C"  # of q
+            e = np.subtract(z, m[:, np.newaxis], order=order)  # (rows, classes)
+            k = target.ravel() if one_hot else np.argmax(e, axis=1)
             np.exp(e, e)
+            e_k = e[rows, k]
             e[rows, k] = 0
-            r = np.add.reduce(e, 1)
+            r = reduce_rows(np.add, e)
+            logs = np.log1p(r + (e_k - 1), dtype=np.float64)
             if one_hot:
-                q: Any = target.ravel()  # the labels: all other q_c are 0
-                q_k, others = q == k, q != k
-                gaps = np.subtract(m, z[rows, q], dtype=np.float64)
-                logs = np.log1p(r, dtype=np.float64)
+                q: Any = ZERO[z.dtype]  # besides q_k
+                q_k, others = ONE[z.dtype], q
+                gaps = np.subtract(m, z[rows, k], dtype=np.float64)
             else:
                 q = self._shares_of_classes(prediction, target, self.label_smoothing)
                 gap = np.subtract(m[:, np.newaxis], z, dtype=np.float64)  # (rows, classes)
@@ -272,28 +278,25 @@ class CrossEntropyLoss(_OfClasses):
                 q_k = q[rows, k]
                 q[rows, k] = 0
                 others = np.add.reduce(q, 1)
-                logs = np.log1p(r, dtype=np.float64) * (others + q_k)
+                logs *= others + q_k
             if share.ndim:
                 gaps = np.where(share != 0, gaps, 0)
             value = self.mean(gaps + logs, share)
-        self.save(prediction, e, r, k, q, q_k, others, share)
+        self.save(prediction, e, r, k, e_k, q, q_k, others, share)
         return value
 
     def backward(self) -> Array:
         """Return p - q."""
-        prediction, e, r, k, q, q_k, others, share = self.saved()
-        rows = count_up(len(e))
-        p_k = 1 / (1 + r)  # (rows,), as all without a comment
-        rest = r * p_k  # 1 - p_k
+        prediction, e, r, k, e_k, q, q_k, others, share = self.saved()
+        total = r + e_k  # (rows,), as all without a comment
+        rest = r / total  # 1 - p_k
         flush(rest)
-        scale = (others + q_k) * p_k * share
+        scale = (others + q_k) * share / total
         dz: Array = e * scale[:, np.newaxis]  # (rows, classes)
         flush(dz)
-        if q.ndim == 1:
-            dz[rows, q] -= others * share
-        else:
+        if q.ndim:
             dz -= q * share.reshape(-1, 1)
-        dz[rows, k] = (others * p_k - q_k * rest) * share
+        dz[count_up(len(e)), k] = (others * e_k / total - q_k * rest) * share
         return dz.reshape(prediction.shape)
 
 

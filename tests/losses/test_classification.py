@@ -290,6 +290,26 @@ def test_a_logit_that_is_no_number_is_refused(bad: float) -> None:
 
 
 @each_dtype
+@pytest.mark.parametrize("classes", [127, 1000, 4099])
+@pytest.mark.parametrize("equal", [False, True])
+def test_many_classes_in_any_order_of_memory(classes: int, dtype: Any, equal: bool) -> None:
+    z = np.random.default_rng(0).standard_normal((5, classes)).astype(dtype)
+    z = np.full_like(z, -0.7) + np.eye(5, classes, dtype=dtype) if equal else 4 * z
+    labels = np.array([0, classes - 1, 3, 77, 60])
+    below = z.astype(np.longdouble) - z.max(axis=1, keepdims=True)
+    log_p = below - np.log(np.exp(below).sum(axis=1, keepdims=True))
+    slope = (np.exp(log_p) - np.eye(classes)[labels]) / 5
+    for logits in (z, np.asfortranarray(z), np.repeat(z, 2, axis=1)[:, ::2]):
+        loss = CrossEntropyLoss()
+        cost = float(-log_p[np.arange(5), labels].mean())
+        assert loss.forward(logits, labels) == pytest.approx(
+            cost, rel=4 * float(np.finfo(dtype).eps)
+        )
+        tolerance = 4e-6 if dtype is np.float32 else 1e-14
+        np.testing.assert_allclose(loss.backward(), slope, rtol=tolerance, atol=0)
+
+
+@each_dtype
 def test_a_mean_of_many_equal_costs_is_that_cost(dtype: Any) -> None:
     z: Array = np.tile(np.array([[0.1, 0.7, -0.3]], dtype), (100_000, 1))
     alone = CrossEntropyLoss().forward(z[:1], np.array([2]))
