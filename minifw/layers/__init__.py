@@ -6,7 +6,7 @@ from minifw.layers.attention import MultiHeadAttention
 from minifw.layers.batchnorm import BatchNorm
 from minifw.layers.branches import Concat, Residual
 from minifw.layers.columns import Columns
-from minifw.layers.convolution import Conv2D
+from minifw.layers.convolution import Conv1D, Conv2D
 from minifw.layers.dense import Dense
 from minifw.layers.dropout import Dropout
 from minifw.layers.embedding import Embedding
@@ -21,6 +21,7 @@ from minifw.layers.sequential import Sequential
 from minifw.layers.shape import Flatten, Reshape
 from minifw.layers.smooth import GELU, SiLU, Softplus
 from minifw.layers.softmax import LogSoftmax, Softmax
+from minifw.layers.transposed import Conv2DTranspose
 
 __all__ = [
     "ELU",
@@ -33,7 +34,9 @@ __all__ = [
     "BatchNorm",
     "Columns",
     "Concat",
+    "Conv1D",
     "Conv2D",
+    "Conv2DTranspose",
     "Dense",
     "Dropout",
     "Embedding",

@@ -1,11 +1,17 @@
-"""The convolutional layer."""
+"""The convolutional layers, of images and of sequences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from minifw._tools.checks import check_cotangent, check_images
+from minifw._tools.checks import (
+    check_cotangent,
+    check_images,
+    check_sequence_shape,
+    check_sequences,
+)
 from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_flag, check_size
 from minifw._tools.options import Option
@@ -15,7 +21,7 @@ from minifw.initializers import GlorotUniform
 from minifw.layers._windows import Pair, Windows, batch_last, pair, taps
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
-__all__ = ["Conv2D"]
+__all__ = ["Conv1D", "Conv2D"]
 
 # Numbers of a block of columns. A smaller one stays in the processor's cache while it is
 # copied, multiplied and added back; a larger one costs fewer calls of BLAS, each of which
@@ -26,15 +32,204 @@ _Place: TypeAlias = tuple[slice, slice, slice]
 """Where a block of y lies: examples, all channels, rows."""
 
 
-def _padding(owner: str, name: str, padding: int | Pair | str) -> Pair | str:
+def _padding(
+    owner: str, name: str, padding: int | Pair | str, words: Sequence[str] = ("same",)
+) -> Pair | str:
     if not isinstance(padding, str):
         return pair(owner, name, padding, least=0)
-    if padding != "same":
-        raise ValueError(f'{owner} expects {name} to be numbers or "same", got {padding!r}')
+    if padding not in words:
+        known = " or ".join(f'"{word}"' for word in words)
+        raise ValueError(f"{owner} expects {name} to be numbers or {known}, got {padding!r}")
     return padding
 
 
-class Conv2D(Layer):
+class _Convolution(Layer):
+    """What convolutions have in common: products of windows and weight, and their derivatives.
+
+    The windows lie on an image, with its padding, and give pixels. x is the image and y the
+    pixels, or the other way round if it is transposed. A sequence is an image of one column.
+    """
+
+    groups = Option(check_size, fixed=True)
+    _saved_shape: Shape  # of the latest y
+    _axes: ClassVar[int] = 2  # of the kernel
+    _transposed: ClassVar[bool] = False
+
+    def __init__(  # noqa: PLR0917 - what all of them are made of
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Pair,
+        stride: Pair,
+        padding: tuple[Pair, Pair] | str,
+        dilation: Pair,
+        groups: int,
+        bias: bool,
+        init: Init | None,
+        dtype: object,
+        rng: RNG,
+    ) -> None:
+        owner = type(self).__name__
+        inputs = check_size(owner, "in_channels", in_channels)
+        outputs = check_size(owner, "out_channels", out_channels)
+        self.groups = groups
+        if inputs % self.groups or outputs % self.groups:
+            raise ValueError(
+                f"{owner} expects groups to divide in_channels and out_channels, got {groups} for "
+                f"{inputs} and {outputs}"
+            )
+        if padding == "same" and stride != (1, 1):
+            raise ValueError(f'{owner} expects stride 1 with padding="same", got {max(stride)}')
+        if isinstance(padding, str):
+            rows, columns = (d * (k - 1) for k, d in zip(kernel, dilation, strict=True))
+            before = (rows, columns) if padding == "causal" else (rows // 2, columns // 2)
+            padding = (before[0], rows - before[0]), (before[1], columns - before[1])
+        self._windows = Windows(kernel, stride, padding, dilation)
+        pixels, image = (inputs, outputs) if self._transposed else (outputs, inputs)
+        shape = (pixels, image // self.groups, *kernel[: self._axes])
+        numbers = check_dtype(owner, dtype)
+        start = GlorotUniform() if init is None else init
+        self.weight = Parameter(make_weight(owner, start, shape, numbers, rng))
+        with_bias = check_flag(owner, "bias", bias)
+        self.bias = Parameter(np.zeros(outputs, numbers)) if with_bias else None
+
+    @property
+    def in_channels(self) -> int:
+        """The channels of x."""
+        return self._channels[not self._transposed]
+
+    @property
+    def out_channels(self) -> int:
+        """The channels of y."""
+        return self._channels[self._transposed]
+
+    @property
+    def _channels(self) -> Pair:
+        """Those of the pixels and of the image."""
+        return self.weight.shape[0], self.weight.shape[1] * self.groups
+
+    def _check_channels(self, shape: Shape) -> None:
+        if len(shape) != 3 or shape[0] != self.in_channels:
+            raise ValueError(
+                f"{self!r} expects examples of shape ({self.in_channels}, height, width), "
+                f"got {shape}"
+            )
+
+    # Overflow is no news here, as in Dense, whose np.dot says nothing of it either: an
+    # infinite number goes on, and is found at the loss.
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _pixels(self, image: Array, bias: Parameter | None = None) -> Array:
+        """Return Y = W X + b, block by block; image and pixels have the examples last."""
+        size = self._windows.view(image).shape[4:]
+        memory = np.empty((self._channels[0], *size, len(image)), image.dtype)
+        pixels = memory.transpose(3, 0, 1, 2)  # (batch, out, rows, columns)
+        weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
+        for place, columns in self._blocks(image):
+            block = pixels[place].transpose(1, 2, 3, 0)  # (out, rows, columns, examples)
+            product = (weight @ columns).reshape(block.shape)
+            if bias is None:
+                block[...] = product
+            else:
+                np.add(product, bias.value[:, None, None, None], out=block)
+        return pixels
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _back(
+        self, pixels: Array, image: Array, dimage: Array | None, *, learn: bool = True
+    ) -> None:
+        """Set dW = dY X', and add dX = W' dY to `dimage`, each if it is wanted."""
+        weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
+        dweight = self._by_group(self.weight.grad)  # (groups, out / groups, depth)
+        if learn:
+            dweight[...] = 0
+        for place, columns in self._blocks(image, read=learn):
+            block = self._by_group(pixels[place].transpose(1, 2, 3, 0))  # (groups, ..., pixels)
+            if learn:
+                dweight += block @ columns.swapaxes(1, 2)
+            if dimage is not None:
+                dcolumns = np.matmul(weight.swapaxes(1, 2), block, out=columns)  # X is used up
+                self._add(dcolumns, dimage, place)
+
+    def _by_group(self, array: Array) -> Array:
+        """Return (out, ...) as (groups, out / groups, all the rest)."""
+        return array.reshape(self.groups, len(array) // self.groups, -1)
+
+    def _blocks(self, image: Array, *, read: bool = True) -> Iterator[tuple[_Place, Array]]:
+        """Yield blocks of X, (groups, depth, pixels), with the place of their pixels.
+
+        All lie in the same memory: each is overwritten by the next. Unread they are but room.
+        """
+        windows = self._windows.view(image)  # (batch, in, kh, kw, rows, columns)
+        batch, height = len(windows), windows.shape[4]
+        row = windows[0, ..., 0, :].size  # the numbers that one output row needs
+        examples = min(batch, max(1, BLOCK // row))
+        rows = min(height, max(1, BLOCK // (row * examples)))
+        memory = np.empty(examples * rows * row, image.dtype)
+        for n in range(0, batch, examples):
+            for r in range(0, height, rows):
+                place = (slice(n, n + examples), slice(None), slice(r, r + rows))
+                part = windows[place[0], ..., place[2], :].transpose(1, 2, 3, 4, 5, 0)
+                block = memory[: part.size].reshape(part.shape)
+                if read:
+                    block[...] = part
+                yield place, block.reshape(self.groups, -1, part[0, 0, 0].size)
+
+    def _add(self, dcolumns: Array, dimage: Array, place: _Place) -> None:
+        """Add the elements of dX to the pixels that they are copies of."""
+        dwindows = self._windows.view(dimage)[place[0], ..., place[2], :]
+        batch, channels, kh, kw, rows, columns = dwindows.shape
+        parts = dcolumns.reshape(channels, kh, kw, rows, columns, batch).transpose(
+            5, 0, 1, 2, 3, 4
+        )
+        for tap, part in zip(taps(dwindows), taps(parts), strict=True):
+            np.add(tap, part, out=tap)
+
+    # From here on: of images to pixels, and not transposed.
+
+    def _check(self, x: Array) -> None:
+        check_images(self, x, self.in_channels, self.weight.dtype)
+        self._windows.output_size(self, x.shape)
+
+    def _images(self, x: Array) -> Array:
+        """Return x or dy as (batch, channels, height, width)."""
+        return x
+
+    def _shaped(self, images: Array) -> Array:
+        """Return such images as y or dx."""
+        return images
+
+    def forward(self, x: Array) -> Array:
+        """Return Y = W X + b, block by block."""
+        self._check(x)
+        image = batch_last(self._windows.padded(self._images(x)))  # (batch, in, height, width)
+        self.save(image)
+        y = self._shaped(self._pixels(image, self.bias))
+        vars(self)["_saved_shape"] = y.shape
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx, the sums of dX = W' dY, and set the gradients of weight and bias."""
+        (image,) = self.saved()
+        dimage = np.zeros_like(image)  # (batch, in, padded height, padded width)
+        self._set(dy, dimage)
+        return self._shaped(self._windows.cropped(dimage))
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Set dW = dY X' and db = dY 1."""
+        self._set(dy, None)
+
+    def _set(self, dy: Array, dimage: Array | None) -> None:
+        (image,) = self.saved()
+        check_cotangent(self, dy, self._saved_shape, image.dtype)
+        pixels = batch_last(self._images(dy))  # (batch, out, rows, columns)
+        self._back(pixels, image, dimage)
+        if self.bias is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.sum(pixels, axis=(0, 2, 3), out=self.bias.grad)
+
+
+class Conv2D(_Convolution):
     """Every output pixel is a weighted sum over a window of the input, plus a bias.
 
     For output channel o at row r and column c, over all input channels i of its
@@ -141,7 +336,6 @@ class Conv2D(Layer):
     stride: Option[Pair] = Option(pair, fixed=True)
     padding: Option[Pair | str] = Option(_padding, fixed=True)
     dilation: Option[Pair] = Option(pair, fixed=True)
-    groups = Option(check_size, fixed=True)
 
     def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv2d
         self,
@@ -158,138 +352,147 @@ class Conv2D(Layer):
         dtype: object = np.float64,
         rng: RNG = None,
     ) -> None:
-        inputs = check_size("Conv2D", "in_channels", in_channels)
-        outputs = check_size("Conv2D", "out_channels", out_channels)
-        self.kernel_size = pair("Conv2D", "kernel_size", kernel_size)
-        self.stride = pair("Conv2D", "stride", stride)
-        self.dilation = pair("Conv2D", "dilation", dilation)
-        self.padding = _padding("Conv2D", "padding", padding)
-        self.groups = groups
-        if inputs % self.groups or outputs % self.groups:
-            raise ValueError(
-                f"Conv2D expects groups to divide in_channels and out_channels, got {groups} for "
-                f"{in_channels} and {out_channels}"
-            )
-        self._windows = Windows(self.kernel_size, self.stride, self._around(), self.dilation)
-        shape = (outputs, inputs // self.groups, *self.kernel_size)
-        numbers = check_dtype("Conv2D", dtype)
-        start = GlorotUniform() if init is None else init
-        self.weight = Parameter(make_weight("Conv2D", start, shape, numbers, rng))
-        with_bias = check_flag("Conv2D", "bias", bias)
-        self.bias = Parameter(np.zeros(outputs, numbers)) if with_bias else None
-
-    def _around(self) -> tuple[Pair, Pair]:
-        """Return what the padding adds before and after the rows, and the columns."""
-        if isinstance(self.padding, str):
-            if self.stride != (1, 1):
-                raise ValueError(f'Conv2D expects stride 1 with padding="same", got {self.stride}')
-            sizes = zip(self.kernel_size, self.dilation, strict=True)
-            rows, columns = (d * (k - 1) for k, d in sizes)
-            return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
-        rows, columns = self.padding
-        return (rows, rows), (columns, columns)
-
-    @property
-    def in_channels(self) -> int:
-        """The channels of x."""
-        return self.weight.shape[1] * self.groups
-
-    @property
-    def out_channels(self) -> int:
-        """The channels of y."""
-        return self.weight.shape[0]
+        self.kernel_size = kernel = pair("Conv2D", "kernel_size", kernel_size)
+        self.stride = steps = pair("Conv2D", "stride", stride)
+        self.dilation = apart = pair("Conv2D", "dilation", dilation)
+        self.padding = sides = _padding("Conv2D", "padding", padding)
+        around = sides if isinstance(sides, str) else ((sides[0],) * 2, (sides[1],) * 2)
+        super().__init__(
+            in_channels, out_channels, kernel, steps, around, apart, groups, bias, init, dtype, rng
+        )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (out_channels, rows, columns)."""
-        if len(input_shape) != 3 or input_shape[0] != self.in_channels:
-            raise ValueError(
-                f"{self!r} expects examples of shape ({self.in_channels}, height, width), "
-                f"got {input_shape}"
-            )
+        self._check_channels(input_shape)
         return (self.out_channels, *self._windows.output_size(self, input_shape))
 
-    # Overflow is no news here, as in Dense, whose np.dot says nothing of it either: an
-    # infinite number goes on, and is found at the loss.
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def forward(self, x: Array) -> Array:
-        """Return Y = W X + b, block by block."""
-        check_images(self, x, self.in_channels, self.weight.dtype)
-        size = self._windows.output_size(self, x.shape)
-        image = batch_last(self._windows.padded(x))  # (batch, in, padded height, padded width)
-        self.save(image)
-        weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
-        memory = np.empty((self.out_channels, *size, len(x)), x.dtype)
-        y = memory.transpose(3, 0, 1, 2)  # (batch, out, rows, columns)
-        for place, columns in self._blocks(image):
-            block = y[place].transpose(1, 2, 3, 0)  # (out, rows, columns, examples)
-            product = (weight @ columns).reshape(block.shape)
-            if self.bias is None:
-                block[...] = product
-            else:
-                np.add(product, self.bias.value[:, None, None, None], out=block)
-        return y
+class Conv1D(_Convolution):
+    """Every output step is a weighted sum over a window of the steps, plus a bias.
 
-    def backward(self, dy: Array) -> Array:
-        """Return dx, the sums of dX = W' dY, and set the gradients of weight and bias."""
-        (image,) = self.saved()
-        dimage = np.zeros_like(image)  # (batch, in, padded height, padded width)
-        self._backward(dy, dimage)
-        return self._windows.cropped(dimage)
+    `Conv2D` of an image of one column, for sequences (batch, time, features). For output
+    channel o at step t, over all input channels i of its group and all positions u of the
+    kernel, with stride s and dilation d,
 
-    def backward_parameters(self, dy: Array) -> None:
-        """Set dW = dY X' and db = dY 1."""
-        self._backward(dy, None)
+        y[t, o] = b[o] + sum over i, u of W[o, i, u] x[s t + d u, i],
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def _backward(self, dy: Array, dimage: Array | None) -> None:
-        """Set the gradients, and add those of the padded x to `dimage`, if it is wanted."""
-        (image,) = self.saved()
-        shape = (len(image), self.out_channels, *self._windows.view(image).shape[4:])
-        check_cotangent(self, dy, shape, image.dtype)
-        dy = batch_last(dy)
-        weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
-        dweight = self._by_group(self.weight.grad)  # (groups, out / groups, depth)
-        dweight[...] = 0
-        for place, columns in self._blocks(image):
-            dpixels = dy[place].transpose(1, 2, 3, 0)  # (out, rows, columns, examples)
-            dblock = self._by_group(dpixels)  # (groups, out / groups, pixels)
-            dweight += dblock @ columns.swapaxes(1, 2)
-            if dimage is not None:
-                dcolumns = np.matmul(weight.swapaxes(1, 2), dblock, out=columns)  # X is used up
-                self._add(dcolumns, dimage, place)
-        if self.bias is not None:
-            np.sum(dy, axis=(0, 2, 3), out=self.bias.grad)
+    where x has its padding around it. It is a product of matrices, and so are its
+    derivatives: `Conv2D` says which.
 
-    def _by_group(self, array: Array) -> Array:
-        """Return (out, ...) as (groups, out / groups, all the rest)."""
-        return array.reshape(self.groups, len(array) // self.groups, -1)
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        The features of x and y.
+    kernel_size : int
+        The steps of a window.
+    stride : int, default 1
+        The steps from window to window.
+    padding : int, (int, int), "same" or "causal", default 0
+        The steps of zeros before and after; one number is for both. With n = d (k - 1),
+        "same" adds n in all, so that y is as long as x; an odd one goes after, and it needs
+        stride 1. "causal" adds n before, so that no step sees a later one.
+    dilation : int, default 1
+        The steps from place to place within a window.
+    groups : int, default 1
+        Channels are split into so many groups, which do not see each other; it
+        divides both numbers of channels.
+    bias : bool, default True
+        Whether there is a b; it starts at 0.
+    init : callable, default `GlorotUniform()`
+        Makes the weight: called with its shape and a generator.
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+    rng : numpy.random.Generator, int or None, default None
+        The source of the weight, or its seed; None takes fresh entropy.
 
-    def _blocks(self, image: Array) -> Iterator[tuple[_Place, Array]]:
-        """Yield blocks of X, (groups, depth, pixels), with the place of their pixels in y.
+    Attributes
+    ----------
+    weight : Parameter of shape (out_channels, in_channels / groups, kernel_size)
+        The layout of PyTorch's ``Conv1d.weight``.
+    bias : Parameter of shape (out_channels,), or None
 
-        All lie in the same memory: each is overwritten by the next.
-        """
-        windows = self._windows.view(image)  # (batch, in, kh, kw, rows, columns)
-        batch, height = len(windows), windows.shape[4]
-        row = windows[0, ..., 0, :].size  # the numbers that one output row needs
-        examples = min(batch, max(1, BLOCK // row))
-        rows = min(height, max(1, BLOCK // (row * examples)))
-        memory = np.empty(examples * rows * row, image.dtype)
-        for n in range(0, batch, examples):
-            for r in range(0, height, rows):
-                place = (slice(n, n + examples), slice(None), slice(r, r + rows))
-                part = windows[place[0], ..., place[2], :].transpose(1, 2, 3, 4, 5, 0)
-                block = memory[: part.size].reshape(part.shape)
-                block[...] = part
-                yield place, block.reshape(self.groups, -1, part[0, 0, 0].size)
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, time, in_channels) in the layer's dtype and
+        a window fits into the padded sequence.
 
-    def _add(self, dcolumns: Array, dimage: Array, place: _Place) -> None:
-        """Add the elements of dX to the pixels that they are copies of."""
-        dwindows = self._windows.view(dimage)[place[0], ..., place[2], :]
-        batch, channels, kh, kw, rows, columns = dwindows.shape
-        parts = dcolumns.reshape(channels, kh, kw, rows, columns, batch).transpose(
-            5, 0, 1, 2, 3, 4
+    Notes
+    -----
+    Names, defaults and weights are those of PyTorch's ``Conv1d``, but for the start, as in
+    `Conv2D`, and for the features, which PyTorch has before the time. "causal" is Keras'; a
+    pair for the padding is neither's.
+
+    References
+    ----------
+    A. Waibel et al., "Phoneme recognition using time-delay neural networks", IEEE
+    Transactions on Acoustics, Speech, and Signal Processing, 1989; A. van den Oord et al.,
+    "WaveNet: a generative model for raw audio", 2016, section 2.1 (causal, dilated).
+
+    Examples
+    --------
+    Each step plus a tenth of the one before:
+
+    >>> import numpy as np
+    >>> from minifw import Conv1D
+    >>> layer = Conv1D(1, 1, 2, padding="causal")
+    >>> layer.weight.value = [[[0.1, 1.0]]]
+    >>> layer.forward(np.array([[[1.0], [2.0], [3.0]]]))
+    array([[[1. ],
+            [2.1],
+            [3.2]]])
+    """
+
+    formulas: ClassVar[Formulas] = Conv2D.formulas
+    kernel_size = Option(check_size, fixed=True)
+    stride = Option(check_size, fixed=True)
+    padding: Option[Pair | str] = Option(partial(_padding, words=("same", "causal")), fixed=True)
+    dilation = Option(check_size, fixed=True)
+    _axes = 1
+
+    def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv1d
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | Pair | str = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        *,
+        bias: bool = True,
+        init: Init | None = None,
+        dtype: object = np.float64,
+        rng: RNG = None,
+    ) -> None:
+        self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        self.padding = padding  # type: ignore[assignment]  # a pair is made of a number
+        around = self.padding if isinstance(self.padding, str) else (self.padding, (0, 0))
+        kernel, steps, apart = (kernel_size, 1), (stride, 1), (dilation, 1)
+        super().__init__(
+            in_channels, out_channels, kernel, steps, around, apart, groups, bias, init, dtype, rng
         )
-        for tap, part in zip(taps(dwindows), taps(parts), strict=True):
-            np.add(tap, part, out=tap)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (steps, out_channels)."""
+        check_sequence_shape(self, input_shape, self.in_channels)
+        return (self._steps(input_shape[0]), self.out_channels)
+
+    def _check(self, x: Array) -> None:
+        _, time = check_sequences(self, x, self.in_channels, self.weight.dtype)
+        self._steps(time)
+
+    def _steps(self, time: int) -> int:
+        """Return how many windows there are, or raise if there is none."""
+        least = self._windows.extent[0] - sum(self._windows.padding[0])
+        if time < least:
+            raise ValueError(
+                f"{self!r} expects at least {least} steps, which its kernel fits into, got {time}"
+            )
+        return (time - least) // self.stride + 1
+
+    def _images(self, x: Array) -> Array:
+        return x.swapaxes(1, 2)[..., np.newaxis]  # (batch, channels, time, 1)
+
+    def _shaped(self, images: Array) -> Array:
+        return images[..., 0].swapaxes(1, 2)  # (batch, time, channels)

@@ -8,7 +8,17 @@ import numpy.typing as npt
 import pytest
 from recorded import recorded
 
-from minifw import GRU, LSTM, Array, Dense, Layer, MultiHeadAttention, UpSample2D
+from minifw import (
+    GRU,
+    LSTM,
+    Array,
+    Conv1D,
+    Conv2DTranspose,
+    Dense,
+    Layer,
+    MultiHeadAttention,
+    UpSample2D,
+)
 
 EXACT = 1e-10
 BOTH = (True, False)
@@ -41,7 +51,8 @@ def check_same(
 ) -> None:
     """Hold outputs and all gradients against PyTorch's; None where it has none.
 
-    `module_of(torch)` has the layer's parameters; `forward(torch, module, *tensors)` gives the
+    The name is a case of layers.npz, or "file/case". `module_of(torch)` has the layer's
+    parameters; `forward(torch, module, *tensors)` gives the
     outputs.
     """
     found: Any = layer(*xs)
@@ -68,7 +79,7 @@ def check_same(
         return [*ys, *inputs, *(grads[key] for key in state)]
 
     ours = [*found, *(dx for dx in dxs if dx is not None), *(p.grad for p in layer.parameters())]
-    theirs = recorded(f"layers/{name}", (xs, dys, state), compute)
+    theirs = recorded(name if "/" in name else f"layers/{name}", (xs, dys, state), compute)
     for own, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(own, other, rtol=0, atol=EXACT)
 
@@ -78,6 +89,59 @@ def test_dense_over_time() -> None:
     check_same("dense", layer, (normal(4, 5, 3),), lambda torch: torch.nn.Linear(3, 2))
     swapped = normal(5, 4, 3).swapaxes(0, 1)  # as an LSTM hands it on
     check_same("dense-swapped", layer, (swapped,), lambda torch: torch.nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("padding", "options"),
+    [
+        (0, {}),
+        (2, {"stride": 2, "groups": 2}),
+        ((1, 3), {"dilation": 2, "bias": False}),
+        ((0, 2), {"stride": 3, "dilation": 2}),
+        ("same", {"dilation": 3}),
+        ("causal", {}),
+        ("causal", {"stride": 2, "dilation": 2, "groups": 4}),
+    ],
+)
+def test_convolution_over_time(padding: Any, options: dict[str, Any]) -> None:
+    layer = randomized(Conv1D(4, 4, 3, padding=padding, **options))
+    span = 2 * options.get("dilation", 1)
+    sides = {"same": (span // 2, span - span // 2), "causal": (span, 0), 2: (2, 2), 0: (0, 0)}
+    around = sides.get(padding, padding)
+
+    def forward(torch: Any, module: Any, x: Any) -> Any:
+        return [module(torch.nn.functional.pad(x.swapaxes(1, 2), around)).swapaxes(1, 2)]
+
+    check_same(
+        f"images/conv1d-{padding}-{options}",
+        layer,
+        (normal(2, 7, 4),),
+        lambda torch: torch.nn.Conv1d(4, 4, 3, **options),
+        forward,
+    )
+    assert layer.output_shape((7, 4)) == layer(normal(2, 7, 4)).shape[1:]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stride": 2, "padding": 1, "output_padding": 1},
+        {"stride": (3, 1), "padding": (0, 2), "output_padding": (2, 0), "groups": 2},
+        {"dilation": (2, 3), "output_padding": (1, 2), "bias": False},
+        {"stride": (2, 3), "dilation": (3, 1), "padding": (3, 1), "output_padding": (2, 1)},
+        {"groups": 4, "padding": (1, 0)},
+    ],
+)
+def test_transposed_convolution(options: dict[str, Any]) -> None:
+    layer = randomized(Conv2DTranspose(4, 4, (3, 2), **options))
+    check_same(
+        f"images/transposed-{options}",
+        layer,
+        (normal(2, 4, 3, 4),),
+        lambda torch: torch.nn.ConvTranspose2d(4, 4, (3, 2), **options),
+    )
+    assert layer.output_shape((4, 3, 4)) == layer(normal(2, 4, 3, 4)).shape[1:]
 
 
 @pytest.mark.parametrize("factor", [2, (1, 3)])

@@ -1,13 +1,25 @@
 """Convolution and pooling against nested loops over pixels, and what is known of them."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from minifw import Array, AvgPool2D, Conv2D, Dense, GlobalAvgPool2D, MaxPool2D, Sequential
+from minifw import (
+    Array,
+    AvgPool2D,
+    Conv1D,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    GlobalAvgPool2D,
+    MaxPool2D,
+    Sequential,
+)
 from minifw.layers import convolution
+from minifw.testing import check_layer
 
 ROUNDING = 1e-10
 
@@ -530,3 +542,32 @@ def test_sizes_are_derived_or_fixed() -> None:
     for name in ("kernel_size", "stride", "padding"):
         with pytest.raises(AttributeError, match=f"{name} is fixed once it is made"):
             setattr(layer, name, 2)
+
+
+# -- over time, and back up: their numbers are in test_against_torch.py ----------------------
+
+
+def test_causal_convolution_sees_nothing_later() -> None:
+    check_layer(Conv1D(2, 3, 3, padding="causal", dilation=2, rng=0), draw(2, 7, 2), causal=True)
+    with pytest.raises(AssertionError, match="looks ahead"):
+        check_layer(Conv1D(2, 3, 3, padding="same", rng=0), draw(2, 7, 2), causal=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Conv1D(1, 1, 3, padding="full"), 'padding to be numbers or "same" or "causal"'),
+        (lambda: Conv1D(1, 1, 3, 2, "same"), 'stride 1 with padding="same", got 2'),
+        (lambda: Conv1D(1, 1, 3, padding=(1, -1)), "padding to be at least 0"),
+        (lambda: Conv1D(2, 1, 3)(draw(2, 2, 4)), r"time, 2\), got .*swapaxes"),
+        (lambda: Conv1D(1, 1, 3, 1, 1, 4)(draw(2, 6, 1)), "at least 7 steps, .* got 6"),
+        (lambda: Conv1D(1, 1, 3).output_shape((2, 1)), "at least 3 steps, .* got 2"),
+        (lambda: Conv2DTranspose(1, 1, 3, 2, 0, 2), r"output_padding below .* got \(2, 2\)"),
+        (lambda: Conv2DTranspose(4, 3, 3, groups=2), "groups to divide"),
+        (lambda: Conv2DTranspose(1, 1, 2, padding=1)(draw(1, 1, 1, 5)), "leaves something"),
+        (lambda: Conv2DTranspose(3, 1, 2).output_shape((2, 4, 4)), r"shape \(3, height"),
+    ],
+)
+def test_what_does_not_fit_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"Conv.*expects .*{message}"):
+        make()

@@ -1,0 +1,194 @@
+"""The convolution back to front, which makes images larger."""
+
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.checks import check_cotangent, check_images
+from minifw._tools.options import Option
+from minifw.layers._windows import Pair, batch_last, pair
+from minifw.layers.convolution import _Convolution
+from minifw.typing import RNG, Array, Formulas, Init, Shape
+
+__all__ = ["Conv2DTranspose"]
+
+
+class Conv2DTranspose(_Convolution):
+    """Every input pixel adds a kernel, times its number, to a window of the output, plus a bias.
+
+    `Conv2D` back to front: its dx is this y. With stride s and dilation d, for output
+    channel o, over all input channels i of its group,
+
+        y[o, s r + d u, s c + d v] = b[o] + sum of x[i, r, c] W[i, o, u, v]
+
+    over all (i, r, c, u, v) that meet there; ``padding`` is then cut off on each side.
+    With X of the windows of y, as in `Conv2D`, and the same for dy,
+
+        X = W' x,    dx = W dX,    dW = x dX',    db = sum of dy over examples and places.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        The channels of x and y.
+    kernel_size : int or (int, int)
+        The height and width of the kernel.
+    stride : int or (int, int), default 1
+        The steps of y from window to window, down and across: so many times as large is y.
+    padding : int or (int, int), default 0
+        The rows and columns that are cut off on each side.
+    output_padding : int or (int, int), default 0
+        The rows and columns that y has more, below and to the right: of several sizes whose
+        convolution gives x, it chooses one. Below stride or dilation.
+    dilation : int or (int, int), default 1
+        The steps from pixel to pixel within a window.
+    groups : int, default 1
+        Channels are split into so many groups, which do not see each other; it
+        divides both numbers of channels.
+    bias : bool, default True
+        Whether there is a b; it starts at 0.
+    init : callable, default `GlorotUniform()`
+        Makes the weight: called with its shape and a generator.
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+    rng : numpy.random.Generator, int or None, default None
+        The source of the weight, or its seed; None takes fresh entropy.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (in_channels, out_channels / groups, kh, kw)
+        The layout of PyTorch's ``ConvTranspose2d.weight``.
+    bias : Parameter of shape (out_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, in_channels, height, width) in the
+        layer's dtype, and large enough that the padding leaves something.
+
+    Notes
+    -----
+    Names and defaults are those of PyTorch's ``ConvTranspose2d``, but for the start, as in
+    `Conv2D`, and for ``dilation`` and ``groups``, which are given by name: PyTorch has them in
+    another order than in its ``Conv2d``. Of n pixels along an axis it makes
+    stride (n - 1) - 2 padding + dilation (kernel - 1) + output_padding + 1.
+
+    Where the kernel is no multiple of the stride, pixels of y are in unequally many windows:
+    a checkerboard. `UpSample2D` and a `Conv2D` have none.
+
+    References
+    ----------
+    M. D. Zeiler, D. Krishnan, G. W. Taylor and R. Fergus, "Deconvolutional networks", CVPR
+    2010; Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016,
+    chapter 4; A. Odena, V. Dumoulin and C. Olah, "Deconvolution and checkerboard artifacts",
+    Distill, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Conv2DTranspose
+    >>> layer = Conv2DTranspose(1, 1, (1, 2), stride=(1, 2))
+    >>> layer.weight.value = [[[[1.0, 0.5]]]]
+    >>> layer.forward(np.array([[[[2.0, 4.0]]]]))
+    array([[[[2., 1., 4., 2.]]]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": ("transposed conv({x}, {weight}) + {bias}", "transposed conv({x}, {weight})"),
+        "dx": "conv({dy}, {weight})",
+        "weight": "sums of {x} times windows of {dy}",
+        "bias": "sums of {dy} over examples and places",
+    }
+    kernel_size: Option[Pair] = Option(pair, fixed=True)
+    stride: Option[Pair] = Option(pair, fixed=True)
+    padding: Option[Pair] = Option(partial(pair, least=0), fixed=True)
+    output_padding: Option[Pair] = Option(partial(pair, least=0), fixed=True)
+    dilation: Option[Pair] = Option(pair, fixed=True)
+    _transposed = True
+
+    def __init__(  # noqa: PLR0917 - the order of PyTorch's ConvTranspose2d
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        output_padding: int | Pair = 0,
+        *,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        init: Init | None = None,
+        dtype: object = np.float64,
+        rng: RNG = None,
+    ) -> None:
+        owner = "Conv2DTranspose"
+        self.kernel_size = kernel = pair(owner, "kernel_size", kernel_size)
+        self.stride = steps = pair(owner, "stride", stride)
+        self.padding = sides = pair(owner, "padding", padding, least=0)
+        self.output_padding = more = pair(owner, "output_padding", output_padding, least=0)
+        self.dilation = apart = pair(owner, "dilation", dilation)
+        if any(n >= max(s, d) for n, s, d in zip(more, steps, apart, strict=True)):
+            raise ValueError(
+                f"{owner} expects output_padding below the stride or the dilation, got {more} "
+                f"with {steps} and {apart}"
+            )
+        around = (sides[0],) * 2, (sides[1],) * 2
+        super().__init__(
+            in_channels, out_channels, kernel, steps, around, apart, groups, bias, init, dtype, rng
+        )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return (out_channels, rows, columns)."""
+        self._check_channels(input_shape)
+        options = (self.stride, self._windows.extent, self.output_padding, self.padding)
+        sides = zip(input_shape[1:], *options, strict=True)
+        size = [s * (n - 1) + extent + more - 2 * p for n, s, extent, more, p in sides]
+        if min(size) < 1:
+            raise ValueError(
+                f"{self!r} expects images of which its padding leaves something, got "
+                f"{input_shape[1]} x {input_shape[2]} pixels"
+            )
+        return (self.out_channels, *size)
+
+    def _reach(self, image: Array, shape: Shape) -> Array:
+        """Return a view of what the windows of (..., height, width) pixels reach."""
+        steps = zip(shape[-2:], self.stride, self._windows.extent, strict=True)
+        rows, columns = (s * (n - 1) + extent for n, s, extent in steps)
+        return image[:, :, :rows, :columns]
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def forward(self, x: Array) -> Array:
+        """Return y, the sums of X = W' x, plus b, without the padding."""
+        check_images(self, x, self.in_channels, self.weight.dtype)
+        out, *size = self.output_shape(x.shape[1:])
+        pixels = batch_last(x)  # the shape of x
+        self.save(pixels)
+        memory = np.zeros((out, *self._windows.padded_size(*size), len(x)), x.dtype)
+        image = memory.transpose(3, 0, 1, 2)  # (batch, out, padded height, padded width)
+        reach = self._reach(image, x.shape)
+        self._back(pixels, reach, reach, learn=False)
+        y = self._windows.cropped(image)
+        if self.bias is not None:
+            y += self.bias.value[:, None, None]
+        vars(self)["_saved_shape"] = y.shape
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = W dX, and set the gradients of weight and bias."""
+        return self._pixels(self._learn(dy))
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Set dW = x dX' and db, the sums of dy."""
+        self._learn(dy)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _learn(self, dy: Array) -> Array:
+        """Set the gradients, and return the dy of all windows."""
+        (pixels,) = self.saved()
+        check_cotangent(self, dy, self._saved_shape, pixels.dtype)
+        image = self._reach(batch_last(self._windows.padded(dy)), pixels.shape)
+        self._back(pixels, image, None)
+        if self.bias is not None:
+            np.sum(dy, axis=(0, 2, 3), out=self.bias.grad)
+        return image
