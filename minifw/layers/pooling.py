@@ -74,7 +74,8 @@ class MaxPool2D(_Pool2D):
     """y is the largest x of each window.
 
     dy goes to the x that was the largest, and to no other: the maximum changes
-    as that one does. Of several that are equal the first takes it, row by row. An
+    as that one does. Of several that are equal the first takes it, row by row. A NaN
+    is larger than all, and of several the last takes it; the padding takes none. An
     x in several windows, if stride < kernel_size, gets the sum; an x in none, in
     the rows and columns that the stride leaves over, gets 0.
 
@@ -96,14 +97,15 @@ class MaxPool2D(_Pool2D):
 
     Notes
     -----
-    Names, defaults, the limit on the padding, and which of equals counts are
-    those of PyTorch's ``MaxPool2d``. Of n pixels along an axis it makes
+    Names, defaults, the limit on the padding, and which of equals and of NaNs counts
+    are those of PyTorch's ``MaxPool2d``. Of n pixels along an axis it makes
     floor((n + 2 padding - kernel_size) / stride) + 1.
 
     The largest of a window is the largest of its rows' largest, and the first row that has
     it, with the first column there, is where it stands. So a window costs kh + kw steps
     each way and not kh kw. For ``backward`` the layer keeps x (padded, a copy), each row's
-    largest, and y.
+    largest, and y. Where y has a NaN or an infinity, it sorts x first, and takes the places
+    in this order for numbers.
 
     References
     ----------
@@ -144,13 +146,24 @@ class MaxPool2D(_Pool2D):
         """Return dx: dy where x was the first that is y, added up over the windows."""
         image, rows, y = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
+        if not np.isfinite(y).all():
+            image = self._ranks(image)  # (batch, channels, padded height, padded width)
+            rows, y = self._reduced(np.maximum, image)
         drows = self._to_largest(dy, rows, y, axis=2)  # (batch, channels, padded height, across)
         dimage = self._to_largest(drows, image, rows, axis=3)  # the shape of image
         return self._windows.cropped(dimage)
 
+    def _ranks(self, image: Array) -> Array:
+        """Return numbers in the order of these, the padding below all: no two are equal."""
+        x = self._windows.cropped(image).ravel()
+        places = np.arange(x.size)
+        ranks = np.empty(x.size)
+        ranks[np.lexsort((np.where(np.isnan(x), places, -places), x))] = places
+        return self._windows.padded(ranks.reshape(self._windows.cropped(image).shape), -1.0)
+
     def _to_largest(self, dy: Array, image: Array, y: Array, axis: int) -> Array:
         """Return dy at the first pixel along the axis that is y, else 0."""
-        dimage = np.zeros_like(image)
+        dimage = np.zeros_like(image, dy.dtype)
         waiting = np.full_like(y, True, bool)  # the windows whose largest has not come yet
         along = self._windows.along
         for tap, dtap in zip(along(image, axis), along(dimage, axis), strict=True):

@@ -16,6 +16,7 @@ from minifw import (
     Conv2DTranspose,
     Dense,
     Layer,
+    MaxPool2D,
     MultiHeadAttention,
     UpSample2D,
 )
@@ -142,6 +143,22 @@ def test_transposed_convolution(options: dict[str, Any]) -> None:
         lambda torch: torch.nn.ConvTranspose2d(4, 4, (3, 2), **options),
     )
     assert layer.output_shape((4, 3, 4)) == layer(normal(2, 4, 3, 4)).shape[1:]
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (3, 2)])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1)])
+@pytest.mark.parametrize("padding", [(0, 0), (1, 0), (1, 1)])
+def test_maximum_of_infinities_and_nan(kernel: Any, stride: Any, padding: Any) -> None:
+    x = np.random.default_rng(0).choice([-np.inf, 0.0, 1.0, np.inf, np.nan], (2, 3, 5, 6))
+    x[0, 0], x[0, 1], x[0, 2, :3] = -np.inf, np.nan, -np.inf
+    check_same(
+        f"images/maximum-{kernel}-{stride}-{padding}",
+        MaxPool2D(kernel, stride, padding),
+        (x,),
+        lambda torch: torch.nn.MaxPool2d(kernel, stride, padding),
+    )
+    narrow = MaxPool2D(kernel, stride, padding)
+    assert narrow.backward(np.ones_like(narrow(x.astype(np.float32)))).dtype == np.float32
 
 
 @pytest.mark.parametrize("factor", [2, (1, 3)])
