@@ -98,6 +98,7 @@ else:
                 "MeanOverTime",
                 "MultiHeadAttention",
                 "PReLU",
+                "Pad2D",
                 "Positions",
                 "RMSNorm",
                 "ReLU",

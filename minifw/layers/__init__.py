@@ -13,6 +13,7 @@ from minifw.layers.embedding import Embedding
 from minifw.layers.graph import Graph
 from minifw.layers.joining import Add, Join
 from minifw.layers.normalization import LayerNorm, RMSNorm
+from minifw.layers.padding import Pad2D
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSample2D
 from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM
@@ -55,6 +56,7 @@ __all__ = [
     "MeanOverTime",
     "MultiHeadAttention",
     "PReLU",
+    "Pad2D",
     "Positions",
     "RMSNorm",
     "ReLU",

@@ -29,6 +29,7 @@ THROUGH = frozenset(
         "LogSoftmax",
         "MaxPool2D",
         "PReLU",
+        "Pad2D",
         "Positions",
         "RMSNorm",
         "ReLU",

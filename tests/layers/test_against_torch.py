@@ -18,6 +18,7 @@ from minifw import (
     Layer,
     MaxPool2D,
     MultiHeadAttention,
+    Pad2D,
     UpSample2D,
 )
 
@@ -159,6 +160,20 @@ def test_maximum_of_infinities_and_nan(kernel: Any, stride: Any, padding: Any) -
     )
     narrow = MaxPool2D(kernel, stride, padding)
     assert narrow.backward(np.ones_like(narrow(x.astype(np.float32)))).dtype == np.float32
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("padding", [2, (1, 0, 2, 2), (0, 3, 0, 1), 0])
+def test_padding(mode: Any, padding: Any) -> None:
+    layer, sides = Pad2D(padding, mode, 0.5), (padding,) * 4 if padding in (0, 2) else padding
+    value = 0.5 if mode == "constant" else None
+    check_same(
+        f"images/padding-{mode}-{padding}",
+        layer,
+        (normal(2, 2, 3, 4),),
+        lambda torch: torch.nn.Identity(),
+        lambda torch, _, x: [torch.nn.functional.pad(x, sides, mode, value)],
+    )
 
 
 @pytest.mark.parametrize("factor", [2, (1, 3)])

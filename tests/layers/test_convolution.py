@@ -16,6 +16,7 @@ from minifw import (
     Dense,
     GlobalAvgPool2D,
     MaxPool2D,
+    Pad2D,
     Sequential,
 )
 from minifw.layers import convolution
@@ -570,4 +571,22 @@ def test_causal_convolution_sees_nothing_later() -> None:
 )
 def test_what_does_not_fit_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=rf"Conv.*expects .*{message}"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Pad2D((1, 2)), "padding to be one number or four"),  # type: ignore[arg-type]
+        (lambda: Pad2D((1, 2, 0, -1)), "padding to be at least 0"),
+        (lambda: Pad2D(1, "edge"), r"mode to be one of \['constant', .*, got 'edge'"),  # type: ignore[arg-type]
+        (lambda: Pad2D(1, value=1e60), "value to be finite in float32"),
+        (lambda: Pad2D(2, "reflect")(draw(1, 1, 2, 3)), "their border is made, got 2 x 3"),
+        (lambda: Pad2D((0, 4, 0, 0), "circular").output_shape((1, 3, 3)), "got 3 x 3"),
+        (lambda: Pad2D(1)(draw(1, 2, 3)), r"x\[np.newaxis\]"),
+        (lambda: Pad2D(1).output_shape((2, 3)), r"\(channels, height, width\)"),
+    ],
+)
+def test_a_border_that_cannot_be_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"Pad2D.*expects .*{message}"):
         make()

@@ -55,6 +55,7 @@ from minifw import (
     MultiHeadAttention,
     NLLLoss,
     Optimizer,
+    Pad2D,
     Parameter,
     Positions,
     PReLU,
@@ -310,6 +311,8 @@ CASES = [
         (4, 2),
         exported=False,
     ),
+    Case("Pad2D", lambda _: Pad2D((1, 0, 2, 1), value=0.5), (2, 3, 2)),
+    Case("Pad2D, copies", lambda _: Pad2D((1, 2, 0, 2), "reflect"), (2, 3, 3)),
     Case("Columns", lambda _: Columns(2, 0, 2), (4,), exported=False),
     Case(
         "Positions",

@@ -13,6 +13,7 @@ from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers._windows import Windows
+from minifw.layers.padding import MODES
 
 Windowed: TypeAlias = layers.Conv2D | layers.MaxPool2D | layers.AvgPool2D
 
@@ -61,6 +62,14 @@ def avg_pool(layer: layers.AvgPool2D, graph: Graph, x: str) -> str:
         return graph.node("AveragePool", x, count_include_pad=1, **_attributes(layer))
     taps, _ = _taps(layer, graph, x)
     return Arithmetic(graph).mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
+
+
+@register(layers.Pad2D)
+def pad(layer: layers.Pad2D, graph: Graph, x: str) -> str:
+    """Write the border."""
+    top, left, bottom, right = _pads(layer._windows)
+    sides = graph.whole([0, 0, top, left, 0, 0, bottom, right])
+    return graph.node("Pad", x, sides, graph.constant(layer.value), mode=MODES[layer.mode])
 
 
 @register(layers.GlobalAvgPool2D)
