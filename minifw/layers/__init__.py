@@ -11,16 +11,17 @@ from minifw.layers.dense import Dense
 from minifw.layers.dropout import Dropout
 from minifw.layers.embedding import Embedding
 from minifw.layers.graph import Graph
-from minifw.layers.joining import Add, Join
+from minifw.layers.joining import Add, Join, Multiply
 from minifw.layers.normalization import LayerNorm, RMSNorm
 from minifw.layers.padding import Pad2D
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSample2D
-from minifw.layers.rectifiers import ELU, SELU, HardTanh, LeakyReLU, PReLU, ReLU
+from minifw.layers.rectifiers import ELU, SELU, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM
+from minifw.layers.scaling import GradientReversal, Scale, StopGradient
 from minifw.layers.sequences import Mask, MeanOverTime, Positions, SinusoidalPositions
 from minifw.layers.sequential import Sequential
 from minifw.layers.shape import Flatten, Reshape
-from minifw.layers.smooth import GELU, SiLU, Softplus
+from minifw.layers.smooth import GELU, Mish, SiLU, Softplus
 from minifw.layers.softmax import LogSoftmax, Softmax
 from minifw.layers.transposed import Conv2DTranspose
 
@@ -33,6 +34,7 @@ __all__ = [
     "Add",
     "AvgPool2D",
     "BatchNorm",
+    "Clamp",
     "Columns",
     "Concat",
     "Conv1D",
@@ -43,6 +45,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GlobalAvgPool2D",
+    "GradientReversal",
     "Graph",
     "HardTanh",
     "Identity",
@@ -54,7 +57,9 @@ __all__ = [
     "Mask",
     "MaxPool2D",
     "MeanOverTime",
+    "Mish",
     "MultiHeadAttention",
+    "Multiply",
     "PReLU",
     "Pad2D",
     "Positions",
@@ -62,12 +67,14 @@ __all__ = [
     "ReLU",
     "Reshape",
     "Residual",
+    "Scale",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "SinusoidalPositions",
     "Softmax",
     "Softplus",
+    "StopGradient",
     "Tanh",
     "UpSample2D",
 ]

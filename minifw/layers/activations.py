@@ -11,8 +11,10 @@ import numpy as np
 
 from minifw._tools.arrays import constant, exp, in_blocks
 from minifw._tools.checks import SMALLEST_DTYPE, check_array, check_cotangent
-from minifw._tools.numbers import check_finite_in
+from minifw._tools.loading import claim
+from minifw._tools.numbers import check_dtype, check_finite_in, check_finite_number, check_size
 from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Sigmoid", "Tanh"]
@@ -31,6 +33,16 @@ def _finite_in_both(check: _Check) -> _Check:
         return check_finite_in(owner, name, check(owner, name, value), SMALLEST_DTYPE)
 
     return checked
+
+
+def _filled(owner: str, name: str, size: int, init: float, dtype: object) -> Parameter:
+    """Return a vector of parameters of that size, each `init`."""
+    shape = (check_size(owner, name, size),)
+    start = check_finite_number(owner, "init", init)
+    claim(owner, shape)
+    kind = check_dtype(owner, dtype)
+    check_finite_in(owner, "init", start, kind)
+    return Parameter(np.full(shape, start, kind))
 
 
 class _Elementwise(Layer):

@@ -1,5 +1,6 @@
 """Layers of several inputs that make one value of them, without parameters."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, ClassVar
@@ -12,10 +13,46 @@ from minifw._tools.numbers import check_axis
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas, Shape
 
-__all__ = ["Add", "Join"]
+__all__ = ["Add", "Join", "Multiply"]
 
 
-class Add(Layer):
+class _Merge(Layer):
+    """y is made of inputs of one shape, element by element: nothing is ever broadcast."""
+
+    _operation: ClassVar[np.ufunc]  # of y so far and the next x
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """Return the shape of all inputs."""
+        for shape in shapes:
+            if shape != shapes[0]:
+                raise ValueError(
+                    f"{self!r} expects inputs of one shape, got {shapes[0]} and {shape}"
+                )
+        return shapes[0]
+
+    def forward(self, *xs: Array) -> Array:
+        """Return y."""
+        check_kin(self, xs)
+        self.output_shape(*[x.shape for x in xs])
+        self.save(*xs)
+        y = xs[0].copy("K")  # the shape of each x
+        for x in xs[1:]:
+            self._operation(y, x, y)
+        return y
+
+    def backward(self, dy: Array) -> Any:
+        """Return the gradient of each input."""
+        xs = self.saved()
+        check_cotangent(self, dy, xs[0].shape, xs[0].dtype)
+        dxs = tuple([self._share(dy, xs, own) for own in range(len(xs))])
+        return dxs if len(dxs) > 1 else dxs[0]
+
+    @abstractmethod
+    def _share(self, dy: Array, xs: tuple[Array, ...], own: int) -> Array:
+        """Return the gradient of the input with this index, in a new array."""
+
+
+class Add(_Merge):
     """y = x_0 + x_1 + ...; each dx_i = dy.
 
     Any number of inputs, all of one shape: nothing is ever broadcast.
@@ -39,30 +76,43 @@ class Add(Layer):
     replayable: ClassVar[bool] = True
     stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "{sum_x}", "dx": "{dy}"}
+    _operation = np.add
 
-    def output_shape(self, *shapes: Shape) -> Shape:
-        """Return the shape of all inputs."""
-        for shape in shapes:
-            if shape != shapes[0]:
-                raise ValueError(f"Add() expects inputs of one shape, got {shapes[0]} and {shape}")
-        return shapes[0]
+    def _share(self, dy: Array, xs: tuple[Array, ...], own: int) -> Array:  # noqa: ARG002
+        return dy.copy("K")
 
-    def forward(self, *xs: Array) -> Array:
-        """Return the sum."""
-        check_kin(self, xs)
-        self.output_shape(*[x.shape for x in xs])
-        self.save(*xs)
-        y = xs[0].copy("K")  # the shape of each x
-        for x in xs[1:]:
-            y += x
-        return y
 
-    def backward(self, dy: Array) -> Any:
-        """Return dy for each input."""
-        xs = self.saved()
-        check_cotangent(self, dy, xs[0].shape, xs[0].dtype)
-        dxs = tuple([dy.copy("K") for _ in xs])  # each the shape of x
-        return dxs if len(dxs) > 1 else dxs[0]
+class Multiply(_Merge):
+    """y = x_0 * x_1 * ..., element by element; dx_i is dy times all other inputs.
+
+    Any number of inputs, all of one shape: nothing is ever broadcast. No gradient is y
+    divided by its input, which may be 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By ``forward``, if inputs differ in shape or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Multiply
+    >>> layer = Multiply()
+    >>> layer.forward(np.array([[0.0, 2.0]]), np.array([[10.0, 20.0]]))
+    array([[ 0., 40.]])
+    >>> layer.backward(np.array([[1.0, 3.0]]))
+    (array([[10., 60.]]), array([[0., 6.]]))
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{product_x}"}
+    _operation = np.multiply
+
+    def _share(self, dy: Array, xs: tuple[Array, ...], own: int) -> Array:
+        dx = dy.copy("K")
+        for x in (*xs[:own], *xs[own + 1 :]):
+            dx *= x
+        return dx
 
 
 class Join(Layer):

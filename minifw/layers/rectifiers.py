@@ -4,6 +4,7 @@ At a kink each of them takes the slope that PyTorch takes. Arrays have the shape
 """
 
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,22 +12,17 @@ import numpy as np
 from minifw._engine.steps import refuse_axis
 from minifw._tools.arrays import constant
 from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, check_numbers
-from minifw._tools.loading import claim
-from minifw._tools.numbers import (
-    check_axis,
-    check_dtype,
-    check_finite_in,
-    check_finite_number,
-    check_non_negative,
-    check_size,
-)
+from minifw._tools.numbers import check_axis, check_finite_number, check_non_negative
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
-from minifw.core.parameter import Parameter
-from minifw.layers.activations import _Elementwise, _finite_in_both
+from minifw.layers.activations import _Elementwise, _filled, _finite_in_both
 from minifw.typing import Array, Formulas
 
-__all__ = ["ELU", "SELU", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
+__all__ = ["ELU", "SELU", "Clamp", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
+
+
+def _bound(owner: str, name: str, value: float | None) -> float | None:
+    return None if value is None else check_finite_number(owner, name, value)
 
 
 class ReLU(_Elementwise):
@@ -192,13 +188,8 @@ class PReLU(Layer):
         axis: int = 1,
         dtype: object = np.float64,
     ) -> None:
-        size = check_size("PReLU", "num_parameters", num_parameters)
-        start = check_finite_number("PReLU", "init", init)
         self.axis = axis
-        claim("PReLU", (size,))
-        kind = check_dtype("PReLU", dtype)
-        check_finite_in("PReLU", "init", start, kind)
-        self.weight = Parameter(np.full(size, start, kind))
+        self.weight = _filled("PReLU", "num_parameters", num_parameters, init, dtype)
 
     @property
     def num_parameters(self) -> int:
@@ -366,7 +357,93 @@ class SELU(_Exponential):
     scale = 1.0507009873554804934193349852946
 
 
-class HardTanh(_Elementwise):
+class _Clipped(_Elementwise):
+    """y = x, but no less than one bound and no more than another; dx = dy between, else 0."""
+
+    _inside: ClassVar[tuple[np.ufunc, np.ufunc]]  # which x, against each bound, let dy through
+
+    @property
+    @abstractmethod
+    def _bounds(self) -> tuple[float, float]:
+        """The lower and the upper bound, infinite where there is none."""
+
+    @np.errstate(over="ignore")  # of a bound beyond the largest float32
+    def forward(self, x: Array) -> Array:
+        """Return x, clipped."""
+        check_array(self, "x", x)
+        self.save(x)
+        y: Array = x.clip(*self._bounds)
+        return y
+
+    @np.errstate(over="ignore")
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy where x is between the bounds."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        (above, below), (low, high) = self._inside, self._bounds
+        dx: Array = dy * (above(x, low) & below(x, high))
+        return dx
+
+
+class Clamp(_Clipped):
+    """y = x, but no less than min and no more than max; dx = dy between the two, else 0.
+
+    At either bound the slope is taken as 1, as in PyTorch; `HardTanh` takes 0 there.
+
+    Parameters
+    ----------
+    min, max : float or None, default None
+        The bounds, of which one may be left out; PyTorch's names.
+
+    Raises
+    ------
+    ValueError
+        If there is no bound, or min is above max.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Clamp
+    >>> layer = Clamp(min=0.0)
+    >>> layer.forward(np.array([[-2.0, 0.0, 3.0]]))
+    array([[0., 0., 3.]])
+    >>> layer.backward(np.ones((1, 3)))
+    array([[0., 1., 1.]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": ("min(max({x}, {min}), {max})", "max({x}, {min})", "min({x}, {max})"),
+        "dx": (
+            "{dy} * ({x} >= {min}) * ({x} <= {max})",
+            "{dy} * ({x} >= {min})",
+            "{dy} * ({x} <= {max})",
+        ),
+    }
+    _inside = (np.greater_equal, np.less_equal)
+
+    min = Option(_bound)
+    max = Option(_bound)
+    _min: float | None = None  # until they are given
+    _max: float | None = None
+
+    def __init__(self, min: float | None = None, max: float | None = None) -> None:  # noqa: A002
+        if min is None and max is None:
+            raise ValueError("Clamp expects min or max, or both, got neither")
+        self.min, self.max = min, max
+
+    def _check_fits(self, name: str, bound: float | None) -> None:
+        low, high = (bound, self.max) if name == "min" else (self.min, bound)
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"Clamp expects min to be at most max, got {low!r} and {high!r}")
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        low, high = self.min, self.max
+        return -math.inf if low is None else low, math.inf if high is None else high
+
+
+class HardTanh(_Clipped):
     """y = x, but no less than min_val and no more than max_val; dx = dy between the two, else 0.
 
     The slope is 1 between the two and 0 beyond. At either it is taken as 0, as
@@ -399,6 +476,8 @@ class HardTanh(_Elementwise):
         "dx": "{dy} where {min_val} < {x} < {max_val}, else 0",
     }
 
+    _inside = (np.greater, np.less)
+
     min_val = Option(check_finite_number)
     max_val = Option(check_finite_number)
     _min_val, _max_val = -math.inf, math.inf  # until they are given
@@ -413,16 +492,6 @@ class HardTanh(_Elementwise):
                 f"HardTanh expects min_val to be below max_val, got {low!r} and {high!r}"
             )
 
-    def forward(self, x: Array) -> Array:
-        """Return x, clipped."""
-        check_array(self, "x", x)
-        y: Array = x.clip(self.min_val, self.max_val)
-        self.save(y)
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        """Return dx = dy where y, and so x, is strictly between the bounds."""
-        (y,) = self.saved()
-        check_cotangent(self, dy, y.shape, y.dtype)
-        dx: Array = dy * ((y > self.min_val) & (y < self.max_val))
-        return dx
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        return self.min_val, self.max_val

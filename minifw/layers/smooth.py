@@ -16,13 +16,14 @@ from minifw.layers._special import SIGMOID_REACH, normal, sigmoids
 from minifw.layers.activations import _Curve, _Elementwise, _finite_in_both
 from minifw.typing import Array, Formulas
 
-__all__ = ["GELU", "SiLU", "Softplus"]
+__all__ = ["GELU", "Mish", "SiLU", "Softplus"]
 
 # The form with tanh: Hendrycks and Gimpel, section 2.
 TANH_SCALE = math.sqrt(2 / math.pi)
 TANH_CUBIC = 0.044715
 # Where that gate is 0 and 1 in float64, with an argument of the sigmoid of at most 50.
 TANH_REACH = (-32.0, 8.0)
+MISH_REACH = 24.0  # beyond, 1 - t is below 1e-20, and x t' as well
 
 
 def _form(owner: str, name: str, value: Literal["none", "tanh"]) -> Literal["none", "tanh"]:
@@ -145,6 +146,54 @@ class SiLU(_Curve):
         slope *= s
         s *= x
         return s, slope
+
+
+class Mish(_Curve):
+    """y = x t with t = tanh(log(1 + exp(x))); dx = dy (t + x t').
+
+    With e = exp(x) and n = e (e + 2), which is (1 + e)^2 - 1,
+
+        t = n / (n + 2),    t' = 4 e (e + 1) / (n + 2)^2,
+
+    for tanh(log(z)) is (z^2 - 1) / (z^2 + 1). Nothing is subtracted, so that t keeps
+    its relative accuracy where it is tiny. From x = 24 on, where t and the slope have
+    long rounded to 1, e is left at exp(24).
+
+    References
+    ----------
+    D. Misra, "Mish: A Self Regularized Non-Monotonic Activation Function", BMVC
+    2020, arXiv:1908.08681, equation 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Mish
+    >>> Mish().forward(np.array([[-100.0, 0.0, 1e4]]))
+    array([[-3.72007598e-42,  0.00000000e+00,  1.00000000e+04]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} * t, t = tanh(log(1 + e^{x}))",
+        "dx": "{dy} * (t + {x} * (1 - t^2) * sigmoid({x})), t = tanh(log(1 + e^{x}))",
+    }
+
+    def _curve(self, x: Array) -> tuple[Array, Array]:
+        """Return y = x t, and its slope t + x t'."""
+        slope = np.minimum(x, MISH_REACH)
+        e = np.exp(slope)
+        n = e + 2
+        n *= e
+        inverse = 1 / (n + 2)
+        n *= inverse  # t
+        slope *= e
+        slope *= inverse
+        e += 1
+        e *= 4 * inverse
+        slope *= e  # x t'
+        slope += n
+        n *= x
+        return n, slope
 
 
 class Softplus(_Elementwise):

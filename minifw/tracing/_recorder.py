@@ -251,7 +251,8 @@ class Recorder:
         known |= dict(zip(layer.output_names, ys, strict=False))
         known |= {f"d{name}": dy for name, dy in zip(layer.output_names, dys, strict=False)}
         known.setdefault("x", ", ".join(given))
-        known |= {"sum_x": " + ".join(given), "y": ys[0], "dy": dys[0]}
+        known |= {"sum_x": " + ".join(given), "product_x": " * ".join(given)}
+        known |= {"y": ys[0], "dy": dys[0]}
         known |= {n: self._parameters.get(p, n) for n, p in state.parameters().items()}
         known["inner"] = ", ".join(one.ys[0] for one in inner if one.ys)
         known["inner_dx"] = " + ".join(one.dx for one in inner if one.dx)

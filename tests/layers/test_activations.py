@@ -20,11 +20,13 @@ from minifw import (
     GELU,
     SELU,
     Array,
+    Clamp,
     Dense,
     HardTanh,
     Layer,
     LeakyReLU,
     LogSoftmax,
+    Mish,
     PReLU,
     ReLU,
     Sequential,
@@ -74,6 +76,15 @@ def tanh_gelu_slope(x: float) -> float:
     return (1 + t) / 2 + x / 2 * (1 - t * t) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
 
 
+def mish_gate(x: float) -> float:
+    return math.tanh(math.log1p(math.exp(x)))
+
+
+def mish_slope(x: float) -> float:
+    t = mish_gate(x)
+    return t + x * (1 - t * t) * sigmoid(x)
+
+
 FORMULAS = [
     Formula(ReLU(), lambda x: max(x, 0.0), lambda x: float(x > 0)),
     Formula(LeakyReLU(), lambda x: x if x > 0 else x / 100, lambda x: 1.0 if x > 0 else 0.01),
@@ -91,10 +102,13 @@ FORMULAS = [
         lambda x: SELU_SCALE * (x if x > 0 else SELU_ALPHA * math.expm1(x)),
         lambda x: SELU_SCALE * (1.0 if x > 0 else SELU_ALPHA * math.exp(x)),
     ),
+    Formula(Clamp(-1, 2), lambda x: sorted((-1.0, x, 2.0))[1], lambda x: float(-1 <= x <= 2)),
+    Formula(Clamp(min=0.5), lambda x: max(x, 0.5), lambda x: float(x >= 0.5)),
     Formula(HardTanh(), lambda x: sorted((-1.0, x, 1.0))[1], lambda x: float(abs(x) < 1)),
     Formula(HardTanh(0, 6), lambda x: sorted((0.0, x, 6.0))[1], lambda x: float(0 < x < 6)),
     Formula(GELU(), lambda x: x * cdf(x), lambda x: cdf(x) + x * phi(x)),
     Formula(GELU("tanh"), lambda x: x / 2 * (1 + math.tanh(inner(x))), tanh_gelu_slope),
+    Formula(Mish(), lambda x: x * mish_gate(x), mish_slope),
     Formula(
         SiLU(),
         lambda x: x * sigmoid(x),
@@ -225,6 +239,10 @@ def test_selu_keeps_mean_zero_and_variance_one() -> None:
         (ELU(0.5), 0.0, 0.5),
         (ELU(), 0.0, 1.0),
         (SELU(), 0.0, SELU_ALPHA * SELU_SCALE),
+        (Clamp(-1, 1), 1.0, 1.0),
+        (Clamp(-1, 1), -1.0, 1.0),
+        (Clamp(0.1, 0.7), 0.7, 1.0),  # which float32 rounds
+        (Clamp(max=0), 0.0, 1.0),
         (HardTanh(), 1.0, 0.0),
         (HardTanh(), -1.0, 0.0),
         (HardTanh(0.1, 0.7), 0.7, 0.0),  # which float32 rounds
@@ -269,7 +287,8 @@ def limits(layer: Layer, x: Array) -> tuple[Array, Array, Array, Array]:
 
 @each_dtype
 @pytest.mark.parametrize(
-    "kind", [ReLU, LeakyReLU, PReLU, ELU, HardTanh, GELU, lambda: GELU("tanh"), SiLU, Softplus]
+    "kind",
+    [ReLU, LeakyReLU, PReLU, ELU, HardTanh, GELU, lambda: GELU("tanh"), Mish, SiLU, Softplus],
 )
 def test_extremes(kind: Any, dtype: type) -> None:
     layer = PReLU(dtype=dtype) if kind is PReLU else kind()
@@ -315,6 +334,7 @@ def test_tails_keep_their_digits(layer: Layer) -> None:
     tail = math.exp(-37.2)
     far = math.erfc(37.2 / math.sqrt(2)) / 2
     truth = {
+        Mish: (-37.2 * tail, -36.2 * tail),  # t is exp(x) far below 0
         SiLU: (-37.2 * tail, -36.2 * tail),
         Softplus: (tail, tail),
         GELU: (-37.2 * far, far - 37.2 * phi(37.2)),
@@ -338,6 +358,14 @@ def test_the_tail_of_tanh_gelu() -> None:
     du = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
     assert y.item() == pytest.approx(x * gate, rel=1e-12, abs=0)
     assert slope.item() == pytest.approx(gate * (1 + x * du), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize("kind", [Clamp, HardTanh])
+def test_a_bound_beyond_float32_is_none(kind: Any) -> None:
+    x: Array = np.array([[-3e38, 3e38]], np.float32)
+    y, slope = value_and_slope(kind(-1e300, 1e300), x)
+    np.testing.assert_array_equal(y, x)
+    assert slope.tolist() == [[1, 1]]
 
 
 @each_layer
@@ -626,6 +654,9 @@ def test_underflow_is_no_fault_of_a_layer(case: Case) -> None:
         (PReLU, {"axis": True}, TypeError, "axis to be a whole number"),
         (PReLU, {"dtype": int}, TypeError, "dtype to be float64 or float32"),
         (ELU, {"alpha": -1}, ValueError, "alpha to be finite and at least 0"),
+        (Clamp, {}, ValueError, "min or max, or both, got neither"),
+        (Clamp, {"min": 1, "max": 0}, ValueError, "min to be at most max, got 1.0 and 0.0"),
+        (Clamp, {"min": math.nan}, ValueError, "min to be finite"),
         (HardTanh, {"min_val": 1, "max_val": 1}, ValueError, "below max_val, got 1.0 and 1.0"),
         (HardTanh, {"min_val": 2}, ValueError, "min_val to be below max_val"),
         (HardTanh, {"max_val": math.inf}, ValueError, "max_val to be finite"),
@@ -653,6 +684,7 @@ def test_bad_arguments_are_refused(
     [
         (LeakyReLU(), "negative_slope", 0.5, 1e39, "to be finite in float32"),
         (ELU(), "alpha", 0.5, -1, "to be finite and at least 0"),
+        (Clamp(min=-1), "min", -2.0, math.nan, "min to be finite"),
         (HardTanh(), "min_val", -2.0, 1, "to be below max_val, got 1.0 and 1.0"),
         (HardTanh(), "max_val", 0.5, -3, "to be below max_val, got -1.0 and -3.0"),
         (GELU(), "approximate", "tanh", "exact", 'to be "none" or "tanh"'),

@@ -12,13 +12,18 @@ from minifw import (
     GRU,
     LSTM,
     Array,
+    Clamp,
     Conv1D,
     Conv2DTranspose,
     Dense,
+    GradientReversal,
     Layer,
     MaxPool2D,
+    Mish,
     MultiHeadAttention,
+    Multiply,
     Pad2D,
+    Scale,
     UpSample2D,
 )
 
@@ -173,6 +178,61 @@ def test_padding(mode: Any, padding: Any) -> None:
         (normal(2, 2, 3, 4),),
         lambda torch: torch.nn.Identity(),
         lambda torch, _, x: [torch.nn.functional.pad(x, sides, mode, value)],
+    )
+
+
+CLAMPED = np.array([[-2.0, -0.5, 0.25], [0.75, 1.0, -0.5]])  # on the bounds, too
+
+
+@pytest.mark.parametrize("bounds", [(-0.5, 0.75), (-0.5, None), (None, 0.75)])
+def test_clamp(bounds: tuple[Any, Any]) -> None:
+    def forward(torch: Any, _: Any, x: Any) -> Any:
+        return [torch.clamp(x, *bounds)]
+
+    layer = Clamp(*bounds)
+    check_same(f"clamp-{bounds}", layer, (CLAMPED,), lambda torch: torch.nn.Identity(), forward)
+
+
+def test_mish() -> None:
+    x = np.concatenate([6 * normal(50, 3), [[-40.0, 0.0, 40.0]]])
+    check_same("mish", Mish(), (x,), lambda torch: torch.nn.Mish())
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+def test_products_of_inputs_some_of_which_are_0(zeros: int) -> None:
+    xs = tuple(normal(4, 3, seed=seed) for seed in range(3))
+    for x in xs[:zeros]:
+        x[1] = 0.0
+    check_same(
+        f"multiply-{zeros}",
+        Multiply(),
+        xs,
+        lambda torch: torch.nn.Identity(),
+        lambda _, __, *tensors: [tensors[0] * tensors[1] * tensors[2]],
+    )
+
+
+def test_scale_of_sequences() -> None:
+    layer = randomized(Scale(3))
+
+    def module_of(torch: Any) -> Any:
+        module = torch.nn.Module()
+        module.weight = torch.nn.Parameter(torch.ones(3))
+        return module
+
+    check_same(
+        "scale", layer, (normal(4, 5, 3),), module_of, lambda _, module, x: [x * module.weight]
+    )
+
+
+def test_a_reversed_gradient() -> None:
+    """PyTorch has no such layer; x - (1 + w)(x - detached x) is one."""
+    check_same(
+        "reversal",
+        GradientReversal(0.3),
+        (normal(4, 3),),
+        lambda torch: torch.nn.Identity(),
+        lambda _, __, x: [x - 1.3 * (x - x.detach())],
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
-from minifw.layers.smooth import TANH_CUBIC, TANH_SCALE
+from minifw.layers.smooth import MISH_REACH, TANH_CUBIC, TANH_SCALE
 
 
 @register(layers.Tanh)
@@ -72,11 +72,11 @@ def selu(layer: layers.SELU, graph: Graph, x: str) -> str:
     return maths.mul(maths.where_positive(x, x, below), layer.scale)
 
 
-@register(layers.HardTanh)
-def hard_tanh(layer: layers.HardTanh, graph: Graph, x: str) -> str:
+@register(layers.Clamp, layers.HardTanh)
+def clipped(layer: layers.Clamp | layers.HardTanh, graph: Graph, x: str) -> str:
     """Write y = x, clipped; a bound above all numbers of the dtype is the largest of them."""
     largest = np.finfo(graph.dtype).max
-    bounds = np.clip([layer.min_val, layer.max_val], -largest, largest)
+    bounds = np.clip(layer._bounds, -largest, largest)
     return graph.node("Clip", x, *[graph.constant(bound) for bound in bounds])
 
 
@@ -100,6 +100,15 @@ def silu(_: layers.SiLU, graph: Graph, x: str) -> str:
     are, that would be -1e-4.
     """
     return Arithmetic(graph).gated(x, x)
+
+
+@register(layers.Mish)
+def mish(_: layers.Mish, graph: Graph, x: str) -> str:
+    """Write y = x n / (n + 2), n = e (e + 2), e = exp(min(x, 24))."""
+    maths = Arithmetic(graph)
+    e = maths.exp(graph.node("Min", x, graph.constant(MISH_REACH)))
+    n = maths.mul(e, maths.add(e, 2.0))
+    return maths.mul(x, maths.div(n, maths.add(n, 2.0)))
 
 
 @register(layers.Softplus)

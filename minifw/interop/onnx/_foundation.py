@@ -1,5 +1,7 @@
 """How containers, `Dense`, `Embedding` and the layers of shape are written to ONNX."""
 
+from functools import partial, reduce
+
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.layers.joining import feature_axis
@@ -73,6 +75,18 @@ def join(layer: layers.Join | layers.Concat, graph: Graph, *xs: str) -> str:
 def add(layer: layers.Add, graph: Graph, *xs: str) -> str:  # noqa: ARG001
     """Write the sum."""
     return graph.node("Sum", *xs)
+
+
+@register(layers.Multiply)
+def multiply(layer: layers.Multiply, graph: Graph, *xs: str) -> str:  # noqa: ARG001
+    """Write the product; of one input, x."""
+    return reduce(partial(graph.node, "Mul"), xs[1:], graph.node("Identity", xs[0]))
+
+
+@register(layers.Scale)
+def scale(layer: layers.Scale, graph: Graph, x: str) -> str:
+    """Write y = x w."""
+    return graph.node("Mul", x, graph.constant(layer.weight))
 
 
 @register(layers.Graph)

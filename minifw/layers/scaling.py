@@ -1,0 +1,179 @@
+"""What scales: each feature by a factor that is learned, or the gradient alone."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from minifw._tools.arrays import sum_rows
+from minifw._tools.checks import check_cotangent, check_rows
+from minifw._tools.numbers import check_non_negative
+from minifw._tools.options import Option
+from minifw.core.layer import Identity, Layer
+from minifw.layers.activations import _filled, _finite_in_both
+from minifw.typing import Array, Formulas, Shape
+
+__all__ = ["GradientReversal", "Scale", "StopGradient"]
+
+
+class Scale(Layer):
+    """y = x w, with a learned factor w for each feature.
+
+    Of sequences, (batch, time, features), every step is scaled alike. Then
+
+        dx = dy w,    dw = sums of dy x over the batch, and over time.
+
+    Before the first `Dense` of a table it learns which columns count. At the end of a
+    branch, as in ``Residual(Sequential(..., Scale(n, 1e-4)))``, it lets the branch in slowly.
+
+    Parameters
+    ----------
+    features : int
+        The length of the last axis of x.
+    init : float, default 1.0
+        What every w starts at. Touvron et al. take 0.1 down to 1e-6, the less the deeper
+        the network.
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (features,)
+        The factors w.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, features) or (batch, time, features) in the
+        layer's dtype.
+
+    References
+    ----------
+    H. Touvron, M. Cord, A. Sablayrolles, G. Synnaeve and H. Jégou, "Going deeper with
+    Image Transformers", ICCV 2021, section 2 (LayerScale).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Scale
+    >>> layer = Scale(2)
+    >>> layer.weight.value = [0.5, 10.0]
+    >>> layer.forward(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([[ 0.5, 20. ],
+           [ 1.5, 40. ]])
+    >>> layer.backward(np.ones((2, 2)))
+    array([[ 0.5, 10. ],
+           [ 0.5, 10. ]])
+    >>> layer.weight.grad
+    array([4., 6.])
+    """
+
+    replayable: ClassVar[bool] = True
+    takes_sequences: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} * {weight}",
+        "dx": "{dy} * {weight}",
+        "weight": "column sums of {dy} * {x}",
+    }
+
+    def __init__(self, features: int, init: float = 1.0, *, dtype: object = np.float64) -> None:
+        self.weight = _filled("Scale", "features", features, init, dtype)
+
+    @property
+    def features(self) -> int:
+        """The length of the last axis of x."""
+        return self.weight.size
+
+    @property
+    def input_shape(self) -> Shape:
+        """(features,)."""
+        return (self.features,)
+
+    def forward(self, x: Array) -> Array:
+        """Return y = x w."""
+        check_rows(self, x, self.features, self.weight.dtype)
+        self.save(x)
+        return x * self.weight.value
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = dy w, and set dw."""
+        self.backward_parameters(dy)
+        return dy * self.weight.value
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Set dw to the sums of dy x."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        share = dy * x  # (batch, ..., features)
+        sum_rows(share.reshape(-1, self.features), self.weight.grad)
+
+
+class StopGradient(Identity):
+    """y = x, but dx = 0: what comes before does not learn from what comes after.
+
+    It counts as a constant, as in a target that the model makes itself. PyTorch's ``detach``
+    is the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import StopGradient
+    >>> layer = StopGradient()
+    >>> layer.forward(np.array([[1.0, 2.0]]))
+    array([[1., 2.]])
+    >>> layer.backward(np.array([[3.0, 4.0]]))
+    array([[0., 0.]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{x}", "dx": "0"}
+    declared: ClassVar[dict[str, str]] = {"dx": "the gradient is stopped: x counts as a constant"}
+
+    def backward(self, dy: Array) -> Array:
+        """Return zeros."""
+        dx = super().backward(dy)
+        dx[...] = 0
+        return dx
+
+
+class GradientReversal(Identity):
+    """y = x, but dx = -weight dy: what comes before learns to make worse what comes after.
+
+    Between a body and a head that tells where an example comes from, the body learns what
+    does not tell it, while the head learns to. With weight 0 it is a `StopGradient`.
+
+    Parameters
+    ----------
+    weight : float, default 1.0
+        The strength of the reversal. It may be assigned at any time: the paper raises it
+        from 0 to 1 in training.
+
+    References
+    ----------
+    Y. Ganin and V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation",
+    ICML 2015, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import GradientReversal
+    >>> layer = GradientReversal(0.5)
+    >>> layer.forward(np.array([[1.0, 2.0]]))
+    array([[1., 2.]])
+    >>> layer.backward(np.array([[3.0, 4.0]]))
+    array([[-1.5, -2. ]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{x}", "dx": "-{weight} * {dy}"}
+    declared: ClassVar[dict[str, str]] = {"dx": "the gradient is reversed"}
+
+    weight = Option(_finite_in_both(check_non_negative))
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    def backward(self, dy: Array) -> Array:
+        """Return -weight dy."""
+        dx = super().backward(dy)
+        dx *= -self.weight
+        return dx
