@@ -75,9 +75,9 @@ def find_class(name: str, custom: tuple[type[Buildable], ...]) -> type[Buildable
 
 
 def _defined(base: type[Buildable]) -> Iterator[type[Buildable]]:
-    """Yield every class derived from `base` that this program has defined."""
+    """Yield every class derived from `base` that this program has defined; minifw's have names."""
     for cls in base.__subclasses__():
-        if not inspect.isabstract(cls):
+        if not inspect.isabstract(cls) and _PUBLIC.get(cls.__name__) is not cls:
             yield cls
         yield from _defined(cls)
 

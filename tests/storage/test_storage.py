@@ -325,6 +325,19 @@ def test_a_class_is_found_in_another_module(tmp_path: Path) -> None:
     assert type(load(path, custom_layers=(Noise,))) is Noise
 
 
+def test_a_class_with_a_name_that_minifw_has_too(tmp_path: Path) -> None:
+    class Multiply(Noise):
+        pass
+
+    path = tmp_path / "m.npz"
+    save(Multiply(), path)
+    with_json(path, set_class("__main__.Multiply"))
+    assert type(load(path)) is Multiply
+    with_json(path, set_class("__main__.Tanh"))
+    with pytest.raises(FileFormatError, match="which is not here"):
+        load(path)
+
+
 def test_nothing_is_imported_because_a_file_says_so(tmp_path: Path) -> None:
     path = tmp_path / "m.npz"
     save(Noise(), path)
