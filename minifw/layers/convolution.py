@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from minifw._engine.steps import refuse
 from minifw._tools.checks import (
     check_cotangent,
     check_images,
+    check_place,
     check_sequence_shape,
     check_sequences,
 )
@@ -449,6 +451,7 @@ class Conv1D(_Convolution):
     padding: Option[Pair | str] = Option(partial(_padding, words=("same", "causal")), fixed=True)
     dilation = Option(check_size, fixed=True)
     _axes = 1
+    stepwise: ClassVar[bool] = True
 
     def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv1d
         self,
@@ -490,6 +493,19 @@ class Conv1D(_Convolution):
                 f"{self!r} expects at least {least} steps, which its kernel fits into, got {time}"
             )
         return (time - least) // self.stride + 1
+
+    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
+        """Return y at one more place, from the places that its window reaches back to."""
+        if self.padding != "causal" or self.stride != 1:
+            refuse(self, 'a window may see later places; say padding="causal" and stride=1')
+        batch = check_place(self, x, self.in_channels, self.weight.dtype)
+        reach = self._windows.extent[0] - 1
+        before = np.zeros((batch, reach, self.in_channels), x.dtype) if kept is None else kept
+        if len(before) != batch:
+            raise ValueError(f"{self!r}.step expects {len(before)} rows, as before, got {batch}")
+        window = np.concatenate([before, x[:, np.newaxis]], axis=1)  # (batch, reach + 1, in)
+        y = self._shaped(self._pixels(batch_last(self._images(window)), self.bias))
+        return y[:, 0], window[:, 1:]
 
     def _images(self, x: Array) -> Array:
         return x.swapaxes(1, 2)[..., np.newaxis]  # (batch, channels, time, 1)

@@ -105,6 +105,7 @@ class Multiply(_Merge):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {"y": "{product_x}"}
     _operation = np.multiply
 

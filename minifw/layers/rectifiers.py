@@ -412,6 +412,7 @@ class Clamp(_Clipped):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": ("min(max({x}, {min}), {max})", "max({x}, {min})", "min({x}, {max})"),
         "dx": (

@@ -68,6 +68,7 @@ class Scale(Layer):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     takes_sequences: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * {weight}",

@@ -173,6 +173,7 @@ class Mish(_Curve):
     """
 
     replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": "{x} * t, t = tanh(log(1 + e^{x}))",
         "dx": "{dy} * (t + {x} * (1 - t^2) * sigmoid({x})), t = tanh(log(1 + e^{x}))",

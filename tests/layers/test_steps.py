@@ -16,6 +16,7 @@ from minifw import (
     Array,
     BatchNorm,
     Concat,
+    Conv1D,
     Dense,
     Dropout,
     Embedding,
@@ -34,6 +35,7 @@ from minifw import (
     Predictor,
     PReLU,
     Residual,
+    Scale,
     Sequential,
     SinusoidalPositions,
     Softmax,
@@ -73,6 +75,11 @@ MODELS: dict[str, Callable[[], Layer]] = {
     "attention": lambda: MultiHeadAttention(WIDTH, 2, causal=True, rng=0),
     "positions": lambda: Sequential(Positions(TIME, WIDTH), SinusoidalPositions(WIDTH)),
     "blocks": lambda: Sequential(Positions(TIME, WIDTH), block(WIDTH), block(WIDTH)),
+    "convolutions": lambda: Sequential(
+        Conv1D(WIDTH, 6, 3, padding="causal", dilation=2, groups=2, rng=0),
+        Scale(6, 2.0),
+        Conv1D(6, 2, 2, padding="causal", rng=1),
+    ),
     "branches": lambda: Concat(Tanh(), LSTM(WIDTH, 2, rng=0), Sequential(Dropout(0.5), GRU(4, 1))),
     "joined": lambda: Graph(
         "x", a=(LSTM(WIDTH, 3), "x"), b=(Dense(WIDTH, 3), "x"), y=(Join(), "a", "b")
@@ -208,6 +215,9 @@ class Chain(Sequential):
         lambda: Sequential(Dense(2, 2), MeanOverTime()),
         lambda: Residual(Later(2, 2)),
         lambda: MultiHeadAttention(2, 1),
+        lambda: Conv1D(2, 2, 2),
+        lambda: Conv1D(2, 2, 2, padding="same"),
+        lambda: Conv1D(2, 2, 2, 2, "causal"),
         lambda: Softmax(1),
         lambda: PReLU(2),
         lambda: Concat(Tanh(), axis=1),
@@ -230,6 +240,9 @@ def test_one_place_has_no_axis_of_time(layer: Layer) -> None:
 def test_what_does_not_go_on_from_a_state_is_refused() -> None:
     layer, x = MultiHeadAttention(2, 1, causal=True), np.ones((2, 2))
     _, state = layer.step(x)
+    convolution = Conv1D(2, 1, 2, padding="causal")
+    with pytest.raises(ValueError, match="expects 2 rows, as before, got 1"):
+        convolution.step(x[:1], convolution.step(x)[1])
     for given, wrong in ((x[:1], state), ((x, x[:, None]), state)):
         with pytest.raises(ValueError, match="as many rows as at the places before"):
             layer.step(given, wrong)

@@ -586,10 +586,11 @@ class InnerTwice(ResidualWithoutPath):
     """The expressions inside Dense are not the author's."""
 
     def __init__(self) -> None:
-        self.inner = Sequential(Dense(3, 3, rng=0), Swish(3))
+        self.inner: Any = Sequential(Dense(3, 3, rng=0), Swish(3))
 
     def backward(self, dy: Array) -> Array:
-        return dy + 2 * self.inner.backward(dy)
+        dx: Array = dy + 2 * self.inner.backward(dy)
+        return dx
 
 
 @wrong("path", "the derivative by `h` in `self.scale.value * h`", 3, x=batch(2, 4, 3))
