@@ -1,21 +1,23 @@
 """What the optimizers share: weight decay, blocks of long vectors, and an end to tiny numbers."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from minifw._engine.packing import decay_mask
 from minifw._tools.checks import DTYPES
-from minifw._tools.numbers import check_non_negative
+from minifw._tools.numbers import check_decay_rate, check_non_negative
 from minifw._tools.options import Option
 from minifw.core.optimizer import Group, Optimizer
 from minifw.core.parameter import Parameter
 from minifw.typing import Array
 
-__all__ = ["Elementwise"]
+__all__ = ["Elementwise", "Pair", "check_pair", "over_root"]
+
+Pair: TypeAlias = tuple[float, float]
 
 # An update is some ten operations on five vectors. Done one after the other on vectors longer than
 # the cache, each operation fetches them from memory anew; done block by block, the first one does.
@@ -49,8 +51,10 @@ class Elementwise(Optimizer):
         lr: float,
         weight_decay: float,
         no_decay: Iterable[Parameter],
+        **options: Any,
     ) -> None:
-        self.weight_decay = weight_decay  # checked before any parameter is moved
+        for name, value in {**options, "weight_decay": weight_decay}.items():
+            setattr(self, name, value)  # checked before any parameter is moved
         super().__init__(parameters, lr)
         for name, vector in self._vectors.items():
             setattr(self, name, None if vector.when else self.zeros())
@@ -126,3 +130,23 @@ def _blocks(*vectors: Any) -> Iterator[tuple[Any, ...]]:
         block = slice(start, min(start + length, size))
         scratch = (s[: block.stop - start] for s in vectors[:2])
         yield *scratch, *(None if v is None else v[block] for v in vectors[2:])
+
+
+def over_root(p: Array, x: Array, v: Array, s: Array, now: Pair) -> None:
+    """Subtract rate x / (sqrt(v) + eps) from p, where now = (rate, eps); s is scratch."""
+    rate, eps = now
+    np.sqrt(v, s)
+    s += eps
+    np.divide(x, s, s)
+    s *= rate
+    p -= s
+
+
+def check_pair(
+    owner: str, name: str, value: Pair, check: Callable[..., float] = check_decay_rate
+) -> Pair:
+    """Return `value` as two floats, or raise unless `check` takes both."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{owner} expects {name} to be a pair of numbers, got {value!r}")
+    first, second = (check(owner, f"{name}[{i}]", value[i]) for i in (0, 1))
+    return first, second

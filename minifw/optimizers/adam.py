@@ -1,4 +1,4 @@
-"""Adam, and Adam with decoupled weight decay."""
+"""Adam, with decoupled weight decay, and with Nesterov's momentum."""
 
 import math
 from collections.abc import Iterable
@@ -7,22 +7,14 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.arrays import finite_squares
-from minifw._tools.numbers import check_decay_rate, check_positive
+from minifw._tools.numbers import check_fraction, check_non_negative, check_positive
 from minifw._tools.options import Option, Vector
 from minifw.core.optimizer import Group
 from minifw.core.parameter import Parameter
-from minifw.optimizers._elementwise import Elementwise
+from minifw.optimizers._elementwise import Elementwise, Pair, check_pair, over_root
 from minifw.typing import Array
 
-__all__ = ["Adam", "AdamW"]
-
-
-def _pair(owner: str, name: str, value: tuple[float, float]) -> tuple[float, float]:
-    """Return `value` as two floats, or raise unless both are at least 0 and below 1."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise TypeError(f"{owner} expects {name} to be a pair of numbers, got {value!r}")
-    first, second = (check_decay_rate(owner, f"{name}[{i}]", value[i]) for i in (0, 1))
-    return first, second
+__all__ = ["Adam", "AdamW", "NAdam"]
 
 
 class Adam(Elementwise):
@@ -90,9 +82,9 @@ class Adam(Elementwise):
     array([0.9, 1.1, 1. ])
     """
 
-    betas = Option(_pair)
+    betas = Option(check_pair)
     eps = Option(check_positive)
-    _betas: tuple[float, float]  # what is kept of each
+    _betas: Pair  # what is kept of each
     _eps: float
     m: Array
     v: Array
@@ -103,15 +95,13 @@ class Adam(Elementwise):
         self,
         parameters: Iterable[Parameter | Group],
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Pair = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         *,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        self.betas = betas  # checked, as the others, before any parameter is moved
-        self.eps = eps
-        super().__init__(parameters, lr, weight_decay, no_decay)
+        super().__init__(parameters, lr, weight_decay, no_decay, betas=betas, eps=eps)
 
     def _prepare(self, option: str) -> None:
         super()._prepare(option)
@@ -120,27 +110,24 @@ class Adam(Elementwise):
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""
-        beta1, beta2 = self._betas
-        t = self.steps + 1
-        root = math.sqrt(1 - beta2**t)
-        self._now = self._lr * root / (1 - beta1**t), self._eps * root
+        root = math.sqrt(1 - self._betas[1] ** (self.steps + 1))
+        self._now = self._rate_of_m(self._lr * root), self._eps * root
         super().update(values, grads)
+
+    def _rate_of_m(self, rate: float) -> float:
+        """Return `rate`, which is lr r, over the part of m that is not its start."""
+        return rate / (1 - self._betas[0] ** (self.steps + 1))
 
     def rule(self, p: Array, g: Array, s: Array, m: Array, v: Array) -> None:
         """Move p against m, in units of the root of v."""
         beta1, rest1, beta2, rest2 = self._shares
-        rate, eps = self._now
         m *= beta1
         m += np.multiply(g, rest1, s)
         np.multiply(g, g, s)
         s *= rest2
         v *= beta2
         v += s
-        np.sqrt(v, s)
-        s += eps
-        np.divide(m, s, s)
-        s *= rate
-        p -= s
+        over_root(p, m, v, s, self._now)
 
 
 class AdamW(Adam):
@@ -186,10 +173,94 @@ class AdamW(Adam):
         self,
         parameters: Iterable[Parameter | Group],
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Pair = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         *,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
         super().__init__(parameters, lr, betas, eps, weight_decay, no_decay=no_decay)
+
+
+class NAdam(Adam):
+    """Adam with Nesterov's momentum: m' looks ahead by one step.
+
+    In step t = 1, 2, ..., with m, v and v' as in `Adam`::
+
+        mu_t  = beta1 (1 - 0.96^(t momentum_decay) / 2)
+        m'    = mu_(t+1) m / (1 - mu_1 ... mu_(t+1)) + (1 - mu_t) g / (1 - mu_1 ... mu_t)
+        theta <- theta - lr m' / (sqrt(v') + eps)
+
+    Parameters
+    ----------
+    parameters, betas, eps, weight_decay, no_decay
+        As those of `Adam`.
+    lr : float, default 2e-3
+        The learning rate, above 0. All defaults are PyTorch's.
+    momentum_decay : float, default 4e-3
+        psi, at least 0: how soon mu rises from beta1 / 2 to beta1.
+
+    Attributes
+    ----------
+    betas, eps, weight_decay, momentum_decay
+        As given; they may be assigned later.
+    m, v : array of shape (number of elements,)
+    mu_product : float
+        mu_1 ... mu_t.
+
+    Raises
+    ------
+    NonFiniteError
+        As `Adam` does.
+
+    Notes
+    -----
+    The paper leaves the schedule of mu open; PyTorch's is the one above. PyTorch's
+    ``decoupled_weight_decay`` is left out.
+
+    References
+    ----------
+    T. Dozat, "Incorporating Nesterov momentum into Adam", 2016, algorithm 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import NAdam, Parameter
+    >>> p = Parameter(np.ones(3))
+    >>> optimizer = NAdam([p], lr=0.1)
+    >>> p.grad = [100.0, -1e-3, 0.0]
+    >>> optimizer.step()
+    >>> p.value.round(4)
+    array([0.8944, 1.1056, 1.    ])
+    """
+
+    momentum_decay = Option(check_non_negative)
+    mu_product = Option(check_fraction)
+
+    def __init__(  # noqa: PLR0917 - PyTorch's order
+        self,
+        parameters: Iterable[Parameter | Group],
+        lr: float = 2e-3,
+        betas: Pair = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        *,
+        no_decay: Iterable[Parameter] = (),
+    ) -> None:
+        self.momentum_decay = momentum_decay  # checked before any parameter is moved
+        self.mu_product = 1.0
+        super().__init__(parameters, lr, betas, eps, weight_decay, no_decay=no_decay)
+
+    def _rate_of_m(self, rate: float) -> float:
+        t, psi = self.steps + 1, self.momentum_decay
+        mu, ahead = (self._betas[0] * (1 - 0.96 ** (i * psi) / 2) for i in (t, t + 1))
+        self.mu_product = product = round(self.mu_product * mu, 30)  # and no subnormal number
+        self._share = rate * (1 - mu) / (1 - product)
+        rate *= ahead / (1 - product * ahead)
+        return rate
+
+    def rule(self, p: Array, g: Array, s: Array, m: Array, v: Array) -> None:
+        """Move p against m and against g, in units of the root of v."""
+        super().rule(p, g, s, m, v)
+        over_root(p, g, v, s, (self._share, self._now[1]))

@@ -16,7 +16,7 @@ from minifw._tools.numbers import (
 from minifw._tools.options import Option, Vector
 from minifw.core.optimizer import Group
 from minifw.core.parameter import Parameter
-from minifw.optimizers._elementwise import Elementwise
+from minifw.optimizers._elementwise import Elementwise, over_root
 from minifw.typing import Array
 
 __all__ = ["Adagrad", "RMSprop"]
@@ -118,11 +118,8 @@ class RMSprop(Elementwise):
         centered: bool = False,
         no_decay: Iterable[Parameter] = (),
     ) -> None:
-        self.alpha = alpha  # checked, as the others, before any parameter is moved
-        self.eps = eps
-        self.momentum = momentum
-        self.centered = centered
-        super().__init__(parameters, lr, weight_decay, no_decay)
+        own = {"alpha": alpha, "eps": eps, "momentum": momentum, "centered": centered}
+        super().__init__(parameters, lr, weight_decay, no_decay, **own)
 
     def rule(self, p: Array, g: Array, s: Array, *state: Any) -> None:
         """Move p against g, or its momentum, in units of its root mean square."""
@@ -224,22 +221,16 @@ class Adagrad(Elementwise):
         no_decay: Iterable[Parameter] = (),
     ) -> None:
         name = type(self).__name__
-        self.lr_decay = lr_decay  # checked, as the others, before any parameter is moved
-        self.eps = eps
         initial = check_non_negative(name, "initial_accumulator_value", initial_accumulator_value)
-        super().__init__(parameters, lr, weight_decay, no_decay)
+        super().__init__(parameters, lr, weight_decay, no_decay, lr_decay=lr_decay, eps=eps)
         self.v += check_normal(name, "initial_accumulator_value", initial, self.v.dtype)
 
     def update(self, values: Array, grads: Array) -> None:
         """Make the step of the class docstring."""
-        self._factor = self._lr / (1 + self.steps * self.lr_decay)
+        self._now = self._lr / (1 + self.steps * self.lr_decay), self.eps
         super().update(values, grads)
 
     def rule(self, p: Array, g: Array, s: Array, v: Array) -> None:
         """Move p against g, in units of the root of v."""
         v += np.multiply(g, g, s)
-        np.sqrt(v, s)
-        s += self.eps
-        np.divide(g, s, s)
-        s *= self._factor
-        p -= s
+        over_root(p, g, v, s, self._now)

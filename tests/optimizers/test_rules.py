@@ -17,11 +17,14 @@ from minifw import (
     AdamW,
     Array,
     Dense,
+    Lion,
+    NAdam,
     NonFiniteError,
     Objective,
     Optimizer,
     Parameter,
     RMSprop,
+    Rprop,
     Sequential,
     Sigmoid,
     Tanh,
@@ -123,6 +126,61 @@ def adagrad(
     return rule
 
 
+def nadam(decay: float = 0.0, psi: float = 4e-3) -> Rule:
+    """Dozat, 2016, algorithm 2, with PyTorch's schedule of mu."""
+
+    def mu(t: int) -> float:
+        return 0.9 * (1 - 0.5 * 0.96 ** (t * psi))
+
+    def rule(theta: float, gradients: list[float], rates: list[float]) -> float:
+        m = v = 0.0
+        product = 1.0
+        for t, (gradient, lr) in enumerate(zip(gradients, rates, strict=True), start=1):
+            g = gradient + decay * theta
+            product *= mu(t)
+            m = 0.9 * m + 0.1 * g
+            v = 0.999 * v + 0.001 * g * g
+            m_hat = mu(t + 1) * m / (1 - product * mu(t + 1)) + (1 - mu(t)) * g / (1 - product)
+            theta -= lr * m_hat / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        return theta
+
+    return rule
+
+
+def lion(betas: tuple[float, float] = (0.9, 0.99), decay: float = 0.0) -> Rule:
+    """Chen et al., 2023, algorithm 2."""
+    b1, b2 = betas
+
+    def rule(theta: float, gradients: list[float], rates: list[float]) -> float:
+        m = 0.0
+        for g, lr in zip(gradients, rates, strict=True):
+            c = b1 * m + (1 - b1) * g
+            theta -= lr * ((c > 0) - (c < 0) + decay * theta)
+            m = b2 * m + (1 - b2) * g
+        return theta
+
+    return rule
+
+
+def rprop(etas: tuple[float, float] = (0.5, 1.2), low: float = 1e-6, high: float = 50) -> Rule:
+    """Igel and Huesken, 2000, iRprop-."""
+
+    def rule(theta: float, gradients: list[float], rates: list[float]) -> float:
+        size, before = rates[0], 0.0
+        for gradient in gradients:
+            g = gradient
+            if g * before > 0:
+                size = size * etas[1]
+            elif g * before < 0:
+                size, g = size * etas[0], 0.0
+            size = min(max(size, low), high)
+            theta -= size * ((g > 0) - (g < 0))
+            before = g
+        return theta
+
+    return rule
+
+
 Make: TypeAlias = Callable[[list[Parameter]], Optimizer]
 
 RULES: dict[str, tuple[Make, Rule]] = {
@@ -170,6 +228,18 @@ RULES: dict[str, tuple[Make, Rule]] = {
             p, 0.1, lr_decay=0.1, weight_decay=0.3, initial_accumulator_value=0.5, eps=0.01
         ),
         adagrad(0.1, 0.3, 0.5, 0.01),
+    ),
+    "NAdam": (NAdam, nadam()),
+    "NAdam options": (
+        lambda p: NAdam(p, 0.1, weight_decay=0.3, momentum_decay=0.5),
+        nadam(0.3, 0.5),
+    ),
+    "Lion": (Lion, lion()),
+    "Lion options": (lambda p: Lion(p, 0.1, (0.5, 0.8), 0.3), lion((0.5, 0.8), 0.3)),
+    "Rprop": (Rprop, rprop()),
+    "Rprop options": (
+        lambda p: Rprop(p, 0.1, (0.3, 2.0), (0.05, 0.5)),
+        rprop((0.3, 2.0), 0.05, 0.5),
     ),
 }
 
@@ -242,6 +312,8 @@ DECAYING: dict[str, Callable[..., Optimizer]] = {
     "AdamW": lambda p, **options: AdamW(p, 0.1, weight_decay=0.5, **options),
     "RMSprop": lambda p, **options: RMSprop(p, 0.1, weight_decay=0.5, **options),
     "Adagrad": lambda p, **options: Adagrad(p, 0.1, weight_decay=0.5, **options),
+    "NAdam": lambda p, **options: NAdam(p, 0.1, weight_decay=0.5, **options),
+    "Lion": lambda p, **options: Lion(p, 0.1, weight_decay=0.5, **options),
 }
 
 
@@ -318,6 +390,12 @@ def test_no_decay_is_checked(make: Callable[..., Optimizer]) -> None:
         (lambda p: Adagrad(p, lr_decay=-1.0), ValueError, "Adagrad expects lr_decay"),
         (lambda p: Adagrad(p, initial_accumulator_value=-1.0), ValueError, "initial_acc"),
         (lambda p: Adagrad(p, eps=0), ValueError, "eps"),
+        (lambda p: NAdam(p, momentum_decay=-1.0), ValueError, "NAdam expects momentum_decay"),
+        (lambda p: Lion(p, betas=(0.9, 1.0)), ValueError, r"Lion expects betas\[1\]"),
+        (lambda p: Rprop(p, etas=(0.5, 0.9)), ValueError, "etas to rise, below and above 1"),
+        (lambda p: Rprop(p, etas=(1.0, 1.2)), ValueError, "etas to rise, below and above 1"),
+        (lambda p: Rprop(p, step_sizes=(1.0, 0.1)), ValueError, "step_sizes to rise, got"),
+        (lambda p: Rprop(p, step_sizes=(0.0, 0.1)), ValueError, r"step_sizes\[0\]"),
     ],
 )
 def test_a_bad_option_is_refused_and_moves_nothing(
@@ -350,6 +428,8 @@ def test_a_bad_option_is_refused_and_moves_nothing(
         (Adagrad, "lr_decay", "0"),
         (Adagrad, "weight_decay", -1.0),
         (Adagrad, "eps", -1.0),
+        (NAdam, "mu_product", 1.5),
+        (Rprop, "etas", (2.0, 3.0)),
     ],
 )
 def test_what_the_constructor_refuses_is_refused_later_and_changes_nothing(
@@ -405,6 +485,7 @@ def test_a_state_that_no_run_can_have_is_refused_and_changes_nothing(
         lambda p: RMSprop(p, eps=1e-60),
         lambda p: SGD(p, 0.1, weight_decay=1e39),
         lambda p: Adagrad(p, initial_accumulator_value=1e39),
+        lambda p: Rprop(p, step_sizes=(1e-6, 1e39)),
     ],
 )
 def test_a_number_has_to_be_one_in_the_dtype_of_the_parameters(make: Make) -> None:
@@ -490,6 +571,7 @@ ADAPTIVE: dict[str, Make] = {
     "RMSprop": RMSprop,
     "RMSprop centered": lambda p: RMSprop(p, centered=True),
     "Adagrad": Adagrad,
+    "NAdam": NAdam,
 }
 
 
@@ -548,6 +630,8 @@ FADING: dict[str, Make] = {
     "Adam": Adam,
     "AdamW": lambda p: AdamW(p, weight_decay=0.0, betas=(0.5, 0.9)),
     "RMSprop": lambda p: RMSprop(p, alpha=0.5, centered=True, momentum=0.5),
+    "NAdam": NAdam,
+    "Lion": Lion,
 }
 
 

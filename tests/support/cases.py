@@ -48,6 +48,7 @@ from minifw import (
     Layer,
     LayerNorm,
     LeakyReLU,
+    Lion,
     LogSoftmax,
     Loss,
     MaxPool2D,
@@ -57,6 +58,7 @@ from minifw import (
     MSELoss,
     MultiHeadAttention,
     Multiply,
+    NAdam,
     NLLLoss,
     Optimizer,
     Pad2D,
@@ -68,6 +70,7 @@ from minifw import (
     Residual,
     RMSNorm,
     RMSprop,
+    Rprop,
     Scale,
     Sequential,
     Sigmoid,
@@ -419,6 +422,10 @@ OPTIMIZER_CASES: dict[str, Callable[[Sequence[Parameter]], Optimizer]] = {
     "Adam, decay": lambda parameters: Adam(parameters, lr=0.01, weight_decay=0.01),
     "AdamW": lambda parameters: AdamW(parameters, lr=0.01),
     "AdamW, no_decay": lambda parameters: AdamW(parameters, lr=0.01, no_decay=vectors(parameters)),
+    "NAdam": NAdam,
+    "NAdam, decay": lambda parameters: NAdam(
+        parameters, lr=0.01, weight_decay=0.01, no_decay=vectors(parameters)
+    ),
     "RMSprop": RMSprop,
     "RMSprop, momentum, centered": lambda parameters: RMSprop(
         parameters, momentum=0.5, centered=True
@@ -435,4 +442,9 @@ OPTIMIZER_CASES: dict[str, Callable[[Sequence[Parameter]], Optimizer]] = {
         initial_accumulator_value=0.1,
         no_decay=vectors(parameters),
     ),
+    "Lion": lambda parameters: Lion(parameters, lr=0.01),
+    "Lion, decay": lambda parameters: Lion(
+        parameters, lr=0.01, weight_decay=0.1, no_decay=vectors(parameters)
+    ),
+    "Rprop": Rprop,
 }
