@@ -7,13 +7,16 @@ from minifw.optimizers.clipping import clip_grad_norm, clip_grad_value
 from minifw.optimizers.decay import biases_and_norms
 from minifw.optimizers.sgd import SGD
 from minifw.optimizers.signs import Lion, Rprop
+from minifw.optimizers.wrappers import Averaged, Lookahead
 
 __all__ = [
     "SGD",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Averaged",
     "Lion",
+    "Lookahead",
     "NAdam",
     "Optimizer",
     "RMSprop",

@@ -1,4 +1,4 @@
-"""Optimizers against PyTorch: 25 steps of the same gradients, in float64.
+"""Optimizers and averages against PyTorch: 25 steps of the same gradients, in float64.
 
 What PyTorch gives is recorded: see tests/support/recorded.py.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from recorded import recorded
 
-from minifw import Array, NAdam, Optimizer, Parameter, Rprop
+from minifw import SGD, Array, Averaged, NAdam, Optimizer, Parameter, Rprop
 
 STEPS = 25
 EXACT = 1e-10  # of values of order 1
@@ -58,8 +58,10 @@ def ours(make: Callable[[list[Parameter]], Optimizer]) -> Iterator[tuple[Paramet
         yield parameter, optimizer
 
 
-def check_same(case: str, found: list[Array], compute: Callable[[Any], list[Any]]) -> None:
-    (theirs,) = recorded(f"optimizers/{case}", (START, GRADIENTS), compute)
+def check_same(
+    case: str, found: list[Array], options: Any, compute: Callable[[Any], list[Any]]
+) -> None:
+    (theirs,) = recorded(f"optimizers/{case}", (START, GRADIENTS, options), compute)
     np.testing.assert_allclose(found, theirs, rtol=EXACT, atol=EXACT)
 
 
@@ -72,4 +74,25 @@ def test_a_walk_is_that_of_pytorch(case: str) -> None:
         steps = in_torch(torch, kind.__name__, **options)
         return [torch.stack([theta.detach().clone() for theta in steps])]
 
-    check_same(case, walk, compute)
+    check_same(case, walk, options, compute)
+
+
+@pytest.mark.parametrize(("decay", "start"), [(None, 0), (None, 10), (0.9, 0), (0.999, 3)])
+def test_an_average_is_that_of_averaged_model(decay: float | None, start: int) -> None:
+    pairs = ours(lambda p: Averaged(SGD(p, lr=0.01, momentum=0.9), decay, start))
+    walk = [one.average.copy() for _, one in pairs][start:]
+
+    def compute(torch: Any) -> list[Any]:
+        utils = torch.optim.swa_utils
+        how = {} if decay is None else {"multi_avg_fn": utils.get_ema_multi_avg_fn(decay)}
+        kept, model = [], torch.nn.ParameterList()
+        for step, theta in enumerate(in_torch(torch, "SGD", lr=0.01, momentum=0.9)):
+            if step == 0:
+                model.append(theta)
+                averaged = utils.AveragedModel(model, **how)
+            if step >= start:
+                averaged.update_parameters(model)
+                kept.append(averaged.module[0].detach().clone())
+        return [torch.stack(kept)]
+
+    check_same(f"Averaged-{decay}-{start}", walk, [decay, start], compute)

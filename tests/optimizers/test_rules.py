@@ -16,8 +16,10 @@ from minifw import (
     Adam,
     AdamW,
     Array,
+    Averaged,
     Dense,
     Lion,
+    Lookahead,
     NAdam,
     NonFiniteError,
     Objective,
@@ -181,6 +183,20 @@ def rprop(etas: tuple[float, float] = (0.5, 1.2), low: float = 1e-6, high: float
     return rule
 
 
+def lookahead(inner: float, k: int, alpha: float) -> Rule:
+    """Zhang et al., 2019, algorithm 1, around plain descent with a decay of `inner`."""
+
+    def rule(theta: float, gradients: list[float], rates: list[float]) -> float:
+        slow = theta
+        for t, (g, lr) in enumerate(zip(gradients, rates, strict=True), start=1):
+            theta -= lr * (g + inner * theta)
+            if t % k == 0:
+                theta = slow = slow + alpha * (theta - slow)
+        return theta
+
+    return rule
+
+
 Make: TypeAlias = Callable[[list[Parameter]], Optimizer]
 
 RULES: dict[str, tuple[Make, Rule]] = {
@@ -241,6 +257,12 @@ RULES: dict[str, tuple[Make, Rule]] = {
         lambda p: Rprop(p, 0.1, (0.3, 2.0), (0.05, 0.5)),
         rprop((0.3, 2.0), 0.05, 0.5),
     ),
+    "Lookahead": (lambda p: Lookahead(SGD(p, 0.1)), lookahead(0.0, 5, 0.5)),
+    "Lookahead options": (
+        lambda p: Lookahead(SGD(p, 0.1, weight_decay=0.3), k=3, alpha=0.8),
+        lookahead(0.3, 3, 0.8),
+    ),
+    "Averaged": (lambda p: Averaged(SGD(p, 0.1, momentum=0.9)), sgd(0.9)),
 }
 
 
@@ -314,6 +336,7 @@ DECAYING: dict[str, Callable[..., Optimizer]] = {
     "Adagrad": lambda p, **options: Adagrad(p, 0.1, weight_decay=0.5, **options),
     "NAdam": lambda p, **options: NAdam(p, 0.1, weight_decay=0.5, **options),
     "Lion": lambda p, **options: Lion(p, 0.1, weight_decay=0.5, **options),
+    "Lookahead": lambda p, **options: Lookahead(SGD(p, 0.1, weight_decay=0.5, **options)),
 }
 
 

@@ -20,6 +20,7 @@ from minifw import (
     AdamW,
     Add,
     Array,
+    Averaged,
     AvgPool2D,
     BatchNorm,
     BCELoss,
@@ -50,6 +51,7 @@ from minifw import (
     LeakyReLU,
     Lion,
     LogSoftmax,
+    Lookahead,
     Loss,
     MaxPool2D,
     MeanLoss,
@@ -447,4 +449,13 @@ OPTIMIZER_CASES: dict[str, Callable[[Sequence[Parameter]], Optimizer]] = {
         parameters, lr=0.01, weight_decay=0.1, no_decay=vectors(parameters)
     ),
     "Rprop": Rprop,
+    "Lookahead": lambda parameters: Lookahead(SGD(parameters, lr=0.1), k=2),
+    "Lookahead, AdamW": lambda parameters: Lookahead(
+        AdamW(parameters, lr=0.01, no_decay=vectors(parameters))
+    ),
+    "Lookahead, Rprop": lambda parameters: Lookahead(Rprop(parameters), alpha=0.8),
+    "Averaged": lambda parameters: Averaged(Adam(parameters)),
+    "Averaged, decay": lambda parameters: Averaged(
+        Lookahead(SGD(parameters, lr=0.1, weight_decay=0.01)), decay=0.9, start=2
+    ),
 }

@@ -1,0 +1,281 @@
+"""Optimizers around another: it makes the step, and then they do their own work.
+
+Lookahead and Averaged.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar
+
+from minifw._tools.checks import check_is
+from minifw._tools.numbers import check_decay_rate, check_fraction, check_size
+from minifw._tools.options import Option, Vector, options_of
+from minifw.core.optimizer import Optimizer
+from minifw.typing import Array
+
+__all__ = ["Averaged", "Lookahead"]
+
+
+class _Inner:
+    """An attribute of the optimizer inside, read and assigned there."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        return self if owner is None else getattr(owner.optimizer, self._name)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        setattr(owner.optimizer, self._name, value)
+
+
+class Wrapper(Optimizer):
+    """An optimizer that lets another make the step, and then does its own `update`.
+
+    A subclass names its options, and the vectors of its state in `_vectors`.
+    """
+
+    lr: Any = _Inner()
+    steps: Any = _Inner()
+    weight_decay: Any = _Inner()  # if the optimizer has one
+    declared: Any = _Inner()  # to the kit
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        owner = type(self).__name__
+        check_is(owner, "an optimizer, such as SGD", optimizer, Optimizer, call="(parameters)")
+        self.optimizer, self._vector = optimizer, optimizer._vector
+
+    def step(self) -> None:
+        """Let the optimizer update the parameters, and go on from there."""
+        self.optimizer.step()
+        self.update(self._vector.values, self._vector.grads)
+
+    def _values(self) -> Array:
+        """Return the vector of all parameters, wherever they are now."""
+        self._vector.refresh()
+        return self._vector.values
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the options and vectors, and the state of the optimizer."""
+        own = {name: getattr(self, name) for name in (*options_of(type(self)), *self._vectors)}
+        return {**copy.deepcopy(own), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, or raise as `Optimizer` does."""
+        before = self.optimizer.state_dict()
+        try:
+            super().load_state_dict(state)
+        except (TypeError, ValueError):
+            self.optimizer.load_state_dict(before)
+            raise
+
+    def _taken(self, key: str, own: Any, new: Any) -> Any:
+        if key != "optimizer":
+            return super()._taken(key, own, new)
+        self.optimizer.load_state_dict(new)  # undone where there is another fault
+        return self.optimizer
+
+
+class Lookahead(Wrapper):
+    """Every k steps of an optimizer, the parameters go back to a point on their way.
+
+    ::
+
+        k times:  theta <- a step of the optimizer
+        theta <- phi + alpha (theta - phi)        phi is theta before the k steps
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Over the parameters; any one.
+    k : int, default 5
+        The steps between two returns. The paper's defaults.
+    alpha : float, default 0.5
+        From 0 to 1: which part of the way is kept.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        As given: `lr` and `steps` are its own.
+    k, alpha
+        As given; they may be assigned later.
+    slow : array of shape (number of elements,) or None
+        phi; None before the first step.
+
+    Raises
+    ------
+    NonFiniteError, RuntimeError
+        By `step`, as the optimizer does.
+
+    Notes
+    -----
+    Call `step` of this one only; a schedule may be built over either. The optimizer keeps
+    its own state at a return, as in the paper's experiments. Under `DataParallel` it stands
+    inside: ``DataParallel(Lookahead(...))``.
+
+    References
+    ----------
+    M. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead optimizer: k steps forward, 1 step
+    back", 2019, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Lookahead, Parameter
+    >>> p = Parameter(np.zeros(1))
+    >>> optimizer = Lookahead(SGD([p], lr=1.0), k=2)
+    >>> p.grad = [-1.0]
+    >>> for _ in range(4):
+    ...     optimizer.step()
+    ...     print(p.value)
+    [1.]
+    [1.]
+    [2.]
+    [2.]
+    """
+
+    k = Option(check_size)
+    alpha = Option(check_fraction)
+    slow: Any  # or None
+    _vectors: ClassVar = {"slow": Vector(when="k")}
+
+    def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5) -> None:
+        super().__init__(optimizer)
+        self.k = k
+        self.alpha = alpha
+        self.slow = None
+
+    def step(self) -> None:
+        """Let the optimizer make its step; the k-th is followed by the return."""
+        start = self.slow
+        if start is None or self.steps % self.k == 0:  # with what was loaded since the return
+            start = self._values().copy()
+        self.optimizer.step()
+        self.slow = start  # now, for a step that is refused changes nothing
+        self.update(self._vector.values, self._vector.grads)
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        """Go back after k steps."""
+        if self.steps % self.k == 0:
+            values -= self.slow
+            values *= self.alpha
+            values += self.slow
+
+
+def _decay_or_none(owner: str, name: str, value: float | None) -> float | None:
+    return None if value is None else check_decay_rate(owner, name, value)
+
+
+class Averaged(Wrapper):
+    """The mean of the parameters over the steps of an optimizer, beside them.
+
+    After its n-th step that counts::
+
+        a <- a + (theta - a) / n                      without decay: the mean, as in SWA
+        a <- decay a + (1 - decay) theta              an exponential moving average;
+                                                      the first a is theta
+
+    The training goes on as if it were not there.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Over the parameters; any one.
+    decay : float, optional
+        At least 0 and below 1, such as 0.999; without it all steps count alike.
+    start : int, default 0
+        How many steps of the optimizer come before the first that counts.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        As given: `lr` and `steps` are its own.
+    decay, start
+        As given; they may be assigned later.
+    average : array of shape (number of elements,)
+        a, in the order of `parameters`.
+    count : int
+        n.
+
+    Raises
+    ------
+    NonFiniteError, RuntimeError
+        By `step`, as the optimizer does.
+
+    Notes
+    -----
+    The validation of a `Trainer` measures the parameters themselves; for the average call
+    ``trainer.evaluate``, ``predict`` or ``save`` inside the block of `averaged`.
+
+    The buffers of a model are not averaged: the means of a `BatchNorm` are those of the
+    training, which the averaged weights do not give. Inside the block, call ``model.train()``
+    and ``model.forward`` on some epochs of training batches before the evaluation. This is
+    PyTorch's ``update_bn``; the means stay so until training moves them again.
+
+    The results are those of PyTorch's ``AveragedModel``, with ``get_ema_multi_avg_fn(decay)``
+    or by default, if it is updated after each step. A mean without decay should not begin
+    at the start of training: see `start`. Call `step` of this one only. Under
+    `DataParallel` it stands inside: ``DataParallel(Averaged(...))``.
+
+    References
+    ----------
+    P. Izmailov et al., "Averaging weights leads to wider optima and better generalization",
+    2018, algorithm 1; B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic
+    approximation by averaging", 1992.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Averaged, Parameter
+    >>> p = Parameter(np.zeros(1))
+    >>> optimizer = Averaged(SGD([p], lr=1.0))
+    >>> p.grad = [-1.0]
+    >>> for _ in range(3):  # to 1, 2, 3
+    ...     optimizer.step()
+    >>> with optimizer.averaged():
+    ...     print(p.value)
+    [2.]
+    >>> p.value
+    array([3.])
+    """
+
+    decay = Option(_decay_or_none)
+    start = Option(partial(check_size, least=0))
+    count = Option(partial(check_size, least=0))
+    _vectors: ClassVar = {"average": Vector()}
+
+    def __init__(self, optimizer: Optimizer, decay: float | None = None, start: int = 0) -> None:
+        super().__init__(optimizer)
+        self.decay = decay
+        self.start = start
+        self.count = 0
+        self.average = self.zeros()
+
+    def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
+        """Move the average."""
+        if self.steps > self.start:
+            self.count = n = self.count + 1
+            share = 1 / n if self.decay is None or n == 1 else 1 - self.decay
+            self.average += share * (values - self.average)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the average in the place of the parameters for a ``with`` block.
+
+        Until a step counts, they stay as they are. A step inside the block is lost, and
+        raises a RuntimeError at its end.
+        """
+        kept, steps = self._values().copy(), self.steps
+        if self.count:
+            self._vector.values[...] = self.average
+        try:
+            yield
+        finally:
+            self._values()[...] = kept
+        if self.steps != steps:
+            raise RuntimeError(
+                "Averaged expects no step inside averaged(), at whose end its move is lost; step "
+                "after the block"
+            )
