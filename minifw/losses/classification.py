@@ -27,12 +27,10 @@ from minifw.core.layer import Layer
 from minifw.core.loss import Joins, Loss
 from minifw.errors import SaturationWarning
 from minifw.layers import LogSoftmax, Softmax
+from minifw.losses._values import check_distribution, check_log_probabilities
 from minifw.typing import Array, Formulas, Labels, Target
 
 __all__ = ["CategoricalCrossEntropyLoss", "CrossEntropyLoss", "NLLLoss"]
-
-LOG_ROUNDING = 1e-5  # how far above 0 float32 may round a log-probability
-SUM_ROUNDING = 1e-3  # how far from 1 float32 may round the sum of thousands of probabilities
 
 
 class _OfClasses(Loss):
@@ -91,7 +89,7 @@ class _OfClasses(Loss):
     def check_target(self, prediction: Array, target: Target) -> None:
         """Raise unless labels are classes and not all of weight 0, and q add up to 1."""
         if not _are_labels(target):
-            _check_distribution(self, target)
+            check_distribution(self, target)
             return
         _check_range(self, target, prediction.shape[-1])
         if self.weight is not None and not self.weight[target].any():
@@ -373,14 +371,7 @@ class NLLLoss(_OfClasses):
         """Return the mean of -log p_y."""
         self.check(prediction, target)
         share = self._row_shares(prediction, target, sample_weight, one_hot=True)
-        largest = prediction.max()
-        if largest > LOG_ROUNDING:
-            raise ValueError(
-                f"{self!r} expects log-probabilities, which are at most 0, got {largest}; end the "
-                "model in LogSoftmax(), or use CrossEntropyLoss"
-            )
-        if np.isnan(largest):
-            self.finite(largest)
+        self.finite(check_log_probabilities(self, prediction))  # of a NaN
         log_p = prediction.reshape(-1, prediction.shape[-1])  # (rows, classes)
         costs = np.subtract(0, log_p[count_up(len(log_p)), target.ravel()], dtype=np.float64)
         if share.ndim:
@@ -514,14 +505,3 @@ def _check_range(loss: Loss, target: Labels, classes: int) -> None:
         f"{loss!r} expects every label to be from 0 to {classes - 1}, got {target[first]} at "
         f"index {first if len(first) > 1 else first[0]}{fix}"
     )
-
-
-def _check_distribution(loss: Loss, target: Array) -> None:
-    check_probabilities(loss, "target to be a probability", target)
-    sums = target.sum(axis=-1)
-    worst = np.abs(sums - 1).argmax()
-    if abs(sums.item(worst) - 1) > SUM_ROUNDING:
-        raise ValueError(
-            f"{loss!r} expects the targets of an example to add up to 1, got "
-            f"{sums.item(worst):.6g}; where several classes can be true, use BCEWithLogitsLoss"
-        )

@@ -7,6 +7,7 @@ import numpy as np
 from minifw._tools.numbers import check_non_negative
 from minifw._tools.options import Option
 from minifw.core.loss import Loss
+from minifw.losses._values import check_yes_or_no
 from minifw.typing import Array, Formulas
 
 __all__ = ["HingeLoss"]
@@ -70,14 +71,7 @@ class HingeLoss(Loss):
 
     def check_target(self, prediction: Array, target: Array) -> None:  # noqa: ARG002
         """Raise unless every target is -1 or 1."""
-        wrong = np.abs(target) != 1
-        if not wrong.any():
-            return
-        fix = "; use 2 * target - 1" if np.isin(target, (0, 1)).all() else ""
-        value, index = target[wrong][0], tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"{self!r} expects every target to be -1 or 1, got {value} at index {index}{fix}"
-        )
+        check_yes_or_no(self, target, -1)
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
