@@ -7,7 +7,7 @@ from minifw.losses import Loss
 
 
 class Names(dict[str, str]):
-    """The words that a formula may have in braces: symbols, and attributes that are numbers."""
+    """The words that a formula may have in braces: symbols, and numbers and flags."""
 
     def __init__(self, owner: Layer | Loss, known: dict[str, str]) -> None:
         super().__init__(known)
@@ -17,7 +17,9 @@ class Names(dict[str, str]):
         value = getattr(self._owner, key, None)
         if isinstance(value, np.ndarray):
             return key if value.ndim else f"{value:.4g}"
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if value is True:  # a flag in braces: the form is of those that are set
+            return ""
+        if isinstance(value, int | float) and value is not False:
             return f"{value:.4g}"
         raise KeyError(key)
 
