@@ -171,6 +171,11 @@ class Loss(KeepsArguments, SavesForBackward):
         The values are left to `check_target`, which is called.
         """
         check_alike(self, prediction, target)
+        if prediction.ndim <= self._case_axes:
+            raise ValueError(
+                f"{self!r} expects a prediction of shape (batch, features), got "
+                f"{prediction.shape}; one example is a batch of one: prediction[np.newaxis]"
+            )
         self.check_target(np.asarray(prediction), np.asarray(target))
 
     def check_target(self, prediction: Array, target: Target) -> None:

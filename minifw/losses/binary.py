@@ -7,15 +7,17 @@ import numpy.typing as npt
 
 from minifw._tools.arrays import HALF, LONG, MINUS_ONE, ONE, flush
 from minifw._tools.checks import check_positive_weight, check_probabilities
+from minifw._tools.numbers import check_fraction, check_non_negative
 from minifw._tools.options import Option
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.loss import Joins, Loss
 from minifw.errors import SaturationWarning
 from minifw.layers import Sigmoid
+from minifw.losses._values import check_yes_or_no
 from minifw.typing import Array, Formulas
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss"]
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "FocalLoss"]
 
 
 class BCEWithLogitsLoss(Loss):
@@ -228,3 +230,109 @@ class BCELoss(Loss):
         """Return ((1 - t) / (1 - p) - t / p) / n."""
         p, q, target, share = self.saved()
         return ((1 - target) / q - target / p) * share
+
+
+_OF_LABEL = ", s = sigmoid((2 * {t} - 1) * {p}), a = {t} * {alpha} + (1 - {t}) * (1 - {alpha})"
+
+
+class FocalLoss(Loss):
+    """Binary cross-entropy of a logit z in which examples that are learned well count little.
+
+    Let t be the label, 0 or 1, u = (2 t - 1) z, which is positive where the sign of z is
+    right, p = s(u) the probability of the label, s being the sigmoid, and a the weight of
+    the label, alpha of 1 and 1 - alpha of 0. With n elements,
+
+        L = mean(a (1 - p)^gamma (-log p)),
+        dL/dz = -(2 t - 1) a (1 - p)^gamma (gamma p (-log p) + 1 - p) / n,
+
+    since dp/du = p (1 - p). With e = exp(-|u|), both p and 1 - p are 1 / (1 + e) or
+    e / (1 + e), and -log p = max(-u, 0) + log(1 + e): nothing overflows or cancels, and a label
+    that is wrong by the logit 1e4 costs a 1e4 and has the gradient a.
+
+    Parameters
+    ----------
+    alpha : float, default 0.25
+        The weight of the label 1, from 0 to 1; 1 - alpha is that of the label 0.
+    gamma : float, default 2.0
+        How fast the weight of an example falls with 1 - p; finite and at least 0. With 0 and
+        alpha = 0.5 the loss is half of `BCEWithLogitsLoss`.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, a target is neither 0 nor 1, or the weights are no weights.
+    TypeError
+        If the dtypes differ.
+    NonFiniteError
+        If the loss is not finite.
+
+    Notes
+    -----
+    Names and defaults are those of ``torchvision.ops.sigmoid_focal_loss``, which takes
+    alpha = -1 for no weights, and targets between, and returns no mean by default. There is none
+    of classes: labels as rows of 0 and 1 ask of each class yes or no, as in the paper.
+
+    In the gradient, a size below 2^-500 (2^-100 in float32) counts as 0, as in
+    `BCEWithLogitsLoss`.
+
+    References
+    ----------
+    Lin, Goyal, Girshick, He and Dollar, "Focal Loss for Dense Object Detection", 2017,
+    equation 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import FocalLoss
+    >>> loss = FocalLoss()
+    >>> loss.forward(np.array([[1e4], [1e4]]), np.array([[0.0], [1.0]])), loss.backward()
+    (3750.0, array([[ 0.375],
+           [-0.   ]]))
+    """
+
+    applies: ClassVar[tuple[type[Layer], ...]] = (Sigmoid,)
+    midpoint: ClassVar[float] = 0.0
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "L": "-mean(a * (1 - s)^{gamma} * log s)" + _OF_LABEL,
+        "dp": "(1 - 2 * {t}) * a * (1 - s)^{gamma} * (1 - s - {gamma} * s * log s) / {n}"
+        + _OF_LABEL,
+    }
+
+    alpha = Option(check_fraction)
+    gamma = Option(check_non_negative)
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
+        self.alpha, self.gamma = alpha, gamma
+
+    def check_target(self, prediction: Array, target: Array) -> None:  # noqa: ARG002
+        """Raise unless every target is 0 or 1."""
+        check_yes_or_no(self, target, 0)
+
+    # All arrays in the two have the shape of z, but for a share that is the same for all.
+
+    @np.errstate(invalid="ignore")  # of a cost that is infinite: `mean` will say it
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        """Return the mean of a (1 - p)^gamma (-log p), in nats."""
+        self.check(prediction, target)
+        share = self.shares(prediction, sample_weight)
+        sign = 2 * target - 1
+        u = sign * prediction
+        e, right = np.exp(-np.abs(u)), u > 0
+        larger = 1 / (1 + e)
+        p, rest = np.where(right, larger, e * larger), np.where(right, e * larger, larger)
+        cost = np.maximum(-u, 0) + np.log1p(e)  # -log p
+        factor = (target * self.alpha + (1 - target) * (1 - self.alpha)) * rest**self.gamma
+        value = self.mean(factor * cost, share)
+        self.save(sign, factor * (p * cost * self.gamma + rest), share)
+        return value
+
+    def backward(self) -> Array:
+        """Return -(2 t - 1) a (1 - p)^gamma (gamma p (-log p) + 1 - p) / n."""
+        sign, size, share = self.saved()
+        dz: Array = size.copy()
+        flush(dz)
+        dz *= -sign * share
+        return dz

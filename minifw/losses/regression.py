@@ -1,15 +1,15 @@
-"""Losses of a prediction that is a number."""
+"""Losses of a prediction that is a number, or the rate of a count."""
 
 from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.numbers import check_positive
+from minifw._tools.numbers import check_flag, check_positive
 from minifw._tools.options import Option
 from minifw.core.loss import Loss
 from minifw.typing import Array, Formulas
 
-__all__ = ["HuberLoss", "L1Loss", "MSELoss"]
+__all__ = ["HuberLoss", "L1Loss", "MSELoss", "PoissonLoss"]
 
 
 class MSELoss(Loss):
@@ -203,4 +203,109 @@ class HuberLoss(Loss):
         """Return c / n."""
         clipped, share = self.saved()
         gradient: Array = clipped * share  # the shape of prediction
+        return gradient
+
+
+class PoissonLoss(Loss):
+    """What a count t costs, of which the model says the logarithm of the rate, or the rate.
+
+    The probability of t is r^t e^(-r) / t! for the rate r; its negative logarithm, without
+    the constant log t!, is r - t log r. Of a prediction z = log r, with n elements,
+
+        L = mean(e^z - t z),    dL/dz = (e^z - t) / n,
+
+    and with ``log_input=False``, of a prediction r, to which eps is added in the logarithm,
+
+        L = mean(r - t log(r + eps)),    dL/dr = (1 - t / (r + eps)) / n.
+
+    Parameters
+    ----------
+    log_input : bool, default True
+        Whether the prediction is log r, which may be any number: end the model in `Dense`.
+    full : bool, default False
+        Whether log t! is added for t > 1, as Stirling has it: t log t - t + log(2 pi t) / 2.
+        It has no derivative.
+    eps : float, default 1e-8
+        Finite and above 0; it counts with ``log_input=False`` only.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, a target is below 0, or the weights are no weights.
+    TypeError
+        If the dtypes differ.
+    NonFiniteError
+        If the loss is not finite, as e^z of a large z, or the logarithm of a rate below 0.
+
+    Notes
+    -----
+    As PyTorch's ``PoissonNLLLoss``, arguments and defaults, too; that takes targets and rates
+    below 0 as well, of which there is no probability. Targets need not be whole: they may be
+    counts in a unit of time.
+
+    References
+    ----------
+    McCullagh and Nelder, "Generalized Linear Models", 1989, chapter 6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import PoissonLoss
+    >>> loss = PoissonLoss()
+    >>> loss.forward(np.array([[0.0], [0.0]]), np.array([[1.0], [4.0]])), loss.backward()
+    (1.0, array([[ 0. ],
+           [-1.5]]))
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "L": (
+            "{full}mean(r - {t} * log r) + a constant, r the rate",
+            "{log_input}mean(e^{p} - {t} * {p})",
+            "mean({p} - {t} * log({p} + {eps}))",
+        ),
+        "dp": ("{log_input}(e^{p} - {t}) / {n}", "(1 - {t} / ({p} + {eps})) / {n}"),
+    }
+
+    log_input = Option(check_flag)
+    full = Option(check_flag)
+    eps = Option(check_positive)
+
+    def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8) -> None:
+        self.log_input, self.full, self.eps = log_input, full, eps
+
+    def check_target(self, prediction: Array, target: Array) -> None:  # noqa: ARG002
+        """Raise unless every target is at least 0."""
+        least = np.minimum.reduce(target, None)
+        if not least >= 0:  # a NaN is not
+            raise ValueError(f"{self!r} expects every target to be at least 0, got {least}")
+
+    # All arrays in the two have the shape of prediction, but for a share that all have.
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        """Return the mean of r - t log r, in nats."""
+        self.check(prediction, target)
+        share, rate, log_rate = self.shares(prediction, sample_weight), prediction, prediction
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self.log_input:
+                rate = np.exp(prediction)
+                slope = rate - target
+            else:
+                log_rate = np.log(rate + self.eps)
+                slope = 1 - target / (rate + self.eps)
+            costs = rate - np.multiply(target, log_rate, dtype=np.float64)
+            if self.full:
+                t = np.maximum(target, 1)
+                stirling = t * np.log(t) - t + np.log(2 * np.pi * t) / 2
+                costs += np.where(target > 1, stirling, 0)
+            value = self.mean(costs, share)
+        self.save(slope, share)
+        return value
+
+    def backward(self) -> Array:
+        """Return (e^z - t) / n, or (1 - t / (r + eps)) / n."""
+        slope, share = self.saved()
+        gradient: Array = slope * share
         return gradient

@@ -7,8 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recorded import recorded
 
-from minifw import Array, HingeLoss, HuberLoss, L1Loss, Loss, MSELoss, NonFiniteError
+from minifw import (
+    Array,
+    HingeLoss,
+    HuberLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    NonFiniteError,
+    PoissonLoss,
+)
 
 Number = Callable[[float, float], float]
 
@@ -233,3 +243,41 @@ def test_bad_arguments_are_refused(value: Any) -> None:
             make(value)
     with pytest.raises(ValueError, match="above 0"):
         HuberLoss(0.0)
+
+
+@pytest.mark.parametrize("log_input", [True, False])
+@pytest.mark.parametrize("full", [True, False])
+def test_counts_against_pytorch(log_input: bool, full: bool) -> None:
+    rng = np.random.default_rng(0)
+    z, counts = rng.standard_normal((6, 3)), rng.poisson(1.5, (6, 3)).astype(float)
+    prediction = z if log_input else np.append(np.exp(z[:-1]), [[0.0, 0.0, 1.0]], axis=0)
+
+    def compute(torch: Any) -> Any:
+        p = torch.tensor(prediction, requires_grad=True)
+        value = torch.nn.PoissonNLLLoss(log_input, full)(p, torch.tensor(counts))
+        value.backward()
+        return [value, p.grad]
+
+    name = f"losses/PoissonLoss {log_input} {full}"
+    value, gradient = recorded(name, (prediction, counts), compute)
+    loss = PoissonLoss(log_input, full)
+    assert loss.forward(prediction, counts) == pytest.approx(value, rel=1e-14)
+    np.testing.assert_allclose(loss.backward(), gradient, rtol=1e-12)
+
+
+def test_counts_at_the_extremes_and_below_0() -> None:
+    loss, one = PoissonLoss(), np.ones((1, 1))
+    assert loss.forward(-1e4 * one, 3 * one) == 3e4
+    assert loss.backward() == -3
+    with pytest.raises(NonFiniteError, match="the loss is inf"):
+        loss.forward(1e4 * one, one)
+    with pytest.raises(NonFiniteError):
+        loss.forward(100 * one.astype(np.float32), one.astype(np.float32))
+    with pytest.raises(NonFiniteError, match="the loss is nan"):
+        PoissonLoss(log_input=False).forward(-one, one)
+    with pytest.raises(ValueError, match=r"every target to be at least 0, got -1\.0"):
+        loss.forward(one, -one)
+    with pytest.raises(TypeError, match="PoissonLoss expects full to be True or False"):
+        PoissonLoss(full=1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="PoissonLoss expects eps"):
+        PoissonLoss(eps=0.0)

@@ -11,15 +11,19 @@ from minifw import (
     BCELoss,
     BCEWithLogitsLoss,
     CategoricalCrossEntropyLoss,
+    CosineLoss,
     CrossEntropyLoss,
+    FocalLoss,
     HingeLoss,
     HuberLoss,
+    KLDivLoss,
     L1Loss,
     Loss,
     MeanLoss,
     MSELoss,
     NLLLoss,
     Objective,
+    PoissonLoss,
     Sequential,
     Sigmoid,
     Softmax,
@@ -41,6 +45,12 @@ CASES: dict[str, tuple[Loss, Any, Any]] = {
         ((BCEWithLogitsLoss(2.0),), Z, YES),
         ((BCELoss(),), P, YES),
         ((HingeLoss(),), Z, 2 * YES - 1),
+        ((FocalLoss(),), Z, YES),
+        ((PoissonLoss(full=True),), Z, 3 * YES),
+        ((PoissonLoss(log_input=False),), P, 3 * YES),
+        ((CosineLoss(),), Z, Z[::-1].copy()),
+        ((KLDivLoss(),), np.log(P), P[::-1].copy()),
+        ((KLDivLoss(log_target=True),), np.log(P), np.log(P[::-1])),
         ((CrossEntropyLoss(), CrossEntropyLoss(SCALE), CrossEntropyLoss(SCALE, 0.1)), Z, LABELS),
         ((CrossEntropyLoss(label_smoothing=0.2),), Z, P),
         ((NLLLoss(), NLLLoss(SCALE)), np.log(P), LABELS),
@@ -52,6 +62,7 @@ NO_PEER = {  # in PyTorch, or that is not weighted alike
     "MeanLoss()",
     "BCEWithLogitsLoss(2.0)",
     "HingeLoss()",
+    "FocalLoss()",
     "CrossEntropyLoss(label_smoothing=0.2)",
 }
 each_loss = pytest.mark.parametrize("name", CASES)
@@ -85,7 +96,7 @@ def test_what_counts_is_all_there_is(name: str) -> None:
 def test_gradients_against_central_differences(name: str, axes: int) -> None:
     loss, prediction, target = CASES[name]
     weight = weighted(axes)
-    if axes == 3 and loss.takes_labels:
+    if axes == 3 and loss._case_axes:
         with pytest.raises(ValueError, match=r"axes of \(6, 5\), got \(6, 5, 3\)"):
             loss(prediction, target, weight)
         return
@@ -111,6 +122,17 @@ def pytorch(torch: Any, name: str, target: Any) -> Any:
         "BCEWithLogitsLoss()": lambda: functional.binary_cross_entropy_with_logits(
             z, t, reduction="none"
         ),
+        "PoissonLoss(full=True)": lambda: functional.poisson_nll_loss(
+            z, t, full=True, reduction="none"
+        ),
+        "PoissonLoss(log_input=False)": lambda: functional.poisson_nll_loss(
+            p, t, log_input=False, reduction="none"
+        ),
+        "KLDivLoss()": lambda: 3 * functional.kl_div(p.log(), t, reduction="none"),
+        "KLDivLoss(log_target=True)": lambda: (
+            3 * functional.kl_div(p.log(), t, reduction="none", log_target=True)
+        ),
+        "CosineLoss()": lambda: 1 - functional.cosine_similarity(z, t, dim=-1)[..., None],
     }
     if name in by_element:
         return by_element[name]().mean(-1)

@@ -19,6 +19,7 @@ from minifw import (
     MeanLoss,
     MSELoss,
     SumLoss,
+    TripletLoss,
 )
 from minifw.testing import CheckError, check_loss
 
@@ -61,8 +62,9 @@ S = 1 / (1 + np.exp(-R))
         (SumLoss(MSELoss(), None, BCELoss()), (Q, P, S), (Q**2, None, 1.0 * (R > 0))),
         (SumLoss(BCELoss(), MSELoss()), (1 - (1 - S) ** 32, P), (1.0 * (R > 0), P[::-1].copy())),
         (SumLoss(CrossEntropyLoss(), HuberLoss()), (P, R), (P.argmin(axis=1), R[::-1].copy())),
+        (TripletLoss(), (P, P[::-1].copy(), 1 - 2 * P), ()),
     ],
-    ids=["without a target", "without a loss", "near 1", "labels"],
+    ids=["without a target", "without a loss", "near 1", "labels", "triplets"],
 )
 def test_a_loss_of_several_outputs_passes(loss: Loss, predictions: Any, targets: Any) -> None:
     assert check_loss(loss, predictions, targets).passed
