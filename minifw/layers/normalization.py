@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.arrays import constant
+from minifw._tools.arrays import constant, row_means
 from minifw._tools.checks import check_cotangent, check_numbers
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_dtype, check_flag, check_normal, check_positive, check_size
@@ -86,7 +86,7 @@ class _Normalization(Layer):
         dx = z * _mean_of_product(dz, z)  # (groups, n)
         np.subtract(dz, dx, dx)
         if self._centred:
-            dx -= dz.mean(axis=1, keepdims=True)
+            dx -= row_means(dz)
         dx *= r
         return self._shaped(dx, dy.shape)
 
@@ -100,7 +100,8 @@ class _Normalization(Layer):
             dw = np.einsum(f"ij,ij->{own}", rows, self._rows(z))
             self.weight.grad[...] = dw.reshape(self.weight.shape)
         if self.bias is not None:
-            self.bias.grad[...] = rows.sum(axis=1 - self._weight_axis).reshape(self.bias.shape)
+            own = rows.T if self._weight_axis else rows
+            self.bias.grad[...] = own.dot(np.ones_like(own[0])).reshape(self.bias.shape)
 
     def _deviations(self, rows: Array) -> tuple[Array, Array]:
         """Return c, each row less its mean if that is taken away, and mean(c^2), (groups, 1).
@@ -111,7 +112,7 @@ class _Normalization(Layer):
         """
         if self._centred:
             rows = rows - rows[:, :1]  # (groups, n)
-            rows -= rows.mean(axis=1, keepdims=True)
+            rows -= row_means(rows)
         return rows, _mean_of_product(rows, rows)
 
     def _affine(self, rows: Array, bias: Parameter | None) -> Array:
