@@ -87,6 +87,7 @@ else:
                 "GlobalAvgPool2D",
                 "GradientReversal",
                 "Graph",
+                "GroupNorm",
                 "HardTanh",
                 "Identity",
                 "Join",

@@ -586,7 +586,16 @@ def worth(text: str, names: dict[str, Any]) -> Any:
 
 
 IN_WORDS = {  # declared, but not to be computed from
-    *("BatchNorm", "LayerNorm", "RMSNorm", "Reshape", "Flatten", "Dropout", "Embedding"),
+    *(
+        "BatchNorm",
+        "LayerNorm",
+        "RMSNorm",
+        "GroupNorm",
+        "Reshape",
+        "Flatten",
+        "Dropout",
+        "Embedding",
+    ),
     *("Conv2D", "MaxPool2D", "AvgPool2D", "GlobalAvgPool2D", "Columns", "GELU", "LSTM", "GRU"),
     *("Residual", "Concat", "Join"),
 }

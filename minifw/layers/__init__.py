@@ -12,7 +12,7 @@ from minifw.layers.dropout import Dropout
 from minifw.layers.embedding import Embedding
 from minifw.layers.graph import Graph
 from minifw.layers.joining import Add, Join, Multiply
-from minifw.layers.normalization import LayerNorm, RMSNorm
+from minifw.layers.normalization import GroupNorm, LayerNorm, RMSNorm
 from minifw.layers.padding import Pad2D
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSample2D
 from minifw.layers.rectifiers import ELU, SELU, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
@@ -47,6 +47,7 @@ __all__ = [
     "GlobalAvgPool2D",
     "GradientReversal",
     "Graph",
+    "GroupNorm",
     "HardTanh",
     "Identity",
     "Join",

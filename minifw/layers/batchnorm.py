@@ -115,7 +115,7 @@ shape (1, 2); take a larger batch, or call eval()
 
     buffers = ("running_mean", "running_var")
     momentum = Option(check_fraction)
-    _weight_axis = 0
+    _axes = "wn"
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ matrix, (groups, n):
     BatchNorm    a channel, over the batch and all places of the images (batchnorm.py)
     LayerNorm    an example, or one time of a sequence, over its features
     RMSNorm      the same, by its size alone and not by its mean
+    GroupNorm    some channels of an example, over all places
 """
 
 import math
@@ -24,7 +25,7 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.typing import Array, DType, Formulas, Shape
 
-__all__ = ["LayerNorm", "RMSNorm"]
+__all__ = ["GroupNorm", "LayerNorm", "RMSNorm"]
 
 
 class _Normalization(Layer):
@@ -36,7 +37,7 @@ class _Normalization(Layer):
     _dtype: DType
 
     _centred: ClassVar[bool] = True  # whether z has the mean 0; only then is there a b
-    _weight_axis: ClassVar[int]  # of (groups, n): 0 if w and b have a number for each group
+    _axes: ClassVar[str]  # of `_by_weight`: "w" is the one of w and b
     _saved_constant = False  # whether mean and variance did not depend on x: BatchNorm, eval mode
 
     def __init__(self, shape: Shape, eps: float, affine: bool, dtype: object) -> None:
@@ -64,10 +65,6 @@ class _Normalization(Layer):
     def _shaped(self, rows: Array, shape: Shape) -> Array:
         """Return what `_rows` laid out in the shape of x."""
 
-    @abstractmethod
-    def _normalized(self, x: Array) -> tuple[Array, Array]:
-        """Return z, (groups, n), and the r that it was multiplied by, (groups, 1)."""
-
     def forward(self, x: Array) -> Array:
         """Return y = w z + b."""
         self._check(x)
@@ -94,14 +91,28 @@ class _Normalization(Layer):
         """Set dw = sum(dy z) and db = sum(dy), over all numbers that share the w and the b."""
         z, _ = self.saved()
         check_cotangent(self, dy, z.shape, z.dtype)
-        rows = self._rows(dy)  # (groups, n)
+        rows, axes = self._rows(dy), self._axes  # (groups, n)
         if self.weight is not None:
-            own = "ij"[self._weight_axis]
-            dw = np.einsum(f"ij,ij->{own}", rows, self._rows(z))
+            own = (self._by_weight(rows), self._by_weight(self._rows(z)))
+            dw = np.einsum(f"{axes},{axes}->w", *own)
             self.weight.grad[...] = dw.reshape(self.weight.shape)
         if self.bias is not None:
-            own = rows.T if self._weight_axis else rows
-            self.bias.grad[...] = own.dot(np.ones_like(own[0])).reshape(self.bias.shape)
+            self.bias.grad[...] = self._sums(rows).reshape(self.bias.shape)
+
+    def _normalized(self, x: Array) -> tuple[Array, Array]:
+        """Return z, (groups, n), and the r that it was multiplied by, (groups, 1)."""
+        rows = self._rows(x)  # (groups, n)
+        unit = constant(1.0, x.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # mended below, or due to x itself
+            z, var = self._deviations(rows)
+            if not np.isfinite(var).all():
+                # In units of a power of two near the largest number no digit is lost and no
+                # square overflows; what eps is in their squares is next to 0.
+                _, exponent = np.frexp(np.abs(rows).max(axis=1, keepdims=True))  # (groups, 1)
+                unit = np.ldexp(np.ones_like(var), np.where(np.isfinite(var), 0, exponent - 1))
+                z, var = self._deviations(rows / unit)
+            r = 1 / np.sqrt(var + self.eps / unit / unit)  # (groups, 1)
+            return z * r, r / unit
 
     def _deviations(self, rows: Array) -> tuple[Array, Array]:
         """Return c, each row less its mean if that is taken away, and mean(c^2), (groups, 1).
@@ -119,11 +130,21 @@ class _Normalization(Layer):
         """Return rows * w + b, as far as there are these."""
         if self.weight is None:
             return rows
-        beside = (-1, 1) if self._weight_axis == 0 else (1, -1)
-        y: Array = rows * self.weight.value.reshape(beside)  # (groups, n)
+        beside = (1, -1) if self._axes == "nw" else (-1, 1)
+        y = self._by_weight(rows) * self.weight.value.reshape(beside)
         if bias is not None:
             y += bias.value.reshape(beside)
-        return y
+        return y.reshape(rows.shape)
+
+    def _by_weight(self, rows: Array) -> Array:
+        """Return a view of (groups, n) that has an axis of w."""
+        return rows
+
+    def _sums(self, rows: Array) -> Array:
+        """Return the sums over all numbers that share a b, by a product."""
+        own = rows.T if self._axes == "nw" else rows
+        sums: Array = own.dot(np.ones_like(own[0]))
+        return sums
 
 
 def _mean_of_product(a: Array, b: Array) -> Array:
@@ -145,7 +166,7 @@ class _OverFeatures(_Normalization):
     """A group is an example, or one time of a sequence, over the last axes of x."""
 
     normalized_shape: Option[Shape] = Option(_sizes, fixed=True)
-    _weight_axis = 1
+    _axes = "nw"
 
     def __init__(
         self,
@@ -182,20 +203,6 @@ class _OverFeatures(_Normalization):
 
     def _shaped(self, rows: Array, shape: Shape) -> Array:
         return rows.reshape(shape)
-
-    def _normalized(self, x: Array) -> tuple[Array, Array]:
-        rows = self._rows(x)  # (groups, n)
-        unit = constant(1.0, x.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):  # mended below, or due to x itself
-            z, var = self._deviations(rows)
-            if not np.isfinite(var).all():
-                # In units of a power of two near the largest number no digit is lost and no
-                # square overflows; what eps is in their squares is next to 0.
-                _, exponent = np.frexp(np.abs(rows).max(axis=1, keepdims=True))  # (groups, 1)
-                unit = np.ldexp(np.ones_like(var), np.where(np.isfinite(var), 0, exponent - 1))
-                z, var = self._deviations(rows / unit)
-            r = 1 / np.sqrt(var + self.eps / unit / unit)  # (groups, 1)
-            return z * r, r / unit
 
 
 class LayerNorm(_OverFeatures):
@@ -344,3 +351,116 @@ class RMSNorm(_OverFeatures):
         smallest = float(np.finfo(check_dtype("RMSNorm", dtype)).eps)
         eps = smallest if eps is None else eps
         super().__init__(normalized_shape, eps=eps, affine=affine, dtype=dtype)
+
+
+class GroupNorm(_Normalization):
+    """Each group of channels of an example gets mean 0 and variance 1: y = w z + b.
+
+    With m and v the mean and the variance of the n numbers of one group, which are some
+    channels of one example at all places,
+
+        z = (x - m) r,    r = 1 / sqrt(v + eps),    v = mean((x - m)^2).
+
+    The derivative is that of `LayerNorm`, with w and b of a channel; with dz = w dy, and means
+    over the n numbers of a group,
+
+        dx = r (dz - mean(dz) - z mean(dz z)),
+
+    and dw = sum(dy z), db = sum(dy) over examples and places. No example depends on another
+    one, and train and eval mode are the same.
+
+    Parameters
+    ----------
+    num_groups : int
+        The number of groups, which divides `num_channels`.
+    num_channels : int
+        The number of channels, axis 1 of x.
+    eps : float, default 1e-5
+        Above 0. PyTorch's default.
+    affine : bool, default True
+        Whether there are w, which starts at 1, and b, which starts at 0.
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+
+    Attributes
+    ----------
+    num_groups, num_channels : int
+    eps : float
+    weight, bias : Parameter of shape (num_channels,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, num_channels, ...) in the layer's dtype.
+
+    Notes
+    -----
+    Names and defaults are those of PyTorch's ``GroupNorm``. PyTorch's ``InstanceNorm2d`` with
+    ``affine=True`` is GroupNorm(channels, channels); of one group it is `LayerNorm` over all
+    axes, but for the shapes of w and b. Sequences (batch, time, features) have their channels
+    last, where this layer does not look. Right for all finite numbers, as `LayerNorm`.
+
+    References
+    ----------
+    Y. Wu and K. He, "Group normalization", ECCV 2018, equations 1 to 7.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import GroupNorm
+    >>> layer = GroupNorm(2, 4)
+    >>> layer.forward(np.array([[1.0, 3.0, 10.0, 70.0]])).round(4)
+    array([[-1.,  1., -1.,  1.]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = LayerNorm.formulas
+    num_groups = Option(check_size, fixed=True)
+    num_channels = Option(check_size, fixed=True)
+    _axes = "bwn"
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        *,
+        eps: float = 1e-5,
+        affine: bool = True,
+        dtype: object = np.float64,
+    ) -> None:
+        self.num_groups, self.num_channels = num_groups, num_channels
+        if num_channels % num_groups:
+            raise ValueError(
+                f"GroupNorm expects num_groups to divide num_channels, got {num_groups} and "
+                f"{num_channels}"
+            )
+        super().__init__((num_channels,), eps, affine, dtype)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`, or raise unless it begins with `num_channels`."""
+        if input_shape[:1] != (self.num_channels,):
+            raise ValueError(
+                f"{self!r} expects examples of shape ({self.num_channels}, ...), got {input_shape}"
+            )
+        return input_shape
+
+    def _check(self, x: Array) -> None:
+        check_numbers(self, x, self._dtype)
+        if x.shape[1:2] != (self.num_channels,):
+            raise ValueError(
+                f"{self!r} expects x of shape (batch, {self.num_channels}, ...), got {x.shape}"
+            )
+
+    def _rows(self, x: Array) -> Array:
+        return x.reshape(len(x) * self.num_groups, -1)
+
+    def _shaped(self, rows: Array, shape: Shape) -> Array:
+        return rows.reshape(shape)
+
+    def _by_weight(self, rows: Array) -> Array:
+        places = rows.shape[1] * self.num_groups // self.num_channels
+        return rows.reshape(-1, self.num_channels, places)
+
+    def _sums(self, rows: Array) -> Array:
+        sums: Array = np.einsum("bwn->w", self._by_weight(rows))
+        return sums

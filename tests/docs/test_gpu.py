@@ -23,6 +23,7 @@ THROUGH = frozenset(
         "AvgPool2D",
         "GlobalAvgPool2D",
         "GradientReversal",
+        "GroupNorm",
         "HardTanh",
         "Identity",
         "Join",

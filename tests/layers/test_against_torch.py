@@ -17,6 +17,7 @@ from minifw import (
     Conv2DTranspose,
     Dense,
     GradientReversal,
+    GroupNorm,
     Layer,
     MaxPool2D,
     Mish,
@@ -233,6 +234,17 @@ def test_a_reversed_gradient() -> None:
         (normal(4, 3),),
         lambda torch: torch.nn.Identity(),
         lambda _, __, x: [x - 1.3 * (x - x.detach())],
+    )
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 1, 2)])
+@pytest.mark.parametrize(("groups", "affine"), [(1, True), (3, True), (6, True), (2, False)])
+def test_group_norm(groups: int, affine: bool, shape: tuple[int, ...]) -> None:
+    check_same(
+        f"images/group-{groups}-{affine}-{shape}",
+        randomized(GroupNorm(groups, 6, eps=0.01, affine=affine)),
+        (normal(2, 6, *shape),),
+        lambda torch: torch.nn.GroupNorm(groups, 6, eps=0.01, affine=affine),
     )
 
 

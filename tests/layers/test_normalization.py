@@ -1,16 +1,27 @@
-"""BatchNorm, LayerNorm and RMSNorm against straight loops, exact fractions, and identities."""
+"""The normalisations against straight loops, exact fractions, and identities."""
 
 import copy
 import math
 import pickle
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
-from minifw import Array, BatchNorm, Dense, Layer, LayerNorm, RMSNorm, Sequential, Tanh
+from minifw import (
+    Array,
+    BatchNorm,
+    Dense,
+    GroupNorm,
+    Layer,
+    LayerNorm,
+    RMSNorm,
+    Sequential,
+    Tanh,
+)
 
 TOLERANCE = 1e-10
 Places: TypeAlias = list[tuple[int, ...]]
@@ -371,7 +382,7 @@ def extremes(dtype: type) -> Iterator[tuple[str, Array]]:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("kind", ["BatchNorm", "LayerNorm", "RMSNorm"])
+@pytest.mark.parametrize("kind", ["BatchNorm", "LayerNorm", "RMSNorm", "GroupNorm"])
 def test_extremes_keep_their_digits(dtype: type, kind: str) -> None:
     info = np.finfo(dtype)
     eps, largest, smallest = float(info.eps), float(info.max), float(info.smallest_subnormal)
@@ -385,6 +396,9 @@ def test_extremes_keep_their_digits(dtype: type, kind: str) -> None:
             pair, dy = pair.T, dy.T
         elif kind == "LayerNorm":
             layer = LayerNorm(6, dtype=dtype)
+        elif kind == "GroupNorm":
+            layer = GroupNorm(3, 18, dtype=dtype)  # whose groups are the rows
+            pair, dy = pair.reshape(1, 18), dy.reshape(1, 18)
         else:
             layer = RMSNorm(6, eps=1e-5, dtype=dtype)
         if kind == "BatchNorm" and exact_parts(x, centred=True)[1] * 6 > Fraction(largest):
@@ -395,6 +409,7 @@ def test_extremes_keep_their_digits(dtype: type, kind: str) -> None:
         dx = layer.backward(dy)
         if kind == "BatchNorm":
             y, dx, pair, dy = y.T, dx.T, pair.T, dy.T
+        y, dx, pair, dy = (a.reshape(3, 6) for a in (y, dx, pair, dy))
         for row in range(3):
             centred = kind != "RMSNorm"
             c, square = exact_parts(pair[row], centred=centred)
@@ -414,7 +429,8 @@ def test_extremes_keep_their_digits(dtype: type, kind: str) -> None:
 def test_equal_numbers_become_exactly_0(dtype: type, value: float) -> None:
     """Their computed mean may differ from them by its rounding, which is much of 1e15."""
     x: Array = np.full((7, 7), value, dtype)
-    for layer in (BatchNorm(7, dtype=dtype), LayerNorm(7, dtype=dtype)):
+    layers = (BatchNorm(7, dtype=dtype), LayerNorm(7, dtype=dtype), GroupNorm(1, 7, dtype=dtype))
+    for layer in layers:
         assert not layer.forward(x).any()
         assert np.isfinite(layer.backward(x / dtype(1e30))).all()
     assert not BatchNorm(7, dtype=dtype).forward(np.full((3, 7, 2, 2), value, dtype)).any()
@@ -446,7 +462,7 @@ def test_a_variance_that_does_not_fit_is_an_error_that_changes_nothing() -> None
     assert np.isfinite(layer.eval().forward(x)).all()
 
 
-@pytest.mark.parametrize("layer", [LayerNorm(3), RMSNorm(3)])
+@pytest.mark.parametrize("layer", [LayerNorm(3), RMSNorm(3), GroupNorm(1, 3)])
 def test_nan_and_infinity_stay_in_their_group(layer: Layer) -> None:
     for bad in (np.nan, np.inf, -np.inf):
         x = batch(4, 3)
@@ -486,6 +502,16 @@ def test_batch_norm_refuses_a_wrong_shape_of_an_example() -> None:
         Sequential(Dense(2, 4), BatchNorm(3))
 
 
+def test_group_norm_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="num_groups to divide num_channels, got 2 and 3"):
+        GroupNorm(2, 3)
+    for shape in ((2, 4), (3,), (2, 4, 3)):
+        with pytest.raises(ValueError, match=r"expects x of shape \(batch, 3, \.\.\.\), got"):
+            GroupNorm(1, 3).forward(np.ones(shape))
+    with pytest.raises(ValueError, match=r"expects examples of shape \(3, \.\.\.\), got \(4,\)"):
+        GroupNorm(1, 3).output_shape((4,))
+
+
 @pytest.mark.parametrize("make", [LayerNorm, RMSNorm])
 def test_layer_and_rms_norm_refuse_a_wrong_shape(make: Callable[..., Layer]) -> None:
     for size, shape in ((3, (2, 4)), ((2, 3), (2, 3)), ((2, 3), (4, 3, 2)), (3, (3,))):
@@ -508,7 +534,7 @@ def test_each_computes_in_its_dtype(make: Callable[..., Layer], affine: bool) ->
     assert layer(batch(4, 3).astype(np.float32)).dtype == np.float32
 
 
-@pytest.mark.parametrize("make", [BatchNorm, LayerNorm, RMSNorm])
+@pytest.mark.parametrize("make", [BatchNorm, LayerNorm, RMSNorm, partial(GroupNorm, 1)])
 @pytest.mark.parametrize(
     ("options", "error"),
     [

@@ -132,7 +132,7 @@ def nadam(decay: float = 0.0, psi: float = 4e-3) -> Rule:
     """Dozat, 2016, algorithm 2, with PyTorch's schedule of mu."""
 
     def mu(t: int) -> float:
-        return 0.9 * (1 - 0.5 * 0.96 ** (t * psi))
+        return float(0.9 * (1 - 0.5 * 0.96 ** (t * psi)))
 
     def rule(theta: float, gradients: list[float], rates: list[float]) -> float:
         m = v = 0.0

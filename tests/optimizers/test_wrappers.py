@@ -65,7 +65,7 @@ GROUPED: dict[str, Callable[[Any, float], Optimizer]] = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_groups_step_as_an_optimizer_of_each(name: str, dtype: type) -> None:
     make, rng = GROUPED[name], np.random.default_rng(1)
-    values = [rng.standard_normal(shape).astype(dtype) for shape in ((3, 2), (4,))]
+    values: list[Any] = [rng.standard_normal(shape).astype(dtype) for shape in ((3, 2), (4,))]
     mine, other = ([Parameter(value) for value in values] for _ in range(2))
     whole = make([{"params": mine[:1], "lr": 0.5}, {"params": mine[1:]}], 0.05)
     apart = [make(other[:1], 0.5), make(other[1:], 0.05)]
@@ -120,7 +120,7 @@ def test_what_is_no_optimizer_is_refused() -> None:
         Averaged(Adam)  # type: ignore[arg-type]
     for bad in ({"k": 0}, {"alpha": 1.5}):
         with pytest.raises(ValueError, match="Lookahead expects"):
-            Lookahead(SGD([p], 0.1), **bad)  # type: ignore[arg-type]
+            Lookahead(SGD([p], 0.1), **bad)
     with pytest.raises(ValueError, match="Averaged expects decay"):
         Averaged(SGD([p], 0.1), decay=1.0)
 
