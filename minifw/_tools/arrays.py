@@ -31,8 +31,12 @@ def _read_only(array: _T) -> _T:
 
 @lru_cache(_KEPT)
 def constant(value: float, dtype: DType) -> Array:
-    """Return a number without axes: NumPy converts a float at every call."""
-    return _read_only(np.array(value, dtype))
+    """Return a number without axes: NumPy converts a float at every call.
+
+    One beyond the largest float of the dtype is infinite.
+    """
+    with np.errstate(over="ignore"):
+        return _read_only(np.array(value, dtype))
 
 
 @lru_cache(_KEPT)

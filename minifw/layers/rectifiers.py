@@ -15,7 +15,8 @@ from minifw._tools.checks import check_array, check_cotangent, check_feature_axi
 from minifw._tools.numbers import check_axis, check_finite_number, check_non_negative
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
-from minifw.layers.activations import _Elementwise, _filled, _finite_in_both
+from minifw.layers._special import expm1
+from minifw.layers.activations import _Curve, _Elementwise, _filled, _finite_in_both
 from minifw.typing import Array, Formulas
 
 __all__ = ["ELU", "SELU", "Clamp", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
@@ -66,7 +67,7 @@ class ReLU(_Elementwise):
         return dx
 
 
-class LeakyReLU(_Elementwise):
+class LeakyReLU(_Curve):
     """y = x where x > 0, and a x elsewhere; dx = dy or a dy.
 
     At 0 the slope is taken as a, as in PyTorch.
@@ -101,17 +102,16 @@ class LeakyReLU(_Elementwise):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def forward(self, x: Array) -> Array:
-        """Return x where x > 0, and a x elsewhere."""
-        check_array(self, "x", x)
-        self.save(x)
-        return _leaky(x, x, self.negative_slope)
+    def _curve(self, x: Array) -> tuple[Array, Array]:
+        """Return y = x or a x, and its slope 1 or a."""
+        slope = _slopes(x, self.negative_slope)
+        with np.errstate(over="ignore"):  # what is beyond the largest float is infinite
+            return x * slope, slope
 
+    @np.errstate(over="ignore")
     def backward(self, dy: Array) -> Array:
-        """Return dx = dy where x > 0, and a dy elsewhere."""
-        (x,) = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        return _leaky(x, dy, self.negative_slope)
+        """Return dx = dy or a dy."""
+        return super().backward(dy)
 
 
 class PReLU(Layer):
@@ -199,29 +199,28 @@ class PReLU(Layer):
     def forward(self, x: Array) -> Array:
         """Return x where x > 0, and a x elsewhere."""
         self._check(x)
-        self.save(x)
-        return _leaky(x, x, self._slopes(x))
+        shape = [1] * x.ndim
+        shape[self.axis] = self.num_parameters
+        slope = _slopes(x, self.weight.value.reshape(shape))
+        self.save(x, slope)
+        with np.errstate(over="ignore"):  # what is beyond the largest float is infinite
+            return x * slope
 
     def backward(self, dy: Array) -> Array:
         """Return dx = dy or a dy, and set da to the sums of dy min(x, 0)."""
-        (x,) = self.saved()
+        x, slope = self.saved()
         check_cotangent(self, dy, x.shape, x.dtype)
         own = self.axis % x.ndim if self.num_parameters > 1 else None
         shared = tuple(i for i in range(x.ndim) if i != own)  # the axes of one a
-        with np.errstate(over="ignore"):  # as in _leaky
+        with np.errstate(over="ignore"):
             share = dy * np.minimum(x, 0)
             self.weight.grad[...] = share.sum(axis=shared)  # (num_parameters,)
-        return _leaky(x, dy, self._slopes(x))
+            dx: Array = dy * slope
+        return dx
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         refuse_axis(self, self.axis if self.num_parameters > 1 else -1)
         return super()._step(x, kept)
-
-    def _slopes(self, x: Array) -> Array:
-        """Return the slopes with as many axes as x, all of length 1 but the features'."""
-        shape = [1] * x.ndim
-        shape[self.axis] = self.num_parameters
-        return self.weight.value.reshape(shape)
 
     def _check(self, x: Array) -> None:
         """Raise unless x is in the dtype of the slopes and has one feature for each."""
@@ -234,49 +233,37 @@ class PReLU(Layer):
             )
 
 
-def _leaky(x: Array, values: Array, slope: float | Array) -> Array:
-    """Return `values` where x > 0, and slope times `values` elsewhere.
-
-    A product beyond the largest float is infinite, without a warning of NumPy:
-    it may well be one that is not taken, and the loss tells of the others.
-    """
-    with np.errstate(over="ignore"):
-        return np.where(x > 0, values, slope * values)
+def _slopes(x: Array, below: float | Array) -> Array:
+    """Return 1 where x > 0, and `below` elsewhere; `np.where` takes three times as long."""
+    positive = x > 0
+    slope: Array = np.multiply(~positive, below, dtype=x.dtype)
+    slope += positive
+    return slope
 
 
-class _Exponential(_Elementwise):
+class _Exponential(_Curve):
     """y = l x where x > 0, and l a (exp(x) - 1) elsewhere; dx = dy l or dy l a exp(x).
 
-    exp is taken of min(x, 0), so that it cannot overflow, and exp(x) - 1 by
-    expm1, which keeps the digits of a small x. exp(x) is not y / a + 1, which
-    rounds to 0 where exp(x) is below the machine epsilon.
+    exp is taken of min(x, 0), so that it cannot overflow, and is 1 above 0. The slope is not
+    made of y, as y / a + 1, which rounds to 0 where exp(x) is below the machine epsilon.
     """
 
     alpha: Any
     scale = 1.0
 
-    def forward(self, x: Array) -> Array:
-        """Return l x where x > 0, and l a (exp(x) - 1) elsewhere."""
-        check_array(self, "x", x)
-        self.save(x)
-        below = np.expm1(np.minimum(x, 0))
-        below *= self.alpha
-        y: Array = np.where(x > 0, x, below)
-        with np.errstate(over="ignore"):
-            y *= self.scale
-        return y
-
-    @np.errstate(under="ignore")
-    def backward(self, dy: Array) -> Array:
-        """Return dx = dy l where x > 0, and dy l a exp(x) elsewhere."""
-        (x,) = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        slope = np.exp(np.minimum(x, 0))
-        slope *= self.alpha
-        dx: Array = np.where(x > 0, 1, slope)
-        dx *= self.scale
-        dx *= dy
-        return dx
+    def _curve(self, x: Array) -> tuple[Array, Array]:
+        """Return y = l (max(x, 0) + a (exp(x) - 1)), and its slope l or l a exp(x)."""
+        below = np.minimum(x, 0)
+        slope = np.exp(below)
+        y = expm1(below, slope)
+        y *= self.alpha
+        y += np.maximum(x, 0)
+        slope *= _slopes(x, self.alpha)
+        if self.scale != 1:
+            slope *= self.scale
+            with np.errstate(over="ignore"):
+                y *= self.scale
+        return y, slope
 
 
 class ELU(_Exponential):
@@ -367,21 +354,22 @@ class _Clipped(_Elementwise):
     def _bounds(self) -> tuple[float, float]:
         """The lower and the upper bound, infinite where there is none."""
 
-    @np.errstate(over="ignore")  # of a bound beyond the largest float32
     def forward(self, x: Array) -> Array:
         """Return x, clipped."""
         check_array(self, "x", x)
         self.save(x)
-        y: Array = x.clip(*self._bounds)
+        low, high = self._bounds
+        y: Array = x.clip(constant(low, x.dtype), constant(high, x.dtype))
         return y
 
-    @np.errstate(over="ignore")
     def backward(self, dy: Array) -> Array:
         """Return dx = dy where x is between the bounds."""
         (x,) = self.saved()
         check_cotangent(self, dy, x.shape, x.dtype)
         (above, below), (low, high) = self._inside, self._bounds
-        dx: Array = dy * (above(x, low) & below(x, high))
+        inside = above(x, constant(low, x.dtype))
+        inside &= below(x, constant(high, x.dtype))
+        dx: Array = dy * inside
         return dx
 
 

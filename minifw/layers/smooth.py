@@ -9,11 +9,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from minifw._tools.checks import check_array, check_cotangent
 from minifw._tools.numbers import check_positive
 from minifw._tools.options import Option
-from minifw.layers._special import SIGMOID_REACH, normal, sigmoids
-from minifw.layers.activations import _Curve, _Elementwise, _finite_in_both
+from minifw.layers._special import SIGMOID_REACH, log1p, normal, sigmoids
+from minifw.layers.activations import _Curve, _finite_in_both
 from minifw.typing import Array, Formulas
 
 __all__ = ["GELU", "Mish", "SiLU", "Softplus"]
@@ -197,15 +196,12 @@ class Mish(_Curve):
         return n, slope
 
 
-class Softplus(_Elementwise):
+class Softplus(_Curve):
     """y = log(1 + exp(b x)) / b, a smooth max(x, 0); dx = dy s(b x), s being the sigmoid.
 
-    With e = exp(-b |x|), which cannot overflow,
-
-        y = max(x, 0) + log(1 + e) / b,
-
-    for log(1 + exp(z)) is z + log(1 + exp(-z)). The derivative of the left form
-    is exp(b x) / (1 + exp(b x)) = s(b x).
+    With e = exp(b x), the derivative is e / (1 + e) = s(b x). Where b x is above 80, e is
+    left at exp(80), so that it cannot overflow: y has long rounded to x, which it is never
+    below, and the slope to 1.
 
     Parameters
     ----------
@@ -243,24 +239,14 @@ class Softplus(_Elementwise):
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta
 
-    @np.errstate(under="ignore")
-    def forward(self, x: Array) -> Array:
-        """Return max(x, 0) + log(1 + e) / b."""
-        check_array(self, "x", x)
-        with np.errstate(over="ignore"):  # an infinite b |x| is as right as a large one
-            e = np.exp(np.abs(x) * -self.beta)
-        self.save(x, e)
-        y = np.log1p(e)
+    def _curve(self, x: Array) -> tuple[Array, Array]:
+        """Return y = max(x, log(1 + e) / b), and its slope e / (1 + e)."""
+        with np.errstate(over="ignore"):  # an infinite b x is as right as a large one
+            e = x * self.beta
+        np.minimum(e, SIGMOID_REACH, out=e)
+        np.exp(e, e)
+        y = log1p(e)
         y /= self.beta
-        y += np.maximum(x, 0)
-        return y
-
-    @np.errstate(under="ignore")
-    def backward(self, dy: Array) -> Array:
-        """Return dx = dy s(b x): 1 / (1 + e) for x >= 0 and e / (1 + e) below."""
-        x, e = self.saved()
-        check_cotangent(self, dy, x.shape, x.dtype)
-        dx: Array = np.where(x >= 0, 1, e)
-        dx /= 1 + e
-        dx *= dy
-        return dx
+        np.maximum(x, y, out=y)
+        e /= 1 + e
+        return y, e

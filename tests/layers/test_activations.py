@@ -37,7 +37,7 @@ from minifw import (
     Tanh,
 )
 from minifw._tools.arrays import in_blocks
-from minifw.layers._special import normal, sigmoids
+from minifw.layers._special import expm1, log1p, normal, sigmoids
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al., section 2
@@ -333,12 +333,13 @@ def test_tails_keep_their_digits(layer: Layer) -> None:
     y, slope = (array.item() for array in value_and_slope(layer, x))
     tail = math.exp(-37.2)
     far = math.erfc(37.2 / math.sqrt(2)) / 2
-    truth = {
+    tails: dict[type, tuple[float, float]] = {
         Mish: (-37.2 * tail, -36.2 * tail),  # t is exp(x) far below 0
         SiLU: (-37.2 * tail, -36.2 * tail),
         Softplus: (tail, tail),
         GELU: (-37.2 * far, far - 37.2 * phi(37.2)),
-    }.get(type(layer))
+    }
+    truth = tails.get(type(layer))
     if repr(layer) == "Softplus(2.5)":
         truth = (math.exp(-93) / 2.5, math.exp(-93))
     if repr(layer) == "GELU('tanh')":
@@ -476,6 +477,20 @@ def test_both_sigmoids_keep_their_digits(dtype: type) -> None:
                     context.prec = 60
                     truth = 1 / (1 + (-Decimal(z)).exp())
                 assert abs(Decimal(found) / truth - 1) < 4 * eps
+
+
+@each_dtype
+def test_expm1_and_log1p_keep_their_digits(dtype: type) -> None:
+    eps = float(np.finfo(dtype).eps)
+    x: Array = -np.concatenate([np.geomspace(1e-30, 1e3, 400), [0.0]]).astype(dtype)
+    with np.errstate(under="ignore"):
+        e = np.exp(x)
+        found = expm1(x, e)
+    for one, number in zip(found.tolist(), x.tolist(), strict=True):
+        assert one == pytest.approx(math.expm1(number), rel=4 * eps, abs=0)
+    x = np.geomspace(1e-30, 5e34, 400).astype(dtype)
+    for one, number in zip(log1p(x).tolist(), x.tolist(), strict=True):
+        assert one == pytest.approx(math.log1p(number), rel=4 * eps, abs=0)
 
 
 # -- PReLU ------------------------------------------------------------------------------
