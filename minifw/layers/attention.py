@@ -225,8 +225,8 @@ class MultiHeadAttention(Layer):
         if memory is None:
             if not self.causal:
                 refuse(self, "a place asks later ones, too; say causal=True")
-            q, *one = self._parts(_QKV, x[:, np.newaxis])  # each (batch, heads, 1, width)
-            kv = _appended(kv, np.stack(one), n)  # (2, batch, heads, room, width)
+            parts = self._parts(_QKV, x[:, np.newaxis])  # (3, batch, heads, 1, width)
+            q, kv = parts[0], _appended(kv, parts[1:], n)  # (2, batch, heads, room, width)
             if mask is not None or counts is not None:
                 mask = np.ones(batch, bool) if mask is None else mask
                 mask = check_mask(self, mask[:, np.newaxis], batch, 1)

@@ -12,7 +12,7 @@ matrix, (groups, n):
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -102,16 +102,19 @@ class _Normalization(Layer):
     def _normalized(self, x: Array) -> tuple[Array, Array]:
         """Return z, (groups, n), and the r that it was multiplied by, (groups, 1)."""
         rows = self._rows(x)  # (groups, n)
-        unit = constant(1.0, x.dtype)
+        eps: Any = self.eps
         with np.errstate(over="ignore", invalid="ignore"):  # mended below, or due to x itself
             z, var = self._deviations(rows)
-            if not np.isfinite(var).all():
+            if np.isfinite(var).all():
+                unit = constant(1.0, x.dtype)
+            else:
                 # In units of a power of two near the largest number no digit is lost and no
                 # square overflows; what eps is in their squares is next to 0.
                 _, exponent = np.frexp(np.abs(rows).max(axis=1, keepdims=True))  # (groups, 1)
                 unit = np.ldexp(np.ones_like(var), np.where(np.isfinite(var), 0, exponent - 1))
                 z, var = self._deviations(rows / unit)
-            r = 1 / np.sqrt(var + self.eps / unit / unit)  # (groups, 1)
+                eps = eps / unit / unit  # (groups, 1)
+            r: Array = 1 / np.sqrt(var + eps)  # (groups, 1)
             return z * r, r / unit
 
     def _deviations(self, rows: Array) -> tuple[Array, Array]:
