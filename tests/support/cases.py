@@ -249,6 +249,18 @@ CASES = [
         ),
         (3,),
     ),
+    Case(
+        "Graph, a U-Net",
+        lambda dtype: Graph(
+            "x",
+            seen=Conv2D(1, 2, 3, padding=1, rng=1, dtype=dtype),
+            deep=Sequential(MaxPool2D(2), Tanh()),
+            up=Conv2DTranspose(2, 1, 2, stride=2, rng=2, dtype=dtype),
+            y=(Join(), "seen", "up"),
+        ),
+        (1, 2, 4),
+        exported=False,
+    ),
     Case("Flatten", lambda _: Flatten(), (2, 3, 4)),
     Case("Flatten, rows", lambda _: Flatten(), (3,)),
     Case("Reshape", lambda _: Reshape((2, 3)), (6,)),
