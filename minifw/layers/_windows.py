@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minifw._tools.numbers import check_size
 from minifw.typing import Array, Shape
 
-__all__ = ["Pair", "Windows", "batch_last", "pair", "taps"]
+__all__ = ["Pair", "Windows", "batch_last", "check_image_shape", "pair", "taps"]
 
 Pair: TypeAlias = tuple[int, int]
 """Of rows and columns, in this order: a height and a width."""
@@ -31,6 +31,15 @@ def pair(owner: str, name: str, value: int | Pair, least: int = 1) -> Pair:
         raise ValueError(f"{owner} expects {name} to be one number or two, got {value!r}")
     rows, columns = value
     return check_size(owner, name, rows, least), check_size(owner, name, columns, least)
+
+
+def check_image_shape(owner: object, shape: Shape, channels: int | None = None) -> None:
+    """Raise unless examples of this shape are (channels, height, width)."""
+    if len(shape) != 3 or channels not in (None, shape[0]):
+        wanted = "channels" if channels is None else channels
+        raise ValueError(
+            f"{owner!r} expects examples of shape ({wanted}, height, width), got {shape}"
+        )
 
 
 @dataclass(frozen=True)

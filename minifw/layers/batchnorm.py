@@ -8,7 +8,7 @@ from minifw._tools.checks import check_numbers
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_fraction, check_size
 from minifw._tools.options import Option
-from minifw.layers.normalization import _Normalization
+from minifw.layers.normalization import LayerNorm, _Normalization
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["BatchNorm"]
@@ -97,10 +97,7 @@ shape (1, 2); take a larger batch, or call eval()
 
     replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
-        "y": (
-            "{weight} * z + {bias}, z = ({x} - mean) / sqrt(var + eps)",
-            "({x} - mean) / sqrt(var + eps)",
-        ),
+        **LayerNorm.formulas,
         "y in eval mode": (
             "{weight} * z + {bias}, z = ({x} - running_mean) / sqrt(running_var + eps)",
             "({x} - running_mean) / sqrt(running_var + eps)",
@@ -109,8 +106,6 @@ shape (1, 2); take a larger batch, or call eval()
             "{dy} * {weight} / sqrt(running_var + eps)",
             "{dy} / sqrt(running_var + eps)",
         ),
-        "weight": "sums of {dy} * z",
-        "bias": "sums of {dy}",
     }
 
     buffers = ("running_mean", "running_var")

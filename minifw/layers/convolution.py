@@ -20,7 +20,7 @@ from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform
-from minifw.layers._windows import Pair, Windows, batch_last, pair, taps
+from minifw.layers._windows import Pair, Windows, batch_last, check_image_shape, pair, taps
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
 __all__ = ["Conv1D", "Conv2D"]
@@ -109,13 +109,6 @@ class _Convolution(Layer):
     def _channels(self) -> Pair:
         """Those of the pixels and of the image."""
         return self.weight.shape[0], self.weight.shape[1] * self.groups
-
-    def _check_channels(self, shape: Shape) -> None:
-        if len(shape) != 3 or shape[0] != self.in_channels:
-            raise ValueError(
-                f"{self!r} expects examples of shape ({self.in_channels}, height, width), "
-                f"got {shape}"
-            )
 
     # Overflow is no news here, as in Dense, whose np.dot says nothing of it either: an
     # infinite number goes on, and is found at the loss.
@@ -365,7 +358,7 @@ class Conv2D(_Convolution):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (out_channels, rows, columns)."""
-        self._check_channels(input_shape)
+        check_image_shape(self, input_shape, self.in_channels)
         return (self.out_channels, *self._windows.output_size(self, input_shape))
 
 

@@ -61,9 +61,9 @@ class _Normalization(Layer):
     def _rows(self, x: Array) -> Array:
         """Return x as (groups, n)."""
 
-    @abstractmethod
     def _shaped(self, rows: Array, shape: Shape) -> Array:
         """Return what `_rows` laid out in the shape of x."""
+        return rows.reshape(shape)
 
     def forward(self, x: Array) -> Array:
         """Return y = w z + b."""
@@ -203,9 +203,6 @@ class _OverFeatures(_Normalization):
 
     def _rows(self, x: Array) -> Array:
         return x.reshape(-1, math.prod(self.normalized_shape))
-
-    def _shaped(self, rows: Array, shape: Shape) -> Array:
-        return rows.reshape(shape)
 
 
 class LayerNorm(_OverFeatures):
@@ -456,9 +453,6 @@ class GroupNorm(_Normalization):
 
     def _rows(self, x: Array) -> Array:
         return x.reshape(len(x) * self.num_groups, -1)
-
-    def _shaped(self, rows: Array, shape: Shape) -> Array:
-        return rows.reshape(shape)
 
     def _by_weight(self, rows: Array) -> Array:
         places = rows.shape[1] * self.num_groups // self.num_channels

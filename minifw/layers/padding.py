@@ -9,7 +9,7 @@ from minifw._tools.checks import SMALLEST_DTYPE, check_cotangent, check_images
 from minifw._tools.numbers import check_finite_in, check_finite_number, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
-from minifw.layers._windows import Windows
+from minifw.layers._windows import Windows, check_image_shape
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["Pad2D"]
@@ -118,18 +118,16 @@ class Pad2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels, height, width) with the border."""
-        if len(input_shape) != 3:
+        check_image_shape(self, input_shape)
+        channels, height, width = input_shape
+        rows, columns = map(max, self._windows.padding)
+        spare = min(height - rows, width - columns)  # beyond the border
+        if spare < {"reflect": 1, "circular": 0}.get(self.mode, spare):
             raise ValueError(
-                f"{self!r} expects examples of shape (channels, height, width), got {input_shape}"
+                f"{self!r} expects images that have the pixels of which their border is made, "
+                f"got {height} x {width} pixels"
             )
-        needed = {"reflect": 2, "circular": 1}.get(self.mode)
-        for size, sides in zip(input_shape[1:], self._windows.padding, strict=True):
-            if needed and size < max(sides) + needed - 1:
-                raise ValueError(
-                    f"{self!r} expects images that have the pixels of which their border is made, "
-                    f"got {input_shape[1]} x {input_shape[2]} pixels"
-                )
-        return (input_shape[0], *self._windows.padded_size(*input_shape[1:]))
+        return (channels, *self._windows.padded_size(height, width))
 
     def forward(self, x: Array) -> Array:
         """Return x with a border."""

@@ -9,7 +9,7 @@ import numpy as np
 from minifw._tools.checks import check_cotangent, check_images
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
-from minifw.layers._windows import Pair, Windows, pair
+from minifw.layers._windows import Pair, Windows, check_image_shape, pair
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D", "UpSample2D"]
@@ -19,14 +19,6 @@ __all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D", "UpSample2D"]
 def _windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:
     rows, columns = padding
     return Windows(kernel, stride, ((rows, rows), (columns, columns)))
-
-
-def _channels(owner: Layer, input_shape: Shape) -> int:
-    if len(input_shape) != 3:
-        raise ValueError(
-            f"{owner!r} expects examples of shape (channels, height, width), got {input_shape}"
-        )
-    return input_shape[0]
 
 
 class _Pool2D(Layer):
@@ -58,7 +50,8 @@ class _Pool2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels, windows down, windows across)."""
-        return (_channels(self, input_shape), *self._windows.output_size(self, input_shape))
+        check_image_shape(self, input_shape)
+        return (input_shape[0], *self._windows.output_size(self, input_shape))
 
     def _reduced(self, two_to_one: np.ufunc, image: Array) -> tuple[Array, Array]:
         """Return what a kernel's row sees, made one number, and so the kernel; new arrays."""
@@ -298,7 +291,8 @@ class GlobalAvgPool2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels,)."""
-        return (_channels(self, input_shape),)
+        check_image_shape(self, input_shape)
+        return input_shape[:1]
 
     def forward(self, x: Array) -> Array:
         """Return the mean of each channel."""
@@ -366,8 +360,9 @@ class UpSample2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (channels, fh height, fw width)."""
-        channels, (down, across) = _channels(self, input_shape), self.factor
-        return channels, input_shape[1] * down, input_shape[2] * across
+        check_image_shape(self, input_shape)
+        (channels, height, width), (down, across) = input_shape, self.factor
+        return channels, height * down, width * across
 
     def forward(self, x: Array) -> Array:
         """Return every pixel as a block."""

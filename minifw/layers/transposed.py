@@ -7,7 +7,7 @@ import numpy as np
 
 from minifw._tools.checks import check_cotangent, check_images
 from minifw._tools.options import Option
-from minifw.layers._windows import Pair, batch_last, pair
+from minifw.layers._windows import Pair, batch_last, check_image_shape, pair
 from minifw.layers.convolution import _Convolution
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
@@ -140,7 +140,7 @@ class Conv2DTranspose(_Convolution):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (out_channels, rows, columns)."""
-        self._check_channels(input_shape)
+        check_image_shape(self, input_shape, self.in_channels)
         options = (self.stride, self._windows.extent, self.output_padding, self.padding)
         sides = zip(input_shape[1:], *options, strict=True)
         size = [s * (n - 1) + extent + more - 2 * p for n, s, extent, more, p in sides]
