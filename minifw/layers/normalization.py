@@ -115,7 +115,8 @@ class _Normalization(Layer):
                 z, var = self._deviations(rows / unit)
                 eps = eps / unit / unit  # (groups, 1)
             r: Array = 1 / np.sqrt(var + eps)  # (groups, 1)
-            return z * r, r / unit
+            z = np.multiply(z, r, out=z if self._centred else None)  # else it is x itself
+            return z, r / unit
 
     def _deviations(self, rows: Array) -> tuple[Array, Array]:
         """Return c, each row less its mean if that is taken away, and mean(c^2), (groups, 1).
