@@ -1,6 +1,5 @@
 """Layers of several inputs that make one value of them, without parameters."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, ClassVar
@@ -16,10 +15,31 @@ from minifw.typing import Array, Formulas, Shape
 __all__ = ["Add", "Join", "Multiply"]
 
 
-class _Merge(Layer):
-    """y is made of inputs of one shape, element by element: nothing is ever broadcast."""
+class Add(Layer):
+    """y = x_0 + x_1 + ...; each dx_i = dy.
 
-    _operation: ClassVar[np.ufunc]  # of y so far and the next x
+    Any number of inputs, all of one shape: nothing is ever broadcast.
+
+    Raises
+    ------
+    ValueError, TypeError
+        By ``forward``, if inputs differ in shape or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Add
+    >>> layer = Add()
+    >>> layer.forward(np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]]))
+    array([[11., 22.]])
+    >>> layer.backward(np.array([[1.0, 3.0]]))
+    (array([[1., 3.]]), array([[1., 3.]]))
+    """
+
+    replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{sum_x}", "dx": "{dy}"}
+    _operation: ClassVar[np.ufunc] = np.add  # of y so far and the next x
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Return the shape of all inputs."""
@@ -47,42 +67,11 @@ class _Merge(Layer):
         dxs = tuple([self._share(dy, xs, own) for own in range(len(xs))])
         return dxs if len(dxs) > 1 else dxs[0]
 
-    @abstractmethod
-    def _share(self, dy: Array, xs: tuple[Array, ...], own: int) -> Array:
-        """Return the gradient of the input with this index, in a new array."""
-
-
-class Add(_Merge):
-    """y = x_0 + x_1 + ...; each dx_i = dy.
-
-    Any number of inputs, all of one shape: nothing is ever broadcast.
-
-    Raises
-    ------
-    ValueError, TypeError
-        By ``forward``, if inputs differ in shape or dtype.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from minifw import Add
-    >>> layer = Add()
-    >>> layer.forward(np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]]))
-    array([[11., 22.]])
-    >>> layer.backward(np.array([[1.0, 3.0]]))
-    (array([[1., 3.]]), array([[1., 3.]]))
-    """
-
-    replayable: ClassVar[bool] = True
-    stepwise: ClassVar[bool] = True
-    formulas: ClassVar[Formulas] = {"y": "{sum_x}", "dx": "{dy}"}
-    _operation = np.add
-
     def _share(self, dy: Array, xs: tuple[Array, ...], own: int) -> Array:  # noqa: ARG002
         return dy.copy("K")
 
 
-class Multiply(_Merge):
+class Multiply(Add):
     """y = x_0 * x_1 * ..., element by element; dx_i is dy times all other inputs.
 
     Any number of inputs, all of one shape: nothing is ever broadcast. No gradient is y
