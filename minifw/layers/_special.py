@@ -71,20 +71,11 @@ def normal(x: Array) -> tuple[Array, Array]:
     """
     a = np.abs(x)  # all arrays here have the shape of x
     np.minimum(a, NOWHERE, out=a)
-    g = np.trunc(a * GRID)
-    g /= GRID
-    exact = g * g
-    exact *= -0.5
-    rest = g - a
-    g += a
-    rest *= g
-    rest *= 0.5
+    g = np.trunc(a * GRID) / GRID
+    exact, rest = g * g * -0.5, (g - a) * (g + a) * 0.5
     exponent = exact + rest
     gauss = np.exp(exponent)
-    exponent -= exact
-    rest -= exponent  # what the sum has lost
-    rest *= gauss
-    gauss += rest
+    gauss += gauss * (rest - (exponent - exact))
 
     tail = _tail(a, gauss) if x.dtype == np.float64 else gauss * _ratio(SINGLE_RATIO, a)
     tail -= x > 0  # Phi(x) is Phi(-a) or 1 - Phi(-a)
@@ -160,13 +151,8 @@ def expm1(x: Array, e: Array) -> Array:
     >>> expm1(x, np.exp(x))
     array([-1.e-20, -1.e+00])
     """
-    rest = np.maximum(e, SMALL)
-    np.log(rest, out=rest)
-    np.subtract(x, rest, out=rest)
-    rest *= e
-    result: Array = e - 1
-    result += rest
-    return result
+    lost: Array = x - np.log(np.maximum(e, SMALL))
+    return (e - 1) + e * lost
 
 
 def log1p(x: Array) -> Array:
@@ -182,10 +168,5 @@ def log1p(x: Array) -> Array:
     >>> log1p(np.array([1e-20, 1.0]))
     array([1.00000000e-20, 6.93147181e-01])
     """
-    u = 1 + x
-    lost = 1 - u
-    lost += x
-    lost /= u
-    np.log(u, out=u)
-    u += lost
-    return u
+    u: Array = 1 + x
+    return np.log(u) + (x - (u - 1)) / u

@@ -255,9 +255,7 @@ class _Exponential(_Curve):
         """Return y = l (max(x, 0) + a (exp(x) - 1)), and its slope l or l a exp(x)."""
         below = np.minimum(x, 0)
         slope = np.exp(below)
-        y = expm1(below, slope)
-        y *= self.alpha
-        y += np.maximum(x, 0)
+        y = np.maximum(x, 0) + self.alpha * expm1(below, slope)
         slope *= _slopes(x, self.alpha)
         if self.scale != 1:
             slope *= self.scale
@@ -354,6 +352,17 @@ class _Clipped(_Elementwise):
     def _bounds(self) -> tuple[float, float]:
         """The lower and the upper bound, infinite where there is none."""
 
+    def _check_fits(self, name: str, bound: float | None) -> None:
+        if bound is None:
+            return
+        low, high = self._bounds
+        low, high = (bound, high) if name.startswith("min") else (low, bound)
+        if low >= high:
+            raise ValueError(
+                f"{type(self).__name__} expects {name.replace('max', 'min')} to be below "
+                f"{name.replace('min', 'max')}, got {low!r} and {high!r}"
+            )
+
     def forward(self, x: Array) -> Array:
         """Return x, clipped."""
         check_array(self, "x", x)
@@ -386,7 +395,7 @@ class Clamp(_Clipped):
     Raises
     ------
     ValueError
-        If there is no bound, or min is above max.
+        If there is no bound, or min is not below max.
 
     Examples
     --------
@@ -420,11 +429,6 @@ class Clamp(_Clipped):
         if min is None and max is None:
             raise ValueError("Clamp expects min or max, or both, got neither")
         self.min, self.max = min, max
-
-    def _check_fits(self, name: str, bound: float | None) -> None:
-        low, high = (bound, self.max) if name == "min" else (self.min, bound)
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"Clamp expects min to be at most max, got {low!r} and {high!r}")
 
     @property
     def _bounds(self) -> tuple[float, float]:
@@ -473,13 +477,6 @@ class HardTanh(_Clipped):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         self.min_val, self.max_val = min_val, max_val
-
-    def _check_fits(self, name: str, bound: float) -> None:
-        low, high = (bound, self.max_val) if name == "min_val" else (self.min_val, bound)
-        if low >= high:
-            raise ValueError(
-                f"HardTanh expects min_val to be below max_val, got {low!r} and {high!r}"
-            )
 
     @property
     def _bounds(self) -> tuple[float, float]:

@@ -93,20 +93,19 @@ class GELU(_Curve):
         """Return Phi(x) and x phi(x), or G(x) and x G'(x)."""
         if self.approximate == "none":
             gate, density = normal(x)
-            density *= x
-            return gate, density
-        two_u = x.clip(*TANH_REACH)
-        two_u *= 2 * TANH_SCALE
-        cubic = two_u * two_u
-        cubic *= TANH_CUBIC / (2 * TANH_SCALE) ** 2
-        cubic *= two_u  # 2 sqrt(2/pi) 0.044715 x^3
-        two_u += cubic
+            return gate, x * density
+        near = x.clip(*TANH_REACH)
+        slope = near * near
+        slope *= 2 * TANH_SCALE * TANH_CUBIC
+        two_u = slope + 2 * TANH_SCALE
+        two_u *= near
         gate, rest = sigmoids(two_u)
-        cubic *= 2
-        cubic += two_u  # x 2u', as x times the slope of x^3 is 3 x^3
-        cubic *= gate
-        cubic *= rest
-        return gate, cubic
+        slope *= 3
+        slope += 2 * TANH_SCALE  # 2u'
+        slope *= near
+        slope *= gate
+        slope *= rest
+        return gate, slope
 
 
 class SiLU(_Curve):
@@ -138,13 +137,9 @@ class SiLU(_Curve):
 
     def _curve(self, x: Array) -> tuple[Array, Array]:
         """Return y = x s, and its slope s (1 + x (1 - s))."""
-        slope = np.minimum(x, SIGMOID_REACH)
-        s, rest = sigmoids(slope)
-        slope *= rest
-        slope += 1
-        slope *= s
-        s *= x
-        return s, slope
+        near = np.minimum(x, SIGMOID_REACH)
+        s, rest = sigmoids(near)
+        return x * s, s * (1 + near * rest)
 
 
 class Mish(_Curve):
@@ -180,20 +175,12 @@ class Mish(_Curve):
 
     def _curve(self, x: Array) -> tuple[Array, Array]:
         """Return y = x t, and its slope t + x t'."""
-        slope = np.minimum(x, MISH_REACH)
-        e = np.exp(slope)
-        n = e + 2
-        n *= e
+        near = np.minimum(x, MISH_REACH)
+        e = np.exp(near)
+        n = e * (e + 2)
         inverse = 1 / (n + 2)
-        n *= inverse  # t
-        slope *= e
-        slope *= inverse
-        e += 1
-        e *= 4 * inverse
-        slope *= e  # x t'
-        slope += n
-        n *= x
-        return n, slope
+        t = n * inverse
+        return x * t, t + near * e * inverse * (4 * (e + 1) * inverse)
 
 
 class Softplus(_Curve):
@@ -242,11 +229,5 @@ class Softplus(_Curve):
     def _curve(self, x: Array) -> tuple[Array, Array]:
         """Return y = max(x, log(1 + e) / b), and its slope e / (1 + e)."""
         with np.errstate(over="ignore"):  # an infinite b x is as right as a large one
-            e = x * self.beta
-        np.minimum(e, SIGMOID_REACH, out=e)
-        np.exp(e, e)
-        y = log1p(e)
-        y /= self.beta
-        np.maximum(x, y, out=y)
-        e /= 1 + e
-        return y, e
+            e = np.exp(np.minimum(x * self.beta, SIGMOID_REACH))
+        return np.maximum(x, log1p(e) / self.beta), e / (1 + e)

@@ -670,7 +670,7 @@ def test_underflow_is_no_fault_of_a_layer(case: Case) -> None:
         (PReLU, {"dtype": int}, TypeError, "dtype to be float64 or float32"),
         (ELU, {"alpha": -1}, ValueError, "alpha to be finite and at least 0"),
         (Clamp, {}, ValueError, "min or max, or both, got neither"),
-        (Clamp, {"min": 1, "max": 0}, ValueError, "min to be at most max, got 1.0 and 0.0"),
+        (Clamp, {"min": 1, "max": 0}, ValueError, "min to be below max, got 1.0 and 0.0"),
         (Clamp, {"min": math.nan}, ValueError, "min to be finite"),
         (HardTanh, {"min_val": 1, "max_val": 1}, ValueError, "below max_val, got 1.0 and 1.0"),
         (HardTanh, {"min_val": 2}, ValueError, "min_val to be below max_val"),
