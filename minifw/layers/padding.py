@@ -145,7 +145,7 @@ class Pad2D(Layer):
         (x,) = self.saved()
         check_cotangent(self, dy, (len(x), *self.output_shape(x.shape[1:])), x.dtype)
         dimage = dy.copy("K")  # (batch, channels, padded height, padded width)
-        for border, source in [*self._copies(dimage)][::-1]:
+        for border, source in self._copies(dimage):  # rows and columns in either order
             np.add(source, border, out=source)
         return self._windows.cropped(dimage)
 
