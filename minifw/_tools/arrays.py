@@ -132,23 +132,24 @@ def exp(x: Array, out: Array | None = None) -> Array:
         return result
 
 
-def in_blocks(function: Callable[[Array], tuple[Array, Array]], x: Array) -> tuple[Array, Array]:
-    """Return the two arrays that a function makes of x, each element of its own element of x.
+def in_blocks(function: Callable[[Array, Array, Array], None], x: Array) -> tuple[Array, Array]:
+    """Return two arrays that `function(x, first, second)` sets, each element by its own of x.
 
     A long x goes through it block by block, in the order in which it lies in memory, so that
-    what the function makes on its way stays in the cache: `GELU` with tanh then takes 15 ms
-    for 2 million float32, in place of 20, and the exact one 59 in place of 110.
+    what the function makes on its way stays in the cache: `GELU` with tanh then takes 10 ms
+    for 2 million float32, in place of 21, and the exact one 21 in place of 54.
     """
     if x.size <= BLOCK:
-        return function(x)
+        first, second = np.empty_like(x), np.empty_like(x)
+        function(x, first, second)
+        return first, second
     order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])  # the outermost axis first
     laid_out = x.transpose(order)
     flat = laid_out.ravel()  # a view, unless x has gaps
     results = np.empty_like(flat), np.empty_like(flat)
     for start in range(0, flat.size, BLOCK):
         block = slice(start, start + BLOCK)
-        for result, made in zip(results, function(flat[block]), strict=True):
-            result[block] = made
+        function(flat[block], *(result[block] for result in results))
     first, second = (r.reshape(laid_out.shape).transpose(np.argsort(order)) for r in results)
     return first, second
 

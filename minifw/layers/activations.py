@@ -57,8 +57,8 @@ class _Curve(_Elementwise):
     """A layer that computes the slope dy/dx together with y, and saves it alone; dx = dy slope."""
 
     @abstractmethod
-    def _curve(self, x: Array) -> tuple[Array, Array]:
-        """Return y and dy/dx, each element from its own element of x."""
+    def _curve(self, x: Array, y: Array, slope: Array) -> None:
+        """Set y, and slope to dy/dx, each element by its own element of x."""
 
     @np.errstate(under="ignore")
     def forward(self, x: Array) -> Array:

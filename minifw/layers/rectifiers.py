@@ -102,11 +102,11 @@ class LeakyReLU(_Curve):
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
 
-    def _curve(self, x: Array) -> tuple[Array, Array]:
-        """Return y = x or a x, and its slope 1 or a."""
-        slope = _slopes(x, self.negative_slope)
+    def _curve(self, x: Array, y: Array, slope: Array) -> None:
+        """Set y = x or a x, and its slope 1 or a."""
+        _slopes(x, self.negative_slope, slope)
         with np.errstate(over="ignore"):  # what is beyond the largest float is infinite
-            return x * slope, slope
+            np.multiply(x, slope, out=y)
 
     @np.errstate(over="ignore")
     def backward(self, dy: Array) -> Array:
@@ -233,10 +233,10 @@ class PReLU(Layer):
             )
 
 
-def _slopes(x: Array, below: float | Array) -> Array:
+def _slopes(x: Array, below: float | Array, out: Array | None = None) -> Array:
     """Return 1 where x > 0, and `below` elsewhere; `np.where` takes three times as long."""
     positive = x > 0
-    slope: Array = np.multiply(~positive, below, dtype=x.dtype)
+    slope: Array = np.multiply(~positive, below, out=out, dtype=x.dtype)
     slope += positive
     return slope
 
@@ -251,17 +251,16 @@ class _Exponential(_Curve):
     alpha: Any
     scale = 1.0
 
-    def _curve(self, x: Array) -> tuple[Array, Array]:
-        """Return y = l (max(x, 0) + a (exp(x) - 1)), and its slope l or l a exp(x)."""
+    def _curve(self, x: Array, y: Array, slope: Array) -> None:
+        """Set y = l (max(x, 0) + a (exp(x) - 1)), and its slope l or l a exp(x)."""
         below = np.minimum(x, 0)
-        slope = np.exp(below)
-        y = np.maximum(x, 0) + self.alpha * expm1(below, slope)
+        np.exp(below, out=slope)
+        np.add(np.maximum(x, 0), self.alpha * expm1(below, slope), out=y)
         slope *= _slopes(x, self.alpha)
         if self.scale != 1:
             slope *= self.scale
             with np.errstate(over="ignore"):
                 y *= self.scale
-        return y, slope
 
 
 class ELU(_Exponential):

@@ -82,30 +82,31 @@ class GELU(_Curve):
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         self.approximate = approximate
 
-    def _curve(self, x: Array) -> tuple[Array, Array]:
-        """Return y = x Phi(x), or x G(x), and its slope Phi(x) + x phi(x), or G(x) + x G'(x)."""
-        gate, rise = self._gate(x)
-        rise += gate
-        gate *= x
-        return gate, rise
-
-    def _gate(self, x: Array) -> tuple[Array, Array]:
-        """Return Phi(x) and x phi(x), or G(x) and x G'(x)."""
+    def _curve(self, x: Array, y: Array, slope: Array) -> None:
+        """Set y = x Phi(x) and its slope Phi(x) + x phi(x), or the same with G and G'."""
         if self.approximate == "none":
             gate, density = normal(x)
-            return gate, x * density
-        near = x.clip(*TANH_REACH)
-        slope = near * near
-        slope *= 2 * TANH_SCALE * TANH_CUBIC
-        two_u = slope + 2 * TANH_SCALE
-        two_u *= near
-        gate, rest = sigmoids(two_u)
-        slope *= 3
-        slope += 2 * TANH_SCALE  # 2u'
-        slope *= near
-        slope *= gate
-        slope *= rest
-        return gate, slope
+            np.multiply(x, density, out=slope)
+        else:
+            gate = _tanh_gate(x, slope)
+        slope += gate
+        np.multiply(x, gate, out=y)
+
+
+def _tanh_gate(x: Array, rise: Array) -> Array:
+    """Return G(x), and set `rise` to x G'(x)."""
+    near = x.clip(*TANH_REACH)
+    np.multiply(near, near, out=rise)
+    rise *= 2 * TANH_SCALE * TANH_CUBIC
+    two_u = rise + 2 * TANH_SCALE
+    two_u *= near
+    gate, rest = sigmoids(two_u)
+    rise *= 3
+    rise += 2 * TANH_SCALE  # 2u'
+    rise *= near
+    rise *= gate
+    rise *= rest
+    return gate
 
 
 class SiLU(_Curve):
@@ -135,11 +136,12 @@ class SiLU(_Curve):
         "dx": "{dy} * s * (1 + {x} * (1 - s)), s = sigmoid({x})",
     }
 
-    def _curve(self, x: Array) -> tuple[Array, Array]:
-        """Return y = x s, and its slope s (1 + x (1 - s))."""
+    def _curve(self, x: Array, y: Array, slope: Array) -> None:
+        """Set y = x s, and its slope s (1 + x (1 - s))."""
         near = np.minimum(x, SIGMOID_REACH)
         s, rest = sigmoids(near)
-        return x * s, s * (1 + near * rest)
+        np.multiply(x, s, out=y)
+        np.multiply(s, 1 + near * rest, out=slope)
 
 
 class Mish(_Curve):
@@ -173,14 +175,15 @@ class Mish(_Curve):
         "dx": "{dy} * (t + {x} * (1 - t^2) * sigmoid({x})), t = tanh(log(1 + e^{x}))",
     }
 
-    def _curve(self, x: Array) -> tuple[Array, Array]:
-        """Return y = x t, and its slope t + x t'."""
+    def _curve(self, x: Array, y: Array, slope: Array) -> None:
+        """Set y = x t, and its slope t + x t'."""
         near = np.minimum(x, MISH_REACH)
         e = np.exp(near)
         n = e * (e + 2)
         inverse = 1 / (n + 2)
         t = n * inverse
-        return x * t, t + near * e * inverse * (4 * (e + 1) * inverse)
+        np.multiply(x, t, out=y)
+        np.add(t, near * e * inverse * (4 * (e + 1) * inverse), out=slope)
 
 
 class Softplus(_Curve):
@@ -226,8 +229,9 @@ class Softplus(_Curve):
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta
 
-    def _curve(self, x: Array) -> tuple[Array, Array]:
-        """Return y = max(x, log(1 + e) / b), and its slope e / (1 + e)."""
+    def _curve(self, x: Array, y: Array, slope: Array) -> None:
+        """Set y = max(x, log(1 + e) / b), and its slope e / (1 + e)."""
         with np.errstate(over="ignore"):  # an infinite b x is as right as a large one
             e = np.exp(np.minimum(x * self.beta, SIGMOID_REACH))
-        return np.maximum(x, log1p(e) / self.beta), e / (1 + e)
+        np.maximum(x, log1p(e) / self.beta, out=y)
+        np.divide(e, 1 + e, out=slope)
