@@ -318,6 +318,23 @@ def test_digits_refuses(tmp_path: Path, option: str, sentence: str) -> None:
     assert line.endswith(f"error: {sentence}")
 
 
+def test_gpt(tmp_path: Path) -> None:
+    lines = run("gpt.py", "--steps", "3", cwd=tmp_path).splitlines()
+    found = re.fullmatch(r"\d+ characters of \d+ kinds; a bigram model: ([\d.]+) nats", lines[0])
+    assert found
+    assert 2 < float(found[1]) < 3
+    step = re.fullmatch(r"step 3: ([\d.]+) nats on the held-out text, \d+ s", lines[1])
+    assert step
+    assert 3 < float(step[1]) < 5  # of 103 characters alike it is 4.6
+    assert lines[-1] == "Picture: gpt.png"
+    assert (tmp_path / "gpt.png").read_bytes().startswith(PNG_SIGNATURE)
+
+
+def test_seq2seq(tmp_path: Path) -> None:
+    output = run("seq2seq.py", "--steps", "2", cwd=tmp_path)
+    assert re.fullmatch(r"step 2: loss 3\.\d+, 0\.\d% of new words, \d+ s\n", output)
+
+
 def test_seeing(tmp_path: Path) -> None:
     output = run("seeing.py", "--folder", str(tmp_path), cwd=tmp_path, shorter=SEEING)
     assert "\nZ1      = X W1' + b1 " in output
