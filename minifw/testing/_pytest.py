@@ -7,11 +7,12 @@ need import it.
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
+from unittest import SkipTest
 
 from minifw._tools.checks import check_is, describe
 from minifw.core.layer import Layer
 from minifw.losses import Loss
-from minifw.testing._report import Question, judge
+from minifw.testing._report import FOLLOWS, Question, judge
 from minifw.testing.layers._check import LAYER_CHECKS, layer_subject
 from minifw.testing.losses._adapter import loss_subject
 from minifw.testing.losses._check import LOSS_CHECKS
@@ -21,6 +22,8 @@ from minifw.testing.optimizers._subject import MakeOptimizer
 
 class Check:
     """One question to one subject; a call puts it, and raises a CheckError if it fails.
+
+    And a SkipTest if it follows from another one that has failed in this process.
 
     Examples
     --------
@@ -33,14 +36,18 @@ class Check:
     >>> check()
     """
 
-    def __init__(self, subject_name: str, question: Question, subject: Any) -> None:
+    def __init__(
+        self, subject_name: str, question: Question, subject: Any, wrong: dict[str, bool]
+    ) -> None:
         self.__name__ = f"{subject_name}: {question.name}"
-        self._judge = partial(judge, subject_name, [question], subject)
+        self._judge = partial(judge, subject_name, [question], subject, wrong)
 
     def __call__(self) -> None:
         """Put the question."""
         __tracebackhide__ = True
-        self._judge()
+        (verdict,) = self._judge().verdicts
+        if verdict.message.startswith(FOLLOWS):
+            raise SkipTest(verdict.message)
 
     def __repr__(self) -> str:
         return f"<check {self.__name__}>"
@@ -152,6 +159,6 @@ def _checks(
         if type(case) is not tuple or len(case) not in sizes:
             wanted = f"tuples {shown}, as in [{shown}], or a dict of them by name"
             raise TypeError(f"{owner} expects {wanted}, got {describe(case)}")
-        subject = subject_of(*case, seed)
-        checks += [Check(name or repr(case[0]), question, subject) for question in questions]
+        subject, wrong = subject_of(*case, seed), dict[str, bool]()
+        checks += [Check(name or repr(case[0]), one, subject, wrong) for one in questions]
     return checks

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 CAUSE = 3
+FOLLOWS = "not asked, as it follows from"
 SAME = 50  # characters: two messages that begin alike have one cause
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
@@ -243,18 +244,26 @@ def _verdict_of(question: Question, subject: Any) -> Verdict:
         return replace(passed, outcome="failed", message=str(fault), **fault.fields)
 
 
-def judge(subject_name: str, questions: Iterable[Question], subject: Any) -> Report:
-    """Put all questions; return the report, or raise it if a verdict failed."""
+def judge(
+    subject_name: str,
+    questions: Iterable[Question],
+    subject: Any,
+    wrong: dict[str, bool] | None = None,
+) -> Report:
+    """Put all questions; return the report, or raise it if a verdict failed.
+
+    `wrong` holds what failed before, and whether all others need it.
+    """
     __tracebackhide__ = True  # pytest shows the line that called, not this one
-    verdicts, wrong = list[Verdict](), set[str]()
+    verdicts, wrong = list[Verdict](), {} if wrong is None else wrong
     for question in questions:
-        if causes := [name for name in question.after if name in wrong]:
-            message = f"not asked, as it follows from: {causes[0]}"
-            verdict = Verdict(question.name, "skipped", message)
+        others = {name: needed for name, needed in wrong.items() if name != question.name}
+        if causes := [n for n, needed in others.items() if needed or n in question.after]:
+            verdict = Verdict(question.name, "skipped", f"{FOLLOWS}: {causes[0]}")
         else:
             verdict = _verdict_of(question, subject)
         if causes or verdict.outcome == "failed":
-            wrong.add(question.name)
+            wrong[question.name] = question.needed
         verdicts.append(verdict)
         if question.needed and verdict.outcome == "failed":
             break
