@@ -37,6 +37,8 @@ KINK = 1e-3  # one-sided slopes that differ by more than this, relative to the l
 MAX_ELEMENTS = 50  # of one array; of a larger one, some are drawn, and a direction is added
 MAX_OF_LARGE = 20  # of an array with more than LARGE elements, whose layer takes its time
 LARGE = 1000
+SHORT = 2.0**-6  # of a direction
+MIN_ELEMENTS, MAX_OF_ALL = 5, 200  # of one of many arrays, and of all together
 KEPT = 300_000  # numbers of f(), times the elements; each is kept for some nine steps
 
 
@@ -106,19 +108,29 @@ def numerical_gradient(f: Callable[[Array], float], array: Array) -> Array:
     return differences(lambda: np.array([f(moved)]), moved, np.ones(1)).value
 
 
+def usual(size: int) -> int:
+    """Return of how many elements of an array slopes are taken, where arrays are few."""
+    return min(size, MAX_ELEMENTS if size <= LARGE else MAX_OF_LARGE)
+
+
 class Jacobian:
     """The derivatives of an array ``f()`` by single elements of another, which `f` reads.
 
     What `f` gave is kept: the slopes of sum(dy * f()) for another dy need no further forward.
-    With `rng`, of a large array only some elements are taken, drawn from it: `along` looks at all.
+    With `rng`, of a large array only some elements are taken, drawn from it, and one of `every` of
+    these, if there are many arrays: `along` looks at all.
     """
 
     def __init__(
-        self, f: Callable[[], Array], array: Array, rng: np.random.Generator | None = None
+        self,
+        f: Callable[[], Array],
+        array: Array,
+        rng: np.random.Generator | None = None,
+        every: float = 1.0,
     ) -> None:
         self._f, self._array, self._here = f, array, f()
         self._kept: dict[tuple[int, float], Array] = {}
-        most = MAX_ELEMENTS if array.size <= LARGE else MAX_OF_LARGE
+        most = max(MIN_ELEMENTS, round(usual(array.size) / every))
         few = rng is not None and array.size > most
         self.places = (
             rng.choice(array.size, most, replace=False) if few and rng else range(array.size)
@@ -174,6 +186,18 @@ def along(f: Callable[[], Array], array: Array, direction: Array, dy: Array) -> 
     size = float(np.max(np.abs(array)))
     found = _slope(lambda offset: _moved(f, array, ..., offset * direction), size, dy)
     return Slopes(*(np.array(number) for number in found))
+
+
+def wrong_slope(slope: Callable[[float], Slopes], given: float) -> float | None:
+    """Return the slope along a direction times a number, if it is not that number times `given`.
+
+    Of thousands of kinks, as of a ReLU each, some lie in reach: so it is asked with a short reach.
+    """
+    for reach in (1.0, SHORT):
+        true = slope(reach)
+        if not mismatches(np.array(reach * given), true).any():
+            return None
+    return float(true.value) / reach
 
 
 def _moved(f: Callable[[], Array], array: Array, index: Any, offset: Any) -> Array:

@@ -2,11 +2,12 @@
 
 import copy
 import inspect
+import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from right_several import SEVERAL
 from wrong_layers import WRONG, CentredByTheBatch, Wrong
 
 import minifw
-from minifw import Array, Dense, Layer, Loss, Optimizer, Parameter, Residual, Tanh
+from minifw import Array, Dense, Layer, Loss, Optimizer, Parameter, Residual, Sequential, Tanh
 from minifw.testing import (
     CheckError,
     Report,
@@ -25,6 +26,8 @@ from minifw.testing import (
     layer_checks,
     numerical_gradient,
 )
+from minifw.testing._numeric import along, wrong_slope
+from minifw.testing.layers import _situation
 
 pytestmark = pytest.mark.slow
 
@@ -383,6 +386,7 @@ def test_each_verdict_is_a_test_of_its_own_under_pytest(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", "test_mine.py"],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(minifw.__file__).parents[1])},
         capture_output=True,
         text=True,
         check=False,
@@ -390,6 +394,33 @@ def test_each_verdict_is_a_test_of_its_own_under_pytest(tmp_path: Path) -> None:
     assert "FAILED test_mine.py::test_layer[Bad(): dx, training]" in result.stdout
     assert "[Tanh():" not in result.stdout
     assert "2 times too large" in result.stdout
+    assert result.stdout.count("FAILED") == 1, result.stdout
+    assert "skipped" in result.stdout
+
+
+def test_of_what_is_large_a_part_is_asked_and_the_report_says_so() -> None:
+    table = minifw.Embedding(40_000, 16, rng=0)
+    assert "640,000 parameters: check a smaller one" in str(check_layer(table, np.array([[1, 2]])))
+    deep = Sequential(*(Dense(16, 16, rng=seed) for seed in range(8)))
+    assert "each number of 16 parameters, but a few" in str(check_layer(deep, batch(4, 16)))
+
+
+def test_a_declared_layer_whose_jacobian_is_too_large_is_left_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Step(Layer):
+        declared: ClassVar[Any] = {"dx": "straight through"}
+
+        def forward(self, x: Array) -> Array:
+            return np.asarray(x > 0, x.dtype)
+
+        def backward(self, dy: Array) -> Array:
+            return dy.copy()
+
+    monkeypatch.setattr(_situation, "MOST", 10)
+    model = Sequential(Dense(3, 4, rng=0), Step(), Dense(4, 1, rng=1))
+    said = hint(model, batch(4, 3), "gradients of parameters, training")
+    assert "Step(), whose dx is declared, gives 20 numbers, too many for its Jacobian" in said
 
 
 # -- differences ------------------------------------------------------------------------
@@ -403,6 +434,18 @@ def test_numerical_gradient_of_known_functions() -> None:
         (lambda x: float(np.prod(x)), np.prod(x) / x),
     ):
         np.testing.assert_allclose(numerical_gradient(f, x), gradient, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_slope_past_thousands_of_kinks_is_taken_with_a_short_reach(seed: int) -> None:
+    x, direction, dy = np.random.default_rng(seed).standard_normal((3, 100_000))
+
+    def slope(reach: float) -> Any:
+        return along(lambda: np.abs(x), x, reach * direction, dy)
+
+    right = float(np.sum(dy * np.sign(x) * direction))
+    assert wrong_slope(slope, right) is None
+    assert wrong_slope(slope, 1.1 * right) is not None
 
 
 def test_numerical_gradient_restores_the_array_also_after_an_error() -> None:

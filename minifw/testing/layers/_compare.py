@@ -53,15 +53,16 @@ def compare(situation: Situation, *, of_x: bool) -> dict[str, Any]:
     if lines:
         wrong = tuple(fault.name for fault in faults)
         inside = _inside(situation)
-        why, telling = (inside, CAUSE) if inside else _why(faults)
+        why, telling = ("", CAUSE) if inside else _why(faults)
         numbers = "; ".join(lines)
         raise Failure(
-            f"{why} ({numbers})" if why else numbers,
+            inside or (f"{why} ({numbers})" if why else numbers),
             telling=telling,
             wrong=wrong,
             right=tuple(name for name in names if name not in wrong),
         )
-    return {"right": tuple(names)}
+    few = f"each number of {len(s.sizes)} parameters, but a few, and all along one direction"
+    return {"right": tuple(names), "untried": few if situation.every > 1 else ""}
 
 
 def _why(faults: list[LayerFault]) -> tuple[str, int]:

@@ -10,12 +10,14 @@ import numpy as np
 from minifw._engine.listening import listening
 from minifw.core.layer import Layer
 from minifw.testing._equal import Results, copies
-from minifw.testing._numeric import Jacobian, Slopes, along, mismatches
-from minifw.testing._report import Failure, declared
+from minifw.testing._numeric import MAX_OF_ALL, Jacobian, Slopes, along, usual, wrong_slope
+from minifw.testing._report import Failure, NotApplicable, declared
 from minifw.testing._state import undoing
 from minifw.testing._uses import Runs
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
+
+MOST = 3000  # numbers of y, whose square the Jacobian has
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,16 @@ class Situation:
             parameter.value = change(parameter.value)
         return layer
 
+    @property
+    def every(self) -> float:
+        """Of how many numbers, of those that are asked where parameters are few, one is."""
+        return max(1.0, sum(map(usual, self.subject.sizes)) / MAX_OF_ALL)
+
     def jacobian(self, name: str) -> Jacobian:
         """Return the derivatives of all outputs by an input or a parameter; they are kept."""
         if name not in self._kept:
             function = function_of(self, name)
-            self._kept[name] = Jacobian(*function, self.subject.rng(5))
+            self._kept[name] = Jacobian(*function, self.subject.rng(5), self.every)
         return self._kept[name]
 
 
@@ -128,8 +135,9 @@ def wrong_along(
     situation: Situation, name: str, found: Array, direction: Array
 ) -> tuple[float, float] | None:
     """Return what a gradient gives along a direction, and the true slope, if they differ."""
-    given, true = float(np.sum(found * direction)), numeric(situation, name, direction)
-    return (given, float(true.value)) if mismatches(np.array(given), true).any() else None
+    given = float(np.sum(found * direction))
+    true = wrong_slope(lambda reach: numeric(situation, name, reach * direction), given)
+    return None if true is None else (given, true)
 
 
 def function_of(
@@ -177,6 +185,9 @@ def _stand_ins(layer: Layer) -> Callable[[], Any]:
             uses[name] += 1
             if key not in first:
                 y = call(x)
+                if y.size > MOST:
+                    many = f"{one!r}, whose dx is declared, gives {y.size:,} numbers"
+                    raise NotApplicable(f"{many}, too many for its Jacobian: take a smaller x")
                 dys = np.eye(y.size).reshape(y.size, *y.shape)
                 dxs: list[Any] = [one.backward(dy) for dy in dys]
                 first[key] = x.copy(), np.array([dx.ravel() for dx in dxs])

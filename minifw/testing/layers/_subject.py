@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
 from minifw._engine.composition import required
 from minifw._engine.packing import Memory
 from minifw.core.layer import Layer
+from minifw.core.parameter import Parameter
 from minifw.testing._equal import Results, cast, copies
 from minifw.testing._state import every_layer
 from minifw.typing import Array, DType, Shape
 
+Given: TypeAlias = tuple[Array | None, ...]
 SPREAD = 0.3  # of the logarithm of a jittered value: it keeps its sign and its size
 DRAWS = 1000  # seeds are spaced so that no two batches are drawn alike
 LARGE = 2000  # numbers of a batch; of more, a part is taken
 ROWS, PLACES = 8, (5, 9, 17)  # of that part: the shortest axis that the layer takes
+INDEX = 16  # numbers, at least, that an index stands for
+WHOLE = 30_000  # numbers of the whole batch, which is tried once: of more, fewer rows
 BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
 
 
@@ -35,13 +39,13 @@ class LayerSubject:
     """
 
     layer: Layer
-    xs: tuple[Array | None, ...]
+    xs: Given
     seed: int = 0
     signs: bool = True  # whether the random parameters have other signs than those given
     training: bool = True  # the mode of its copies
     reference: Any = None  # another way to the same y
     causal: bool = False  # whether no place of axis 1 may see a later one
-    whole: tuple[Array | None, ...] = ()  # what was given, where xs is a part of it
+    whole: Given = ()  # what was given, where xs is a part of it
 
     kinds: ClassVar[str] = "layers"
     floor: ClassVar[float] = 0.0  # of an error
@@ -74,12 +78,22 @@ class LayerSubject:
         """The random inputs, by batch and draw."""
         return {}
 
+    @cached_property
+    def _answered(self) -> dict[Any, Results]:
+        """The same with their dys."""
+        return {}
+
     def in_mode(self, training: bool) -> Self:
         """Return the same, whose copies are in another mode; all that is drawn is shared."""
-        _ = self._values, self._twins, self._inputs, self._ready, self.any_sign
+        _ = self._values, self._twins, self._inputs, self._answered, self._ready, self.any_sign
         other = copy.copy(self)
         object.__setattr__(other, "training", training)
         return other
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """The sizes of the parameters."""
+        return [p.size for p in self.twin().parameters()]
 
     @property
     def rows(self) -> int:
@@ -145,7 +159,11 @@ class LayerSubject:
             if draw not in self._values:
                 self._values[draw] = self._drawn(twin, draw)
             self._twins[key] = _recast(twin, self._values[draw], key[0])
-        return copy.deepcopy(self._twins[key])
+        template, memo = self._twins[key], dict[int, Any]()
+        for _, parameter in template.named_parameters():  # without its gradient, which is 0
+            memo[id(parameter)] = copied = Parameter(parameter.value)
+            copied.frozen = parameter.frozen
+        return copy.deepcopy(template, memo)
 
     def _drawn(self, layer: Layer, draw: int) -> list[Array]:
         """Return random values for the parameters: of both signs if the layer takes them."""
@@ -221,7 +239,11 @@ class LayerSubject:
         self, rows: int | None = None, *, draw: int = 0, dtype: type = np.float64
     ) -> Results:
         """Return a batch of inputs, and a dy for each output."""
-        return self.answered(self.input(rows, draw=draw, dtype=dtype), draw=draw, dtype=dtype)
+        key = rows, draw, dtype, self.training
+        if key not in self._answered:
+            xs = self.input(rows, draw=draw, dtype=dtype)
+            self._answered[key] = self.answered(xs, draw=draw, dtype=dtype)
+        return copies(self._answered[key])
 
     def answered(self, xs: Results, *, draw: int = 0, dtype: type = np.float64) -> Results:
         """Return these inputs, and a dy for each output."""
@@ -258,12 +280,14 @@ class LayerSubject:
         return np.random.default_rng([self.seed, draw])
 
 
-def part_of(layer: Layer, xs: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
-    """Return a few rows and places of a large batch, where the layer takes them."""
-    arrays = [x for x in xs if x is not None]
-    if sum(x.size for x in arrays) <= LARGE:
-        return xs
-    xs = tuple(x if x is None else x[:ROWS] for x in xs)
+def part_of(layer: Layer, given: Given) -> tuple[Given, Given]:
+    """Return a few rows and places of a large batch, where the layer takes them, and more rows."""
+    arrays = [x for x in given if x is not None]
+    size = sum(x.size * (1 if x.dtype.kind == "f" else INDEX) for x in arrays)
+    if size <= LARGE:
+        return given, ()
+    few, many = ROWS, max(2 * ROWS, WHOLE * len(arrays[0]) // size)
+    xs, whole = (tuple(x if x is None else x[:n] for x in given) for n in (few, many))
     for axis in range(1, max(x.ndim for x in arrays)):
         for length in PLACES:
             here = (slice(None),) * axis + (slice(length),)
@@ -272,7 +296,7 @@ def part_of(layer: Layer, xs: tuple[Array | None, ...]) -> tuple[Array | None, .
                 copy.deepcopy(layer)(*shorter)
                 xs = shorter
                 break
-    return xs
+    return xs, whole
 
 
 def _by_gradient(what: str, names: Sequence[str]) -> dict[str, str]:
