@@ -593,6 +593,35 @@ class InnerTwice(ResidualWithoutPath):
         return dx
 
 
+@wrong("path", "by `c * c` in `(c * c).mean(axis=-1, keepdims=True)`", x=batch(4, 5))
+class NoVarianceTerm(Layer):
+    def forward(self, x: Array) -> Array:
+        c = x - x.mean(axis=-1, keepdims=True)
+        std: Array = np.sqrt((c * c).mean(axis=-1, keepdims=True) + 0.1)
+        self.save(std)
+        return c / std
+
+    def backward(self, dy: Array) -> Array:
+        (std,) = self.saved()
+        dx: Array = (dy - dy.mean(axis=-1, keepdims=True)) / std
+        return dx
+
+
+@wrong("update", "only the last of them counts: an index repeats, or windows", x=batch(4, 6))
+class Windows(Layer):
+    """Sums over windows that overlap, whose gradients are assigned."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.stack([x[:, i : i + 3].sum(axis=1) for i in range(x.shape[1] - 2)], axis=1)
+
+    def backward(self, dy: Array) -> Array:
+        dx = np.zeros_like(*self.saved())
+        for i in range(dy.shape[1]):
+            dx[:, i : i + 3] = dy[:, i : i + 1]
+        return dx
+
+
 @wrong("path", "the derivative by `h` in `self.scale.value * h`", 3, x=batch(2, 4, 3))
 class TruncatedInTime(Scale):
     """h_t = tanh(x_t + u h_(t-1)), and a gradient that takes h_(t-1) for a constant."""

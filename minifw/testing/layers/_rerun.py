@@ -137,6 +137,7 @@ def use(f: LayerFault) -> str | None:
 
     runs(forward)
     lines = [(d, slope(d), float(np.sum(f.found * d))) for d in f.directions()]
+    said = None  # of a use that is missing, or else of one that is wrong: x * x has two alike
     for uses, spared in runs.groups():
         factors: list[float] = []
         for direction, true, found in lines:
@@ -150,8 +151,10 @@ def use(f: LayerFault) -> str | None:
                 break
         else:
             what = " and by ".join(use.shown(runs.counts[use]) for use in uses)
-            return _of_use(what, factors[0], spared)
-    return None
+            if spared > 0 or abs(factors[0]) < NEAR:
+                return _of_use(what, factors[0], spared)
+            said = said or _of_use(what, factors[0], spared)
+    return said
 
 
 def _of_use(what: str, factor: float, spared: int) -> str:
