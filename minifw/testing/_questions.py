@@ -4,7 +4,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from itertools import combinations
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from minifw.testing._equal import (
 )
 from minifw.testing._report import Failure, NotApplicable, told
 from minifw.testing._state import drawing_by_itself, every_layer, generator_states, undoing
+from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
 OTHER_ROWS = 3  # of a batch; the subjects draw 5, 7 or 11
@@ -38,43 +39,19 @@ SHARED = (
 )
 
 
-class Subject(Protocol):
-    """What is asked: it gives copies of one thing, batches that it takes, and what comes of them.
-
-    `kinds` is what such things are called.
-    """
-
-    kinds: ClassVar[str]
-
-    def twin(self) -> Any:
-        """Return a copy of the thing, with the same random parameters each time."""
-
-    def inputs(self, rows: int | None = None, *, draw: int = 0) -> Results:
-        """Return a random batch, by the names of the arguments."""
-
-    def forward(self, thing: Any, inputs: Results) -> Results:
-        """Return what forward gives."""
-
-    def backward(self, thing: Any, inputs: Results) -> Results:
-        """Return what backward gives: gradients."""
-
-    def model(self, thing: Any) -> Layer:
-        """Return the layer whose parameters, buffers and generators the thing has."""
-
-
-def run(s: Subject, thing: Any, inputs: Results) -> Results:
+def run(s: LayerSubject, thing: Any, inputs: Results) -> Results:
     """Go forward and backward; the thing is given copies."""
     return _through(s, thing, copies(inputs))
 
 
-def _through(s: Subject, thing: Any, inputs: Results) -> Results:
+def _through(s: LayerSubject, thing: Any, inputs: Results) -> Results:
     return {**copies(s.forward(thing, inputs)), **s.backward(thing, inputs)}
 
 
 # -- calls -----------------------------------------------------------------------------
 
 
-def global_generator(s: Subject) -> None:
+def global_generator(s: LayerSubject) -> None:
     """Look at NumPy's global generator around each call."""
     thing, inputs = s.twin(), s.inputs()
     for method, call in (("forward", s.forward), ("backward", s.backward)):
@@ -82,14 +59,14 @@ def global_generator(s: Subject) -> None:
             call(thing, inputs)
 
 
-def deterministic(s: Subject) -> None:
+def deterministic(s: LayerSubject) -> None:
     """Ask two copies the same."""
     inputs = s.inputs()
     first, second = (run(s, s.twin(), inputs) for _ in range(2))
     same("the same input gives another result each time", first, second)
 
 
-def latest_forward(s: Subject) -> None:
+def latest_forward(s: LayerSubject) -> None:
     """Find a cache that keeps the first input, or one that misses the second."""
     second = s.inputs()
     expected = run(s, s.twin(), second)
@@ -100,7 +77,7 @@ def latest_forward(s: Subject) -> None:
         (IN_PLACE, None, False),
     ):
         thing, given = s.twin(), s.inputs(rows, draw=3)
-        undo = undoing(s.model(thing))
+        undo = undoing(thing)
         stale = _through(s, thing, given) if between else s.forward(thing, given)
         undo()
         if how == IN_PLACE:
@@ -120,14 +97,14 @@ def latest_forward(s: Subject) -> None:
             ) from None
 
 
-def backward_twice(s: Subject) -> None:
+def backward_twice(s: LayerSubject) -> None:
     """Go back twice after one forward."""
     thing, inputs = s.twin(), s.inputs()
     s.forward(thing, copies(inputs))
-    states = generator_states(s.model(thing))
+    states = generator_states(thing)
     handed_out = s.backward(thing, copies(inputs))
     first = copies(handed_out)
-    if not alike(states, generator_states(s.model(thing))):
+    if not alike(states, generator_states(thing)):
         raise Failure(
             "backward draws random numbers: what forward drew, such as a mask, must be kept for "
             "it, with self.save(...)"
@@ -139,7 +116,7 @@ def backward_twice(s: Subject) -> None:
         unchanged(array, first[name], otherwise)
 
 
-def backward_first(s: Subject, *, free: bool = False) -> None:
+def backward_first(s: LayerSubject, *, free: bool = False) -> None:
     """Go back before any forward, which only a thing that is `free` can do."""
     thing = copy.deepcopy(s.twin())  # which leaves behind what was saved
     try:
@@ -159,18 +136,18 @@ def backward_first(s: Subject, *, free: bool = False) -> None:
         )
 
 
-def overwrites(s: Subject) -> None:
+def overwrites(s: LayerSubject) -> None:
     """Look whether a gradient depends on what it held before."""
     inputs, found = s.inputs(), []
     for fill in (0.0, 7.0):
         thing = s.twin()
-        if not s.model(thing).parameters():
+        if not thing.parameters():
             raise NotApplicable("there are no parameters")
         s.forward(thing, inputs)
-        for parameter in s.model(thing).parameters():
+        for parameter in thing.parameters():
             parameter.grad = np.full(parameter.shape, fill)
         s.backward(thing, inputs)
-        found.append({name: p.grad for name, p in s.model(thing).named_parameters()})
+        found.append({name: p.grad for name, p in thing.named_parameters()})
     clean, filled = found
     for name, gradient in filled.items():
         rest, left = (
@@ -186,7 +163,7 @@ def overwrites(s: Subject) -> None:
 # -- memory ----------------------------------------------------------------------------
 
 
-def layouts(s: Subject) -> None:
+def layouts(s: LayerSubject) -> None:
     """Give it the same numbers as they may lie in memory."""
     inputs = s.inputs()
     expected = run(s, s.twin(), inputs)
@@ -213,7 +190,7 @@ def _layouts(array: Array) -> dict[str, Array]:
     }
 
 
-def writes_nothing(s: Subject) -> None:
+def writes_nothing(s: LayerSubject) -> None:
     """Look at what it was given, and at what it has handed out, after each call."""
     thing, kept = s.twin(), s.inputs()
     inputs = copies(kept)
@@ -246,27 +223,26 @@ def writes_nothing(s: Subject) -> None:
             )
 
 
-def leaves_parameters(s: Subject) -> None:
+def leaves_parameters(s: LayerSubject) -> None:
     """Look at the parameters after each call; at buffers, too, in eval mode."""
     thing, inputs = s.twin(), s.inputs()
-    model = s.model(thing)
 
     def left() -> Results:
-        named = model.named_parameters()
+        named = thing.named_parameters()
         found = {f"parameter {n}: that is the optimizer's business": p.value for n, p in named}
-        for name, buffer in [] if model.training else model.named_buffers():
+        for name, buffer in [] if thing.training else thing.named_buffers():
             found[f"buffer {name} in eval mode: only if self.training"] = buffer
         return found
 
-    before, objects = copies(left()), dict(model.named_parameters())
+    before, objects = copies(left()), dict(thing.named_parameters())
     for method, call in (
         ("forward", lambda: s.forward(thing, inputs)),
         ("backward", lambda: s.backward(thing, inputs)),
-        ("train", lambda: model.train(not model.training)),
-        ("eval", model.eval),
+        ("train", lambda: thing.train(not thing.training)),
+        ("eval", thing.eval),
     ):
         call()
-        now = dict(model.named_parameters())
+        now = dict(thing.named_parameters())
         for name, parameter in objects.items():
             if now.get(name) is not parameter:
                 raise Failure(
@@ -304,25 +280,24 @@ def not_through_float32(results: Results) -> None:
 # -- copies and arguments --------------------------------------------------------------
 
 
-def copied(what: str, how: Callable[[Any], Any]) -> Callable[[Subject], None]:
+def copied(what: str, how: Callable[[Any], Any]) -> Callable[[LayerSubject], None]:
     """Ask what a copy gives, and what it shares."""
 
-    def check(s: Subject) -> None:
+    def check(s: LayerSubject) -> None:
         thing, inputs = s.twin(), s.inputs()
         twin = how(thing)
         if repr(twin) != repr(thing):
             raise Failure(f"the {what} is {twin!r}, not {thing!r}")
-        model, copied_model = s.model(thing), s.model(twin)
-        if copied_model.training != model.training:
+        if twin.training != thing.training:
             raise Failure(f"the {what} is in another mode")
         same(f"in the {what}", run(s, thing, inputs), run(s, twin, inputs))
-        before = model.state_dict()  # after the forward, which may write into a buffer
-        for parameter in copied_model.parameters():
+        before = thing.state_dict()  # after the forward, which may write into a buffer
+        for parameter in twin.parameters():
             parameter.value = np.zeros(parameter.shape)
-        for _, array in copied_model.named_buffers():
+        for _, array in twin.named_buffers():
             array[...] = 7  # a value that no buffer starts at
-        for name, value in model.state_dict().items():
-            kind = "parameter" if name in dict(model.named_parameters()) else "buffer"
+        for name, value in thing.state_dict().items():
+            kind = "parameter" if name in dict(thing.named_parameters()) else "buffer"
             unchanged(
                 value, before[name], f"the {what} shares the {kind} {name} with the original"
             )
@@ -330,7 +305,7 @@ def copied(what: str, how: Callable[[Any], Any]) -> Callable[[Subject], None]:
     return check
 
 
-def keeps_its_state(s: Subject) -> None:
+def keeps_its_state(s: LayerSubject) -> None:
     """Let a copy go forward in between: what they share, it overwrites."""
     thing, inputs = s.twin(), s.inputs()
     twin, expected = copy.deepcopy(thing), run(s, s.twin(), inputs)

@@ -133,7 +133,7 @@ def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSub
 # -- memory and precision --------------------------------------------------------------
 
 
-def _in_both_modes(question: Callable[[ask.Subject], None]) -> Callable[[LayerSubject], None]:
+def _in_both_modes(question: Callable[[LayerSubject], None]) -> Callable[[LayerSubject], None]:
     def check(s: LayerSubject) -> None:
         for training in (True, False):
             with told("" if training else "in eval mode, "):

@@ -6,7 +6,7 @@ And its gradients: by its own backward, and by differences of its forward.
 import copy
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -47,6 +47,11 @@ class LayerSubject:
     causal: bool = False  # whether no place of axis 1 may see a later one
     whole: Given = ()  # what was given, where xs is a part of it
 
+    # Random values of the parameters, copies of the layer, and batches, as they are asked for.
+    _values: dict[int, list[Array]] = field(default_factory=dict, init=False)
+    _twins: dict[Any, Layer] = field(default_factory=dict, init=False)
+    _inputs: dict[Any, Results] = field(default_factory=dict, init=False)
+
     kinds: ClassVar[str] = "layers"
     floor: ClassVar[float] = 0.0  # of an error
     explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before those of a layer
@@ -63,29 +68,9 @@ class LayerSubject:
         taken = {n for array in arrays for n in array.shape[1:]}
         return next((b for b in BATCHES if b not in taken), BATCHES[-1])
 
-    @cached_property
-    def _values(self) -> dict[int, list[Array]]:
-        """The random values of the parameters, by draw."""
-        return {}
-
-    @cached_property
-    def _twins(self) -> dict[Any, Layer]:
-        """The copies of the layer, of which others are copies."""
-        return {}
-
-    @cached_property
-    def _inputs(self) -> dict[tuple[int, int], Results]:
-        """The random inputs, by batch and draw."""
-        return {}
-
-    @cached_property
-    def _answered(self) -> dict[Any, Results]:
-        """The same with their dys."""
-        return {}
-
     def in_mode(self, training: bool) -> Self:
         """Return the same, whose copies are in another mode; all that is drawn is shared."""
-        _ = self._values, self._twins, self._inputs, self._answered, self._ready, self.any_sign
+        _ = self._ready, self.any_sign
         other = copy.copy(self)
         object.__setattr__(other, "training", training)
         return other
@@ -240,10 +225,10 @@ class LayerSubject:
     ) -> Results:
         """Return a batch of inputs, and a dy for each output."""
         key = rows, draw, dtype, self.training
-        if key not in self._answered:
+        if key not in self._inputs:
             xs = self.input(rows, draw=draw, dtype=dtype)
-            self._answered[key] = self.answered(xs, draw=draw, dtype=dtype)
-        return copies(self._answered[key])
+            self._inputs[key] = self.answered(xs, draw=draw, dtype=dtype)
+        return copies(self._inputs[key])
 
     def answered(self, xs: Results, *, draw: int = 0, dtype: type = np.float64) -> Results:
         """Return these inputs, and a dy for each output."""
@@ -261,10 +246,6 @@ class LayerSubject:
         made: Any = getattr(layer, method)(*(inputs[dy] for dy in self.dys))
         dxs = dict(zip(self.dxs, made if len(self.dxs) > 1 else (made,), strict=True))
         return {**{dx: dxs[dx] for dx in self.real}, **gradients(layer)}
-
-    def model(self, layer: Layer) -> Layer:
-        """Return the layer itself: see `Subject`."""
-        return layer
 
     def cotangents(self, ys: Results, *, draw: int = 0) -> Results:
         """Return a random dy for each output: all ones would hide faults; of masks zeros."""
