@@ -4,7 +4,7 @@ pytest takes the id of a parameter from its ``__name__``, so that nothing here
 need import it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 from unittest import SkipTest
@@ -88,8 +88,7 @@ def layer_checks(
     ... def test_layer(check):
     ...     check()
     """
-    form = "layer_checks", "(layer, x)", (2,)
-    return _checks(form, LAYER_CHECKS, layer_subject, cases, seed)
+    return _checks("layer_checks", "layer, x", LAYER_CHECKS, layer_subject, cases, seed=seed)
 
 
 def loss_checks(
@@ -116,8 +115,8 @@ def loss_checks(
     >>> for check in loss_checks([case]):
     ...     check()
     """
-    form = "loss_checks", "(loss, prediction, target)", (2, 3)
-    return _checks(form, LOSS_CHECKS, loss_subject, cases, seed)
+    what = "loss, prediction, target"
+    return _checks("loss_checks", what, LOSS_CHECKS, loss_subject, cases, seed=seed)
 
 
 def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> list[Check]:
@@ -144,20 +143,21 @@ def optimizer_checks(cases: Mapping[str, MakeOptimizer], *, seed: int = 0) -> li
     what = "a dict of functions by name, as they have no names of their own"
     check_is("optimizer_checks", what, cases, Mapping)
     makers = {name: (make,) for name, make in cases.items()}
-    form = "optimizer_checks", "(function,)", (1,)
-    return _checks(form, OPTIMIZER_CHECKS, optimizer_subject, makers, seed)
+    return _checks(
+        "optimizer_checks", "make", OPTIMIZER_CHECKS, optimizer_subject, makers, seed=seed
+    )
 
 
 def _checks(
-    form: Any, questions: Iterable[Question], subject_of: Callable[..., Any], cases: Any, seed: int
+    owner: str, what: str, questions: Any, subject_of: Any, cases: Any, *, seed: int
 ) -> list[Check]:
-    owner, shown, sizes = form
+    most = what.count(",") + 1
     many = cases if isinstance(cases, Iterable) else [cases]
     named = many.items() if isinstance(many, Mapping) else [("", one) for one in many]
     checks = list[Check]()
     for name, case in named:
-        if type(case) is not tuple or len(case) not in sizes:
-            wanted = f"tuples {shown}, as in [{shown}], or a dict of them by name"
+        if type(case) is not tuple or not min(most, 2) <= len(case) <= most:
+            wanted = f"tuples ({what}), as in [({what})], or a dict of them by name"
             raise TypeError(f"{owner} expects {wanted}, got {describe(case)}")
         subject, wrong = subject_of(*case, seed), dict[str, bool]()
         checks += [Check(name or repr(case[0]), one, subject, wrong) for one in questions]
