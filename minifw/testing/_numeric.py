@@ -110,7 +110,8 @@ def numerical_gradient(f: Callable[[Array], float], array: Array) -> Array:
 
 def usual(size: int) -> int:
     """Return of how many elements of an array slopes are taken, where arrays are few."""
-    return min(size, MAX_ELEMENTS if size <= LARGE else MAX_OF_LARGE)
+    of_large = MAX_OF_LARGE if size <= LARGE**2 else MIN_ELEMENTS
+    return min(size, MAX_ELEMENTS if size <= LARGE else of_large)
 
 
 class Jacobian:
