@@ -118,7 +118,8 @@ def test_no_assert_on_user_input() -> None:
 
 
 def test_global_random_state_is_not_used() -> None:
-    for module in files():
+    """But by the kit, which finds a layer that draws from it, and leaves it as it was."""
+    for module in {*files()} - {"testing._report", "testing._state"}:
         for node in nodes(module):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
                 assert node.attr in {"Generator", "RandomState", "default_rng"}, module
