@@ -1,8 +1,9 @@
-"""What can be seen of a network: its summary, every value of a step, and five pictures.
+"""What can be seen of a network: its summary, every value of a step, and six pictures.
 
     python examples/seeing.py [--folder PATH]
 
-It trains the notes' network on the flower, and a wider one for the histograms. The
+It trains the notes' network on the flower, a wider one for the histograms, and attention that
+turns words around. The
 pictures of docs/seeing.md are its own: it was run with --folder docs/images. Without
 matplotlib it prints the two tables, and says how to get the pictures.
 """
@@ -18,8 +19,12 @@ from minifw import (
     Adam,
     Array,
     BCELoss,
+    CrossEntropyLoss,
     Dense,
+    Embedding,
+    MultiHeadAttention,
     Objective,
+    Positions,
     Sequential,
     Sigmoid,
     Tanh,
@@ -33,6 +38,7 @@ ITERATIONS, LR = 10_000, 1.2  # as in the notes
 EVERY = 100  # iterations for one point of a curve
 WIDE_ITERATIONS, WIDE_LR = 1_000, 0.003
 WIDE_EVERY = 10  # iterations for one column of the histograms
+WORD, WORD_ITERATIONS, WORD_LR = "backward", 200, 0.01
 
 
 def notes_network() -> Sequential:
@@ -92,6 +98,27 @@ def record_wide(x: Array, y: Array) -> plots.ParameterHistory:
     return record
 
 
+def turn_around() -> MultiHeadAttention:
+    """Train attention to write words backward, and let it read one."""
+    attention = MultiHeadAttention(32, 2, rng=1)
+    model = Sequential(
+        Embedding(26, 32, rng=2),
+        Positions(len(WORD), 32, rng=3),
+        attention,
+        Dense(32, 26, rng=4),
+    )
+    objective = Objective(model, CrossEntropyLoss())
+    optimizer = Adam(model.parameters(), lr=WORD_LR)
+    rng = np.random.default_rng(0)
+    for _ in range(WORD_ITERATIONS):
+        words = rng.integers(0, 26, (32, len(WORD)))
+        objective.forward(words, words[:, ::-1])
+        objective.backward()
+        optimizer.step()
+    model.forward(np.array([[ord(letter) - ord("a") for letter in WORD]]))
+    return attention
+
+
 def draw(folder: Path, x: Array, y: Array) -> None:
     """Train, and write the pictures."""
     model = notes_network()
@@ -103,6 +130,7 @@ def draw(folder: Path, x: Array, y: Array) -> None:
     plots.confusion_matrix(y, model.forward(x) > 0.5, names, folder / "confusion.png")
     chosen = ["0.weight", "2.weight", "4.weight"]
     plots.histograms(record_wide(x, y), folder / "histograms.png", names=chosen)
+    plots.attention(turn_around(), path=folder / "attention.png", tokens=WORD)
     print(f"Pictures: {', '.join(sorted(path.name for path in folder.glob('*.png')))}")
 
 

@@ -18,6 +18,7 @@ from minifw.plots._drawing import (
     Figure,
     Path,
     axes_for,
+    bar,
     finish,
 )
 from minifw.typing import Array
@@ -145,9 +146,7 @@ def _shade_one(
     if colorbar:
         what = "predicted probability of class 1" if probability else "output of the model"
         ticks = [limit - reach, limit, limit + reach]
-        bar = figure.colorbar(shades, ax=plane, ticks=ticks, format="%.3g")
-        bar.set_label(what, size=11, color=INK)
-        bar.outline.set_visible(False)
+        bar(figure, shades, plane, what, ticks=ticks, format="%.3g")
 
 
 def _shade_classes(plane: "Axes", grid: tuple[Array, Array], scores: Array) -> None:

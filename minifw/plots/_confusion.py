@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw.plots._drawing import INK, Axes, Figure, Path, axes_for, finish
+from minifw.plots._drawing import INK, Axes, Figure, Path, axes_for, bar, finish
 
 AnyArray = np.ndarray[Any, Any]
 
@@ -100,9 +100,8 @@ def confusion_matrix(
     right = int(np.trace(counts))
     plane.set(xlabel="predicted", ylabel="true")
     plane.set_title(f"{right:,} of {len(true):,} right: {right / len(true):.1%}")
-    bar = figure.colorbar(image, ax=plane, ticks=[0, 0.5, 1], format="{x:.0%}", shrink=0.75)
-    bar.set_label("share of the true class", size=11, color=INK)
-    bar.outline.set_visible(False)
+    style: dict[str, Any] = {"ticks": [0, 0.5, 1], "format": "{x:.0%}", "shrink": 0.75}
+    bar(figure, image, plane, "share of the true class", **style)
     return finish(figure, path)
 
 

@@ -106,6 +106,13 @@ def open_up(ax: "Axes") -> None:
     ax.set_axisbelow(True)
 
 
+def bar(figure: "Figure", image: Any, ax: AxesLike, what: str, **style: Any) -> None:
+    """Put a bar beside, which says what the colours mean."""
+    colors = figure.colorbar(image, ax=ax, **style)
+    colors.set_label(what, size=LABEL, color=INK)
+    colors.outline.set_visible(False)
+
+
 def finish(figure: "Figure", path: Path) -> "Figure":
     """Write the figure if there is a path, and return it."""
     if path is not None:

@@ -9,7 +9,7 @@ from minifw._tools.numbers import check_size
 from minifw._tools.tables import counted
 from minifw.core.layer import Layer
 from minifw.layers import Dense, Graph, Sequential
-from minifw.plots._drawing import DIVERGING, GREY, INK, Axes, Figure, Path, axes_for, finish
+from minifw.plots._drawing import DIVERGING, GREY, INK, Axes, Figure, Path, axes_for, bar, finish
 from minifw.plots._levels import draw_graph
 from minifw.typing import Array
 
@@ -99,10 +99,8 @@ def network(
         _units(plane, place, column, limit, diameter)
     _captions(plane, columns, lines, below)
     shrink = min(0.8, 3.0 / height)
-    bar = figure.colorbar(shades, ax=plane, shrink=shrink, aspect=18, ticks=[-limit, 0, limit])
-    bar.ax.set_yticklabels([f"{-limit:.2g}", "0", f"{limit:.2g}"])
-    bar.set_label("weight (edge), bias (unit)", size=11, color=INK)
-    bar.outline.set_visible(False)
+    style: Any = {"shrink": shrink, "aspect": 18, "ticks": [-limit, 0, limit], "format": "{x:.2g}"}
+    bar(figure, shades, plane, "weight (edge), bias (unit)", **style)
     return finish(figure, path)
 
 

@@ -24,7 +24,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 Shorter = Mapping[str, str]
 NOTHING: Shorter = {}
 # examples/seeing.py trains for its pictures alone.
-SEEING = {"10_000, 1.2": "100, 1.2", "1_000, 0.003": "100, 0.003"}
+SEEING = {"10_000, 1.2": "100, 1.2", "1_000, 0.003": "100, 0.003", "200, 0.01": "2, 0.01"}
 
 
 @dataclass
@@ -338,7 +338,7 @@ def test_seq2seq(tmp_path: Path) -> None:
 def test_seeing(tmp_path: Path) -> None:
     output = run("seeing.py", "--folder", str(tmp_path), cwd=tmp_path, shorter=SEEING)
     assert "\nZ1      = X W1' + b1 " in output
-    names = ["boundary", "confusion", "curves", "histograms", "network"]
+    names = ["attention", "boundary", "confusion", "curves", "histograms", "network"]
     assert output.endswith(f"\nPictures: {', '.join(f'{name}.png' for name in names)}\n")
     for name in names:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(PNG_SIGNATURE)

@@ -30,6 +30,7 @@ from minifw import (
     Flatten,
     Graph,
     Layer,
+    MultiHeadAttention,
     Objective,
     PReLU,
     ReLU,
@@ -66,6 +67,8 @@ def trained(steps: int = 30) -> tuple[Sequential, ParameterHistory, list[float]]
 
 MODEL, HISTORY, COSTS = trained()
 X, Y = planar_flower()
+ATTENTION = MultiHeadAttention(4, 2, rng=0)
+ATTENTION.forward(np.random.default_rng(0).standard_normal((2, 3, 4)))
 
 PICTURES: dict[str, Callable[..., Figure]] = {
     "learning curves": lambda **how: plots.learning_curves(COSTS, **how),
@@ -73,9 +76,10 @@ PICTURES: dict[str, Callable[..., Figure]] = {
     "network": lambda **how: plots.network(MODEL, **how),
     "histograms": lambda **how: plots.histograms(MODEL, names="0.weight", **how),
     "histograms over time": lambda **how: plots.histograms(HISTORY, names="0.weight", **how),
+    "attention": lambda **how: plots.attention(ATTENTION, 1, **how),
     "confusion matrix": lambda **how: plots.confusion_matrix(Y, Y, **how),
 }
-PANELS = {"histograms": 2, "histograms over time": 2}
+PANELS = {"attention": 2, "histograms": 2, "histograms over time": 2}
 
 
 def kinds(artists: Any, kind: type) -> list[Any]:
@@ -739,3 +743,66 @@ def test_many_classes_and_large_numbers() -> None:
 def test_what_is_no_confusion(target: Any, predicted: Any, labels: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plots.confusion_matrix(target, predicted, labels)
+
+
+# -- attention -------------------------------------------------------------------------
+
+
+class Given:
+    """Attends as it is told, and is no layer of minifw."""
+
+    def __init__(self, weights: Any) -> None:
+        self.attention_weights = lambda: weights
+
+
+def test_each_head_has_a_panel() -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(7), (2, 5, 4))  # (batch, heads, time, steps)
+    words = ["I", "do", "not", "know", "this", "$x", "$"]
+    figure = plots.attention(Given(p), 1, heads=[4, 0], tokens=("a b\n", words))
+    left, right, bar = figure.axes
+    for panel, head in ((left, 4), (right, 0)):
+        np.testing.assert_array_equal(np.asarray(panel.images[0].get_array()), p[1, head])
+        assert panel.images[0].norm(0.25) == 0.5
+        assert panel.get_title() == f"head {head}"
+        assert [text.get_text() for text in panel.get_xticklabels()] == words
+        assert [text.get_text() for text in panel.get_yticklabels()] == ["a", "␣", "b", "↵"]
+    assert (left.get_ylabel(), right.get_ylabel(), bar.get_ylabel()) == ("asks", "", "weight")
+    assert_tidy(figure)
+
+
+@pytest.mark.parametrize(("heads", "places"), [(1, 1), (3, 5), (4, 64), (5, 30), (8, 12)])
+def test_many_heads_and_places(heads: int, places: int) -> None:
+    p = np.full((1, heads, places, places), 1 / places)
+    assert_tidy(plots.attention(Given(p)))
+    figure = plots.attention(Given(p), tokens="x" * places)
+    assert len(figure.axes) == heads + 1
+    assert_tidy(figure)
+
+
+@pytest.mark.parametrize(
+    ("layer", "how", "error", "message"),
+    [
+        (MultiHeadAttention(4, 1), {}, RuntimeError, r"needs a forward of MultiHeadAttention\(4"),
+        (Dense(2, 2), {}, TypeError, r"to have a method attention_weights, got a Dense$"),
+        (Sequential(ATTENTION), {}, TypeError, r"got a Sequential; in it there is 0$"),
+        (MultiHeadAttention, {}, TypeError, r"got the class MultiHeadAttention$"),
+        (
+            Given(np.ones((2, 2))),
+            {},
+            ValueError,
+            r"to be \(batch, heads, time, steps\), got a flo",
+        ),
+        (ATTENTION, {"example": 2}, ValueError, r"expects example from 0 to 1, got 2$"),
+        (ATTENTION, {"example": 0.5}, TypeError, r"expects example to be whole numbers, got 0.5$"),
+        (ATTENTION, {"heads": [0, 2]}, ValueError, r"expects heads from 0 to 1, got 2$"),
+        (ATTENTION, {"heads": []}, ValueError, r"at least one head, got none$"),
+        (ATTENTION, {"tokens": "ab"}, ValueError, r"of 3 places .* 3 that .* got 2 and 2$"),
+        (ATTENTION, {"tokens": 3}, TypeError, r"tokens to be a text or words, got an int$"),
+        (Given(np.ones((1, 1, 2, 3))), {"tokens": "ab"}, ValueError, r"; pass a tuple of two$"),
+    ],
+)
+def test_what_is_no_attention(
+    layer: Any, how: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        plots.attention(layer, **how)
