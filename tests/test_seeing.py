@@ -26,6 +26,7 @@ from minifw import (
     CategoricalCrossEntropyLoss,
     Concat,
     Conv2D,
+    CrossEntropyLoss,
     Dense,
     Dropout,
     Embedding,
@@ -33,12 +34,15 @@ from minifw import (
     Graph,
     Join,
     Layer,
+    LayerNorm,
     Loss,
     MSELoss,
+    MultiHeadAttention,
     Objective,
     Parameter,
     ReLU,
     Residual,
+    RMSNorm,
     Sequential,
     Sigmoid,
     Softmax,
@@ -951,12 +955,12 @@ def test_a_graph_gives_the_values_its_names() -> None:
         "h": "a W_h' + b_h",
         "k": "b W_h' + b_h",
         "z.p": "h * k",
-        "told": "tanh(Z1)",
+        "told": "tanh(told.0)",
         "both": "told + z.s + h",
-        "price": "sigmoid(Z2)",
+        "price": "sigmoid(price.0)",
         "R1": "L2 of W_h",
         "J": "J_price + 0.5 * J_told + R1",
-        "dZ2": "(price - Y_price) / 4",
+        "dprice.0": "(price - Y_price) / 4",
         "dtold": "dtold(J) + dtold(both)",
         "dh(z)": "dz.p * k + dz.s",
         "dk": "Pair.backward(dz.p, dz.s)[1]",
@@ -968,9 +972,8 @@ def test_a_graph_gives_the_values_its_names() -> None:
     assert len({*values}) == len(values), "a symbol stands for two values"
     assert values["J"] == objective.forward(x, y)
     objective.backward()
-    for name, parameter in {"h": shared.weight, "1": model["told"][0].weight}.items():
-        symbol = f"dW{'_' * (name == 'h')}{name}"
-        np.testing.assert_allclose(values[symbol], parameter.grad, rtol=1e-12)
+    for name, parameter in {"h": shared.weight, "told.0": model["told"][0].weight}.items():
+        np.testing.assert_allclose(values[f"dW_{name}"], parameter.grad, rtol=1e-12)
     for name in ("dh", "dtold", "db_h"):
         parts = [values[part] for part in formulas[name].split(" + ")]
         np.testing.assert_allclose(values[name], sum(parts), rtol=1e-12)
@@ -990,6 +993,63 @@ def test_graphs_in_graphs_and_chains() -> None:
     assert formulas["dZ1"] == "dZ1(1.s) + dZ1(1.e)"
     assert formulas["dW1"] == "dZ1' X"
     assert len({*values}) == len(values)
+
+
+def block(width: int, heads: int) -> Graph:
+    return Graph(
+        "x",
+        a=(LayerNorm(width), "x"),
+        att=MultiHeadAttention(width, heads, causal=True),
+        r=(Add(), "x", "att"),
+        mlp=Sequential(LayerNorm(width), Dense(width, 8), Tanh(), Dense(8, width)),
+        y=(Add(), "r", "mlp"),
+    )
+
+
+def small_gpt() -> Objective:
+    ends = {"n": LayerNorm(4), "logits": Dense(4, 5, bias=False)}
+    model = Graph("t", e=(Embedding(5, 4), "t"), b0=block(4, 2), b1=block(4, 2), **ends)
+    model["logits"].weight = model["e"].weight
+    return Objective(model, CrossEntropyLoss())
+
+
+TEXT = np.array([[0, 1, 2], [3, 4, 0]])
+
+
+def test_the_values_of_a_gpt_go_by_their_names() -> None:
+    values = trace(small_gpt(), TEXT, TEXT[:, ::-1])
+    formulas = {row.symbol: row.formula.partition(" = ")[2] for row in values.rows}
+    assert not any("#" in symbol or ".backward(" in text for symbol, text in formulas.items())
+    assert formulas["b1.att"] == (
+        "out_proj(softmax(q k' / sqrt(w)) v), q k v: b1.a W_b1.att_in_proj' + b_b1.att_in_proj"
+    )
+    wanted = {
+        "b1.att.out_proj": "X(b1.att.out_proj) W_b1.att.out_proj' + b_b1.att.out_proj",
+        "b1.mlp.2": "tanh(b1.mlp.1)",
+        "b1": "b1.r + b1.mlp",
+        "db1.a": "dq Wq + dk Wk + dv Wv",
+        "dW_b1.att_in_proj": "dq' b1.a, dk' b1.a, dv' b1.a",
+        "db0": "db0(b1.r) + db0(b1.a)",
+        "dW_e": "dW_e(logits) + dW_e(e)",
+    }
+    assert {name: formulas.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("kind", [LayerNorm, RMSNorm, BatchNorm])
+def test_the_gradient_of_a_normalisation_is_written_out(kind: Any, affine: bool) -> None:
+    x = np.random.default_rng(0).standard_normal((5, 3))
+    values = trace(Objective(Sequential(Dense(3, 3), kind(3, affine=affine)), MSELoss()), x, x)
+    (made,) = (row for row in values.rows if row.section == "forward" and "1 " in row.layer)
+    (row,) = (row for row in values.rows if row.symbol == "dZ1")
+    names: dict[str, Any] = {one.symbol: one.value for one in values.rows}
+    over = {"axis": 0} if kind is BatchNorm else {"axis": 1, "keepdims": True}
+    z1 = names["Z1"]
+    names |= {"eps": 1e-5 if kind is not RMSNorm else np.finfo(np.float64).eps}
+    names |= {"z": made.value, "var": z1.var(**over), "mean": lambda a: a.mean(**over)}
+    formula, _, g = row.formula.partition(" = ")[2].partition(", g = ")
+    names["g"] = worth(g, names) if g else None
+    np.testing.assert_allclose(row.value, worth(formula, names), 1e-10, 1e-12)
 
 
 def test_tied_weights_have_one_symbol_and_a_sum() -> None:

@@ -24,7 +24,7 @@ from minifw.core.parameter import Parameter
 from minifw.initializers import GlorotUniform
 from minifw.layers._given import for_given
 from minifw.layers.dense import Dense
-from minifw.typing import RNG, Array, Shape
+from minifw.typing import RNG, Array, Formulas, Shape
 
 __all__ = ["MultiHeadAttention"]
 
@@ -121,6 +121,17 @@ class MultiHeadAttention(Layer):
             [0., 1.]]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": (
+            "out_proj(softmax(q k' / sqrt(w)) v), q of {x}, k and v of {memory}",
+            "out_proj(softmax(q k' / sqrt(w)) v), q k v: {x} {in_proj_weight}' + {in_proj_bias}",
+            "out_proj(softmax(q k' / sqrt(w)) v), q k v: {x} {in_proj_weight}'",
+        ),
+        "dx": ("dq Wq, as k and v are of {memory}", "dq Wq + dk Wk + dv Wv"),
+        "dmemory": "dk Wk + dv Wv",
+        "in_proj_weight": ("dq' {x}, dk' {memory}, dv' {memory}", "dq' {x}, dk' {x}, dv' {x}"),
+        "in_proj_bias": "column sums of dq, dk, dv",
+    }
     stepwise: ClassVar[bool] = True
     takes_whole_numbers: ClassVar[tuple[str, ...]] = ("mask",)
     heads = Option(check_size, fixed=True)

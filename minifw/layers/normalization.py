@@ -270,6 +270,10 @@ class LayerNorm(_OverFeatures):
             "{weight} * z + {bias}, z = ({x} - mean) / sqrt(var + eps)",
             "({x} - mean) / sqrt(var + eps)",
         ),
+        "dx": (
+            "(g - mean(g) - z * mean(g * z)) / sqrt(var + eps), g = {dy} * {weight}",
+            "({dy} - mean({dy}) - {y} * mean({dy} * {y})) / sqrt(var + eps)",
+        ),
         "weight": "sums of {dy} * z",
         "bias": "sums of {dy}",
     }
@@ -336,6 +340,10 @@ class RMSNorm(_OverFeatures):
         "y": (
             "{weight} * z, z = {x} / sqrt(mean({x}^2) + eps)",
             "{x} / sqrt(mean({x}^2) + eps)",
+        ),
+        "dx": (
+            "(g - z * mean(g * z)) / sqrt(mean({x}^2) + eps), g = {dy} * {weight}",
+            "({dy} - {y} * mean({dy} * {y})) / sqrt(mean({x}^2) + eps)",
         ),
         "weight": "sums of {dy} * z",
     }

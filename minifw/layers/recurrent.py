@@ -23,7 +23,7 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Uniform
 from minifw.layers._given import for_given
-from minifw.typing import RNG, Array, Shape
+from minifw.typing import RNG, Array, Formulas, Shape
 
 __all__ = ["GRU", "LSTM"]
 
@@ -311,6 +311,18 @@ class LSTM(_Recurrent):
             [3.]]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": "o * tanh(f * c + i * g), i f g o of {x} {weight_ih_l0}' + h {weight_hh_l0}' + b",
+        "h": "h after the last step",
+        "c": "c after the last step",
+        "dx": "da {weight_ih_l0}",
+        "dh": "da {weight_hh_l0} of the first step",
+        "dc": "dc1 * f of the first step",
+        "weight_ih_l0": "da' {x}",
+        "weight_hh_l0": "da' h",
+        "bias_ih_l0": "column sums of da",
+        "bias_hh_l0": "column sums of da",
+    }
     stepwise: ClassVar[bool] = True
     _gates = 4
     _states = ("h", "c")
@@ -453,6 +465,16 @@ class GRU(_Recurrent):
     array([[0., 0., 0.]])
     """
 
+    formulas: ClassVar[Formulas] = {
+        "y": "(1 - z) * n + z * h, r z n of {x} {weight_ih_l0}' + h {weight_hh_l0}' + b",
+        "h": "h after the last step",
+        "dx": "da {weight_ih_l0}",
+        "dh": "dh1 * z + dq {weight_hh_l0} of the first step",
+        "weight_ih_l0": "da' {x}",
+        "weight_hh_l0": "dq' h",
+        "bias_ih_l0": "column sums of da",
+        "bias_hh_l0": "column sums of dq",
+    }
     stepwise: ClassVar[bool] = True
     _gates = 3
     _states = ("h",)

@@ -247,7 +247,8 @@ class Recorder:
         state, layer = use.state, use.state.layer
         inner = [other.latest for other in self._states if state in other.parents[-1:]]
         ys, dys, given = use.ys or [""], use.dys or [""], list(filter(None, use.xs))
-        known = dict(zip([name.rstrip("?") for name in layer.input_names], use.xs, strict=False))
+        named = zip([name.rstrip("?") for name in layer.input_names], use.xs, strict=False)
+        known = {name: x for name, x in named if x}
         known |= dict(zip(layer.output_names, ys, strict=False))
         known |= {f"d{name}": dy for name, dy in zip(layer.output_names, dys, strict=False)}
         known.setdefault("x", ", ".join(given))
@@ -260,7 +261,12 @@ class Recorder:
 
 
 def _parameter_symbol(name: str, of: object) -> str:
-    """Return W1 and b1; what is called otherwise keeps its name."""
-    word, _, rest = name.partition("_")
-    separator = "_" if word[-1:].isdigit() and isinstance(of, int) else ""
-    return f"{LETTERS.get(word, word)}{separator}{of}{'_' if rest else ''}{rest}"
+    """Return W1 and b1, W1_ih_l0 of weight_ih_l0; what is called otherwise keeps its name."""
+    words = name.split("_")
+    letter = next((word for word in words if word in LETTERS), "")
+    rest = [word for word in words if word != letter]
+    first = LETTERS.get(letter, "")
+    if not letter:
+        first, rest = name, []
+    separator = "_" if first[-1:].isdigit() and isinstance(of, int) else ""
+    return "_".join([f"{first}{separator}{of}", *rest])

@@ -59,7 +59,7 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
     does not need it. The formulas come from the layers: see ``formulas`` in `Layer`.
 
     In a `Graph` the values have its names, and so has what belongs to their layers: W_h is the
-    weight of the line h. A value that several lines take, and a parameter that is used several
+    weight of the line h. What is made inside a line goes by the path of its layer. A value that several lines take, and a parameter that is used several
     times or has a penalty, has its gradient written out as a sum: dh = dh(k) + dh(l), the
     terms being what the lines k and l return. Of several outputs, Y and J carry the name.
 

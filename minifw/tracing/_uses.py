@@ -47,6 +47,7 @@ class Use:
         self.passes_on = False  # whether its output is that of a layer inside
         self.wanted: tuple[str, ...] = ()  # the names of what it makes, if a Graph gives them
         self.line: Line | None = None  # of the Graph around it
+        self.is_in_graph: bool = around is not None and around.is_in_graph
         self.count = 0  # of the lines that ran
         self.taken: Counter[str | None] = Counter()  # how often each value of a Graph is
 
@@ -60,13 +61,16 @@ class Use:
             return
         around: Any = outer.state.layer
         if isinstance(around, Graph):
-            self.line = around._lines[outer.count]
+            self.line, self.is_in_graph = around._lines[outer.count], True
             outer.count += 1
             self.wanted = tuple(outer.name(value) for value in self.line.makes)
         elif isinstance(around, Sequential) and layer is around[-1]:
             self.wanted = outer.wanted
         if self.state.extra:  # it makes something else: a joined activation comes after it
             self.wanted = ()
+        elif self.is_in_graph and not self.wanted:
+            names, path = layer.output_names, self.state.path
+            self.wanted = (path,) if len(names) == 1 else tuple(f"{path}.{n}" for n in names)
 
     def name(self, value: str) -> str:
         """Return the symbol of a value of this Graph."""

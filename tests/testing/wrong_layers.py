@@ -616,7 +616,8 @@ class Windows(Layer):
         return np.stack([x[:, i : i + 3].sum(axis=1) for i in range(x.shape[1] - 2)], axis=1)
 
     def backward(self, dy: Array) -> Array:
-        dx = np.zeros_like(*self.saved())
+        (x,) = self.saved()
+        dx = np.zeros_like(x)
         for i in range(dy.shape[1]):
             dx[:, i : i + 3] = dy[:, i : i + 1]
         return dx
