@@ -187,6 +187,27 @@ def test_nested_layers_are_indented() -> None:
     assert not any(line.endswith(" ") for line in lines)
 
 
+def test_deeper_layers_are_folded() -> None:
+    gpt = small_gpt().model
+    whole, folded, most = (gpt.summary((3,), depth=depth) for depth in (None, 1, 2))
+    assert [row.path for row in folded.layers] == ["e", "b0", "b1", "n", "logits"]
+    assert (folded.parameters, folded.nbytes) == (whole.parameters, whole.nbytes)
+    inside = [row for row in whole.layers if row.path.startswith("b0.")]
+    _, b0, *_ = folded.layers
+    assert b0[1:] == (
+        "Graph",
+        (3, 4),
+        sum(r.parameters for r in inside),
+        sum(r[4] for r in inside),
+    )
+    assert sum(row.parameters for row in most.layers) == whole.parameters
+    att = next(row for row in most.layers if row.path == "b0.att")
+    assert (att.layer, att.parameters) == ("MultiHeadAttention", 4 * (4 * 4 + 4))
+    assert str(gpt.summary((3,), depth=3)) == str(whole)
+    with pytest.raises(ValueError, match=r"^summary expects depth to be at least 1, got 0$"):
+        gpt.summary((3,), depth=0)
+
+
 class Tied(Layer):
     """Holds one parameter in two places, and a layer it does not use."""
 
@@ -1035,6 +1056,47 @@ def test_the_values_of_a_gpt_go_by_their_names() -> None:
     assert {name: formulas.get(name) for name in wanted} == wanted
 
 
+def test_a_folded_layer_has_one_row() -> None:
+    objective = small_gpt()
+    whole = trace(objective, TEXT, TEXT)
+    for depth in (1, 2):
+        values = trace(objective, TEXT, TEXT, depth=depth)
+        for symbol in values:  # the same numbers, and less of them
+            np.testing.assert_array_equal(values[symbol], whole[symbol])
+    assert "b1.att" in {*values}
+    assert "b1.att.out_proj" not in {*values}
+    folded = trace(objective, TEXT, TEXT, depth=1)
+    rows = {row.symbol: row.formula for row in folded.rows if row.layer[:1] == "b"}
+    assert rows == {
+        "b0": "b0 = Graph(e)",
+        "b1": "b1 = Graph(b0)",
+        "db0": "db0 = Graph.backward(db1)",
+        "de": "de = Graph.backward(db0)",
+    }
+    with pytest.raises(TypeError, match=r"^trace expects depth to be a whole number, got 1\.5$"):
+        trace(objective, TEXT, TEXT, depth=1.5)  # type: ignore[arg-type]
+
+
+def test_what_is_folded_has_its_part_in_a_sum() -> None:
+    shared = Dense(3, 3)
+    model = Graph(
+        "x", h=shared, s=Sequential(Tanh(), shared), e=Sequential(Dense(3, 1), Sigmoid())
+    )
+    objective = Objective(model, BCELoss(), penalties=[L2(model, 0.1)])
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    y = np.ones((4, 1))
+    values = trace(objective, x, y, depth=1)
+    formulas = {row.symbol: row.formula for row in values.rows}
+    assert formulas["R1"] == "R1 = L2 of W_h, e.0.weight"
+    assert formulas["dW_h"] == "dW_h = dW_h(s) + dW_h(h) + dR1/dW_h"
+    assert formulas["dZ1"] == "dZ1 = (e - Y) / 4"
+    objective.forward(x, y)
+    objective.backward()
+    np.testing.assert_array_equal(values["dW_h"], shared.weight.grad)
+    part = values["dW_h(s)"] + values["dW_h(h)"]
+    np.testing.assert_allclose(values["dW_h"] - part, 0.1 * shared.weight.value, rtol=1e-12)
+
+
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("kind", [LayerNorm, RMSNorm, BatchNorm])
 def test_the_gradient_of_a_normalisation_is_written_out(kind: Any, affine: bool) -> None:
@@ -1087,12 +1149,14 @@ def test_sums_and_gradients_of_random_graphs(data: st.DataObject) -> None:
     model = Graph("a", **lines, end=(Add(), *loose, data.draw(st.sampled_from([*lines]))))
     objective = Objective(model, MSELoss(), penalties=[L2(model, 0.1)])
     x, y = np.random.default_rng(0).standard_normal((2, 4, 3))
-    values = trace(objective, x, y)
+    depth = data.draw(st.sampled_from([None, 1]))
+    values = trace(objective, x, y, depth=depth)
     assert values["J"] == objective.forward(x, y)
     objective.backward()
     found = [row.value for row in values.rows if re.match(r"d[Wb]", row.symbol)]
     for name, parameter in model.named_parameters():
-        assert any(np.array_equal(parameter.grad, value) for value in found), name
+        if depth is None or name.count(".") == 1:
+            assert any(np.array_equal(parameter.grad, value) for value in found), name
     assert len({*values}) == len(values)
     for row in values.rows:
         parts = row.formula.partition(" = ")[2].split(" + ")

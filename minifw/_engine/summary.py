@@ -12,6 +12,7 @@ import numpy as np
 from minifw._engine.listening import listening
 from minifw._engine.protocols import AnyLayer
 from minifw._tools.checks import describe
+from minifw._tools.numbers import check_size
 from minifw._tools.tables import Table, counted
 from minifw.typing import Array, Shape
 
@@ -39,7 +40,7 @@ class LayerSummary(NamedTuple):
     """Of one example, without the batch, a tuple of shapes of several outputs; None if the layer
     was not reached."""
     parameters: int
-    """How many numbers its parameters have, without those of layers inside it."""
+    """How many numbers its parameters have, without those of layers inside it that have a row."""
     nbytes: int
     """How many bytes they take."""
 
@@ -123,7 +124,7 @@ class Summary:
         return self._table().html()
 
 
-def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
+def summary(model: AnyLayer, input_shape: Any = None, *, depth: int | None = None) -> Summary:
     """Return the layers of `model`, with output shapes, parameters and bytes.
 
     Parameters
@@ -133,6 +134,9 @@ def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
     input_shape : tuple of int, or tuple of such of several inputs; optional
         The shape of one example, without the batch, as for `Layer.output_shape`. It may be
         left out if the model says it, as a `Dense` at its begin does.
+    depth : int, optional
+        How many levels of layers inside layers have rows, 1 for the layers of the model alone;
+        all by default. The row of a layer that is folded counts what is inside.
 
     Returns
     -------
@@ -141,9 +145,9 @@ def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
     Raises
     ------
     TypeError
-        If `model` is no layer, or `input_shape` no tuple of whole numbers.
+        If `model` is no layer, `input_shape` no tuple of whole numbers, or depth none.
     ValueError
-        If a size is below 1, or the model does not accept that shape, or does not say it.
+        If a size or depth is below 1, or the model does not accept that shape, or does not say it.
 
     Notes
     -----
@@ -170,19 +174,24 @@ def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
     if isinstance(model, type) or not hasattr(model, "named_layers"):
         hint = f"; write {model.__name__}(...)" if isinstance(model, type) else ""
         raise TypeError(f"summary expects model to be a layer, got {describe(model)}{hint}")
+    levels = None if depth is None else check_size("summary", "depth", depth)
     shapes, shape = _checked(model, input_shape)
     twin = copy.deepcopy(model).eval()
     named = [("", twin), *twin.named_layers()]
     _check_batch(named, shape)
     found = _output_shapes(twin, named, shapes)
 
+    holders = {path for path, layer in named if layer.named_layers()}
     # Taken from the copy, which has run: a layer may make its parameters in the first forward.
-    own: dict[str, list[Array]] = {name: [] for name, _ in named}
+    own: dict[str, list[Array]] = {
+        name: []
+        for name, _ in named
+        if levels is None or sum(inside(name, path) for path in holders) <= levels
+    }
     for name, parameter in twin.named_parameters():
         own[_owner(name, own)].append(parameter.value)
     buffers = {id(array): array for _, array in twin.named_buffers()}.values()
     values = [value for arrays in own.values() for value in arrays]
-    holders = {path for path in own if any(inside(name, path) for name in own)}
     rows = [
         LayerSummary(
             name,
@@ -192,7 +201,7 @@ def summary(model: AnyLayer, input_shape: Any = None) -> Summary:
             sum(value.nbytes for value in own[name]),
         )
         for name, layer in named
-        if name or not holders or own[name]
+        if name in own and (name or not holders or own[name])
     ]
     sizes = (
         sum(value.size for value in values),

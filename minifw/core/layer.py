@@ -433,13 +433,13 @@ class Layer(KeepsArguments, SavesForBackward):
         """
         return predict(self, x, batch_size, allow_nan)
 
-    def summary(self, input_shape: Any = None) -> Summary:
+    def summary(self, input_shape: Any = None, *, depth: int | None = None) -> Summary:
         """Return the layers in here, with output shapes, parameters and bytes; print it.
 
         `input_shape` is that of one example, without the batch, if the layer does not say it
-        itself. See `minifw.summary`.
+        itself; `depth` how many levels of layers inside layers are shown. See `minifw.summary`.
         """
-        return summary(self, input_shape)
+        return summary(self, input_shape, depth=depth)
 
     # -- state -------------------------------------------------------------------
 

@@ -19,16 +19,18 @@ from minifw.tracing._values import AnyArray, TracedValue
 
 Maybe: TypeAlias = "AnyArray | None"
 GIVEN, FORWARD, BACKWARD = "given", "forward", "backward"
+MANY = 6  # parameters of a penalty that are listed
 LETTERS = {"weight": "W", "bias": "b"}  # of parameters, as in the notes
 
 
 class Recorder:
     """Watches the layers of a model (a copy), and writes down what goes in and out.
 
-    `body` is the model without the activations that are joined with the loss.
+    `body` is the model without the activations that are joined with the loss; what is deeper
+    than `depth` is not shown.
     """
 
-    def __init__(self, model: Layer, body: Layer) -> None:
+    def __init__(self, model: Layer, body: Layer, depth: int | None) -> None:
         self.formulas: dict[str, str] = {}  # of every symbol
         self._model = model
         self._rows: list[TracedValue] = []
@@ -47,8 +49,10 @@ class Recorder:
         extra = [State(*one, extra=True) for one in body._all_layers() if id(one[1]) not in known]
         self._state_of = {id(state.layer): state for state in (*self._states, *extra)}
         self.layers = [(state.path, state.layer) for state in self._state_of.values()]
-        for state in self._states:
-            state.parents = [other for other in self._states if inside(state.path, other.path)]
+        for state in self._state_of.values():
+            around = [other for other in self._states if inside(state.path, other.path)]
+            state.parents = [] if state.extra else around
+            state.folded = state.holds_layers and len(around) == depth
 
     def rows(self) -> list[TracedValue]:
         """Return all rows, what is given first."""
@@ -83,9 +87,12 @@ class Recorder:
         """Write down a penalty, and the term that it is of gradients; return it."""
         parameters, value = penalty.parameters(), penalty.forward()
         self._used.update(parameters)
-        symbols = [self._parameters[p] for p in parameters]
+        named = {p: name for name, p in self._model.named_parameters()}
+        symbols = [self._parameters.get(p, named[p]) for p in parameters]
         for p, symbol in zip(parameters, symbols, strict=True):
             self._penalties.setdefault(p, []).append(f"d{name}/d{symbol}")
+        if len(symbols) > MANY:
+            symbols[MANY - 1 :] = [f"{len(symbols) - MANY + 1} more"]
         formula = f"{name_of(penalty)} of {', '.join(symbols)}"
         self.add(FORWARD, name, formula, name_of(penalty), np.array(value))
         return value
@@ -114,7 +121,7 @@ class Recorder:
 
     def around(self, _: str, layer: Layer, method: str, call: Callable[..., Any], *xs: Any) -> Any:
         """Write down a call of a layer's method (see `listening`)."""
-        if any(use.state.layer is layer for use in self._running):
+        if any(use.state.layer is layer or use.state.folded for use in self._running):
             return call(*xs)  # its backward calls its backward_parameters
         state = self._state_of[id(layer)]
         if method == "forward":
@@ -145,12 +152,13 @@ class Recorder:
         if not all(isinstance(y, np.ndarray) for y in ys):
             return result
         adds_nothing = state.holds_layers and not state.parameters()
-        use.passes_on = state.extra or (adds_nothing and all(id(y) in self._symbols for y in ys))
+        known = state.extra or (adds_nothing and all(id(y) in self._symbols for y in ys))
+        use.passes_on = known and not state.folded
         if use.passes_on:  # what it returns is what its last layer did
             use.ys = [self.symbol(y) for y in ys]
             return result
         use.ys = [self._fresh(symbol) for symbol in self._next_symbols(use)]
-        self._used.update(state.parameters().values())
+        self._used.update(list(state.parameters()))
         names = Names(state.layer, self._known(use))
         whole = f"{name_of(state.layer)}({', '.join(filter(None, use.xs))})"
         for symbol, output, y in zip(use.ys, state.layer.output_names, ys, strict=True):
@@ -176,11 +184,16 @@ class Recorder:
             return result
         fallback = f"{name_of(layer)}.backward({', '.join(use.dys)})"
         names = Names(layer, self._known(use))
-        for name, parameter in state.parameters().items():
-            if not parameter.frozen:
+        for parameter, name in state.parameters().items():
+            if parameter in self._parameters and not parameter.frozen:
                 formula = formula_of(layer, name, names) or fallback
                 self._add_gradient(parameter, use.ys[0], formula, state.title)
-        dxs = outputs_of(result)
+        self._add_dxs(use, outputs_of(result), names, fallback)
+        return result
+
+    def _add_dxs(self, use: "Use", dxs: tuple[Any, ...], names: Names, fallback: str) -> None:
+        """Write down the gradients that a layer returns."""
+        state, layer = use.state, use.state.layer
         for i, (x, dx) in enumerate(zip(use.xs, dxs, strict=False)):
             if not isinstance(dx, np.ndarray):
                 continue
@@ -194,7 +207,6 @@ class Recorder:
             formula = formula or formula_of(layer, own, names) or fallback + tail
             use.dx = self._gradient_symbol(use, x)
             self.add(BACKWARD, use.dx, formula, state.title, dx)
-        return result
 
     def _gradient_symbol(self, use: "Use", x: str) -> str:
         """Return the symbol of a dx: of a part only, where several layers take the value."""
@@ -222,8 +234,8 @@ class Recorder:
         if not word and own:
             self._numbered += 1
         of = f"_{word}" if word else self._numbered
-        for name, parameter in own.items():
-            if parameter not in self._parameters:
+        for parameter, name in own.items():
+            if name and parameter not in self._parameters:
                 symbol = self._parameters[parameter] = self._fresh(_parameter_symbol(name, of))
                 self.add(GIVEN, symbol, "", state.title, parameter.value)
         if use.wanted:
@@ -247,17 +259,16 @@ class Recorder:
         state, layer = use.state, use.state.layer
         inner = [other.latest for other in self._states if state in other.parents[-1:]]
         ys, dys, given = use.ys or [""], use.dys or [""], list(filter(None, use.xs))
-        named = zip([name.rstrip("?") for name in layer.input_names], use.xs, strict=False)
-        known = {name: x for name, x in named if x}
+        known = dict(zip([name.rstrip("?") for name in layer.input_names], use.xs, strict=False))
         known |= dict(zip(layer.output_names, ys, strict=False))
         known |= {f"d{name}": dy for name, dy in zip(layer.output_names, dys, strict=False)}
         known.setdefault("x", ", ".join(given))
         known |= {"sum_x": " + ".join(given), "product_x": " * ".join(given)}
         known |= {"y": ys[0], "dy": dys[0]}
-        known |= {n: self._parameters.get(p, n) for n, p in state.parameters().items()}
+        known |= {n: self._parameters.get(p, n) for p, n in state.parameters().items()}
         known["inner"] = ", ".join(one.ys[0] for one in inner if one.ys)
         known["inner_dx"] = " + ".join(one.dx for one in inner if one.dx)
-        return known
+        return {word: symbol for word, symbol in known.items() if symbol}
 
 
 def _parameter_symbol(name: str, of: object) -> str:

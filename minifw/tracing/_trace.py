@@ -9,6 +9,7 @@ import numpy as np
 from minifw._engine.heads import outputs_of
 from minifw._engine.listening import listening
 from minifw._tools.checks import check_is
+from minifw._tools.numbers import check_size
 from minifw._tools.tables import counted
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective
@@ -26,7 +27,7 @@ LEGEND = (
 )
 
 
-def trace(objective: Objective, x: Any, y: Any) -> Trace:
+def trace(objective: Objective, x: Any, y: Any, *, depth: int | None = None) -> Trace:
     """Return every value of one forward and backward of `objective`, with symbol and formula.
 
     Parameters
@@ -38,6 +39,9 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
     x : array of shape (batch, ...), or tuple of several
     y : array, or tuple of several
         The target, as the loss expects it.
+    depth : int, optional
+        How many levels of layers inside layers are shown, as of `summary`; all by default.
+        What is deeper is folded: only what goes into and comes out of its layer is shown.
 
     Returns
     -------
@@ -47,6 +51,8 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
     ------
     TypeError
         If `objective` is none.
+    TypeError, ValueError
+        If depth is no whole number from 1 on.
     TypeError, ValueError
         What the layers and the loss raise for such an x and y.
 
@@ -59,9 +65,10 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
     does not need it. The formulas come from the layers: see ``formulas`` in `Layer`.
 
     In a `Graph` the values have its names, and so has what belongs to their layers: W_h is the
-    weight of the line h. What is made inside a line goes by the path of its layer. A value that several lines take, and a parameter that is used several
-    times or has a penalty, has its gradient written out as a sum: dh = dh(k) + dh(l), the
-    terms being what the lines k and l return. Of several outputs, Y and J carry the name.
+    weight of the line h. What is made inside a line goes by the path of its layer. A value
+    that several lines take, and a parameter that is used several times or has a penalty, has
+    its gradient written out as a sum: dh = dh(k) + dh(l), the terms being what the lines k and
+    l return. Of several outputs, Y and J carry the name.
 
     If the loss is not finite, the trace ends before it, and says so.
 
@@ -93,7 +100,8 @@ def trace(objective: Objective, x: Any, y: Any) -> Trace:
     check_is("trace", "objective to be an Objective", objective, Objective, hint=hint)
     parts = objective.model, objective._network, objective._head, objective._activations
     model, body, head, activations, penalties = copy.deepcopy((*parts, objective._penalties))
-    loss, recorder, notes = objective.loss, Recorder(model, body), [LEGEND]
+    levels = None if depth is None else check_size("trace", "depth", depth)
+    loss, recorder, notes = objective.loss, Recorder(model, body, levels), [LEGEND]
     xs = outputs_of(x)
     tails = [f"_{name}" for name in model.output_names] if loss.takes_several else [""]
     names = [name.rstrip("?*") for name in model.input_names]

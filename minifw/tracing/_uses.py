@@ -19,6 +19,7 @@ class State:
         self.title = f"{path} {name_of(layer)}".strip()
         self.holds_layers = bool(layer.named_layers())
         self.parents: list[State] = []  # the layers around it, the outermost first
+        self.folded = False  # whether nothing inside is shown
         self.extra = extra  # whether it stands for a part of the model, which is not its own
         self.uses: dict[int, Use] = {}  # by the identity of what the forward saved
         self.latest = Use(self, None)
@@ -28,11 +29,17 @@ class State:
         """The layer around this one, in words."""
         return self.parents[-1].title if self.parents else "the objective"
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Return the layer's own, each once, also those that it made in its first forward."""
-        found = [(n, p) for n, p in self.layer._members() if isinstance(p, Parameter)]
-        first = {id(p): n for n, p in reversed(found)}
-        return {n: p for n, p in found if first[id(p)] == n}
+    def parameters(self) -> dict[Parameter, str]:
+        """Return the layer's own with their names; those inside with "", if it is folded.
+
+        Also those that it made in its first forward.
+        """
+        found: dict[Parameter, str] = {}
+        for name, value in self.layer._members():
+            if isinstance(value, Parameter):
+                found.setdefault(value, name)
+        inner = dict.fromkeys(self.layer.parameters() if self.folded else [], "")
+        return inner | found
 
 
 class Use:
@@ -54,7 +61,7 @@ class Use:
     def find_wanted(self) -> None:
         """Find the names of what the layer makes, and of values inside."""
         outer, layer = self.around, self.state.layer
-        if isinstance(layer, Graph):
+        if isinstance(layer, Graph) and not self.state.folded:
             self.taken = Counter(value for line in layer._lines for value in line.takes)
             self.taken.update(layer._gives)
         if outer is None:
