@@ -599,7 +599,8 @@ class NoVarianceTerm(Layer):
         c = x - x.mean(axis=-1, keepdims=True)
         std: Array = np.sqrt((c * c).mean(axis=-1, keepdims=True) + 0.1)
         self.save(std)
-        return c / std
+        y: Array = c / std
+        return y
 
     def backward(self, dy: Array) -> Array:
         (std,) = self.saved()
