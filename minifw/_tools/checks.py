@@ -271,6 +271,15 @@ def check_feature_axis(owner: object, x: Array, axis: int) -> None:
 # -- of losses -----------------------------------------------------------------------------
 
 
+def check_cases(owner: object, prediction: Array, axes: int) -> None:
+    """Raise unless a prediction has other axes than those that make one case, as the batch."""
+    if prediction.ndim <= axes:
+        raise ValueError(
+            f"{owner!r} expects a prediction of shape (batch, features), got {prediction.shape}; "
+            "one example is a batch of one: prediction[np.newaxis]"
+        )
+
+
 def check_alike(owner: object, prediction: Array, target: Target) -> None:
     """Raise unless both are non-empty float arrays of one shape and one dtype."""
     try:

@@ -12,7 +12,7 @@ import numpy as np
 from minifw._tools.arguments import KeepsArguments
 from minifw._tools.arrays import LONG, constant, equal_shares
 from minifw._tools.cache import SavesForBackward
-from minifw._tools.checks import check_alike, check_sample_weight, describe
+from minifw._tools.checks import check_alike, check_cases, check_sample_weight, describe
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
@@ -171,11 +171,7 @@ class Loss(KeepsArguments, SavesForBackward):
         The values are left to `check_target`, which is called.
         """
         check_alike(self, prediction, target)
-        if prediction.ndim <= self._case_axes:
-            raise ValueError(
-                f"{self!r} expects a prediction of shape (batch, features), got "
-                f"{prediction.shape}; one example is a batch of one: prediction[np.newaxis]"
-            )
+        check_cases(self, prediction, self._case_axes)
         self.check_target(np.asarray(prediction), np.asarray(target))
 
     def check_target(self, prediction: Array, target: Target) -> None:

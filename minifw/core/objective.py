@@ -236,12 +236,8 @@ class Objective:
         self._check_forward("prediction")
         outputs = outputs_of(self._step.output)
         # A copy: the layer needs its own for backward, and a replay for the next step.
-        made = tuple(
-            [
-                y.copy("K") if last is None else last.forward(y)
-                for y, last in zip_longest(outputs, self._activations)
-            ]
-        )
+        pairs = zip_longest(outputs, self._activations)
+        made = tuple([y.copy("K") if last is None else last.forward(y) for y, last in pairs])
         return made if len(made) > 1 else made[0]
 
     def explain_gradient(self) -> str | None:
