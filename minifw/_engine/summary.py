@@ -99,10 +99,10 @@ class Summary:
             depth = sum(path.startswith(f"{outer}.") for outer in paths)
             takes = [self._takes.get(path, "")] if self._takes else []
             cells = "  " * depth + path, layer, *takes, "-" if shape is None else _shown(shape)
-            if parameters or not any(inside(inner, path) for inner in paths):
-                table.add(*cells, f"{parameters:,}", f"{nbytes:,}")
-            else:
-                table.add(*cells, "", "")
+            counts = parameters or not any(inside(inner, path) for inner in paths)
+            table.add(
+                *cells, *[f"{number:,}" if counts else "" for number in (parameters, nbytes)]
+            )
         empty = [""] * (len(words) - 1)
         table.totals = ["total", *empty, f"{self.parameters:,}", f"{self.nbytes:,}"]
         if self.parameters:
@@ -290,11 +290,8 @@ def _checked(model: AnyLayer, input_shape: Any) -> tuple[list[Shape], Any]:
 
 
 def _checked_shape(input_shape: object) -> Shape:
-    if not isinstance(input_shape, tuple | list) or not all(
-        hasattr(size, "__index__") and not isinstance(size, bool) for size in input_shape
-    ):
-        whole = hasattr(input_shape, "__index__") and not isinstance(input_shape, bool)
-        fix = f"; write ({input_shape},)" if whole else ""
+    if not isinstance(input_shape, tuple | list) or not all(map(_is_whole, input_shape)):
+        fix = f"; write ({input_shape},)" if _is_whole(input_shape) else ""
         if isinstance(input_shape, tuple | list) and any(size is None for size in input_shape):
             fix = "; leave out the batch"
         raise TypeError(
@@ -307,6 +304,10 @@ def _checked_shape(input_shape: object) -> Shape:
             f"summary expects every size in input_shape to be at least 1, got {shape}"
         )
     return shape
+
+
+def _is_whole(size: object) -> bool:
+    return hasattr(size, "__index__") and not isinstance(size, bool)
 
 
 def inside(name: str, path: str) -> bool:

@@ -313,8 +313,6 @@ class LSTM(_Recurrent):
 
     formulas: ClassVar[Formulas] = {
         "y": "o * tanh(f * c + i * g), i f g o of {x} {weight_ih_l0}' + h {weight_hh_l0}' + b",
-        "h": "h after the last step",
-        "c": "c after the last step",
         "dx": "da {weight_ih_l0}",
         "dh": "da {weight_hh_l0} of the first step",
         "dc": "dc1 * f of the first step",
@@ -467,7 +465,6 @@ class GRU(_Recurrent):
 
     formulas: ClassVar[Formulas] = {
         "y": "(1 - z) * n + z * h, r z n of {x} {weight_ih_l0}' + h {weight_hh_l0}' + b",
-        "h": "h after the last step",
         "dx": "da {weight_ih_l0}",
         "dh": "dh1 * z + dq {weight_hh_l0} of the first step",
         "weight_ih_l0": "da' {x}",

@@ -1,13 +1,13 @@
 """Who asks whom, head by head."""
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minifw._tools.checks import describe
+from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.plots._drawing import Axes, AxesLike, Figure, Path, axes_for, bar, finish
 
@@ -84,24 +84,22 @@ def attention(
     if not chosen:
         raise ValueError(f"{OWNER} expects at least one head, got none")
     labels = _labels(tokens, p.shape[1:])
-    across = len(chosen) if len(chosen) < 4 else math.ceil(len(chosen) ** 0.5)
-    down = math.ceil(len(chosen) / across)
+    count = len(chosen)
+    across = count if count < 4 else math.ceil(count**0.5)
+    down = math.ceil(count / across)
     wide, high = (min(max(CELL * places, SMALLEST), LARGEST) for places in p.shape[:0:-1])
     size = across * (wide + 0.7) + 1.2, down * (high + 0.8)
-    grid = (down, across) if ax is None else (1, len(chosen))
+    grid = (down, across) if ax is None else (1, count)
     figure, panels = axes_for("attention", ax, size, grid)
-    for panel in panels[len(chosen) :]:
-        panel.remove()
     from matplotlib.colors import PowerNorm  # noqa: PLC0415 - optional
 
-    panels = panels[: len(chosen)]
-    for head, panel in zip(chosen, panels, strict=True):
+    while len(panels) > count:
+        panels.pop().remove()
+    for place, (head, panel) in enumerate(zip(chosen, panels, strict=True)):
         image = panel.imshow(p[head], cmap="Blues", norm=PowerNorm(0.5, 0, 1))
-        panel.set_title(f"head {head}")
         _name_places(panel, labels, (wide, high))
-    for place, panel in enumerate(panels):
-        panel.set(ylabel="asks" if place % across == 0 else "")
-        panel.set(xlabel="is asked" if place + across >= len(panels) else "")
+        panel.set(title=f"head {head}", ylabel="" if place % across else "asks")
+        panel.set(xlabel="is asked" if place + across >= count else "")
     style: dict[str, Any] = {"ticks": [0, 0.1, 0.5, 1], "format": "{x:g}", "shrink": 0.75}
     bar(figure, image, panels, "weight", aspect=25, **style)
     return finish(figure, path)
@@ -143,11 +141,10 @@ def _weights(layer: Any) -> Any:
 
 
 def _index(name: str, value: Any, count: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{OWNER} expects {name} to be whole numbers, got {value!r}")
-    if not 0 <= value < count:
-        raise ValueError(f"{OWNER} expects {name} from 0 to {count - 1}, got {value}")
-    return operator.index(value)
+    place = check_size(OWNER, name, value, least=0)
+    if place >= count:
+        raise ValueError(f"{OWNER} expects {name} to be at most {count - 1}, got {value}")
+    return place
 
 
 def _labels(tokens: Any, places: tuple[int, ...]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.layers import Sigmoid
@@ -28,13 +28,7 @@ SIDE = 4.6  # inches of the plane across
 STRETCH = 2.5  # up to which a unit of one feature is drawn as long as one of the other
 ROWS = 8192  # of the plane that go through the model at once
 CLASSES = len(CLASS_COLORS)
-SHADING: dict[str, Any] = {
-    "origin": "lower",
-    "interpolation": "bilinear",
-    "aspect": "auto",
-    "alpha": 0.65,
-}
-
+SHADING: Any = {"origin": "lower", "interpolation": "bilinear", "aspect": "auto", "alpha": 0.65}
 DOTS: dict[str, Any] = {"s": 22, "edgecolors": "white", "linewidths": 0.6, "zorder": 3}
 
 AnyArray = np.ndarray[Any, Any]
@@ -188,15 +182,12 @@ def _scatter(plane: "Axes", x: Array, classes: AnyArray, kinds: int) -> None:
 
 def _ask(owner: str, model: Any, grid: Array) -> Array:
     """Return the outputs for all points of the plane, (points, outputs)."""
+    check_is(owner, "model to be a layer or a function", model, Callable)
     if isinstance(model, Layer):
         output = model.predict(grid, batch_size=ROWS, allow_nan=True)
-    elif callable(model):
+    else:
         parts = [np.asarray(model(grid[i : i + ROWS])) for i in range(0, len(grid), ROWS)]
         output = np.concatenate(parts)
-    else:
-        raise TypeError(
-            f"{owner} expects model to be a layer or a function, got {describe(model)}"
-        )
     if output.ndim == 1:
         output = output[:, np.newaxis]
     if output.ndim != 2 or len(output) != len(grid):

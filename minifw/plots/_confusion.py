@@ -115,11 +115,8 @@ def _classes(name: str, given: Any) -> AnyArray:
             f"plots.confusion_matrix expects {name} of shape (examples,) or (examples, classes), "
             f"got {np.shape(given)}"
         )
-    whole = array.dtype.kind in "biu" or (
-        array.dtype.kind == "f"
-        and bool(np.isfinite(array).all() and (array == np.floor(array)).all())
-    )
-    if not whole or array.min() < 0:
+    whole = array.dtype.kind in "biuf" and bool((array == np.floor(array)).all())
+    if not whole or not 0 <= array.min() <= array.max() < np.inf:
         fix = "; of probabilities, pass predicted > 0.5" if name == "predicted" else ""
         raise ValueError(
             f"plots.confusion_matrix expects {name} to hold classes, whole numbers from 0{fix}"

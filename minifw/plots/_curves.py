@@ -79,7 +79,8 @@ def learning_curves(
     >>> figure = plots.learning_curves(history)  # doctest: +SKIP
     """
     times, curves, name = _read(history)
-    names = [one for one in curves if not _pair_of(one, curves)]
+    beside = {VALIDATION + one for one in curves}  # drawn with the curve of training
+    names = [one for one in curves if one not in beside]
     if columns is not None:
         unknown = [one for one in columns if one not in curves]
         if isinstance(columns, str) or unknown or not columns:
@@ -170,8 +171,3 @@ def _curve(name: object, values: Any) -> Numbers:
     if curve.ndim != 1:
         raise ValueError(f"{OWNER} expects {name!r} to be one number a time, got {curve.shape}")
     return curve
-
-
-def _pair_of(name: str, curves: Mapping[str, Numbers]) -> bool:
-    """Whether a curve is drawn beside another."""
-    return name.startswith(VALIDATION) and name.removeprefix(VALIDATION) in curves

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from minifw._tools.checks import check_is, describe
+from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
 from minifw.plots._drawing import BLUE, GREY, ORANGE, AxesLike, Path, axes_for, finish, open_up
@@ -142,19 +142,16 @@ def histograms(
     >>> from minifw import Dense, plots
     >>> figure = plots.histograms(Dense(20, 30, rng=0))  # doctest: +SKIP
     """
+    check_is("plots.histograms", "a layer or a ParameterHistory", source, Layer | ParameterHistory)
     if isinstance(source, ParameterHistory):
         if not source.times:
             raise ValueError(
                 "plots.histograms: nothing was recorded; call the history in training"
             )
         chosen = _chosen(names, source._sizes)
-    elif isinstance(source, Layer):
+    else:
         parameters = dict(source.named_parameters())
         chosen = _chosen(names, {name: p.value.ndim for name, p in parameters.items()})
-    else:
-        raise TypeError(
-            f"plots.histograms expects a layer or a ParameterHistory, got {describe(source)}"
-        )
     size = (8.4, 0.7 + 1.75 * len(chosen))
     over_time = isinstance(source, ParameterHistory)
     figure, panels = axes_for("histograms", ax, size, (len(chosen), 2), share_x=over_time)

@@ -1,13 +1,10 @@
 """A Graph as boxes, one for each line, in levels from the inputs down."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from minifw.layers import Graph
-from minifw.plots._drawing import BLUE, GREY, INK, ORANGE, Figure, Path, axes_for, finish
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from minifw.plots._drawing import BLUE, GREY, INK, ORANGE, Axes, Figure, Path, axes_for, finish
 
 WIDE, HIGH = 1.9, 0.52  # inches of a box
 GAP, LEVEL = 0.25, 0.92  # inches between boxes, and from level to level

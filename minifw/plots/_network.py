@@ -153,8 +153,8 @@ def _units(plane: "Axes", place: int, column: _Column, limit: float, diameter: f
             unit = f"$x_{{{row + 1}}}$"
             plane.text(place, height, unit, ha="center", va="center", size=diameter / 2, zorder=3)
     if len(rows) < column.size:  # three dots where units are left out
-        middle = (heights[len(rows) // 2 - 1] + heights[len(rows) // 2]) / 2
-        dots = middle + np.array([-0.25, 0.0, 0.25])
+        last = (len(rows) + 1) // 2  # of the first ones
+        dots = (heights[last - 1] + heights[last]) / 2 + np.array([-0.25, 0.0, 0.25])
         plane.scatter(np.full(3, float(place)), dots, s=(diameter / 7) ** 2, color=GREY, zorder=2)
 
 
@@ -170,26 +170,12 @@ def _captions(plane: "Axes", columns: list[_Column], lines: int, below: float) -
     plane.axis("off")
 
 
-def _shown(size: int, most: int) -> list[int]:
-    """Return the units that are drawn: all, or the first and the last."""
-    if size <= most:
-        return list(range(size))
-    first = (most + 1) // 2
-    return [*range(first), *range(size - most + first, size)]
-
-
-def _heights(count: int, size: int) -> Array:
-    """Return where the units of a column stand, the first on top, with a gap where some lack."""
-    places = np.arange(count, dtype=np.float64)
-    if count < size:
-        places[count // 2 :] += 1
-    heights: Array = places[-1] / 2 - places
-    return heights
-
-
 def _column(size: int, most: int, dense: Dense | None, noun: str) -> _Column:
-    rows = _shown(size, most)
-    return _Column(size, rows, _heights(len(rows), size), dense, [counted(size, noun)])
+    """Return a column of all units, or of the first and the last, with a gap between them."""
+    rows = list(range(size))
+    del rows[(most + 1) // 2 : max(0, size - most) + (most + 1) // 2]
+    places = np.arange(len(rows)) + (np.array(rows) > np.arange(len(rows)))  # (rows,)
+    return _Column(size, rows, places[-1] / 2 - places, dense, [counted(size, noun)])
 
 
 def _columns(model: Any, most: int) -> list[_Column]:

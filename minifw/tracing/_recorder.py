@@ -56,8 +56,7 @@ class Recorder:
 
     def rows(self) -> list[TracedValue]:
         """Return all rows, what is given first."""
-        order = {GIVEN: 0, FORWARD: 1, BACKWARD: 2}
-        return sorted(self._rows, key=lambda row: order[row.section])
+        return sorted(self._rows, key=lambda row: (GIVEN, FORWARD, BACKWARD).index(row.section))
 
     def add(self, section: str, symbol: str, formula: str, layer: str, value: Maybe) -> None:
         """Write down a value, and know its array by the symbol from now on; None is left out."""

@@ -461,6 +461,8 @@ def test_of_many_units_the_first_and_the_last() -> None:
     assert shown == {round(v, 12) for v in expected}
     texts = [text.get_text() for text in plane.texts]
     assert texts[:5] == ["$x_{1}$", "$x_{2}$", "$x_{3}$", "$x_{63}$", "$x_{64}$"]
+    heights = [text.get_position()[1] for text in plane.texts[:5]]
+    assert np.diff(heights).tolist() == [-1, -1, -2, -1]  # the gap is where units are left out
     assert texts[5:] == [
         *("64 inputs", "Flatten"),
         *("40 units", "PReLU", "Dropout"),
@@ -792,9 +794,9 @@ def test_many_heads_and_places(heads: int, places: int) -> None:
             ValueError,
             r"to be \(batch, heads, time, steps\), got a flo",
         ),
-        (ATTENTION, {"example": 2}, ValueError, r"expects example from 0 to 1, got 2$"),
-        (ATTENTION, {"example": 0.5}, TypeError, r"expects example to be whole numbers, got 0.5$"),
-        (ATTENTION, {"heads": [0, 2]}, ValueError, r"expects heads from 0 to 1, got 2$"),
+        (ATTENTION, {"example": 2}, ValueError, r"expects example to be at most 1, got 2$"),
+        (ATTENTION, {"example": 0.5}, TypeError, r"example to be a whole number, got 0.5$"),
+        (ATTENTION, {"heads": [0, 2]}, ValueError, r"expects heads to be at most 1, got 2$"),
         (ATTENTION, {"heads": []}, ValueError, r"at least one head, got none$"),
         (ATTENTION, {"tokens": "ab"}, ValueError, r"of 3 places .* 3 that .* got 2 and 2$"),
         (ATTENTION, {"tokens": 3}, TypeError, r"tokens to be a text or words, got an int$"),
