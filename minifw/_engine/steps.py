@@ -70,6 +70,11 @@ def stepping() -> Iterator[None]:
         _INSIDE.step = False
 
 
+def place_by_place(layer: Any, x: Any, kept: Any) -> tuple[Any, Any]:
+    """Return what forward gives for one place; nothing is kept."""
+    return (layer.forward(*x) if isinstance(x, tuple) else layer.forward(x)), kept
+
+
 def refuse(layer: object, why: str) -> NoReturn:
     """Raise the error of a layer that cannot go on by one place."""
     raise TypeError(f"{layer!r}.step cannot go on by one place of time: {why}")

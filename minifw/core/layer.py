@@ -13,7 +13,7 @@ from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
 from minifw._engine.sharing import LayerMemory, adding, check_returned
 from minifw._engine.state import aliases, load_arrays, merged
-from minifw._engine.steps import step
+from minifw._engine.steps import place_by_place, step
 from minifw._engine.summary import Summary, summary
 from minifw._tools.arguments import KeepsArguments, argument_names
 from minifw._tools.cache import SavesForBackward
@@ -286,9 +286,7 @@ class Layer(KeepsArguments, SavesForBackward):
         """
         return step(self, x, state)
 
-    def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
-        """Return y, and what to keep; the default is for layers that work place by place."""
-        return (self.forward(*x) if isinstance(x, tuple) else self.forward(x)), kept
+    _step = place_by_place  # returns y, and what to keep
 
     def train(self, mode: bool = True) -> Self:
         """Put this layer and all inside it into train mode (or eval mode); return it.
