@@ -170,7 +170,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         for index, line in enumerate(self._lines):
             repeated = index in self._saved_repeated
             own["_saved_mark"] = object() if repeated else mark  # a layer runs once under a mark
-            made = self.ask(index, "forward", *(name and values[name] for name in line.takes))
+            made = self.ask(index, "forward", *_given(line, values))
             values.update(_named(line, made))
             if repeated:
                 memories[index] = line.layer.memory()
@@ -190,7 +190,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         values: dict[str, Any] = dict(zip(self._inputs, xs, strict=True))
         states = list(kept or [None] * len(self))
         for index, line in enumerate(self._lines):
-            given = tuple([name and values[name] for name in line.takes])
+            given = _given(line, values)
             one = given[0] if len(given) == 1 else given
             made, states[index] = self.ask(index, "step", one, states[index])
             if len(line.makes) == 1:
@@ -320,6 +320,11 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
 
 def _add(gradients: dict[str, Any], name: str, dx: Array) -> None:
     gradients[name] = gradients[name] + dx if name in gradients else dx
+
+
+def _given(line: Line, values: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a line takes; None is an input that is left out."""
+    return tuple([name and values[name] for name in line.takes])
 
 
 def _named(line: Line, made: Any) -> dict[str, Any]:
