@@ -23,6 +23,7 @@ BLOCKS, HEADS, WIDTH = 4, 4, 128
 DTYPE = np.float32
 LEARNING_RATE = 2e-3  # at the top of one cycle
 STEPS = 3000
+TEMPERATURE = 0.7  # below 1: surer of itself than the model is
 
 
 def block(rng: np.random.Generator) -> fw.Graph:
@@ -90,7 +91,7 @@ def write(model: fw.Graph, text: list[int], length: int, rng: np.random.Generato
         for character in new:
             scores = predictor.step([character])  # (1, characters)
         places += len(new)
-        chances = fw.Softmax().forward(scores.astype(np.float64))[0]
+        chances = fw.Softmax().forward(scores.astype(np.float64) / TEMPERATURE)[0]
         text.append(int(rng.choice(len(chances), p=chances)))
     return text
 
@@ -142,7 +143,7 @@ def main() -> None:
             loss, spent = held_out_loss(model, held_out), time.perf_counter() - started
             print(f"step {step}: {loss:.3f} nats on the held-out text, {spent:.0f} s", flush=True)
 
-    print("".join(alphabet[code] for code in write(model, [*held_out[:2]], 500, rng)))
+    print("".join(alphabet[code] for code in write(model, [*codes[:4]], 600, rng)))
     model.eval().forward(held_out[np.newaxis, :32])
     tokens = "".join(alphabet[code] for code in held_out[:32])
     draw(options.picture, losses, line, model["block3"]["attention"], tokens)
