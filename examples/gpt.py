@@ -2,10 +2,9 @@
 
     .venv/bin/python examples/gpt.py
 
-The text is `pydoc_data.topics`, what help() prints, which comes with Python; nothing is
-downloaded. A causal transformer of four blocks learns to foretell the next character. It is held
-against a bigram model, which knows the last character alone, on a last tenth of the text that
-neither has seen. The model, piece by piece, and the same in PyTorch: docs/howto/gpt.md.
+The text is `pydoc_data.topics`, which comes with Python: what help() prints. A transformer of four
+blocks learns to foretell the next character. A bigram model, which knows the last character alone,
+is held against it, on a tenth of the text that neither has seen. More: docs/howto/gpt.md.
 """
 
 import argparse
@@ -26,9 +25,8 @@ STEPS = 3000
 TEMPERATURE = 0.7  # below 1: surer of itself than the model is
 
 
-def block(rng: np.random.Generator) -> fw.Graph:
+def block(own: Any) -> fw.Graph:
     """Build attention and a perceptron, each added to what comes in (pre-norm, as in GPT-2)."""
-    own: Any = {"dtype": DTYPE, "rng": rng}
     end = fw.Normal(0.02 / np.sqrt(2 * BLOCKS))  # of what is added up over all blocks
     return fw.Graph(
         "x",
@@ -50,7 +48,7 @@ def gpt(characters: int, rng: np.random.Generator) -> fw.Graph:
         "text",
         code=(fw.Embedding(characters, WIDTH, init=fw.Normal(0.02), **own), "text"),
         x=fw.Positions(CONTEXT, WIDTH, **own),
-        **{f"block{i}": block(rng) for i in range(BLOCKS)},
+        **{f"block{i}": block(own) for i in range(BLOCKS)},
         norm=fw.LayerNorm(WIDTH, dtype=DTYPE),
         scores=fw.Dense(WIDTH, characters, bias=False, **own),
     )
@@ -69,8 +67,8 @@ def bigram(train: Any, held_out: Any, characters: int) -> float:
     """Return the loss, in nats, of counting which character follows which."""
     counts = np.ones((characters, characters))  # as if each pair had been seen once
     np.add.at(counts, (train[:-1], train[1:]), 1)
-    chances = counts / counts.sum(axis=1, keepdims=True)
-    return float(-np.log(chances[held_out[:-1], held_out[1:]]).mean())
+    logs = np.log(counts / counts.sum(axis=1, keepdims=True))
+    return float(-logs[held_out[:-1], held_out[1:]].mean())
 
 
 def held_out_loss(model: fw.Graph, text: Any) -> float:
@@ -144,9 +142,8 @@ def main() -> None:
             print(f"step {step}: {loss:.3f} nats on the held-out text, {spent:.0f} s", flush=True)
 
     print("".join(alphabet[code] for code in write(model, [*codes[:4]], 600, rng)))
-    model.eval().forward(held_out[np.newaxis, :32])
-    tokens = "".join(alphabet[code] for code in held_out[:32])
-    draw(options.picture, losses, line, model["block3"]["attention"], tokens)
+    model.eval().forward(codes[np.newaxis, :32])
+    draw(options.picture, losses, line, model["block3"]["attention"], text[:32])
 
 
 if __name__ == "__main__":
