@@ -82,6 +82,7 @@ else:
                 "ELU",
                 "Embedding",
                 "Flatten",
+                "Flip",
                 "GELU",
                 "GRU",
                 "GlobalAvgPool2D",

@@ -18,7 +18,7 @@ from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSampl
 from minifw.layers.rectifiers import ELU, SELU, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM
 from minifw.layers.scaling import GradientReversal, Scale, StopGradient
-from minifw.layers.sequences import Mask, MeanOverTime, Positions, SinusoidalPositions
+from minifw.layers.sequences import Flip, Mask, MeanOverTime, Positions, SinusoidalPositions
 from minifw.layers.sequential import Sequential
 from minifw.layers.shape import Flatten, Reshape
 from minifw.layers.smooth import GELU, Mish, SiLU, Softplus
@@ -44,6 +44,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "Flip",
     "GlobalAvgPool2D",
     "GradientReversal",
     "Graph",

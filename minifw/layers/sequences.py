@@ -1,4 +1,4 @@
-"""Layers over the steps of a sequence: where they stand, which count, and their mean."""
+"""Layers over the steps of a sequence: their places and order, which count, and their mean."""
 
 from abc import abstractmethod
 from functools import lru_cache, partial
@@ -11,14 +11,16 @@ from minifw._tools.checks import (
     DTYPES,
     check_array,
     check_cotangent,
+    check_feature_axis,
     check_mask,
     check_place,
+    check_plain,
     check_sequence_shape,
     check_sequences,
     check_whole,
 )
 from minifw._tools.loading import make_weight
-from minifw._tools.numbers import check_dtype, check_positive, check_size
+from minifw._tools.numbers import check_axis, check_dtype, check_positive, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
@@ -26,7 +28,7 @@ from minifw.initializers import Normal
 from minifw.layers._given import for_given
 from minifw.typing import RNG, Array, DType, Formulas, Init, Shape
 
-__all__ = ["Mask", "MeanOverTime", "Positions", "SinusoidalPositions"]
+__all__ = ["Flip", "Mask", "MeanOverTime", "Positions", "SinusoidalPositions"]
 
 START_STD = 0.02  # of the weights of Positions: GPT-2's
 
@@ -362,3 +364,67 @@ class Mask(Layer):
         """Return 0: there is no derivative."""
         (x,) = self.saved()
         return np.zeros(x.shape)
+
+
+class Flip(Layer):
+    """y is x turned around along an axis, by default time: the last step comes first.
+
+    It moves numbers and mixes none, so that its derivative turns them back:
+
+        y_t = x_(T - 1 - t),    dx_t = dy_(T - 1 - t).
+
+    Before and after an `LSTM` it makes one that reads from the end. Masks and whole numbers are
+    turned around, too; they have no derivative, and ``backward`` returns 0.
+
+    Parameters
+    ----------
+    axis : int, default 1
+        The axis, counted with the batch, which it cannot be.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x holds float64 or float32 numbers, whole numbers or truth values,
+        and has that axis.
+
+    Notes
+    -----
+    PyTorch's ``flip`` and Keras' ``go_backwards=True``. y and dx are copies, never views. What
+    `step` would need are later places, so that it refuses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Flip
+    >>> layer = Flip()
+    >>> layer.forward(np.array([[1.0, 2.0, 3.0]]))
+    array([[3., 2., 1.]])
+    >>> layer.backward(np.array([[10.0, 20.0, 30.0]]))
+    array([[30., 20., 10.]])
+    >>> layer.forward(np.array([[True, True, False]]))
+    array([[False,  True,  True]])
+    """
+
+    replayable: ClassVar[bool] = True
+    takes_whole_numbers: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{x} turned around", "dx": "{dy} turned around"}
+    axis = Option(check_axis, fixed=True)
+
+    def __init__(self, axis: int = 1) -> None:
+        self.axis = axis
+
+    def forward(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return x turned around."""
+        whole = isinstance(x, np.ndarray) and x.dtype.kind in "biu"
+        (check_plain if whole else check_array)(self, "x", x)
+        check_feature_axis(self, x, self.axis)
+        self.save(x)
+        return np.flip(x, self.axis).copy("K")  # the shape of x
+
+    def backward(self, dy: Array) -> Array:
+        """Return dy turned around; 0 of masks and whole numbers."""
+        (x,) = self.saved()
+        if x.dtype.kind != "f":
+            return np.zeros(x.shape)
+        check_cotangent(self, dy, x.shape, x.dtype)
+        return np.flip(dy, self.axis).copy("K")  # the shape of x

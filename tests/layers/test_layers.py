@@ -65,6 +65,8 @@ def test_a_wrong_x_and_a_wrong_dy_are_refused_and_change_nothing(case: Case) -> 
     for parameter in layer.parameters():
         parameter.grad = np.full(parameter.shape, 7.0)
     for x, error in () if case.indices else WRONG_X:
+        if layer.takes_whole_numbers is True and getattr(x, "dtype", None) in (int, bool):
+            continue
         with pytest.raises(error, match=r"^[^\n]*(expects|computes in)"):
             layer.forward(x)
     for dy, error in WRONG_DY:

@@ -12,6 +12,7 @@ from minifw import (
     Columns,
     Dense,
     Embedding,
+    Flip,
     Mask,
     MeanOverTime,
     MultiHeadAttention,
@@ -288,6 +289,15 @@ def test_masks_are_made_of_whole_numbers() -> None:
         Mask().backward(np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int16])
+def test_what_has_no_derivative_is_turned_around(dtype: Any) -> None:
+    layer, x = Flip(), np.array([[1, 0, 0], [1, 1, 0]], dtype)
+    y = layer.forward(x)
+    np.testing.assert_array_equal(y, np.array([[0, 0, 1], [0, 1, 1]], dtype), strict=True)
+    np.testing.assert_array_equal(layer.backward(np.ones((2, 3))), np.zeros((2, 3)), strict=True)
+    assert Sequential(Flip(), Embedding(3, 4)).predict(x.astype(int)).shape == (2, 3, 4)
+
+
 def test_positions_beyond_the_sequence_get_no_gradient() -> None:
     layer = Positions(5, 2, rng=0)
     layer.weight.grad = np.full((5, 2), np.nan)
@@ -338,6 +348,8 @@ def test_columns_name_what_is_not_whole(bad: float) -> None:
         (lambda: MeanOverTime().forward(normal(2, 3)), ValueError, r"\(batch, time"),
         (lambda: MeanOverTime().output_shape((3,)), ValueError, r"\(time, features\)"),
         (lambda: MultiHeadAttention(4, 2).output_shape((3, 5)), ValueError, r"\(time, 4\)"),
+        (lambda: Flip(0), ValueError, "other than 0, which is the batch"),
+        (lambda: Flip(-2).forward(normal(2, 3)), ValueError, "an axis -2 besides the batch"),
         (lambda: Mask(0.5), TypeError, "whole number"),  # type: ignore[arg-type]
     ],
 )

@@ -21,6 +21,7 @@ from minifw import (
     Dropout,
     Embedding,
     Flatten,
+    Flip,
     Graph,
     Join,
     Layer,
@@ -208,6 +209,7 @@ class Chain(Sequential):
     "make",
     [
         Flatten,
+        Flip,
         MeanOverTime,
         lambda: BatchNorm(2),
         lambda: Later(2, 2),

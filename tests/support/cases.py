@@ -38,6 +38,7 @@ from minifw import (
     Dropout,
     Embedding,
     Flatten,
+    Flip,
     FocalLoss,
     GlobalAvgPool2D,
     GradientReversal,
@@ -372,6 +373,8 @@ CASES = [
         exported=False,
     ),
     Case("SinusoidalPositions", lambda _: SinusoidalPositions(3), (4, 3), exported=False),
+    Case("Flip", lambda _: Flip(), (4, 3), exported=False),
+    Case("Flip, images", lambda _: Flip(-2), (2, 3, 4), exported=False),
     Case("MeanOverTime", lambda _: MeanOverTime(), (4, 3), exported=False),
     Case(
         "MultiHeadAttention",
