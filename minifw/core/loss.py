@@ -171,7 +171,8 @@ class Loss(KeepsArguments, SavesForBackward):
         The values are left to `check_target`, which is called.
         """
         check_alike(self, prediction, target)
-        check_cases(self, prediction, self._case_axes)
+        if self._case_axes:
+            check_cases(self, prediction, self._case_axes)
         self.check_target(np.asarray(prediction), np.asarray(target))
 
     def check_target(self, prediction: Array, target: Target) -> None:
