@@ -47,8 +47,12 @@ class Option(Generic[_T]):
             raise AttributeError(
                 f"{type(owner).__name__}.{self._name} is fixed once it is made; make another"
             )
+        # Of what keeps the arguments it was given, and if this is not the first value.
+        keeps = hasattr(owner, "_note_argument") and self._kept in vars(owner)
         # Not by `vars`, which makes every later look at an attribute slower.
         setattr(owner, self._kept, self.checked(owner, value))
+        if keeps:
+            owner._note_argument(self._name, getattr(owner, self._kept))
         assigned = getattr(owner, "_assigned", None)  # for what follows from the option
         if assigned is not None:
             assigned(self._name)

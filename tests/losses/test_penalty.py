@@ -122,7 +122,7 @@ def test_shared_and_replaced_parameters() -> None:
     assert penalty.forward() == pytest.approx(np.sum(shared.value**2) + 5)
     penalty.rate = 0.0
     assert penalty.forward() == 0
-    assert repr(penalty) == "L2(Tied(), 2.0)"
+    assert repr(penalty) == "L2(Tied(), 0.0)"
 
 
 def test_copies_are_of_the_copied_model() -> None:

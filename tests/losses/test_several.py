@@ -131,7 +131,7 @@ def test_joint_forms_read_the_weights_and_set_the_parts() -> None:
 
     (exact,) = recorded("losses/joint", (z, yes), compute)
     assert loss.parts[0] == pytest.approx(exact, rel=1e-14)
-    assert repr(joint) == repr(loss) == "SumLoss(BCELoss(), MSELoss())"
+    assert repr(loss) == "SumLoss(BCELoss(), MSELoss(), weights=(0.5, 2.0))"
     twin, _ = copy.deepcopy((joint, loss))
     assert twin.weights == (0.5, 2.0)
     loss.weights = None

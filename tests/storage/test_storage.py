@@ -1,6 +1,7 @@
 """Models and arrays come back from a file as they went in."""
 
 import contextlib
+import copy
 import errno
 import gc
 import itertools
@@ -24,13 +25,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minifw import (
+    GELU,
     Array,
     Dense,
     Dropout,
     FileFormatError,
+    GradientReversal,
     HeNormal,
     Initializer,
     Layer,
+    LayerNorm,
     Parameter,
     Residual,
     Sequential,
@@ -227,10 +231,31 @@ def test_an_argument_that_no_file_can_hold(layer: Layer, message: str, tmp_path:
 
 
 def test_a_setting_that_was_changed_is_not_lost_silently(tmp_path: Path) -> None:
-    layer = Dropout(0.5, rng=1)
-    layer.p = 0.1
-    with pytest.raises(ValueError, match=r"p of Dropout.* is 0\.1 by now.*build it with p=0\.1"):
+    layer = Noise(1.0)
+    layer.scale = 0.5  # an author's plain attribute
+    with pytest.raises(ValueError, match=r"scale of Noise.* is 0\.5 by now.*with scale=0\.5"):
         save(layer, tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize(
+    ("layer", "option", "value", "shown"),
+    [
+        (Dropout(0.5), "p", 0.1, "Dropout(0.1)"),
+        (GradientReversal(), "weight", 0.3, "GradientReversal(weight=0.3)"),
+        (GradientReversal(weight=1.0), "weight", 0.3, "GradientReversal(weight=0.3)"),
+        (LayerNorm(3), "eps", 0.25, "LayerNorm(3, eps=0.25)"),
+        (GELU(), "approximate", "tanh", "GELU(approximate='tanh')"),
+    ],
+)
+def test_an_option_that_was_assigned_is_shown_and_stored(
+    layer: Any, option: str, value: Any, shown: str, tmp_path: Path
+) -> None:
+    model = Sequential(layer)
+    setattr(layer, option, value)
+    save(model, tmp_path / "m.npz")
+    loaded: Any = load(tmp_path / "m.npz")
+    assert getattr(loaded[0], option) == value
+    assert repr(layer) == repr(loaded[0]) == repr(copy.deepcopy(layer)) == shown
 
 
 class Lazy(Noise):
