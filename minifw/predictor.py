@@ -71,7 +71,7 @@ class Predictor:
         self._dtype, self._inputs = survey(self._model).dtype, inputs(self._model)
         self._plain = self._inputs.alone and len(self._model.output_names) == 1
         self._lock = Lock()  # of the arrays of the recordings, and of the state
-        self._state: Any = None  # of `step`
+        self._conversation: tuple[Any, Any] = None, None  # how many rows `step` had, and its state
         mend_after_fork(self)
 
     @property
@@ -143,6 +143,10 @@ class Predictor:
         NonFiniteError
             If an output is NaN or infinite.
 
+        Notes
+        -----
+        A step that raises does not count: the next one goes on from the places before.
+
         Examples
         --------
         >>> import numpy as np
@@ -154,28 +158,40 @@ class Predictor:
         (False, True)
         """
         rows: Any = self._inputs.rows("Predictor.step", x, self._dtype)
-        with self._lock, stepping():
-            names = self._model.output_names
-            return in_blocks(rows, len(rows), self._go_on, names, allow_nan=allow_nan)
+        made: list[Any] = []  # the new state, which counts if the outputs are finite
 
-    def _go_on(self, x: Any) -> Any:
-        y, self._state = self._model.step(x, self._state)
+        def go_on(x: Any) -> Any:
+            y, new = self._model.step(x, state)
+            made.append(new)
+            return y
+
+        with self._lock, stepping():
+            count, state = self._conversation
+            if count not in (None, len(rows)):
+                raise ValueError(
+                    f"Predictor.step expects {count} rows, as at the places before, got "
+                    f"{len(rows)}; for other sequences call reset() first"
+                )
+            names = self._model.output_names
+            y = in_blocks(rows, len(rows), go_on, names, allow_nan=allow_nan)
+            self._conversation = len(rows), made[0]
         return y
 
     def reset(self) -> None:
         """Forget all places: the next `step` is the first of new sequences."""
-        self._state = None
+        self._conversation = None, None
 
     def _after_fork(self) -> None:
         self._lock = Lock()  # another thread may have held it, which the child does not have
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the recordings behind: they are made for the copied model."""
-        return {"model": self._model, "replay": self._step.enabled, "state": self._state}
+        steps = copy.deepcopy(self._conversation)
+        return {"model": self._model, "replay": self._step.enabled, "steps": steps}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["model"], replay=state["replay"])  # type: ignore[misc]
-        self._state = state["state"]
+        self._conversation = state["steps"]
 
     def __repr__(self) -> str:
         return f"Predictor({self._model!r})"

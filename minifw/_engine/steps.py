@@ -29,9 +29,10 @@ class State:
 
 
 class _Inside(local):
-    """Whether a step runs in this thread, whose layers are in eval mode."""
+    """Whether a step runs in this thread, whose layers are in eval mode, and what it took."""
 
     step = False
+    taken: list[State]
 
 
 _INSIDE = _Inside()
@@ -40,7 +41,7 @@ _INSIDE = _Inside()
 def step(layer: AnyLayer, x: Any, state: Any) -> tuple[Any, Any]:
     """Return the output of a layer at one more place, and its new state.
 
-    A state that it was given is used up if nothing fails.
+    The states that it was given, and all inside, are used up if the whole step succeeds.
     """
     if not says(layer, "stepwise", "forward"):
         refuse(
@@ -51,23 +52,27 @@ def step(layer: AnyLayer, x: Any, state: Any) -> tuple[Any, Any]:
     kept = None if state is None else _kept(layer, state)
     if _INSIDE.step and state is None and type(layer)._step is place_by_place:
         return place_by_place(layer, x, None)  # most layers: a few calls less
-    if _INSIDE.step:
-        y, new = layer._step(x, kept)
-    else:
+    if not _INSIDE.step:
         with EVALUATIONS.lock, evaluating(layer), stepping():
-            y, new = layer._step(x, kept)
+            return step(layer, x, state)
+    y, new = layer._step(x, kept)
     if state is not None:
-        state._kept = None
+        _INSIDE.taken.append(state)
     return y, None if new is None else State(layer, new)
 
 
 @contextmanager
 def stepping() -> Iterator[None]:
-    """Within, layers are known to be in eval mode, and what they save may be overwritten."""
-    _INSIDE.step = True
+    """Within, layers are known to be in eval mode, and what they save may be overwritten.
+
+    What is raised within leaves all states as they were.
+    """
+    _INSIDE.step, _INSIDE.taken = True, []
     try:
         with np.errstate(under="ignore"):  # what underflows is 0 to all digits
             yield
+        for state in _INSIDE.taken:
+            state._kept = None
     finally:
         _INSIDE.step = False
 

@@ -13,6 +13,7 @@ from minifw._tools.checks import (
     check_cotangent,
     check_mask,
     check_place,
+    check_place_mask,
     check_sequence_shape,
     check_sequences,
 )
@@ -225,7 +226,9 @@ class MultiHeadAttention(Layer):
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         """Return y at one more place, which asks the places so far, or the whole memory."""
-        x, memory, mask = (*x, None, None)[:3] if isinstance(x, tuple) else (x, None, None)
+        x, memory, mask = (
+            (*x, None, None)[: max(3, len(x))] if isinstance(x, tuple) else (x, None, None)
+        )
         batch = check_place(self, x, self.features, self.in_proj_weight.dtype)
         known, kv, counts, n = (memory, *_NOTHING) if kept is None else kept
         if (memory is None) != (known is None) or (n and kv.shape[1] != batch):
@@ -239,10 +242,9 @@ class MultiHeadAttention(Layer):
             parts = self._parts(_QKV, x[:, np.newaxis])  # (3, batch, heads, 1, width)
             q, kv = parts[0], _appended(kv, parts[1:], n)  # (2, batch, heads, room, width)
             if mask is not None or counts is not None:
-                mask = np.ones(batch, bool) if mask is None else mask
-                mask = check_mask(self, mask[:, np.newaxis], batch, 1)
+                one = check_place_mask(self, np.ones(batch, bool) if mask is None else mask, batch)
                 before = np.ones((batch, 1, 1, n, 1), bool) if counts is None else counts
-                counts = _appended(before, mask.reshape(batch, 1, 1, 1, 1), n)
+                counts = _appended(before, one.reshape(batch, 1, 1, 1, 1), n)
             kept = (None, kv, counts, n + 1)
             k, v = kv[:, :, :, : n + 1]
             counts = None if counts is None else counts[..., 0][..., : n + 1]

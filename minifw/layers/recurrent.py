@@ -12,6 +12,7 @@ from minifw._tools.checks import (
     check_cotangent,
     check_mask,
     check_place,
+    check_place_mask,
     check_sequence_shape,
     check_sequences,
     check_state,
@@ -117,14 +118,13 @@ class _Recurrent(Layer):
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         """Return what forward gives for one place that goes on from the states kept."""
-        x, *rest = x if isinstance(x, tuple) else (x,)
-        mask, *starts = rest or [None]
+        x, mask, *starts = x if isinstance(x, tuple) and len(x) > 1 else (x, None)
         check_place(self, x, self.input_size, self.weight_ih_l0.dtype)
-        mask = None if mask is None else mask[:, np.newaxis]
+        mask = None if mask is None else check_place_mask(self, mask, len(x))
         made: Any = self.forward(x[:, np.newaxis], mask, *(starts if kept is None else kept))
         y, *states = made if self.return_state else (made,)
         y = y[:, 0] if self.return_sequences else y  # (batch, hidden)
-        kept = [state[-1] for state in self.saved()[2 : 2 + len(self._states)]]
+        kept = [state[-1].copy() for state in self.saved()[2 : 2 + len(self._states)]]
         return (y, *states) if self.return_state else y, kept
 
     @abstractmethod

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
+
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_decay_rate, check_fraction, check_size
 from minifw._tools.options import Option, Vector, options_of
@@ -102,7 +104,7 @@ class Lookahead(Wrapper):
     k, alpha
         As given; they may be assigned later.
     slow : array of shape (number of elements,) or None
-        phi; None before the first step.
+        phi; None between a return and the next step.
 
     Raises
     ------
@@ -149,9 +151,7 @@ class Lookahead(Wrapper):
 
     def step(self) -> None:
         """Let the optimizer make its step; the k-th is followed by the return."""
-        start = self.slow
-        if start is None or self.steps % self.k == 0:  # with what was loaded since the return
-            start = self._values().copy()
+        start = self._values().copy() if self.slow is None else self.slow
         self.optimizer.step()
         self.slow = start  # now, for a step that is refused changes nothing
         self.update(self._vector.values, self._vector.grads)
@@ -162,6 +162,7 @@ class Lookahead(Wrapper):
             values -= self.slow
             values *= self.alpha
             values += self.slow
+            self.slow = None  # what is loaded before the next step counts
 
 
 def _decay_or_none(owner: str, name: str, value: float | None) -> float | None:
@@ -252,6 +253,7 @@ class Averaged(Wrapper):
         self.start = start
         self.count = 0
         self.average = self.zeros()
+        self._inside = False  # the block of `averaged`
 
     def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
         """Move the average."""
@@ -264,18 +266,30 @@ class Averaged(Wrapper):
     def averaged(self) -> Iterator[None]:
         """Put the average in the place of the parameters for a ``with`` block.
 
-        Until a step counts, they stay as they are. A step inside the block is lost, and
-        raises a RuntimeError at its end.
+        Until a step counts, they stay as they are. A step or an assignment inside the block
+        is lost, and raises a RuntimeError at its end; so does a checkpoint, at once, for it would
+        hold the average in their place.
         """
-        kept, steps = self._values().copy(), self.steps
+        kept, steps, outer = self._values().copy(), self.steps, self._inside
         if self.count:
             self._vector.values[...] = self.average
+        put, self._inside = self._values().copy(), True
         try:
             yield
         finally:
-            self._values()[...] = kept
-        if self.steps != steps:
+            found, self._inside = self._values().copy(), outer
+            self._vector.values[...] = kept
+        if self.steps != steps or not np.array_equal(found, put, equal_nan=True):
             raise RuntimeError(
-                "Averaged expects no step inside averaged(), at whose end its move is lost; step "
-                "after the block"
+                "Averaged expects no step and no assignment inside averaged(), at whose end they "
+                "are lost; do it after the block"
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the state; refuse inside `averaged`."""
+        if self._inside:
+            raise RuntimeError(
+                "Averaged expects no state_dict, and so no checkpoint, inside averaged(), where "
+                "the average is in the place of the parameters; take it after the block"
+            )
+        return super().state_dict()

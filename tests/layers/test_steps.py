@@ -165,6 +165,42 @@ def test_a_state_is_used_up_and_branches_by_a_copy() -> None:
         layer.step(x[:, 1], state)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_who_gets_y_may_write_into_it(name: str) -> None:
+    model, x = MODELS[name](), np.random.default_rng(0).normal(size=(2, 5, WIDTH))
+    expected = model.eval().forward(x)
+    predictor = Predictor(model)
+    for place in range(5):
+        y = predictor.step(x[:, place])
+        assert np.abs(y - np.asarray(expected)[:, place]).max() < 1e-14
+        y[...] = np.nan
+
+
+def test_a_step_that_is_refused_does_not_count() -> None:
+    model = Graph(
+        "x", "told", r=(GRU(3, 3, rng=0), "x"), y=(MultiHeadAttention(3, 1), "r", "told")
+    )
+    x, told = np.random.default_rng(0).normal(size=(2, 2, 3)), np.ones((2, 4, 3))
+    expected = model(x, told)
+    predictor = Predictor(model)
+    predictor.step((x[:, 0], told))
+    with pytest.raises(ValueError, match="expects memory of shape"):  # after the GRU has gone on
+        predictor.step((x[:, 1], told[..., :2]))
+    with pytest.raises(NonFiniteError):
+        predictor.step((x[:, 1] * np.nan, told))
+    with pytest.raises(ValueError, match="expects 2 rows, as at the places before, got 1"):
+        predictor.step((x[:1, 1], told[:1]))
+    assert np.abs(predictor.step((x[:, 1], told)) - expected[:, 1]).max() < 1e-14
+
+
+def test_masks_of_one_place_are_checked() -> None:
+    x: Any = np.ones((2, 3))
+    with pytest.raises(TypeError, match="expects mask to be bool"):
+        GRU(3, 3).step((x, [True, True]))
+    with pytest.raises(ValueError, match=r"expects mask of shape \(batch,\), here \(2,\)"):
+        MultiHeadAttention(3, 1, causal=True).step((x, None, np.ones((2, 1), bool)))
+
+
 def test_a_step_that_fails_leaves_the_state() -> None:
     model, x = MODELS["blocks"](), np.ones((1, 2, WIDTH))
     expected = model.eval()(x)

@@ -160,9 +160,26 @@ def test_an_average_is_in_place_inside_its_block_only() -> None:
         raise KeyError
     np.testing.assert_array_equal(p.value, 3)
     assert optimizer.count == 2
-    with pytest.raises(RuntimeError, match="no step inside averaged"), optimizer.averaged():
+    with pytest.raises(RuntimeError, match="no step and no assign"), optimizer.averaged():
         optimizer.step()
+    with pytest.raises(RuntimeError, match="no step and no assign"), optimizer.averaged():
+        p.value = np.zeros((2, 2))
+    with pytest.raises(RuntimeError, match="so no checkpoint"), optimizer.averaged():
+        optimizer.state_dict()
     np.testing.assert_array_equal(p.value, 3)
+    assert optimizer.state_dict()["count"] == 3
+
+
+def test_a_return_goes_to_where_its_steps_began_though_k_changes() -> None:
+    p = Parameter(np.zeros(1))
+    optimizer = Lookahead(SGD([p], 1.0), k=4, alpha=0.0)
+    found = []
+    for place in range(6):
+        optimizer.k = 2 if place == 2 else optimizer.k
+        p.grad = [-1.0]
+        optimizer.step()
+        found.append(p.value.item())
+    assert found == [1, 2, 3, 0, 1, 0]
 
 
 def test_a_trainer_trains_saves_and_goes_on(tmp_path: Path) -> None:
