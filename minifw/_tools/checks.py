@@ -220,6 +220,12 @@ def check_state(owner: object, name: str, state: Array, shape: Shape, dtype: DTy
         )
 
 
+def of_channels(x: Array, channels: int) -> str:
+    """Return what x was, and a hint if its channels stand where sequences have their features."""
+    last = x.ndim == 3 and x.shape[2] == channels
+    return f"{x.shape}{'; of sequences, (batch, time, features), take LayerNorm' if last else ''}"
+
+
 def check_whole(owner: object, x: npt.NDArray[Any]) -> None:
     """Raise unless `x` is a non-empty array of an integer dtype."""
     check_plain(owner, "x", x)

@@ -220,6 +220,10 @@ class MultiHeadAttention(Layer):
                [0.5 , 0.5 , 0.  ],
                [0.33, 0.33, 0.33]])
         """
+        if self._saved is None:
+            raise RuntimeError(
+                f"{self!r}.attention_weights needs a forward before it; predict leaves none behind"
+            )
         *_, e, total = self.saved()
         p: Array = e / total
         return p
@@ -231,10 +235,11 @@ class MultiHeadAttention(Layer):
         )
         batch = check_place(self, x, self.features, self.in_proj_weight.dtype)
         known, kv, counts, n = (memory, *_NOTHING) if kept is None else kept
-        if (memory is None) != (known is None) or (n and kv.shape[1] != batch):
+        alike = not n or (kv.shape[1:3], kv.dtype) == ((batch, self.heads), x.dtype)
+        if (memory is None) != (known is None) or not alike:
             raise ValueError(
-                f"{self!r}.step expects as many rows as at the places before, and a memory at "
-                "all places or at none"
+                f"{self!r}.step expects as many rows as at the places before, a memory at all "
+                "places or at none, and its own state"
             )
         if memory is None:
             if not self.causal:

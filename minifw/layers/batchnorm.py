@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_numbers
+from minifw._tools.checks import check_numbers, of_channels
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_fraction, check_size
 from minifw._tools.options import Option
@@ -192,7 +192,7 @@ shape (1, 2); take a larger batch, or call eval()
         if x.ndim not in (2, 4) or x.shape[1] != c:
             raise ValueError(
                 f"{self!r} expects x of shape (batch, {c}) or (batch, {c}, height, width), got "
-                f"{x.shape}"
+                f"{of_channels(x, c)}"
             )
         if self.training and x.size == c:
             raise ValueError(

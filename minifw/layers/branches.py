@@ -287,8 +287,7 @@ Dense(4, 3), expects examples of shape (4,); every branch gets the same x
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         """Return y, and what each branch keeps."""
         refuse_axis(self, self.axis, x.ndim)
-        states = kept or [None] * len(self)
-        pairs = [self.ask(index, "step", x, state) for index, state in enumerate(states)]
+        pairs = [self.ask(i, "step", x, state) for i, state in enumerate(self._states(kept))]
         return self._side_by_side([y for y, _ in pairs]), [state for _, state in pairs]
 
     def _side_by_side(self, outputs: list[Array]) -> Array:

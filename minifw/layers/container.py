@@ -167,6 +167,13 @@ class Container(Layer):
         own["_saved_shared"], own["_saved_changes"] = shared_later(self.layers), CHANGES.count
         own["_saved_adds"] = any(own["_saved_shared"])
 
+    def _states(self, kept: Any) -> list[Any]:
+        """Return a state for each layer, None at the start, or raise unless there are so many."""
+        states = [None] * len(self) if kept is None else list(kept)
+        if len(states) != len(self):
+            raise ValueError(f"{self!r}.step expects a state of {len(self)} layers, its own")
+        return states
+
     def _place(self, index: int) -> str:
         return f"layer {index}"
 

@@ -494,8 +494,10 @@ class Conv1D(_Convolution):
         batch = check_place(self, x, self.in_channels, self.weight.dtype)
         reach = self._windows.extent[0] - 1
         before = np.zeros((batch, reach, self.in_channels), x.dtype) if kept is None else kept
-        if len(before) != batch:
-            raise ValueError(f"{self!r}.step expects {len(before)} rows, as before, got {batch}")
+        if before.shape != (batch, reach, self.in_channels) or before.dtype != x.dtype:
+            raise ValueError(
+                f"{self!r}.step expects as many rows as at the places before, and its own state"
+            )
         window = np.concatenate([before, x[:, np.newaxis]], axis=1)  # (batch, reach + 1, in)
         y = self._shaped(self._pixels(batch_last(self._images(window)), self.bias))
         return y[:, 0], window[:, 1:]

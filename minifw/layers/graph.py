@@ -188,7 +188,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         xs = x if isinstance(x, tuple) else (x,)
         self._check_count("inputs", self._inputs, xs)
         values: dict[str, Any] = dict(zip(self._inputs, xs, strict=True))
-        states = list(kept or [None] * len(self))
+        states = self._states(kept)
         for index, line in enumerate(self._lines):
             given = _given(line, values)
             one = given[0] if len(given) == 1 else given

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minifw._tools.arrays import constant, row_means
-from minifw._tools.checks import check_cotangent, check_numbers
+from minifw._tools.checks import check_cotangent, check_numbers, of_channels
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_dtype, check_flag, check_normal, check_positive, check_size
 from minifw._tools.options import Option
@@ -457,7 +457,8 @@ class GroupNorm(_Normalization):
         check_numbers(self, x, self._dtype)
         if x.shape[1:2] != (self.num_channels,):
             raise ValueError(
-                f"{self!r} expects x of shape (batch, {self.num_channels}, ...), got {x.shape}"
+                f"{self!r} expects x of shape (batch, {self.num_channels}, ...), got "
+                f"{of_channels(x, self.num_channels)}"
             )
 
     def _rows(self, x: Array) -> Array:

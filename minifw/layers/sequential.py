@@ -123,7 +123,7 @@ Tanh(), gives (4,)
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         """Return y, and what each layer keeps."""
-        states = list(kept or [None] * len(self))
+        states = self._states(kept)
         for index in range(len(self)):
             x, states[index] = self.ask(index, "step", x, states[index])
         return x, states

@@ -21,6 +21,9 @@ class _KLDivOfLogits(CrossEntropyLoss):
 
     formulas: ClassVar[Formulas] = {"dp": "(softmax({p}) - {t}) / {m}"}
 
+    def __repr__(self) -> str:
+        return "KLDivLoss()"
+
     def _check_kind(self, prediction: Array, target: Array) -> None:
         check_alike(self, prediction, target)
 

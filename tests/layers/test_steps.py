@@ -279,8 +279,14 @@ def test_what_does_not_go_on_from_a_state_is_refused() -> None:
     layer, x = MultiHeadAttention(2, 1, causal=True), np.ones((2, 2))
     _, state = layer.step(x)
     convolution = Conv1D(2, 1, 2, padding="causal")
-    with pytest.raises(ValueError, match="expects 2 rows, as before, got 1"):
+    with pytest.raises(ValueError, match="as many rows as at the places before"):
         convolution.step(x[:1], convolution.step(x)[1])
+    with pytest.raises(ValueError, match="and its own state"):
+        Conv1D(2, 1, 3, padding="causal").step(x, convolution.step(x)[1])
+    with pytest.raises(ValueError, match="and its own state"):
+        MultiHeadAttention(2, 2, causal=True).step(x, layer.step(x)[1])
+    with pytest.raises(ValueError, match="expects a state of 1 layers, its own"):
+        Sequential(GRU(2, 2)).step(x, Sequential(GRU(2, 2), Tanh()).step(x)[1])
     for given, wrong in ((x[:1], state), ((x, x[:, None]), state)):
         with pytest.raises(ValueError, match="as many rows as at the places before"):
             layer.step(given, wrong)
