@@ -53,40 +53,50 @@ class _Convolution(Layer):
     """
 
     groups = Option(check_size, fixed=True)
+    kernel_size: Any  # options of a subclass, of one axis or two
+    stride: Any
+    padding: Any
+    dilation: Any
     _saved_shape: Shape  # of the latest y
     _axes: ClassVar[int] = 2  # of the kernel
     _transposed: ClassVar[bool] = False
 
-    def __init__(  # noqa: PLR0917 - what all of them are made of
+    def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv1d and Conv2d
         self,
         in_channels: int,
         out_channels: int,
-        kernel: Pair,
-        stride: Pair,
-        padding: tuple[Pair, Pair] | str,
-        dilation: Pair,
-        groups: int,
-        bias: bool,
-        init: Init | None,
-        dtype: object,
-        rng: RNG,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        *,
+        bias: bool = True,
+        init: Init | None = None,
+        dtype: object = np.float64,
+        rng: RNG = None,
     ) -> None:
         owner = type(self).__name__
         inputs = check_size(owner, "in_channels", in_channels)
         outputs = check_size(owner, "out_channels", out_channels)
-        self.groups = groups
+        self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
+        self.padding, self.groups = padding, groups
         if inputs % self.groups or outputs % self.groups:
             raise ValueError(
                 f"{owner} expects groups to divide in_channels and out_channels, got {groups} for "
                 f"{inputs} and {outputs}"
             )
-        if padding == "same" and stride != (1, 1):
-            raise ValueError(f'{owner} expects stride 1 with padding="same", got {max(stride)}')
-        if isinstance(padding, str):
-            rows, columns = (d * (k - 1) for k, d in zip(kernel, dilation, strict=True))
+        steps = (self.kernel_size, self.stride, self.dilation)
+        kernel, strides, apart = map(self._rows_and_columns, steps)
+        if self.padding == "same" and strides != (1, 1):
+            raise ValueError(f'{owner} expects stride 1 with padding="same", got {max(strides)}')
+        if isinstance(self.padding, str):
+            rows, columns = (d * (k - 1) for k, d in zip(kernel, apart, strict=True))
             before = (rows, columns) if padding == "causal" else (rows // 2, columns // 2)
-            padding = (before[0], rows - before[0]), (before[1], columns - before[1])
-        self._windows = Windows(kernel, stride, padding, dilation)
+            sides = (before[0], rows - before[0]), (before[1], columns - before[1])
+        else:
+            sides = self._sides(self.padding)
+        self._windows = Windows(kernel, strides, sides, apart)
         pixels, image = (inputs, outputs) if self._transposed else (outputs, inputs)
         shape = (pixels, image // self.groups, *kernel[: self._axes])
         numbers = check_dtype(owner, dtype)
@@ -94,6 +104,16 @@ class _Convolution(Layer):
         self.weight = Parameter(make_weight(owner, start, shape, numbers, rng))
         with_bias = check_flag(owner, "bias", bias)
         self.bias = Parameter(np.zeros(outputs, numbers)) if with_bias else None
+
+    def _rows_and_columns(self, of_kernel: Any) -> Pair:
+        """Return an option, of what axes the kernel has, as one of an image."""
+        both: Pair = of_kernel
+        return both
+
+    def _sides(self, padding: Any) -> tuple[Pair, Pair]:
+        """Return what is added before and after rows, and columns."""
+        rows, columns = padding
+        return (rows, rows), (columns, columns)
 
     @property
     def in_channels(self) -> int:
@@ -327,34 +347,10 @@ class Conv2D(_Convolution):
         "bias": "sums of {dy} over examples and places",
     }
 
-    kernel_size: Option[Pair] = Option(pair, fixed=True)
-    stride: Option[Pair] = Option(pair, fixed=True)
-    padding: Option[Pair | str] = Option(_padding, fixed=True)
-    dilation: Option[Pair] = Option(pair, fixed=True)
-
-    def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv2d
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | Pair,
-        stride: int | Pair = 1,
-        padding: int | Pair | str = 0,
-        dilation: int | Pair = 1,
-        groups: int = 1,
-        *,
-        bias: bool = True,
-        init: Init | None = None,
-        dtype: object = np.float64,
-        rng: RNG = None,
-    ) -> None:
-        self.kernel_size = kernel = pair("Conv2D", "kernel_size", kernel_size)
-        self.stride = steps = pair("Conv2D", "stride", stride)
-        self.dilation = apart = pair("Conv2D", "dilation", dilation)
-        self.padding = sides = _padding("Conv2D", "padding", padding)
-        around = sides if isinstance(sides, str) else ((sides[0],) * 2, (sides[1],) * 2)
-        super().__init__(
-            in_channels, out_channels, kernel, steps, around, apart, groups, bias, init, dtype, rng
-        )
+    kernel_size = Option(pair, fixed=True)
+    stride = Option(pair, fixed=True)
+    padding = Option(_padding, fixed=True)
+    dilation = Option(pair, fixed=True)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (out_channels, rows, columns)."""
@@ -441,33 +437,16 @@ class Conv1D(_Convolution):
     formulas: ClassVar[Formulas] = Conv2D.formulas
     kernel_size = Option(check_size, fixed=True)
     stride = Option(check_size, fixed=True)
-    padding: Option[Pair | str] = Option(partial(_padding, words=("same", "causal")), fixed=True)
+    padding = Option(partial(_padding, words=("same", "causal")), fixed=True)
     dilation = Option(check_size, fixed=True)
     _axes = 1
     stepwise: ClassVar[bool] = True
 
-    def __init__(  # noqa: PLR0917 - the order of PyTorch's Conv1d
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | Pair | str = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        *,
-        bias: bool = True,
-        init: Init | None = None,
-        dtype: object = np.float64,
-        rng: RNG = None,
-    ) -> None:
-        self.kernel_size, self.stride, self.dilation = kernel_size, stride, dilation
-        self.padding = padding  # type: ignore[assignment]  # a pair is made of a number
-        around = self.padding if isinstance(self.padding, str) else (self.padding, (0, 0))
-        kernel, steps, apart = (kernel_size, 1), (stride, 1), (dilation, 1)
-        super().__init__(
-            in_channels, out_channels, kernel, steps, around, apart, groups, bias, init, dtype, rng
-        )
+    def _rows_and_columns(self, of_kernel: Any) -> Pair:
+        return of_kernel, 1
+
+    def _sides(self, padding: Any) -> tuple[Pair, Pair]:
+        return padding, (0, 0)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (steps, out_channels)."""
@@ -485,7 +464,8 @@ class Conv1D(_Convolution):
             raise ValueError(
                 f"{self!r} expects at least {least} steps, which its kernel fits into, got {time}"
             )
-        return (time - least) // self.stride + 1
+        windows: int = (time - least) // self.stride + 1
+        return windows
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         """Return y at one more place, from the places that its window reaches back to."""

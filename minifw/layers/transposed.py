@@ -99,11 +99,11 @@ class Conv2DTranspose(_Convolution):
         "weight": "sums of {x} times windows of {dy}",
         "bias": "sums of {dy} over examples and places",
     }
-    kernel_size: Option[Pair] = Option(pair, fixed=True)
-    stride: Option[Pair] = Option(pair, fixed=True)
-    padding: Option[Pair] = Option(partial(pair, least=0), fixed=True)
-    output_padding: Option[Pair] = Option(partial(pair, least=0), fixed=True)
-    dilation: Option[Pair] = Option(pair, fixed=True)
+    kernel_size = Option(pair, fixed=True)
+    stride = Option(pair, fixed=True)
+    padding = Option(partial(pair, least=0), fixed=True)
+    output_padding = Option(partial(pair, least=0), fixed=True)
+    dilation = Option(pair, fixed=True)
     _transposed = True
 
     def __init__(  # noqa: PLR0917 - the order of PyTorch's ConvTranspose2d
@@ -122,21 +122,26 @@ class Conv2DTranspose(_Convolution):
         dtype: object = np.float64,
         rng: RNG = None,
     ) -> None:
-        owner = "Conv2DTranspose"
-        self.kernel_size = kernel = pair(owner, "kernel_size", kernel_size)
-        self.stride = steps = pair(owner, "stride", stride)
-        self.padding = sides = pair(owner, "padding", padding, least=0)
-        self.output_padding = more = pair(owner, "output_padding", output_padding, least=0)
-        self.dilation = apart = pair(owner, "dilation", dilation)
-        if any(n >= max(s, d) for n, s, d in zip(more, steps, apart, strict=True)):
-            raise ValueError(
-                f"{owner} expects output_padding below the stride or the dilation, got {more} "
-                f"with {steps} and {apart}"
-            )
-        around = (sides[0],) * 2, (sides[1],) * 2
+        self.output_padding = output_padding  # type: ignore[assignment]  # a pair is made of it
         super().__init__(
-            in_channels, out_channels, kernel, steps, around, apart, groups, bias, init, dtype, rng
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias=bias,
+            init=init,
+            dtype=dtype,
+            rng=rng,
         )
+        steps = zip(self.output_padding, self.stride, self.dilation, strict=True)
+        if any(more >= max(stride, apart) for more, stride, apart in steps):
+            raise ValueError(
+                "Conv2DTranspose expects output_padding below the stride or the dilation, got "
+                f"{self.output_padding} with {self.stride} and {self.dilation}"
+            )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (out_channels, rows, columns)."""
