@@ -17,6 +17,8 @@ from minifw import (
     Dense,
     Embedding,
     Flatten,
+    GradientReversal,
+    Graph,
     Loss,
     MeanLoss,
     MSELoss,
@@ -28,7 +30,7 @@ from minifw import (
     SumLoss,
     Tanh,
 )
-from minifw.testing import CheckError, check_objective
+from minifw.testing import CheckError, check_layer, check_objective
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +113,19 @@ def test_an_objective_of_several_inputs_and_outputs_with_penalties_passes() -> N
     frozen.named_layers()[0][1].freeze()
     for one in (siamese, frozen):
         assert check_objective(Objective(one, MSELoss()), pair, np.ones((6, 1))).passed
+
+
+def test_a_right_objective_with_a_reversed_gradient_passes() -> None:
+    """The loss is curved, so that what stands for the layer must hold at the point itself."""
+    body = Sequential(Dense(4, 8, rng=0), Tanh(), Dense(8, 8, rng=1), Tanh())
+    heads = {"a": (Dense(8, 1, rng=2), "body"), "back": (GradientReversal(0.25), "body")}
+    model = Graph("x", body=(body, "x"), **heads, b=Dense(8, 1, rng=3), outputs=("a", "b"))
+    rng = np.random.default_rng(0)
+    x, targets = rng.standard_normal((12, 4)), rng.integers(0, 2, (2, 12, 1)).astype(float)
+    loss = SumLoss(BCEWithLogitsLoss(), BCEWithLogitsLoss())
+    assert check_objective(Objective(model, loss), x, tuple(targets)).passed
+    curved = Sequential(body, GradientReversal(0.25), Dense(8, 4, rng=4), Tanh())
+    assert check_layer(curved, x).passed
 
 
 def test_an_objective_of_whole_numbers_has_no_input_gradient() -> None:

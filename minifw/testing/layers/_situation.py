@@ -146,10 +146,10 @@ def function_of(
     If there are `runs`, the layer computes with arrays that they watch.
     """
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
-    undo = undoing(layer)
-    s.forward(layer, copies(inputs))  # some layers make their parameters now
+    undo, stand_in, seen = undoing(layer), _stand_ins(layer), inputs
+    with stand_in():  # at the point itself: those who call what is returned may begin beside it
+        s.forward(layer, copies(inputs))  # some layers make their parameters now
     array = arrays_of(s, layer, inputs)[name]
-    stand_in, seen = _stand_ins(layer), inputs
     if runs:
         for _, parameter in layer.named_parameters():
             object.__setattr__(parameter, "value", runs.watch(parameter.value))
