@@ -1,19 +1,25 @@
 """A layer against what the author knows of it: another way to its y, and that it is causal."""
 
 import copy
+from typing import Any
 
 import numpy as np
 
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
-from minifw.testing._equal import Results, alike, copies, same
+from minifw.testing._equal import Results, alike, copies
 from minifw.testing._report import Failure, NotApplicable
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
-BY_STEPS = (
-    "step by step is not forward at once (say stepwise = True only if a place of y depends on "
-    "that place of x alone, else override step)"
+BY_STEPS = "step by step is not forward at once"
+ONLY_IF = (
+    " (say stepwise = True only if a place of y depends on that place of x alone, else override "
+    "step)"
+)
+IS, GIVES = (
+    "which is {:.10g} and must be {:.10g}",
+    "which step gives as {:.10g} and forward as {:.10g}",
 )
 
 
@@ -24,7 +30,7 @@ def as_the_reference(s: LayerSubject) -> None:
     for xs in (s.given(), s.input(s.rows, dtype=s.dtype.type)):
         ys = s.forward(copy.deepcopy(s.layer).eval(), copies(xs))
         for (name, y), other in zip(ys.items(), answer_of(s, xs), strict=True):
-            _hold_against(name, y, other)
+            _hold_against("forward is not the reference", name, y, other, IS)
 
 
 def answer_of(s: LayerSubject, xs: Results) -> list[Array]:
@@ -44,9 +50,9 @@ def answer_of(s: LayerSubject, xs: Results) -> list[Array]:
     return arrays
 
 
-def _hold_against(name: str, y: Array, other: Array) -> None:
+def _hold_against(what: str, name: str, y: Array, other: Array, words: str) -> None:
     if y.shape != other.shape:
-        raise Failure(f"{name} has the shape {y.shape}, that of the reference is {other.shape}")
+        raise Failure(f"{what}: {name} has the shape {y.shape}, and must have {other.shape}")
     digits = [np.finfo(a.dtype).eps for a in (y, other) if a.dtype.kind == "f"]
     scale = float(np.abs(other).max(initial=0))
     with np.errstate(invalid="ignore"):
@@ -61,11 +67,8 @@ def _hold_against(name: str, y: Array, other: Array) -> None:
             if len(found) < far.shape[axis]
         ]
         where = f", all of them at {' and '.join(places)}" if places else ""
-        raise Failure(
-            f"forward is not the reference: most of all at {name}{[*map(int, index)]}, which is "
-            f"{y[index]:.10g} and must be {other[index]:.10g} ({wrong.sum()} of {wrong.size} "
-            f"numbers differ{where})"
-        )
+        most = f"most of all at {name}{[*map(int, index)]}, {words.format(y[index], other[index])}"
+        raise Failure(f"{what}: {most} ({wrong.sum()} of {wrong.size} numbers differ{where})")
 
 
 def causal(s: LayerSubject) -> None:
@@ -96,29 +99,42 @@ def causal(s: LayerSubject) -> None:
 
 def step_by_step(s: LayerSubject) -> None:
     """Go on place by place along axis 1: y must be what forward gives at once, in eval mode."""
-    layer = s.twin(training=False)
-    if not (layer.stepwise or type(layer).step is not Layer.step):
+    kind = type(s.layer)
+    if not (s.layer.stepwise or kind.step is not Layer.step):
         raise NotApplicable("it does not say stepwise")
-    x = _of_places(s)
+    x, own = _of_places(s), (kind.step, kind._step) != (Layer.step, Layer._step)
+    layer, what = s.twin(training=False), BY_STEPS + ONLY_IF * (not own)
     try:
         ys = s.forward(layer, {s.names[0]: x.copy()})
     except (TypeError, ValueError):
         raise NotApplicable("it takes no sequences") from None
-    before, state, made = layer.memory(), None, []
-    for place in range(x.shape[1]):
-        try:
-            y, state = layer.step(x[:, place].copy(), state)
-        except TypeError as error:
-            if "cannot go on by one place" in str(error):
-                raise NotApplicable(str(error)) from None
-            raise
-        made.append(y if isinstance(y, tuple) else (y,))
-    for (name, y), found in zip(ys.items(), zip(*made, strict=True), strict=True):
-        whole = np.stack(found, axis=1)
-        one = whole if whole.ndim == y.ndim else found[-1]  # of the last place alone
-        same(BY_STEPS, {name: y}, {name: one}, 1e-9)
+    before = layer.memory()
+    try:
+        steps = _stepped(layer, x)
+    except (TypeError, ValueError, IndexError) as error:
+        if "cannot go on by one place" in str(error):
+            raise NotApplicable(str(error)) from None
+        raise error if own else Failure(f"{what}: it raised {error}") from None
+    for (name, y), made in zip(ys.items(), zip(*steps, strict=True), strict=True):
+        whole = np.stack(made, axis=1)
+        one = whole if whole.ndim == y.ndim else made[-1]  # of the last place alone
+        _hold_against(what, name, one, y, GIVES)
     if not alike([saved for _, saved in before], [saved for _, saved in layer.memory()]):
-        raise Failure("step saves what backward then takes for its forward's; leave _saved alone")
+        raise Failure("step changes what forward saved for backward; leave _saved alone")
+
+
+def _stepped(layer: Layer, x: Array) -> list[Any]:
+    """Return the outputs at each place of a sequence."""
+    made, state = list[Any](), None
+    for place in range(x.shape[1]):
+        result: Any = layer.step(x[:, place].copy(), state)
+        y, state = result if isinstance(result, tuple) and len(result) == 2 else (0, 0)
+        ys = y if isinstance(y, tuple) else (y,)
+        if [isinstance(one, np.ndarray) for one in ys] != [True] * len(layer.output_names):
+            got = f"y as forward returns it; it returned {describe(result)}"
+            raise Failure(f"step must return (y, state), {got}")
+        made.append(ys)
+    return made
 
 
 def _of_places(s: LayerSubject) -> Array:
