@@ -27,6 +27,44 @@ class Sums(Layer):
         return y, y.copy()
 
 
+class InSelf(Sums):
+    kept: Any = None
+
+    def step(self, x: Array, state: Any = None) -> Any:
+        y, self.kept = super().step(x, None if state is None else self.kept)
+        return y, True
+
+
+class WritesX(Sums):
+    def step(self, x: Array, state: Any = None) -> Any:
+        x += 0.0 if state is None else state
+        return x, x.copy()
+
+
+class Float64(Sums):
+    def step(self, x: Array, state: Any = None) -> Any:
+        return super().step(x, np.zeros(x.shape) if state is None else state)
+
+
+class Same(Sums):
+    def step(self, x: Array, state: Any = None) -> Any:
+        y, _ = super().step(x, state)
+        return y, y
+
+
+class KeepsX(Sums):
+    """y_t = x_t + x_(t-1)."""
+
+    def forward(self, x: Array) -> Array:
+        return np.concatenate([x[:, :1], x[:, 1:] + x[:, :-1]], axis=1)
+
+    def backward(self, dy: Array) -> Array:
+        return np.concatenate([dy[:, :-1] + dy[:, 1:], dy[:, -1:]], axis=1)
+
+    def step(self, x: Array, state: Any = None) -> Any:
+        return super().step(x, state)[0], x
+
+
 class Doubled(Sums):
     def step(self, x: Array, state: Any = None) -> Any:
         y, state = super().step(x, state)
@@ -78,6 +116,11 @@ FALSE = "(say stepwise = True only if a place of y depends on that place of x al
 @pytest.mark.parametrize(
     ("make", "says", "not_said"),
     [
+        (InSelf, "for two sequences in turn (keep all in the state, nothing in self)", FALSE),
+        (WritesX, "step writes into x; work in a copy", FALSE),
+        (Float64, "step gives y as float64, forward as float32", FALSE),
+        (Same, "where x and y are overwritten after each step (keep copies in state)", FALSE),
+        (KeepsX, "where x and y are overwritten after each step (keep copies in state)", FALSE),
         (Doubled, "forward at once: most of all at y[", FALSE),
         (OnlyY, "step must return (y, state), y as forward returns it; it returned a", "unpack"),
         (lambda: Offsets(5, 3), f"at once {FALSE}", "ValueError"),

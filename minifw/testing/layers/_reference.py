@@ -7,7 +7,7 @@ import numpy as np
 
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
-from minifw.testing._equal import Results, alike, copies
+from minifw.testing._equal import Results, alike, cast, copies, unchanged
 from minifw.testing._report import Failure, NotApplicable
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
@@ -16,6 +16,12 @@ BY_STEPS = "step by step is not forward at once"
 ONLY_IF = (
     " (say stepwise = True only if a place of y depends on that place of x alone, else override "
     "step)"
+)
+WAYS = (  # a dtype, whether x and y are overwritten, and how many sequences go on in turn
+    (np.float64, False, 1, ""),
+    (np.float64, True, 1, " where x and y are overwritten after each step (keep copies in state)"),
+    (np.float64, False, 2, " for two sequences in turn (keep all in the state, nothing in self)"),
+    (np.float32, False, 1, " in float32"),
 )
 IS, GIVES = (
     "which is {:.10g} and must be {:.10g}",
@@ -103,37 +109,48 @@ def step_by_step(s: LayerSubject) -> None:
     if not (s.layer.stepwise or kind.step is not Layer.step):
         raise NotApplicable("it does not say stepwise")
     x, own = _of_places(s), (kind.step, kind._step) != (Layer.step, Layer._step)
-    layer, what = s.twin(training=False), BY_STEPS + ONLY_IF * (not own)
-    try:
-        ys = s.forward(layer, {s.names[0]: x.copy()})
-    except (TypeError, ValueError):
-        raise NotApplicable("it takes no sequences") from None
-    before = layer.memory()
-    try:
-        steps = _stepped(layer, x)
-    except (TypeError, ValueError, IndexError) as error:
-        if "cannot go on by one place" in str(error):
-            raise NotApplicable(str(error)) from None
-        raise error if own else Failure(f"{what}: it raised {error}") from None
-    for (name, y), made in zip(ys.items(), zip(*steps, strict=True), strict=True):
-        whole = np.stack(made, axis=1)
-        one = whole if whole.ndim == y.ndim else made[-1]  # of the last place alone
-        _hold_against(what, name, one, y, GIVES)
-    if not alike([saved for _, saved in before], [saved for _, saved in layer.memory()]):
-        raise Failure("step changes what forward saved for backward; leave _saved alone")
+    for dtype, spoils, count, where in WAYS:
+        layer, what = s.twin(dtype, training=False), BY_STEPS + (where or ONLY_IF * (not own))
+        xs = [cast({s.names[0]: one}, dtype) for one in (x, x[::-1])[:count]]
+        try:
+            expected = [s.forward(layer, copies(one)) for one in xs]
+        except (TypeError, ValueError):
+            raise NotApplicable("it takes no sequences") from None
+        before = layer.memory()
+        try:
+            found = _in_turn(layer, [one[s.names[0]] for one in xs], spoils=spoils)
+        except (TypeError, ValueError, IndexError) as error:
+            if "cannot go on by one place" in str(error):
+                raise NotApplicable(str(error)) from None
+            raise error if own else Failure(f"{what}: it raised {error}") from None
+        for ys, steps in zip(expected, found, strict=True):
+            for (name, y), made in zip(ys.items(), zip(*steps, strict=True), strict=True):
+                whole = np.stack(made, axis=1)
+                one = whole if whole.ndim == y.ndim else made[-1]  # of the last place alone
+                _hold_against(what, name, one, y, GIVES)
+                if one.dtype != y.dtype:
+                    raise Failure(f"step gives {name} as {one.dtype}, forward as {y.dtype}")
+        if not alike([saved for _, saved in before], [saved for _, saved in layer.memory()]):
+            raise Failure("step changes what forward saved for backward; leave _saved alone")
 
 
-def _stepped(layer: Layer, x: Array) -> list[Any]:
-    """Return the outputs at each place of a sequence."""
-    made, state = list[Any](), None
-    for place in range(x.shape[1]):
-        result: Any = layer.step(x[:, place].copy(), state)
-        y, state = result if isinstance(result, tuple) and len(result) == 2 else (0, 0)
-        ys = y if isinstance(y, tuple) else (y,)
-        if [isinstance(one, np.ndarray) for one in ys] != [True] * len(layer.output_names):
-            got = f"y as forward returns it; it returned {describe(result)}"
-            raise Failure(f"step must return (y, state), {got}")
-        made.append(ys)
+def _in_turn(layer: Layer, sequences: list[Array], *, spoils: bool) -> list[Any]:
+    """Return the outputs at each place of sequences that go on in turn, by a place at a time."""
+    made, states = [list[Any]() for _ in sequences], dict[int, Any]()
+    for place in range(sequences[0].shape[1]):
+        for i, x in enumerate(sequences):
+            here = x[:, place].copy()
+            result: Any = layer.step(here, states.get(i))
+            y, states[i] = result if isinstance(result, tuple) and len(result) == 2 else (0, 0)
+            ys = y if isinstance(y, tuple) else (y,)
+            if [isinstance(one, np.ndarray) for one in ys] != [True] * len(layer.output_names):
+                got = f"y as forward returns it; it returned {describe(result)}"
+                raise Failure(f"step must return (y, state), {got}")
+            unchanged(here, x[:, place], "step writes into x; work in a copy")
+            made[i].append(copy.deepcopy(ys))
+            for one in (here, *ys) if spoils else ():
+                if one.flags.writeable:
+                    one.fill(np.nan if one.dtype.kind == "f" else 0)
     return made
 
 
