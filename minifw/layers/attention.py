@@ -54,7 +54,7 @@ class MultiHeadAttention(Layer):
     softmax has the derivative that stands at `Softmax`,
 
         dv_j = sum over i of p_ij dz_i         dp_ij = dz_i' v_j
-        ds_ij = p_ij (dp_ij - sum over j of dp_ij p_ij)
+        ds_ij = p_ij (dp_ij - dz_i' z_i)       as the sum over j of p_ij dp_ij is dz_i' z_i
         dq_i = sum over j of ds_ij k_j / sqrt(w)
         dk_j = sum over i of ds_ij q_i / sqrt(w)
 
@@ -355,10 +355,10 @@ def _attend(q: Array, k: Array, v: Array, counts: Any) -> tuple[Array, Array, Ar
 def _attend_back(
     dz: Array, parts: Sequence[Array], made: Sequence[Array], dparts: Sequence[Array]
 ) -> None:
-    """Set dq, dk and dv; the sum over j of dp_ij p_ij is dz_i' z_i."""
+    """Set dq, dk and dv."""
     (q, k, v), (z, e, total), (dq, dk, dv) = parts, made, dparts
     dz = dz / total.transpose(0, 2, 1, 3)
-    c = np.einsum("bthw,bthw->bht", dz, z)[..., np.newaxis]  # (batch, heads, time, 1)
+    c = np.einsum("bthw,bthw->bht", dz, z)[..., np.newaxis]  # (batch, heads, time, 1): dz' z
     dz = dz.transpose(0, 2, 1, 3)  # (batch, heads, time, width)
     blocks = _blocks(e)
     room = np.empty_like(e[blocks[0]])
