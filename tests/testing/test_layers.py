@@ -425,6 +425,23 @@ def test_a_declared_layer_whose_jacobian_is_too_large_is_left_open(
     assert "Step(), whose dx is declared, gives 20 numbers, too many for its Jacobian" in said
 
 
+def test_what_comes_before_a_declared_layer_is_asked_far_out_too() -> None:
+    class Near(Layer):
+        """y = x^2, whose dx is right near 0 alone."""
+
+        def forward(self, x: Array) -> Array:
+            self.save(x)
+            return x**2
+
+        def backward(self, dy: Array) -> Array:
+            (x,) = self.saved()
+            return 2 * x.clip(-9, 9) * dy
+
+    model = Sequential(Near(), minifw.GradientReversal(), Dense(3, 2, rng=0))
+    with pytest.raises(CheckError, match="with x 10 times as large, "):
+        check_layer(model, batch(4, 3))
+
+
 # -- differences ------------------------------------------------------------------------
 
 

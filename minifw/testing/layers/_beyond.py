@@ -12,7 +12,7 @@ from minifw.testing._numeric import Slopes, along, mismatches, wrong_slope
 from minifw.testing._report import Failure, NotApplicable, declared, told
 from minifw.testing._state import undoing
 from minifw.testing.layers._compare import compare
-from minifw.testing.layers._situation import Situation, analytic, arrays_of, joined
+from minifw.testing.layers._situation import Situation, analytic, arrays_of, function_of
 from minifw.testing.layers._subject import LayerSubject, gradients
 from minifw.typing import Array
 
@@ -39,23 +39,20 @@ def meant(s: LayerSubject) -> dict[str, str]:
 
 def slope_along(situation: Situation, directions: Results) -> Slopes:
     """Return the one slope where all inputs and parameters named are moved at once."""
-    s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
-    undo = undoing(layer)
-    arrays = arrays_of(s, layer, inputs)
+    there, arrays = function_of(situation)
     centres, t = {name: arrays[name].copy() for name in directions}, np.zeros(1)
 
     def forward() -> Array:
         for name, direction in directions.items():
             arrays[name][...] = centres[name] + t[0] * direction
-        undo()
-        return joined([*s.forward(layer, inputs).values()])
+        return there()
 
     return along(forward, t, np.ones(1), situation.dy)
 
 
 def _right_along(situation: Situation) -> bool:
     """Whether all gradients together give the slope along a random direction."""
-    s, left = situation.subject, meant(situation.subject)
+    s, left = situation.subject, declared(situation.subject.layer)
     found = analytic(situation, earlier=s.input(draw=2))
     arrays = arrays_of(s, situation.layer(), situation.inputs)
     rng, directions = s.rng(7), Results()
@@ -244,7 +241,7 @@ def in_full_size(s: LayerSubject) -> dict[str, Any]:
 
 def ties(s: LayerSubject) -> None:
     """Move numbers of a row that are equal together: they stay equal, and no kink is crossed."""
-    left = meant(s)
+    left = declared(s.layer)
     names = [dx for dx in s.real if dx not in left]
     if not names:
         raise NotApplicable(next(iter(left.values()), "x holds whole numbers"))

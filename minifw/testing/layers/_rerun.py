@@ -125,7 +125,8 @@ def use(f: LayerFault) -> str | None:
     backward: Any = type(f.situation.subject.layer).backward
     of_the_house = backward.__code__.co_filename.startswith(HOUSE)
     runs = Runs(KIT if of_the_house else HOUSE)
-    forward, array = function_of(f.situation, f.name, runs)
+    forward, arrays = function_of(f.situation, runs)
+    array = arrays[f.name]
     start, dy = array.copy(), f.situation.dy
 
     def slope(direction: Array, held: tuple[Use, ...] = (), spared: int = -1) -> float:

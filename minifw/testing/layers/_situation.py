@@ -83,8 +83,8 @@ class Situation:
     def jacobian(self, name: str) -> Jacobian:
         """Return the derivatives of all outputs by an input or a parameter; they are kept."""
         if name not in self._kept:
-            function = function_of(self, name)
-            self._kept[name] = Jacobian(*function, self.subject.rng(5), self.every)
+            forward, arrays = function_of(self)
+            self._kept[name] = Jacobian(forward, arrays[name], self.subject.rng(5), self.every)
         return self._kept[name]
 
 
@@ -125,7 +125,8 @@ def numeric(situation: Situation, name: str, direction: Array | None = None) -> 
     By differences.
     """
     if direction is not None:
-        return along(*function_of(situation, name), direction, situation.dy)
+        forward, arrays = function_of(situation)
+        return along(forward, arrays[name], direction, situation.dy)
     return situation.jacobian(name).slopes(situation.dy)
 
 
@@ -139,9 +140,9 @@ def wrong_along(
 
 
 def function_of(
-    situation: Situation, name: str, runs: Runs | None = None
-) -> tuple[Callable[[], Array], Array]:
-    """Return a function without arguments, and the array that it reads.
+    situation: Situation, runs: Runs | None = None
+) -> tuple[Callable[[], Array], Results]:
+    """Return a function without arguments, and the arrays that it reads: see `arrays_of`.
 
     If there are `runs`, the layer computes with arrays that they watch.
     """
@@ -149,7 +150,7 @@ def function_of(
     undo, stand_in, seen = undoing(layer), _stand_ins(layer), inputs
     with stand_in():  # at the point itself: those who call what is returned may begin beside it
         s.forward(layer, copies(inputs))  # some layers make their parameters now
-    array = arrays_of(s, layer, inputs)[name]
+    arrays = arrays_of(s, layer, inputs)
     if runs:
         for _, parameter in layer.named_parameters():
             object.__setattr__(parameter, "value", runs.watch(parameter.value))
@@ -162,7 +163,7 @@ def function_of(
         with stand_in(), listening(inside, ("forward",), around):
             return joined([np.asarray(y) for y in s.forward(layer, seen).values()])
 
-    return forward, array
+    return forward, arrays
 
 
 def _stand_ins(layer: Layer) -> Callable[[], Any]:
