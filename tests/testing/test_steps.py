@@ -146,3 +146,21 @@ def test_the_words_say_what_step_gives_and_what_forward() -> None:
 
 def test_a_right_step_passes() -> None:
     assert check_layer(Sums(), batch(2, 5, 3), causal=True).passed
+
+
+class Helped(Layer):
+    """It has a method called step, from before layers had one."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return np.stack([self.step(row, 2.0) for row in x])
+
+    def step(self, row: Array, factor: float) -> Array:  # type: ignore[override]
+        return factor * row
+
+    def backward(self, dy: Array) -> Array:
+        return 2 * dy
+
+
+def test_a_method_of_this_name_for_another_purpose_is_let_be() -> None:
+    assert check_layer(Helped(), np.random.default_rng(0).normal(size=(3, 4, 2))).passed
