@@ -249,6 +249,11 @@ def leaves_parameters(s: LayerSubject) -> None:
                     f"{method} puts another Parameter in the place of {name}, and an optimizer "
                     f"would go on with the old one: assign to {name}.value"
                 )
+            if not np.shares_memory(parameter.grad, parameter._memory.grads):
+                raise Failure(
+                    f"{method} puts another array in the place of {name}.grad, and an optimizer "
+                    f"would read the old one: assign to {name}.grad, which copies"
+                )
         for what, array in left().items():
             unchanged(array, before.get(what, array), f"{method} changes the {what}")
 

@@ -401,8 +401,6 @@ def test_each_verdict_is_a_test_of_its_own_under_pytest(tmp_path: Path) -> None:
 def test_of_what_is_large_a_part_is_asked_and_the_report_says_so() -> None:
     table = minifw.Embedding(40_000, 16, rng=0)
     assert "640,000 parameters: check a smaller one" in str(check_layer(table, np.array([[1, 2]])))
-    said = "x larger than (8, 5), but (300, 20) along one direction"
-    assert said in str(check_layer(Tanh(), batch(300, 20)))
     deep = Sequential(*(Dense(16, 16, rng=seed) for seed in range(8)))
     assert "each number of 16 parameters, but a few" in str(check_layer(deep, batch(4, 16)))
 

@@ -233,7 +233,7 @@ def in_full_size(s: LayerSubject) -> dict[str, Any]:
     whole, part = (" and ".join(map(str, of)) for of in shapes)
     if not _right_along(Situation.where(full, full.given(np.float64), training=True)):
         raise Failure(f"backward is right for x of shape {part}, and wrong for {whole}")
-    return {"untried": f"x larger than {part}, but {whole} along one direction"}
+    return {"untried": f"x of shape {whole} or more, but along one direction; {part} was"}
 
 
 # -- ties ------------------------------------------------------------------------------

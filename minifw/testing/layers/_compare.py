@@ -9,10 +9,11 @@ import numpy as np
 
 from minifw._engine.listening import listening
 from minifw.core.layer import Layer
-from minifw.testing._equal import copies
+from minifw.testing._equal import alike, copies
 from minifw.testing._explain import along_an_axis, explain, worst
 from minifw.testing._numeric import Slopes
 from minifw.testing._report import CAUSE, Failure, NotApplicable, declared, leave_declared
+from minifw.testing._state import changed, undoing
 from minifw.testing.layers._explain import BY_RUNNING, EXPLANATIONS, LATER
 from minifw.testing.layers._fault import LayerFault, smallest
 from minifw.testing.layers._situation import Situation, analytic, numeric, wrong_along
@@ -73,7 +74,7 @@ def _why(faults: list[LayerFault]) -> tuple[str, int]:
 
     for which, fault in enumerate(faults):
         own = fault.situation.subject.explanations
-        there, said = fault, explain(fault, own + EXPLANATIONS)
+        there, said = fault, _not_repeated(fault.situation) or explain(fault, own + EXPLANATIONS)
         whole: Any = () if fault.asked.all() else ((None, EXPLANATIONS),)
         tries = (*whole, (2, BY_RUNNING), (None, LATER), (1, LATER))
         for least, explanations in () if which else tries:  # the others mostly follow from it
@@ -147,9 +148,27 @@ def _worthless(slopes: Slopes) -> bool:
 
 
 def _why_noisy(situation: Situation) -> str:
-    """Say why forward gives noise: it is not finite, or imprecise."""
+    """Say why forward gives noise: it is not finite, not the same twice, or imprecise."""
     s, inputs = situation.subject, situation.inputs
     ys = s.forward(situation.layer(), copies(inputs))
     if not all(np.isfinite(y).all() for y in ys.values()):
         return f"for a batch of {situation.batch} it gives NaN or infinity"
-    return "it computes in a lower precision than float64"
+    return _not_repeated(situation) or "it computes in a lower precision than float64"
+
+
+def _not_repeated(situation: Situation) -> str:
+    """Say what a second forward of the same x finds changed, or "" if it gives the same y."""
+    s, layer, inputs = situation.subject, situation.layer(), situation.inputs
+    undo = undoing(layer)
+    ys = copies(s.forward(layer, copies(inputs)))
+    before = copy.deepcopy(layer)
+    undo()
+    if alike(ys, s.forward(layer, copies(inputs))):
+        return ""
+    names = [name for name in changed(layer, before) if name not in dict(layer.named_layers())]
+    if names:
+        return f"a second forward of the same x gives another y, after a change of {names[0]}"
+    return (
+        "a second forward of the same x gives another y; a random source belongs in an attribute, "
+        "where the kit finds it"
+    )

@@ -17,6 +17,7 @@ from minifw.testing._explain import (
     precision,
     zero,
 )
+from minifw.testing._numeric import mismatches
 from minifw.testing.layers import _rerun as rerun
 from minifw.testing.layers._fault import LayerFault
 from minifw.testing.layers._situation import Situation, analytic, numeric
@@ -27,8 +28,20 @@ ROUGH = 1e-2  # relative to the largest: of an approximation
 NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
 
 
-def _not_finite(f: LayerFault) -> str | None:
-    return None if np.isfinite(f.found).all() else "it holds NaN or infinity"
+def _not_written(f: LayerFault) -> str | None:
+    if not np.isnan(f.found).any():
+        return None
+    if f.of_input:
+        return "it holds NaN"
+    again = analytic(f.situation, earlier=f.earlier, fill=0.0)[f.name]
+    if np.isnan(again).any():
+        return "it holds NaN"
+    if not mismatches(again, f.true).any():
+        return "backward adds to the gradient that was there: overwrite it (= in place of +=)"
+    filled = analytic(f.situation, earlier=f.earlier, fill=7.0)[f.name]
+    if (filled == 7.0).all():
+        return "backward never sets it"
+    return "backward sets only a part of it" if (filled == 7.0).any() else None
 
 
 def _factor(f: LayerFault) -> str | None:
@@ -200,7 +213,7 @@ def _slices(f: LayerFault) -> str | None:
 
 
 EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
-    _not_finite,
+    _not_written,
     rerun.draws_again,
     zero,
     rerun.stale,

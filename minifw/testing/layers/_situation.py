@@ -99,11 +99,13 @@ def arrays_of(s: LayerSubject, layer: Layer, inputs: Results) -> Results:
     return {**{dx: inputs[s.dxs[dx]] for dx in s.real}, **values}
 
 
-def analytic(situation: Situation, *, earlier: Results | None = None) -> Results:
+def analytic(
+    situation: Situation, *, earlier: Results | None = None, fill: float = np.nan
+) -> Results:
     """Return what the layer's backward gives, by name.
 
     `earlier` goes through another forward before, and gradients are filled with
-    NaN, so that what stays from an earlier call can be seen.
+    `fill`, so that what stays from an earlier call can be seen.
     """
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     if earlier is not None:
@@ -115,7 +117,7 @@ def analytic(situation: Situation, *, earlier: Results | None = None) -> Results
         if ys[name].shape != inputs[dy].shape:
             raise Failure(f"the shape of {name} was {inputs[dy].shape}, and is {ys[name].shape}")
     for parameter in layer.parameters():
-        parameter.grad = np.full(parameter.shape, np.nan)
+        parameter.grad = np.full(parameter.shape, fill)
     return s.backward(layer, inputs)
 
 

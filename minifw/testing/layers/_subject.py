@@ -56,6 +56,11 @@ class LayerSubject:
     floor: ClassVar[float] = 0.0  # of an error
     explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before those of a layer
 
+    @property
+    def kind(self) -> type:
+        """The class that is checked."""
+        return type(self.layer)
+
     @cached_property
     def batch(self) -> int:
         """A batch size that no axis of an example, and no parameter, has."""

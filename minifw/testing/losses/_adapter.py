@@ -123,6 +123,11 @@ class OfALoss(LayerSubject):
         check_batch(what, {name: a for name, a in pairs if a is not None})
         return cls(layer, tuple(arrays), seed)
 
+    @property
+    def kind(self) -> type:
+        """The class that is checked."""
+        return type(self.layer.inner)
+
     @cached_property
     def dxs(self) -> dict[str, str]:
         """The inputs by the names of their gradients."""

@@ -35,6 +35,10 @@ def _near(found: Array, true: Array) -> bool:
     return bool(size > 0 and np.allclose(found, true, rtol=0.0, atol=NEAR * size))
 
 
+def _not_finite(f: LayerFault) -> str | None:
+    return None if np.isfinite(f.found).all() else "it holds NaN or infinity"
+
+
 def _weights(f: LayerFault) -> str | None:
     """Fit weights that were left out, or multiplied in twice."""
     for name in f.situation.subject.layer.others[:1]:  # type: ignore[attr-defined]
@@ -155,6 +159,6 @@ def _term(f: LayerFault) -> str | None:
 
 
 LOSS_EXPLANATIONS = (
-    *(_weights, _factor, _of_another_argument),
+    *(_not_finite, _weights, _factor, _of_another_argument),
     *(_condition, _sides, _size, _part, _term),
 )
