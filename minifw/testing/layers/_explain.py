@@ -44,6 +44,13 @@ def _not_written(f: LayerFault) -> str | None:
     return "backward sets only a part of it" if (filled == 7.0).any() else None
 
 
+def _not_followed(f: LayerFault) -> str | None:
+    if f.true.value[f.asked].any() or not f.found[f.asked].any():
+        return None
+    what = f.situation.subject.dxs.get(f.name, f.name.removeprefix("d"))
+    return f"forward does not follow {what}: it keeps something from an earlier call, or rounds"
+
+
 def _factor(f: LayerFault) -> str | None:
     factor = constant_factor(f.found, f.true)
     if factor is None or abs(factor - 1) < DIGITS:
@@ -92,6 +99,13 @@ def _of_another(f: LayerFault) -> str | None:
             order = "return the gradients in the order of the inputs"
             return f"it is {name}: backward must {order if f.of_input else 'not exchange them'}"
     return None
+
+
+def _approximate(f: LayerFault) -> str | None:
+    scale = np.abs(f.true.value[f.asked]).max()
+    if np.abs(f.found - f.true.value)[f.asked].max() > ROUGH * scale:
+        return None
+    return "it is nearly right: backward differentiates another formula, as an approximation is"
 
 
 def _one_place(f: LayerFault) -> str | None:
@@ -181,6 +195,26 @@ def _near(found: Array, other: Array) -> bool:
     return np.allclose(found, other, rtol=NEAR, atol=NEAR**2)
 
 
+def _statistics(f: LayerFault) -> str | None:
+    """Fit an error that is constant along an axis, or linear in x: of a mean, and a variance."""
+    x, error = f.x, f.found - f.true.value
+    if not f.of_input or len(x) == 1 or not f.asked.all():
+        return None
+    for axis in range(x.ndim):
+        if x.shape[axis] < FEW:
+            continue
+        e, v = (np.moveaxis(a, axis, 0).reshape(x.shape[axis], -1) for a in (error, x))
+        e, v = e - e.mean(axis=0), v - v.mean(axis=0)
+        rest = e - v * (e * v).sum(axis=0) / (v * v).sum(axis=0)
+        for left, words in ((e, "a mean"), (rest, "a mean and a variance")):
+            if np.abs(left).max() < NEAR * np.abs(error).max():
+                return (
+                    f"the derivative through {words} over axis {axis} is wrong or missing: check "
+                    "its axes and its count"
+                )
+    return None
+
+
 def _where(f: LayerFault) -> str | None:
     """Fit a gradient that is right on one side of a value of x, or of |x|, and wrong beyond."""
     x = f.x
@@ -214,6 +248,7 @@ def _slices(f: LayerFault) -> str | None:
 
 EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
     _not_written,
+    _not_followed,
     rerun.draws_again,
     zero,
     rerun.stale,
@@ -231,6 +266,8 @@ BY_RUNNING: tuple[Callable[[LayerFault], str | None], ...] = (rerun.altered, rer
 LATER: tuple[Callable[[LayerFault], str | None], ...] = (
     _same_places,
     _assigned,
+    _approximate,
+    _statistics,
     _slices,
     rerun.of_other_signs,
 )
