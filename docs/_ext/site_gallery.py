@@ -14,8 +14,10 @@ __all__ = ["gallery_settings", "prepare"]
 
 # What is run for the site where the whole takes minutes; the page says so.
 SHORTER = {
+    "gpt": ["--steps", "100"],
     "optimizers": ["--starts", "2", "--evaluations", "2000"],
     "pipeline": ["--epochs", "10", "--folds", "2"],
+    "seq2seq": ["--steps", "200"],
 }
 SHOWN = ("data_parallel",)  # and not run, for it needs an MPI; the page says so
 HEADER = """\
