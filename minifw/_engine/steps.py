@@ -31,8 +31,8 @@ class State:
 class _Inside(local):
     """Whether a step runs in this thread, whose layers are in eval mode, and what it took."""
 
-    step = False
-    taken: list[State]
+    def __init__(self) -> None:
+        self.step, self.taken = False, list[State]()
 
 
 _INSIDE = _Inside()
@@ -67,6 +67,7 @@ def stepping() -> Iterator[None]:
 
     What is raised within leaves all states as they were.
     """
+    outer = _INSIDE.step, _INSIDE.taken  # of a step that runs another model inside
     _INSIDE.step, _INSIDE.taken = True, []
     try:
         with np.errstate(under="ignore"):  # what underflows is 0 to all digits
@@ -74,7 +75,7 @@ def stepping() -> Iterator[None]:
         for state in _INSIDE.taken:
             state._kept = None
     finally:
-        _INSIDE.step = False
+        _INSIDE.step, _INSIDE.taken = outer
 
 
 def place_by_place(layer: Any, x: Any, kept: Any) -> tuple[Any, Any]:
