@@ -3,11 +3,15 @@
 import contextlib
 import math
 import operator
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
-from minifw._tools.checks import DTYPES, describe
+from minifw._tools.checks import DTYPES, SMALLEST_DTYPE, describe
 from minifw.typing import DType, Generator
+
+_Check: TypeAlias = Callable[[str, str, float], float]
 
 
 def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
@@ -79,6 +83,15 @@ def check_finite_in(owner: str, name: str, number: float, dtype: DType) -> float
     if abs(number) > float(np.finfo(dtype).max):
         raise ValueError(f"{owner} expects {name} to be finite in {dtype}, got {number!r}")
     return number
+
+
+def finite_in_both(check: _Check) -> _Check:
+    """Return the check of a number that a layer without parameters meets in either dtype."""
+
+    def checked(owner: str, name: str, value: float) -> float:
+        return check_finite_in(owner, name, check(owner, name, value), SMALLEST_DTYPE)
+
+    return checked
 
 
 def check_normal(owner: str, name: str, number: float, dtype: DType) -> float:

@@ -4,13 +4,12 @@ All arrays here have the shape of x.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 
 from minifw._tools.arrays import constant, exp, in_blocks
-from minifw._tools.checks import SMALLEST_DTYPE, check_array, check_cotangent
+from minifw._tools.checks import check_array, check_cotangent
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_dtype, check_finite_in, check_finite_number, check_size
 from minifw.core.layer import Layer
@@ -21,18 +20,6 @@ __all__ = ["Sigmoid", "Tanh"]
 
 # 1 + exp(-x) rounds to 1 beyond 36.8 in float64 and 16.7 in float32, and exp(40) is still finite.
 SATURATED = 40.0
-
-
-_Check: TypeAlias = Callable[[str, str, float], float]
-
-
-def _finite_in_both(check: _Check) -> _Check:
-    """Return the check of a number that a layer without parameters meets in either dtype."""
-
-    def checked(owner: str, name: str, value: float) -> float:
-        return check_finite_in(owner, name, check(owner, name, value), SMALLEST_DTYPE)
-
-    return checked
 
 
 def _filled(owner: str, name: str, size: int, init: float, dtype: object) -> Parameter:

@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from minifw._tools.checks import SMALLEST_DTYPE, check_cotangent, check_images
-from minifw._tools.numbers import check_finite_in, check_finite_number, check_size
+from minifw._tools.checks import check_cotangent, check_images
+from minifw._tools.numbers import check_finite_number, check_size, finite_in_both
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.layers._windows import Windows, check_image_shape
@@ -39,10 +39,6 @@ def _mode(owner: str, name: str, mode: str) -> str:
     if mode not in tuple(MODES):
         raise ValueError(f"{owner} expects {name} to be one of {[*MODES]}, got {mode!r}")
     return mode
-
-
-def _value(owner: str, name: str, value: float) -> float:
-    return check_finite_in(owner, name, check_finite_number(owner, name, value), SMALLEST_DTYPE)
 
 
 class Pad2D(Layer):
@@ -100,7 +96,7 @@ class Pad2D(Layer):
     }
     padding: Option[Sides] = Option(_sides, fixed=True)
     mode = Option(_mode)
-    value = Option(_value)
+    value = Option(finite_in_both(check_finite_number))
 
     def __init__(
         self,

@@ -12,11 +12,16 @@ import numpy as np
 from minifw._engine.steps import refuse_axis
 from minifw._tools.arrays import constant
 from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, check_numbers
-from minifw._tools.numbers import check_axis, check_finite_number, check_non_negative
+from minifw._tools.numbers import (
+    check_axis,
+    check_finite_number,
+    check_non_negative,
+    finite_in_both,
+)
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.layers._special import expm1
-from minifw.layers.activations import _Curve, _Elementwise, _filled, _finite_in_both
+from minifw.layers.activations import _Curve, _Elementwise, _filled
 from minifw.typing import Array, Formulas
 
 __all__ = ["ELU", "SELU", "Clamp", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
@@ -97,7 +102,7 @@ class LeakyReLU(_Curve):
         "dx": "{dy} where {x} > 0, else {negative_slope} {dy}",
     }
 
-    negative_slope = Option(_finite_in_both(check_finite_number))
+    negative_slope = Option(finite_in_both(check_finite_number))
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -297,7 +302,7 @@ class ELU(_Exponential):
         "dx": "{dy} where {x} > 0, else {alpha} {dy} * e^{x}",
     }
 
-    alpha = Option(_finite_in_both(check_non_negative))
+    alpha = Option(finite_in_both(check_non_negative))
 
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha

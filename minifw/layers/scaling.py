@@ -6,10 +6,10 @@ import numpy as np
 
 from minifw._tools.arrays import sum_rows
 from minifw._tools.checks import check_cotangent, check_rows
-from minifw._tools.numbers import check_non_negative
+from minifw._tools.numbers import check_non_negative, finite_in_both
 from minifw._tools.options import Option
 from minifw.core.layer import Identity, Layer
-from minifw.layers.activations import _filled, _finite_in_both
+from minifw.layers.activations import _filled
 from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["GradientReversal", "Scale", "StopGradient"]
@@ -168,7 +168,7 @@ class GradientReversal(Identity):
     formulas: ClassVar[Formulas] = {"y": "{x}", "dx": "-{weight} * {dy}"}
     declared: ClassVar[dict[str, str]] = {"dx": "the gradient is reversed"}
 
-    weight = Option(_finite_in_both(check_non_negative))
+    weight = Option(finite_in_both(check_non_negative))
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight

@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from minifw._tools.numbers import check_positive
+from minifw._tools.numbers import check_positive, finite_in_both
 from minifw._tools.options import Option
 from minifw.layers._special import SIGMOID_REACH, log1p, normal, sigmoids
-from minifw.layers.activations import _Curve, _finite_in_both
+from minifw.layers.activations import _Curve
 from minifw.typing import Array, Formulas
 
 __all__ = ["GELU", "Mish", "SiLU", "Softplus"]
@@ -224,7 +224,7 @@ class Softplus(_Curve):
         "dx": "{dy} * sigmoid({beta} {x})",
     }
 
-    beta = Option(_finite_in_both(check_positive))
+    beta = Option(finite_in_both(check_positive))
 
     def __init__(self, beta: float = 1.0) -> None:
         self.beta = beta
