@@ -149,19 +149,16 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
 
     def output_shape(self, *shapes: Shape) -> Any:
         """Return the shape of one output example, given the shape of an example of each input."""
-        self._check_count("shapes of inputs", self._inputs, shapes)
-        known: dict[str, Any] = dict(zip(self._inputs, shapes, strict=True))
+        known = self._by_name("shapes of inputs", shapes)
         for index, line in enumerate(self._lines):
             needed = line.takes[: required(line.layer)]
             made = self.ask(index, "output_shape", *(known[name] for name in needed if name))
             known.update(_named(line, made))
-        given = tuple(known[name] for name in self._gives)
-        return given if len(given) > 1 else given[0]
+        return self._output_of(known)
 
     def forward(self, *xs: Any) -> Any:
         """Return the outputs: an array, or a tuple of several."""
-        self._check_count("inputs", self._inputs, xs)
-        values: dict[str, Any] = dict(zip(self._inputs, xs, strict=True))
+        values = self._by_name("inputs", xs)
         own, memories = vars(self), dict[int, Any]()
         if self._saved_changes != CHANGES.count:
             self._find_shared()
@@ -180,25 +177,28 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
             for name, value in values.items()
         }
         self.end()
-        outputs = tuple([values[name] for name in self._gives])
-        return outputs if len(outputs) > 1 else outputs[0]
+        return self._output_of(values)
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         """Return the outputs, and what each line keeps."""
-        xs = x if isinstance(x, tuple) else (x,)
-        self._check_count("inputs", self._inputs, xs)
-        values: dict[str, Any] = dict(zip(self._inputs, xs, strict=True))
+        values = self._by_name("inputs", x if isinstance(x, tuple) else (x,))
         states = self._states(kept)
         for index, line in enumerate(self._lines):
             given = _given(line, values)
             one = given[0] if len(given) == 1 else given
             made, states[index] = self.ask(index, "step", one, states[index])
-            if len(line.makes) == 1:
-                values[line.makes[0]] = made
-            else:
-                values.update(_named(line, made))
+            values.update(_named(line, made))
+        return self._output_of(values), states
+
+    def _by_name(self, what: str, given: tuple[Any, ...]) -> dict[str, Any]:
+        """Return what is given for each input, by its name."""
+        self._check_count(what, self._inputs, given)
+        return dict(zip(self._inputs, given, strict=True))
+
+    def _output_of(self, values: dict[str, Any]) -> Any:
+        """Return the one that is an output, or a tuple of several."""
         outputs = tuple([values[name] for name in self._gives])
-        return (outputs if len(outputs) > 1 else outputs[0]), states
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def backward(self, *dys: Any, **_: Any) -> Any:
         """Return the gradient of each input; set those of the parameters."""
