@@ -50,8 +50,6 @@ def step(layer: AnyLayer, x: Any, state: Any) -> tuple[Any, Any]:
             "other places; call forward with all places at once",
         )
     kept = None if state is None else _kept(layer, state)
-    if _INSIDE.step and state is None and type(layer)._step is place_by_place:
-        return place_by_place(layer, x, None)  # most layers: a few calls less
     if not _INSIDE.step:
         with EVALUATIONS.lock, evaluating(layer), stepping():
             return step(layer, x, state)

@@ -41,13 +41,12 @@ class KeepsArguments:
 
     def _note_argument(self, name: str, value: Any) -> None:
         """Show an option that was assigned later, and write it into files."""
-        given = inspect.signature(type(self).__init__).parameters
         args, kwargs = self._arguments
         places = [one.rstrip("?") for one in argument_names(type(self).__init__)][: len(args)]
         if name in places:
             at = places.index(name)
             self._arguments = (*args[:at], value, *args[at + 1 :]), kwargs
-        elif name in given:
+        elif name in kwargs or name in inspect.signature(type(self).__init__).parameters:
             self._arguments = args, {**kwargs, name: value}
 
     def __repr__(self) -> str:

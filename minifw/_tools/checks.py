@@ -200,13 +200,13 @@ def check_mask(
 
 def check_place_mask(owner: object, mask: npt.NDArray[Any], batch: int) -> npt.NDArray[np.bool_]:
     """Return whether one place counts in each row, as (batch, 1), or raise."""
-    if isinstance(mask, np.ndarray) and mask.shape != (batch,):
-        raise ValueError(
-            f"{owner!r}.step expects mask of shape (batch,), here {(batch,)}, got {mask.shape}"
-        )
-    return check_mask(
-        owner, np.reshape(mask, (batch, 1)) if isinstance(mask, np.ndarray) else mask, batch, 1
-    )
+    if isinstance(mask, np.ndarray):
+        if mask.shape != (batch,):
+            raise ValueError(
+                f"{owner!r}.step expects mask of shape (batch,), here {(batch,)}, got {mask.shape}"
+            )
+        mask = mask[:, np.newaxis]
+    return check_mask(owner, mask, batch, 1)
 
 
 def check_state(owner: object, name: str, state: Array, shape: Shape, dtype: DType) -> None:
