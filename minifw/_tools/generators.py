@@ -1,20 +1,16 @@
 """Finds the random generators below some objects, and keeps their states as plain values."""
 
-import functools
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from types import FunctionType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._tools.cache import NOT_MEMBERS
+from minifw._tools.walking import places
 from minifw.errors import FileFormatError
 
 AnyGenerator: TypeAlias = "np.random.Generator | np.random.RandomState"
 
 _GENERATORS = (np.random.Generator, np.random.RandomState)
-_LEAVES = (int, float, complex, str, bytes, type(None), np.ndarray, np.generic, type, ModuleType)
 
 _NAMES = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 
@@ -49,59 +45,10 @@ def find_generators(
 def places_of_generators(
     roots: Mapping[str, Any], passed: Collection[int] = ()
 ) -> Iterator[tuple[str, AnyGenerator]]:
-    """Yield the path of every place that holds a generator, and the generator.
-
-    Attributes, containers, what functions refer to, and so on are all looked into, but not
-    parameters, nor objects whose ids are in `passed`.
-    """
-    seen = set(passed)
-    left = list(roots.items())[::-1]
-    while left:
-        path, value = left.pop()
+    """Yield the path of every place that holds a generator, and the generator; see `places`."""
+    for path, value in places(roots, passed):
         if isinstance(value, _GENERATORS):
-            if id(value) not in passed:
-                yield path, value
-        elif id(value) not in seen and not _is_leaf(value):
-            seen.add(id(value))
-            children = [(f"{path}.{name}", child) for name, child in _children(value)]
-            left += children[::-1]
-
-
-def _is_leaf(value: object) -> bool:
-    """Return whether it holds no generator: a plain value, or a parameter, which is arrays."""
-    return isinstance(value, _LEAVES) or hasattr(type(value), "_place_in")
-
-
-def _children(value: Any) -> Iterator[tuple[str, Any]]:
-    for name, child in _parts(value):
-        if not isinstance(child, _LEAVES):  # a list may have a million numbers
-            yield str(name), child
-
-
-def _parts(value: Any) -> Iterator[tuple[object, Any]]:  # noqa: C901 - a list of kinds
-    if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, list | tuple | deque):
-        yield from enumerate(value)
-    elif isinstance(value, functools.partial):
-        yield from (("func", value.func), ("args", value.args), ("keywords", value.keywords))
-    elif isinstance(value, MethodType):
-        yield "self", value.__self__
-    elif isinstance(value, FunctionType):
-        names = value.__code__.co_freevars
-        for name, cell in zip(names, value.__closure__ or (), strict=True):
-            try:
-                yield name, cell.cell_contents
-            except ValueError:  # not assigned yet
-                continue
-    for name, item in getattr(value, "__dict__", {}).items():
-        if not name.startswith(NOT_MEMBERS):
-            yield name, item
-    for kind in type(value).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                yield name, getattr(value, name)
+            yield path, value
 
 
 # -- states --------------------------------------------------------------------------
@@ -124,6 +71,15 @@ def load_state(generator: AnyGenerator, state: Mapping[str, Any]) -> None:
     else:
         has, gauss = state["gauss"]
         generator.set_state({**bits, "has_gauss": int(bool(has)), "gauss": float(gauss)})
+
+
+def load_states(
+    generators: Mapping[str, AnyGenerator], states: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Put each generator into the state of its name, if there is one."""
+    for name, generator in generators.items():
+        if name in states:
+            load_state(generator, states[name])
 
 
 def kind_of(state: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import operator
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -43,7 +43,22 @@ def check_flag(owner: str, name: str, value: bool) -> bool:
     return bool(value)
 
 
-def _number(owner: str, name: str, value: float) -> float:
+def check_choice(*choices: object) -> Callable[[str, str, Any], Any]:
+    """Return a check that a value is one of the choices."""
+
+    def check(owner: str, name: str, value: Any) -> Any:
+        if value not in choices:
+            *first, last = map(repr, choices)
+            raise ValueError(
+                f"{owner} expects {name} to be {', '.join(first)} or {last}, got {value!r}"
+            )
+        return value
+
+    return check
+
+
+def check_number(owner: str, name: str, value: float) -> float:
+    """Return `value` as a float, or raise unless it is a number, be it NaN or infinity."""
     if isinstance(value, bool | str | bytes):
         raise TypeError(f"{owner} expects {name} to be a number, got {value!r}")
     try:
@@ -56,7 +71,7 @@ def _number(owner: str, name: str, value: float) -> float:
 
 def check_finite_number(owner: str, name: str, value: float) -> float:
     """Return `value` as a float, or raise unless it is finite."""
-    number = _number(owner, name, value)
+    number = check_number(owner, name, value)
     if not math.isfinite(number):
         raise ValueError(f"{owner} expects {name} to be finite, got {value!r}")
     return number
@@ -64,7 +79,7 @@ def check_finite_number(owner: str, name: str, value: float) -> float:
 
 def check_positive(owner: str, name: str, value: float) -> float:
     """Return `value` as a float, or raise unless it is finite and above 0."""
-    number = _number(owner, name, value)
+    number = check_number(owner, name, value)
     if not 0.0 < number < math.inf:
         raise ValueError(f"{owner} expects {name} to be finite and above 0, got {value!r}")
     return number
@@ -72,7 +87,7 @@ def check_positive(owner: str, name: str, value: float) -> float:
 
 def check_non_negative(owner: str, name: str, value: float) -> float:
     """Return `value` as a float, or raise unless it is finite and at least 0."""
-    number = _number(owner, name, value)
+    number = check_number(owner, name, value)
     if not 0.0 <= number < math.inf:
         raise ValueError(f"{owner} expects {name} to be finite and at least 0, got {value!r}")
     return number
@@ -106,7 +121,7 @@ def check_normal(owner: str, name: str, number: float, dtype: DType) -> float:
 
 def check_fraction(owner: str, name: str, value: float) -> float:
     """Return `value` as a float, or raise unless it is between 0 and 1."""
-    number = _number(owner, name, value)
+    number = check_number(owner, name, value)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{owner} expects {name} to be between 0 and 1, got {value!r}")
     return number
@@ -114,7 +129,7 @@ def check_fraction(owner: str, name: str, value: float) -> float:
 
 def check_decay_rate(owner: str, name: str, value: float) -> float:
     """Return `value` as a float, or raise unless it is at least 0 and below 1."""
-    number = _number(owner, name, value)
+    number = check_number(owner, name, value)
     if not 0.0 <= number < 1.0:
         raise ValueError(f"{owner} expects {name} to be at least 0 and below 1, got {value!r}")
     return number

@@ -1,18 +1,19 @@
 """Options: public attributes that are checked whenever they are assigned; and vectors of state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 
 from minifw._tools.checks import describe
+from minifw._tools.walking import places
 from minifw.typing import Array
 
 _T = TypeVar("_T")
 
 
 class Option(Generic[_T]):
-    """A public attribute of a layer, a loss or an optimizer, checked whenever it is assigned.
+    """A public attribute of a layer, loss, optimizer or callback, checked at each assignment.
 
     ``delta = Option(check_positive)`` in the class declares it; ``self.delta = delta`` in
     the constructor checks and keeps it. The value stands under the private name ``_delta``.
@@ -76,6 +77,28 @@ class LiveOption(Option[Any]):
         super().__set__(owner._made_of or owner, value)
 
 
+class _Delegated:
+    def __init__(self, inside: str) -> None:
+        self._inside = inside
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        return self if owner is None else getattr(getattr(owner, self._inside), self._name)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        setattr(getattr(owner, self._inside), self._name, value)
+
+
+def delegated(inside: str) -> Any:
+    """Return an attribute that is read and assigned on an object inside.
+
+    ``lr: float = delegated("optimizer")`` is ``self.optimizer.lr``.
+    """
+    return _Delegated(inside)
+
+
 def options_of(kind: type) -> dict[str, Option[Any]]:
     """Return all options of a class, by their names."""
     return {
@@ -84,6 +107,34 @@ def options_of(kind: type) -> dict[str, Option[Any]]:
         for name, value in vars(base).items()
         if isinstance(value, Option) and getattr(kind, name) is value  # no subclass has another
     }
+
+
+def options_below(roots: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Return each option of all objects below the roots, by its path: the object and the name.
+
+    Sizes and other arguments that are fixed are left out.
+    """
+    found = {}
+    for path, one in places(roots):
+        for name, option in options_of(type(one)).items():
+            if not option._fixed:
+                found[f"{path}.{name}"] = one, name
+    return found
+
+
+def settled(now: Any, given: Any, mine: Any) -> Any:
+    """Return the saved values, but mine where what was given then is not what I was given.
+
+    All three are a value, or dicts of the same names.
+    """
+    if isinstance(mine, Mapping) and isinstance(given, Mapping):
+        return {key: settled(now[key], given.get(key), mine.get(key)) for key in now}
+    return now if same(given, mine) else mine
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two options are equal, arrays too."""
+    return one is other or bool(np.array_equal(one, other))
 
 
 class Vector(NamedTuple):

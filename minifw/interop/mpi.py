@@ -14,6 +14,7 @@ import numpy as np
 from minifw._tools.checks import check_is, describe
 from minifw._tools.extras import needs
 from minifw._tools.generators import find_generators
+from minifw._tools.options import delegated
 from minifw._tools.rows import cut, first
 from minifw.core.layer import Layer
 from minifw.core.loss import Loss
@@ -108,6 +109,9 @@ class DataParallel(Optimizer):
     0.343
     """
 
+    lr: Any = delegated("optimizer")
+    steps: Any = delegated("optimizer")
+
     def __init__(self, optimizer: Optimizer, comm: Any = None) -> None:
         mpi = _mpi()
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, DataParallel):
@@ -117,8 +121,7 @@ class DataParallel(Optimizer):
         if comm is None:
             comm = mpi.COMM_WORLD
         check_is("DataParallel", "comm to be an MPI.Intracomm", comm, mpi.Intracomm)
-        self.optimizer = optimizer
-        super().__init__(optimizer.parameters, optimizer.lr)
+        self.optimizer, self._vector = optimizer, optimizer._vector
         self.comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
         self.main = self.rank == 0
@@ -157,25 +160,6 @@ class DataParallel(Optimizer):
             self.average()
         self._averaged, self._weight = False, 1.0
         self.optimizer.step()
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the optimizer."""
-        return self.optimizer.lr
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self.optimizer.lr = value
-
-    @property
-    def steps(self) -> int:
-        """How many steps were made."""
-        return self.optimizer.steps
-
-    @steps.setter
-    def steps(self, value: int) -> None:
-        if hasattr(self, "_vector"):  # not by the constructor of Optimizer
-            self.optimizer.steps = value
 
     def state_dict(self) -> dict[str, Any]:
         """Return that of the optimizer."""
@@ -429,6 +413,10 @@ class DataParallel(Optimizer):
         found: list[_T] = self.comm.allgather(result)
         self.torn = False
         return found
+
+    def heard(self, asked: bool) -> bool:  # noqa: ARG002 - of this rank, which told the others
+        """Return whether any rank had been asked to stop when the latest step was made."""
+        return self.asked
 
     def tell(self, error: BaseException) -> None:
         """Let the other ranks raise a RuntimeError where they next wait for this one.

@@ -13,24 +13,11 @@ import numpy as np
 
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_decay_rate, check_fraction, check_size
-from minifw._tools.options import Option, Vector, options_of
+from minifw._tools.options import Option, Vector, delegated, options_of
 from minifw.core.optimizer import Optimizer
 from minifw.typing import Array
 
 __all__ = ["Averaged", "Lookahead"]
-
-
-class _Inner:
-    """An attribute of the optimizer inside, read and assigned there."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, owner: Any, kind: type) -> Any:
-        return self if owner is None else getattr(owner.optimizer, self._name)
-
-    def __set__(self, owner: Any, value: Any) -> None:
-        setattr(owner.optimizer, self._name, value)
 
 
 class Wrapper(Optimizer):
@@ -39,10 +26,10 @@ class Wrapper(Optimizer):
     A subclass names its options, and the vectors of its state in `_vectors`.
     """
 
-    lr: Any = _Inner()
-    steps: Any = _Inner()
-    weight_decay: Any = _Inner()  # if the optimizer has one
-    declared: Any = _Inner()  # to the kit
+    lr: Any = delegated("optimizer")
+    steps: Any = delegated("optimizer")
+    weight_decay: Any = delegated("optimizer")  # if the optimizer has one
+    declared: Any = delegated("optimizer")  # to the kit
 
     def __init__(self, optimizer: Optimizer) -> None:
         owner = type(self).__name__
