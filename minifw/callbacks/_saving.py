@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minifw._tools.numbers import check_flag, check_size
+from minifw._tools.options import Option
 from minifw.callbacks._stopping import Monitor
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
@@ -52,6 +53,8 @@ class Checkpoint(Callback):
     ['epoch-2.npz', 'epoch-4.npz']
     """
 
+    every = Option(check_size)
+
     def __init__(
         self,
         path: str | PathLike[str],
@@ -62,7 +65,7 @@ class Checkpoint(Callback):
         mode: str | None = None,
     ) -> None:
         self.path = fspath(path)
-        self.every = check_size("Checkpoint", "every", every)
+        self.every = every
         self._monitor = None
         if check_flag("Checkpoint", "best", best):
             if self.every != 1:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from minifw._tools.checks import check_is
-from minifw._tools.numbers import check_positive
+from minifw._tools.numbers import check_choice, check_positive
+from minifw._tools.options import Option, same, settled
+from minifw.callbacks._stopping import check_column, watched
 from minifw.callbacks._warning import warn
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
@@ -51,6 +53,8 @@ class Scheduled(Callback):
     0.025
     """
 
+    per = Option(check_choice("epoch", "batch"))
+
     def __init__(
         self,
         schedule: Schedule | ReduceOnPlateau,
@@ -59,12 +63,12 @@ class Scheduled(Callback):
         monitor: str = "val_loss",
     ) -> None:
         check_is("Scheduled", "a schedule", schedule, Schedule | ReduceOnPlateau)
-        if per not in ("epoch", "batch"):
-            raise ValueError(f"Scheduled expects per to be 'epoch' or 'batch', got {per!r}")
+        self.per = per
         if isinstance(schedule, ReduceOnPlateau) and per != "epoch":
             raise ValueError("Scheduled expects per='epoch' for ReduceOnPlateau, got 'batch'")
-        self.schedule, self.per, self.monitor = schedule, per, monitor
+        self.schedule, self.monitor = schedule, monitor
         self._start = schedule.state_dict()
+        self._watched = ""  # what a best value is of
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Begin anew; raise if it is another optimizer's schedule, or looks at no column."""
@@ -73,17 +77,23 @@ class Scheduled(Callback):
                 "Scheduled expects a schedule of the trainer's optimizer, got one of another; "
                 "build both over the same"
             )
-        if isinstance(self.schedule, ReduceOnPlateau) and self.monitor not in trainer.columns:
+        if any(one is not self and isinstance(one, Scheduled) for one in trainer.callbacks):
             raise ValueError(
-                f"Scheduled monitors {self.monitor!r}, but the history will have "
-                f"{', '.join(trainer.columns)}; {trainer._validation_fix}, or choose another"
+                "Scheduled expects to be the only one over an optimizer, got two, of which each "
+                "would undo the other; join them: LinearWarmup(optimizer, 5, then=CosineLR(...))"
             )
         if isinstance(self.schedule, Schedule):
             self.schedule.load_state_dict(self._start)
             self._warn_of_length(trainer)
-        else:  # the best value of other data, or of other weights, is none to compare with
-            seen = {name: self._start[name] for name in SEEN}
-            self.schedule.load_state_dict({**self.schedule.state_dict(), **seen})
+        else:
+            check_column("Scheduled", self.monitor, trainer)
+            self._watched = watched(trainer, self.monitor, self.schedule.mode)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let `ReduceOnPlateau` begin again: its best value was that of other data."""
+        seen = {name: self._start[name] for name in SEEN}
+        self.schedule.load_state_dict({**self.schedule.state_dict(), **seen})
 
     def _warn_of_length(self, trainer: Trainer) -> None:
         """Warn if schedule and run are of lengths that nobody would choose."""
@@ -118,12 +128,24 @@ class Scheduled(Callback):
             self.schedule.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the schedule."""
-        return {"schedule": self.schedule.state_dict()}
+        """Return the state of the schedule, and the one in which it was given here."""
+        now, given = self.schedule.state_dict(), self._start
+        return {"schedule": now, "given": given, "watched": self._watched}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self.schedule.load_state_dict(state["schedule"])
+        """Take over what `state_dict` returned, but for settings that were given otherwise."""
+        saved, mine = state["schedule"], self._start
+        found = settled(saved, state.get("given", mine), mine)
+        self.schedule.load_state_dict(found)
+        if isinstance(self.schedule, Schedule):
+            if not same(found, saved):  # the rate of the same step, by the new settings
+                self.schedule.steps = saved["steps"] - 1
+                self.schedule.step()
+            return
+        of = str(state.get("watched", self._watched))
+        if self._watched and self._watched != of:
+            self._forget()
+        self._watched = self._watched or of
 
     def __repr__(self) -> str:
         return f"Scheduled({self.schedule!r}, per={self.per!r})"
@@ -155,8 +177,10 @@ class ClipGradNorm(Callback):
     (200.0, array([[0.5]]))
     """
 
+    max_norm = Option(check_positive)
+
     def __init__(self, max_norm: float) -> None:
-        self.max_norm = check_positive("ClipGradNorm", "max_norm", max_norm)
+        self.max_norm = max_norm
         self.norm: float | None = None
 
     def on_backward_end(self, trainer: Trainer) -> None:

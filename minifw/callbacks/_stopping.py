@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from minifw._tools.numbers import check_non_negative, check_size
+from minifw._tools.numbers import check_choice, check_non_negative, check_number, check_size
+from minifw._tools.options import Option
 from minifw._tools.tables import counted
 from minifw.metrics import Metric
 from minifw.training import Trainer
@@ -16,24 +17,20 @@ class Monitor:
     """Remembers the best value of a column and its epoch."""
 
     def __init__(self, owner: str, column: str, mode: str | None, min_delta: float = 0.0) -> None:
-        if mode not in (None, "min", "max"):
-            raise ValueError(f"{owner} expects mode to be 'min', 'max' or None, got {mode!r}")
-        self._owner, self.column, self._mode, self._min_delta = owner, column, mode, min_delta
+        self._owner, self.column = owner, column
+        self._mode = check_choice("min", "max", None)(owner, "mode", mode)
+        self._min_delta = check_non_negative(owner, "min_delta", min_delta)
         self._sign = 1.0
+        self._watched = ""  # what the best value is of
         self.best = math.nan  # before the first
         self.epoch = 0
 
     def begin(self, trainer: Trainer) -> None:
         """Forget all, and learn what is better; raise if there will be no such column."""
-        if self.column not in trainer.columns:
-            fix = ""
-            if self.column.startswith("val_") and "val_loss" not in trainer.columns:
-                fix = f"; {trainer._validation_fix}"
-            raise ValueError(
-                f"{self._owner} monitors {self.column!r}, but the history will have "
-                f"{', '.join(trainer.columns)}{fix}"
-            )
-        self._sign = 1.0 if (self._mode or self._better(trainer)) == "min" else -1.0
+        check_column(self._owner, self.column, trainer)
+        mode = self._mode or self._better(trainer)
+        self._sign = 1.0 if mode == "min" else -1.0
+        self._watched = watched(trainer, self.column, mode)
         self.best, self.epoch = math.nan, 0
 
     def _better(self, trainer: Trainer) -> str:
@@ -62,13 +59,40 @@ class Monitor:
         """What a value that gets better does."""
         return "fall" if self._sign > 0 else "rise"
 
-    def state_dict(self) -> dict[str, float]:
-        """Return the best value and its epoch."""
-        return {"best": self.best, "epoch": self.epoch}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and its epoch, and of what it is."""
+        return {"best": self.best, "epoch": self.epoch, "watched": self._watched}
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        """Take over what `state_dict` returned."""
-        self.best, self.epoch = state["best"], int(state["epoch"])
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Take over what `state_dict` returned; return False if it is of other values.
+
+        A best value of another column, mode or data is none to compare with.
+        """
+        of = str(state.get("watched", self._watched))
+        if self._watched and self._watched != of:
+            return False
+        self._watched = of
+        best = check_number(self._owner, "best", state["best"])
+        self.best, self.epoch = best, check_size(self._owner, "epoch", state["epoch"], 0)
+        return True
+
+
+def check_column(owner: str, column: str, trainer: Trainer) -> None:
+    """Raise if the history will have no such column."""
+    if column in trainer.columns:
+        return
+    fix = ""
+    if column.startswith("val_") and "val_loss" not in trainer.columns:
+        fix = f"; {trainer._validation_fix}"
+    raise ValueError(
+        f"{owner} monitors {column!r}, but the history will have {', '.join(trainer.columns)}{fix}"
+    )
+
+
+def watched(trainer: Trainer, column: str, mode: str) -> str:
+    """Return what makes a best value comparable: the column, what is better, and the data."""
+    data = "validation" if column.startswith("val_") else "data"
+    return f"{mode} of {column} of {trainer.run.plan.get(data)}"
 
 
 class EarlyStopping(Callback):
@@ -115,6 +139,8 @@ class EarlyStopping(Callback):
 (val_loss 1.9737)
     """
 
+    patience = Option(check_size)
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -122,10 +148,8 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         mode: str | None = None,
     ) -> None:
-        name = "EarlyStopping"
-        self.patience = check_size(name, "patience", patience)
-        delta = check_non_negative(name, "min_delta", min_delta)
-        self._monitor = Monitor(name, monitor, mode, delta)
+        self.patience = patience
+        self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
         self._waited = 0
         self._weights: dict[str, Array] | None = None
 
@@ -178,9 +202,10 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self._monitor.load_state_dict(state["monitor"])
-        self._waited, self._weights = state["waited"], state["weights"]
+        """Take over what `state_dict` returned, if it watched the same."""
+        waited = check_size("EarlyStopping", "waited", state["waited"], 0)
+        if self._monitor.load_state_dict(state["monitor"]):
+            self._waited, self._weights = waited, state["weights"]
 
     def __repr__(self) -> str:
         return f"EarlyStopping({self._monitor.column!r}, patience={self.patience})"

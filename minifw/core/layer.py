@@ -54,6 +54,9 @@ class Layer(KeepsArguments, SavesForBackward):
         out, "xs*" is any number. Those of outputs are a class attribute, ("y",) by default.
     takes_sequences : class attribute, a bool
         Whether an example may also have an axis of time before what `input_shape` says.
+    least_rows : class attribute, an int, default 1
+        How many rows a batch of a training needs; 2 of `BatchNorm`. `Trainer` makes no smaller
+        last batch.
     stepwise : class attribute, a bool, default False
         Whether `step` goes on by one place of time. It says that ``forward`` works place by
         place, so that what it gives for one place depends on no other. A subclass with another
@@ -116,6 +119,7 @@ class Layer(KeepsArguments, SavesForBackward):
     stepwise: ClassVar[bool] = False
     adds_shared: ClassVar[bool] = False
     buffers: ClassVar[tuple[str, ...]] = ()
+    least_rows: ClassVar[int] = 1
     takes_whole_numbers: ClassVar[bool | tuple[str, ...]] = False
     replayable: ClassVar[bool] = False
     saturation: ClassVar[tuple[float, float] | None] = None

@@ -95,6 +95,7 @@ class BatchNorm(_Normalization):
 shape (1, 2); take a larger batch, or call eval()
     """
 
+    least_rows: ClassVar[int] = 2
     replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         **LayerNorm.formulas,

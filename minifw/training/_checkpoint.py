@@ -7,29 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from minifw._tools.generators import AnyGenerator, find_generators, kind_of, load_state, state_of
+from minifw._tools.generators import AnyGenerator, find_generators, kind_of, load_states, state_of
+from minifw._tools.options import options_below, same, settled
+from minifw.core.layer import Layer
+from minifw.core.optimizer import Optimizer
 from minifw.errors import FileFormatError
+from minifw.metrics import Metric
 from minifw.storage._archive import read_archive, write_archive
-from minifw.training._hooks import keys_of
+from minifw.training._data import checksum
+from minifw.training._hooks import Callback, keys_of
+from minifw.training._run import PLAIN, Run
 
 OWNER = "Trainer.load_checkpoint"
 KIND = "checkpoint"
-# The attributes of a trainer that say where its run is.
-PLACE = ("epoch", "batch", "step", "batch_loss", "_begun", "_order_state", "_stop", "_plan")
 # The parts of a checkpoint, their types, and what each has at least.
 PARTS: dict[str, tuple[type, tuple[str, ...]]] = {
     "model": (dict, ()),
     "optimizer": (dict, ("class", "state")),
     "callbacks": (dict, ()),
     "generators": (dict, ()),
-    "history": (dict, ("stopped", "length", "columns")),
-    "metrics": (list, ()),
-    "totals": (dict, ("loss", "weight", "sums", "kept")),
-    "place": (dict, PLACE),
-    "due": (dict, ("event", "callbacks")),
+    "metrics": (dict, ()),
+    "run": (dict, ("history", "totals")),
 }
+STREAMS = ("data", "validation")  # the iterables of a fit, which are not known before
 _ARRAY = "array of the archive"  # the key of a dict that stands for an array
-_PLAIN = (type(None), bool, int, float, str)
 
 
 # -- a trainer as a tree of plain values and arrays -------------------------------------------
@@ -37,98 +38,155 @@ _PLAIN = (type(None), bool, int, float, str)
 
 def capture(trainer: Any) -> dict[str, Any]:
     """Return a copy of all that a run goes on from."""
-    keys = keys_of(trainer.callbacks)
-    states = [callback.state_dict() for callback in trainer.callbacks]
-    optimizer = trainer.optimizer
+    run, optimizer = trainer.run, trainer.optimizer
+    seen = run.seen if run.latest is None else checksum(run.latest)
+    states = {key: one.state_dict() for key, one in _by_key(trainer).items()}
     return {
         "model": trainer.model.state_dict(),
         "frozen": _frozen(trainer),
         "optimizer": {"class": optimizer._kind, "state": optimizer.state_dict()},
-        "callbacks": {
-            key: copy.deepcopy(state) for key, state in zip(keys, states, strict=True) if state
-        },
-        "generators": {name: state_of(found) for name, found in _generators(trainer).items()},
-        "history": trainer.history.state_dict(),
-        "metrics": list(trainer.metrics),
-        "totals": trainer._totals.state_dict(),
-        "place": {name: getattr(trainer, name) for name in PLACE},
-        "due": trainer._hooks.due() or trainer._due,
+        "more": {name: one.state_dict() for name, one in _more(trainer).items()},
+        "callbacks": {key: copy.deepcopy(state) for key, state in states.items() if state},
+        "generators": run.owed | {name: state_of(g) for name, g in generators(trainer).items()},
+        "metrics": {name: _identity(metric) for name, metric in trainer.metrics.items()},
+        "options": options(trainer),
+        "given": options(trainer) if trainer._given is None else trainer._given,
+        "run": run.to_dict() | {"due": trainer._hooks.due() or run.due, "seen": seen},
     }
 
 
 def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
     """Put a trainer into the state of `tree`, or raise; it may then be left half changed."""
     _check_fit(trainer, tree)
+    run = Run.from_dict(tree["run"], trainer._no_totals())
     trainer.model.load_state_dict(tree["model"])
     trainer.optimizer.load_state_dict(tree["optimizer"]["state"])
-    callbacks = dict(zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True))
+    for name, one in _more(trainer).items():
+        one.load_state_dict(tree["more"][name])
+    _load_options(trainer, tree)
+    callbacks = _by_key(trainer)
     for key, state in tree["callbacks"].items():
         callbacks[key].load_state_dict(copy.deepcopy(state))
-    generators = _generators(trainer)
-    for name, state in tree["generators"].items():
-        if name in generators:
-            load_state(generators[name], state)
-    trainer.history.load_state_dict(tree["history"])
-    trainer._totals.load_state_dict(tree["totals"])
-    for name in PLACE:
-        setattr(trainer, name, tree["place"][name])
-    trainer.objective.steps = trainer.step
-    trainer._due = tree["due"]
+    found = generators(trainer)
+    load_states(found, tree["generators"])
+    run.owed = {n: s for n, s in tree["generators"].items() if n.startswith(STREAMS)}
+    trainer.run, trainer.objective.steps = run, run.step
+
+
+def options(trainer: Any) -> dict[str, Any]:
+    """Return the options of all that trains, such as an optimizer's lr, by their paths."""
+    places = options_below(_roots(trainer))
+    found = {path: getattr(one, name) for path, (one, name) in places.items()}
+    return {
+        path: copy.copy(value)
+        for path, value in found.items()
+        if isinstance(value, (*PLAIN, np.ndarray))
+    }
+
+
+def _load_options(trainer: Any, tree: Mapping[str, Any]) -> None:
+    """Assign the saved options, but where the user gave another one than that run was given."""
+    given: Mapping[str, Any] = tree.get("given", {})
+    saved: Mapping[str, Any] = tree.get("options", {})
+    mine: Mapping[str, Any] = trainer._given or {}
+    for path, (one, name) in options_below(_roots(trainer)).items():
+        if path in saved and path in given and path in mine:
+            value = settled(saved[path], given[path], mine[path])
+            if not same(value, getattr(one, name)):
+                setattr(one, name, value)
 
 
 def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
     """Raise unless the checkpoint is that of a trainer built like this one."""
-    mine, saved = trainer.optimizer._kind, tree["optimizer"]["class"]
-    if mine != saved:
-        raise ValueError(f"{OWNER} expects the checkpoint of a run with {mine}, got {saved}")
-    if list(trainer.metrics) != tree["metrics"]:
+    kind, other = trainer.optimizer._kind, tree["optimizer"]["class"]
+    if kind != other:
+        raise ValueError(f"{OWNER} expects the checkpoint of a run with {kind}, got {other}")
+    mine = {name: _identity(metric) for name, metric in trainer.metrics.items()}
+    saved = {name: text or mine.get(name, "") for name, text in tree["metrics"].items()}
+    if list(mine.items()) != list(saved.items()):
         raise ValueError(
-            f"{OWNER} expects the checkpoint of a run with the metrics "
-            f"{list(trainer.metrics)}, got {tree['metrics']}"
+            f"{OWNER} expects the checkpoint of a run with the metrics {_listed(mine)}, got "
+            f"{_listed(saved)}"
         )
     frozen = tree.get("frozen", _frozen(trainer))  # files of older versions do not say it
     _same_names("frozen parameters", set(_frozen(trainer)), set(frozen))
-    pairs = zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True)
-    with_state = {key for key, callback in pairs if callback.state_dict()}
+    with_state = {key for key, callback in _by_key(trainer).items() if callback.state_dict()}
     _same_names("callbacks", with_state, set(tree["callbacks"]))
-    generators = _generators(trainer)
-    # Those of callbacks without a state, such as one that interrupted the run, may differ.
-    both = (set(generators), set(tree["generators"]))
-    mine_found, saved_found = ({n for n in s if not n.startswith("callbacks.")} for s in both)
+    _same_names("other layers and optimizers", set(_more(trainer)), set(tree.get("more", {})))
+    found = generators(trainer)
+    # Those of callbacks without a state, such as one that interrupted the run, may differ; those
+    # of the data are not known before `fit`.
+    both = (set(found), set(tree["generators"]))
+    mine_found, saved_found = (
+        {n for n in s if not n.startswith(("callbacks.", *STREAMS))} for s in both
+    )
     _same_names("random generators", mine_found, saved_found)
-    for name in set(generators) & set(tree["generators"]):
-        kind, other = kind_of(state_of(generators[name])), kind_of(tree["generators"][name])
+    for name in set(found) & set(tree["generators"]):
+        kind, other = kind_of(state_of(found[name])), kind_of(tree["generators"][name])
         if kind != other:
             raise ValueError(f"{OWNER} expects {name} to be a {other}, as saved, got a {kind}")
 
 
-def check_plan(owner: str, trainer: Any, plan: Mapping[str, Any], columns: list[str]) -> None:
+def check_plan(owner: str, run: Run, plan: Mapping[str, Any], columns: list[str]) -> None:
     """Raise unless a run is gone on with as it was begun."""
-    history, begun = trainer.history, trainer._plan
+    history, begun = run.history, run.plan
     if len(history) and history.columns != columns:
         raise ValueError(
             f"{owner} goes on with a run whose history has {', '.join(history.columns)}, got "
             f"arguments that give {', '.join(columns)}"
         )
-    changed = [name for name in plan if trainer._begun and plan[name] != begun[name]]
+    under_way = run.begun or run.drawn is not None
+    names = [name for name in plan if name not in ("epochs", "validation")]
+    changed = [n for n in names if under_way and plan[n] != begun.get(n, plan[n])]
     if changed:
         raise ValueError(
-            f"{owner} goes on in the middle of epoch {trainer.epoch}, which was begun with "
+            f"{owner} goes on in the middle of epoch {run.epoch}, which was begun with "
             f"{', '.join(f'{name}={begun[name]}' for name in changed)}; got "
             f"{', '.join(f'{name}={plan[name]}' for name in changed)}"
         )
 
 
-def _generators(trainer: Any) -> dict[str, AnyGenerator]:
-    roots = {
-        "rng": trainer.rng,
+def generators(trainer: Any) -> dict[str, AnyGenerator]:
+    """Return all random generators of a trainer, and of the data of a fit, by their paths."""
+    roots = {"rng": trainer.rng, **_roots(trainer), "metrics": trainer.metrics, **trainer._streams}
+    return find_generators(roots, {id(trainer)})
+
+
+def _roots(trainer: Any) -> dict[str, Any]:
+    return {
         "model": trainer.model,
         "loss": trainer.loss,
+        "penalties": trainer.penalties,
         "optimizer": trainer.optimizer,
-        "callbacks": dict(zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True)),
-        "metrics": trainer.metrics,
+        **_more(trainer),
+        "callbacks": _by_key(trainer),
     }
-    return find_generators(roots, {id(trainer)})
+
+
+def _more(trainer: Any) -> dict[str, Any]:
+    """Return the layers and optimizers that a subclass of `Trainer` has beside the model's."""
+    own = (trainer.model, trainer.optimizer)
+    return {
+        name: one
+        for name, one in vars(trainer).items()
+        if isinstance(one, Layer | Optimizer) and all(one is not known for known in own)
+    }
+
+
+def _by_key(trainer: Any) -> dict[str, Callback]:
+    return dict(zip(keys_of(trainer.callbacks), trainer.callbacks, strict=True))
+
+
+def _identity(metric: Any) -> str:
+    """Return what stands behind the name of a metric: one of minifw's, or a function's name."""
+    if isinstance(metric, Metric):
+        return repr(metric)
+    return str(getattr(metric, "__name__", type(metric).__name__))
+
+
+def _listed(metrics: Mapping[str, str]) -> str:
+    texts = {name: "" if text in ("", name) else f" ({text})" for name, text in metrics.items()}
+    return f"[{', '.join([f'{name!r}{text}' for name, text in texts.items()])}]"
 
 
 def _frozen(trainer: Any) -> list[str]:
@@ -155,12 +213,32 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the tree of a file, or raise if anything that `apply` looks for is not there."""
     meta, arrays = read_archive(path, KIND)
     try:
-        tree = _with_arrays(meta.get("tree"), arrays)
+        tree = _of_0_1(_with_arrays(meta.get("tree"), arrays))
         _check_tree(tree)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path} is no checkpoint: {error}") from error
     found: dict[str, Any] = tree
     return found
+
+
+def _of_0_1(tree: Any) -> Any:
+    """Return the tree of a file of minifw 0.1 as it is written now; that of a later one as is."""
+    if not isinstance(tree, dict) or "place" not in tree:
+        return tree
+    place, due = tree["place"], tree["due"]
+    begun, order = place["_begun"], place["_order_state"]
+    run = {
+        **{name: place[name] for name in ("epoch", "batch", "step", "batch_loss")},
+        "begun": begun,
+        "place": place["batch"] if begun else 0,
+        "drawn": ({"rng": order} if order else {}) if begun else None,
+        "why": place["_stop"],
+        "plan": place["_plan"],
+        "due": due if due["event"] else None,
+        "history": tree["history"],
+        "totals": tree["totals"],
+    }
+    return {**tree, "metrics": dict.fromkeys(tree["metrics"], ""), "run": run}
 
 
 def _check_tree(tree: Any) -> None:
@@ -173,7 +251,7 @@ def _check_tree(tree: Any) -> None:
     for name, state in tree["generators"].items():
         try:
             kind_of(state)
-        except (KeyError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise ValueError(f"{name} is no state of a generator") from error
 
 
@@ -192,7 +270,7 @@ def _without_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     if isinstance(value, list | tuple):
         items = (_without_arrays(v, f"{name}/{i}", arrays) for i, v in enumerate(value))
         return tuple(items) if isinstance(value, tuple) else list(items)
-    if not isinstance(value, _PLAIN):
+    if not isinstance(value, PLAIN):
         raise TypeError(
             f"Trainer.save_checkpoint expects state_dict to hold numbers, text, arrays and "
             f"containers of them, got {type(value).__name__} at {name}"

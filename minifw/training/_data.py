@@ -1,5 +1,6 @@
 """Where the batches come from: arrays that are cut by rows, or an iterable of batches."""
 
+import zlib
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, NamedTuple, TypeAlias
 
@@ -8,14 +9,31 @@ import numpy.typing as npt
 
 from minifw._tools.checks import describe
 from minifw._tools.rows import Fields, Several, as_array, cast, cut
+from minifw._tools.warn import warn_user
 from minifw.typing import DType, Shape
 
+SAMPLE = 16  # rows that a checksum looks at: data that were made in another way differ in all
 # As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
 # when their batch is due.
 BLOCK_BYTES = 2**16
 
 Batch: TypeAlias = tuple[Any, Any, Any]
 """x, target, and the weights of the examples or None; tuples of several."""
+
+
+class Cuts(NamedTuple):
+    """How rows are cut into batches."""
+
+    size: int  # the rows of a batch; of a table alone, as all of it
+    drop_last: bool = False  # whether a last batch of fewer rows is left out
+    least: int = 1  # a last batch of fewer rows joins the one before
+
+
+def checksum(data: Any) -> int:
+    """Return a checksum of an array, or of all arrays in a tuple; of None, too."""
+    if isinstance(data, tuple):
+        return zlib.crc32(repr([checksum(one) for one in data]).encode())
+    return 0 if data is None else zlib.crc32(np.ascontiguousarray(data).data.cast("B"))
 
 
 class Casting(NamedTuple):
@@ -31,6 +49,7 @@ class Table(Several):
     """x, y and the weights, side by side."""
 
     one_shot = False
+    stream = None
 
     def __init__(self, owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> None:
         dtype, *fields = casting
@@ -43,29 +62,43 @@ class Table(Several):
         shapes = {part.name: f"{part.dtype} {shape_text(part.shape)}" for part in self.parts}
         return {"x": None, "y": None, "sample_weight": None, **shapes}
 
-    def count(self, batch_size: int) -> int | None:
-        """Return how many batches an epoch has."""
-        return -(-self.rows // batch_size)
+    def checksum(self) -> str:
+        """Return a checksum of some of the rows."""
+        some = np.unique(np.linspace(0, self.rows - 1, SAMPLE).astype(np.intp))
+        return f"{checksum(self.take(some)):08x}"
+
+    def count(self, cuts: Cuts) -> int:
+        """Return how many batches a pass has."""
+        whole, rest = divmod(self.rows, cuts.size)
+        alone = rest < cuts.least and whole  # the rest is too short to be a batch
+        return whole if cuts.drop_last or alone or not rest else whole + 1
 
     def batches(
-        self, batch_size: int, order: npt.NDArray[np.intp] | None = None, start: int = 0
+        self,
+        cuts: Cuts,
+        order: npt.NDArray[np.intp] | None = None,
+        start: int = 0,
+        seen: int | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches from number `start` on; `order` is that of the rows."""
+        del seen
+        size = cuts.size
+        last = self.count(cuts) * size  # from here on there is no batch, but rows of the last
+        end = last if cuts.drop_last else self.rows
         if not all(part.in_memory for part in self.parts):
-            per_block = batch_size  # a file is read a batch at a time
+            per_block = size  # a file is read a batch at a time
         elif order is None:
-            # All at once: rows that follow each other are views.
-            per_block = -(-self.rows // batch_size) * batch_size
+            per_block = last  # all at once: rows that follow each other are views
         else:
-            per_block = self._block(batch_size)
-        done = start * batch_size
-        for block in range(done - done % per_block, self.rows, per_block):
-            stop = min(block + per_block, self.rows)
+            per_block = self._block(size)
+        done = start * size
+        for block in range(done - done % per_block, last, per_block):
+            stop = end if block + per_block >= last else block + per_block
             rows = slice(block, stop) if order is None else order[block:stop]
             x, y, weight = self.take(rows)
             plain = type(x) is type(y) is np.ndarray and weight is None
-            for begin in range(max(done - block, 0), stop - block, batch_size):
-                part = slice(begin, begin + batch_size)
+            for begin in range(max(done - block, 0), min(per_block, last - block), size):
+                part = slice(begin, stop - block if block + begin + size >= last else begin + size)
                 # To call `cut` is a hundredth of a small step.
                 yield (x[part], y[part], None) if plain else cut((x, y, weight), part)
 
@@ -83,25 +116,43 @@ class Stream:
     def __init__(self, owner: str, batches: Iterable[Any], casting: Casting) -> None:
         self._owner, self._batches, self._casting = owner, batches, casting
         self.one_shot = iter(batches) is batches
+        # What may draw its batches at random: no list does.
+        self.stream = None if isinstance(batches, list | tuple) else batches
 
     def facts(self) -> dict[str, Any]:
         """Return what has to be equal on all ranks of a job: how many batches, if it is known."""
-        return {"x": f"an iterable of {self.count(1) or 'some'} batches"}
+        return {"x": f"an iterable of {self.count(Cuts(1)) or 'some'} batches"}
 
-    def count(self, batch_size: int) -> int | None:
-        """Return how many batches an epoch has, if the iterable says so."""
-        del batch_size
+    def checksum(self) -> None:
+        """Return nothing: its batches may differ from pass to pass."""
+
+    def count(self, cuts: Cuts) -> int | None:
+        """Return how many batches a pass has, if the iterable says so."""
+        del cuts
         return len(self._batches) if isinstance(self._batches, Sized) else None
 
     def batches(
-        self, batch_size: int, order: npt.NDArray[np.intp] | None = None, start: int = 0
+        self,
+        cuts: Cuts,
+        order: npt.NDArray[np.intp] | None = None,
+        start: int = 0,
+        seen: int | None = None,
     ) -> Iterator[Batch]:
-        """Yield the batches from number `start` on, as they come."""
-        del batch_size, order
+        """Yield the batches from number `start` on, as they come; warn if the one before is new.
+
+        `seen` is the checksum that it had.
+        """
+        del cuts, order
         index = -1
         for index, batch in enumerate(self._batches):
             if index >= start:
                 yield self._checked(batch, index)
+            elif index == start - 1 and seen not in (None, checksum(self._checked(batch, index))):
+                warn_user(
+                    f"{self._owner}: batch {start} of the iterable is not the one that the loaded "
+                    "run had, so it does not go on bit by bit; draw by a numpy.random.Generator "
+                    "in an attribute of the iterable, which a checkpoint holds"
+                )
         if index < 0:
             raise ValueError(
                 f"{self._owner} expects at least one batch, but the iterable gave none; a "

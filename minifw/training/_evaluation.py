@@ -5,9 +5,9 @@ import numpy as np
 from minifw._tools.rows import first
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
-from minifw.training._data import Batch, Source
+from minifw.training._data import Batch, Cuts, Source
 from minifw.training._reasons import Place, explain
-from minifw.training._team import Team, gather
+from minifw.training._team import ALONE, Team, gather
 from minifw.training._totals import Totals
 
 
@@ -19,7 +19,7 @@ def measure(
     totals: Totals,
     *,
     where: str = "",
-    team: Team | None = None,
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Add all batches to `totals` and return its values; the model is left as it was.
 
@@ -32,9 +32,9 @@ def measure(
         done = 0  # examples before the batch
         try:
             with objective.model.evaluating():
-                for index, batch in enumerate(data.batches(size)):
+                for index, batch in enumerate(data.batches(Cuts(size))):
                     x, y, weight = batch
-                    mine = team is None or index % team.size == team.rank
+                    mine = index % team.size == team.rank
                     count = sum(objective.loss.total_weights(first(x), y, weight)) if mine else 0
                     if count:  # else it counts nothing
                         totals.loss += objective.forward(x, y, weight) * count
@@ -50,9 +50,6 @@ def measure(
         finally:
             objective._latest = None  # no gradient is asked of an evaluation
 
-    if team is None:
-        add()
-    else:
-        team.together(add)
-        gather(team, totals, loss=True)
+    team.together(add)
+    gather(team, totals, loss=True)
     return totals.values()

@@ -125,8 +125,14 @@ class History:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        self.stopped, self._length = state["stopped"], state["length"]
-        self._columns = {name: array.tolist() for name, array in state["columns"].items()}
+        stopped, length, columns = state["stopped"], state["length"], state["columns"]
+        if not isinstance(stopped, str | None) or not isinstance(columns, dict):
+            raise TypeError("History.load_state_dict expects what state_dict returned")
+        found = {str(name): np.asarray(values, np.float64) for name, values in columns.items()}
+        if any(values.shape != (length,) for values in found.values()):
+            raise ValueError(f"History.load_state_dict expects columns of {length} values")
+        self.stopped, self._length = stopped, length
+        self._columns = {name: values.tolist() for name, values in found.items()}
 
     def __getitem__(self, name: str) -> list[float]:
         if name == "epoch":

@@ -1,7 +1,7 @@
 """What a callback may do, and which of it each one does."""
 
 from collections.abc import Callable, Container, Iterable
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 from minifw._tools.checks import describe
 from minifw.schedules import ReduceOnPlateau, Schedule
@@ -11,13 +11,12 @@ EVENTS = ("fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", 
 Hook: TypeAlias = Callable[[Any], None]
 
 
-@runtime_checkable
-class Callback(Protocol):  # so that whatever has its methods is one, too
+class Callback:
     """Does something between the steps of training: a subclass writes the hooks it needs.
 
     Every hook receives the trainer, whose attributes say where training is: ``epoch``,
     ``batch``, ``step``, ``batch_loss``, ``history``, and so on. ``trainer.stop(why)`` ends it.
-    Hooks that do nothing cost nothing.
+    Hooks that are not written cost nothing.
 
     A callback that must go on after a checkpoint as if there had been none returns what it
     knows from ``state_dict``, as numbers, text, arrays and containers of them, and
@@ -43,30 +42,24 @@ class Callback(Protocol):  # so that whatever has its methods is one, too
 
     def on_fit_begin(self, trainer: Any) -> None:
         """Before the first epoch; after a checkpoint was loaded, before training goes on."""
-        del trainer
 
     def on_epoch_begin(self, trainer: Any) -> None:
         """Before the first batch of an epoch."""
-        del trainer
 
     def on_backward_end(self, trainer: Any) -> None:
         """Between the gradients and the step of the optimizer."""
-        del trainer
 
     def on_batch_end(self, trainer: Any) -> None:
         """After the step of a batch."""
-        del trainer
 
     def on_epoch_end(self, trainer: Any) -> None:
         """After an epoch, its validation included; ``trainer.history.last`` has its values."""
-        del trainer
 
     def on_fit_end(self, trainer: Any) -> None:
         """At the end, be it by an error, too; ``trainer.history.stopped`` says why.
 
         It is not called if ``on_fit_begin`` of this callback, or of one before it, raised.
         """
-        del trainer
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint has to hold; nothing, by default."""
@@ -74,7 +67,6 @@ class Callback(Protocol):  # so that whatever has its methods is one, too
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        del state
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -141,6 +133,9 @@ class Hooks:
             pairs = zip(keys, hooks, strict=True)
             self._of[event] = [p for p in pairs if getattr(p[1], "__func__", None) is not idle]
         self.heard = {event for event, pairs in self._of.items() if pairs}
+        stateless = Callback.state_dict
+        pairs_of_all = zip(keys, callbacks, strict=True)
+        self._stateful = {k for k, c in pairs_of_all if type(c).state_dict is not stateless}
         self.event: str | None = None
         self._left: list[tuple[str, Hook]] = []
         self._begun: set[str] = set()  # the callbacks that are to hear of the end
@@ -152,15 +147,26 @@ class Hooks:
             only = self._begun
         if only is not None:
             pairs = [pair for pair in pairs if pair[0] in only]
-        self.event = event
+        # Between two hooks nobody knows which one is next; in a hook the run can be saved.
+        run = trainer.run
+        inside = run.torn and event in ("backward_end", "fit_end")
+        run.torn = True
+        self._left, self.event = pairs, event
         for index, (key, hook) in enumerate(pairs, 1):
             self._left = pairs[index:]
             if event == "fit_begin":
                 self._begun.update(self._keys[: self._keys.index(key)])  # those before it
-            hook(trainer)
+            try:
+                run.torn = inside
+                hook(trainer)
+            except BaseException:  # the state of its callback may be half changed
+                run.torn |= event != "fit_begin" and key in self._stateful
+                raise
+            run.torn = True
         if event == "fit_begin":
             self._begun.update(self._keys)
         self.event = None
+        run.torn = inside
 
     def due(self) -> dict[str, Any] | None:
         """Return the event under way, and the keys of the callbacks that have yet to hear of it.

@@ -1,4 +1,4 @@
-"""Several processes that train one model together, as the trainer sees them."""
+"""The processes that train one model together, as the trainer sees them; mostly one, `Alone`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -26,6 +26,7 @@ class Team(Protocol):
     def scatter(self, model: Layer) -> None: ...
     def together(self, work: Callable[[], _T]) -> list[_T]: ...
     def tell(self, error: BaseException) -> None: ...
+    def heard(self, asked: bool) -> bool: ...
     def gradient(
         self,
         objective: Objective,
@@ -38,8 +39,53 @@ class Team(Protocol):
     ) -> float: ...
 
 
+class Alone:
+    """A team of one process: there is nobody to wait for, or to tell."""
+
+    rank, size, main, asked, torn = 0, 1, True, False, False
+
+    def prepare(self, model: Layer) -> None:
+        """Leave the model as it is."""
+
+    def scatter(self, model: Layer) -> None:
+        """Leave its generators as they are."""
+
+    def together(self, work: Callable[[], _T]) -> list[_T]:
+        """Return what the work returns."""
+        return [work()]
+
+    def tell(self, error: BaseException) -> None:
+        """Tell nobody."""
+
+    def heard(self, asked: bool) -> bool:
+        """Return whether training is to end after this batch, of what this process was asked."""
+        return asked
+
+    def gradient(
+        self,
+        objective: Objective,
+        x: Any,
+        target: Any,
+        sample_weight: Any = None,
+        *,
+        measure: Callable[[Any, Any, Any], None] | None = None,
+        asked: bool = False,  # noqa: ARG002 - for `heard`, of several processes
+    ) -> float:
+        """Set the gradient of a batch, and return its loss."""
+        loss = objective.forward(x, target, sample_weight)
+        if measure is not None:  # now, for a callback may run another forward
+            measure(objective.prediction, target, sample_weight)
+        objective.backward()
+        return loss
+
+
+ALONE = Alone()
+
+
 def agreed(owner: str, team: Team, facts: Mapping[str, Any]) -> None:
     """Raise, on all ranks, unless the facts are the same on each."""
+    if team.size == 1:
+        return
     every = team.together(lambda: dict(facts))
     names = list(dict.fromkeys(name for one in every for name in one))
     missing = object()
@@ -68,6 +114,8 @@ def by_rank(texts: Sequence[str]) -> str:
 
 def gather(team: Team, totals: Totals, *, loss: bool = False) -> None:
     """Make the metrics, and the loss if it is not yet so, those of all ranks."""
+    if team.size == 1:
+        return
     states = team.together(totals.state_dict)
     totals.merge(states)
     if loss:
@@ -75,15 +123,23 @@ def gather(team: Team, totals: Totals, *, loss: bool = False) -> None:
         totals.weight = sum(state["weight"] for state in states)
 
 
-def own_part(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a checkpoint is another on each rank."""
-    return {"generators": tree["generators"], "totals": tree["totals"]}
-
-
-def joined(
-    totals: Totals, own: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return the totals of all ranks, for a run that goes on with another number of them."""
-    totals.load_state_dict(own)
+def joined(team: Team, tree: dict[str, Any], totals: Totals) -> dict[str, Any]:
+    """Return the checkpoint of all ranks: the sums of all, and beside them what each has alone."""
+    if team.size == 1:
+        return tree
+    run = tree["run"]
+    parts = team.together(lambda: {"generators": tree["generators"], "totals": run["totals"]})
+    totals.load_state_dict(run["totals"])
     totals.merge([part["totals"] for part in parts])
-    return totals.state_dict()
+    return {**tree, "run": {**run, "totals": totals.state_dict()}, "ranks": parts}
+
+
+def parted(team: Team, tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the checkpoint of this rank, of that of all; the sums so far are those of rank 0."""
+    ranks, run = tree.get("ranks", []), tree["run"]
+    if len(ranks) == team.size:
+        own = ranks[team.rank]
+        return {**tree, "generators": own["generators"], "run": {**run, "totals": own["totals"]}}
+    if team.main:
+        return tree
+    return {**tree, "run": {**run, "totals": {**run["totals"], "sums": {}, "kept": []}}}

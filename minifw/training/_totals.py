@@ -10,6 +10,7 @@ import numpy as np
 
 from minifw import metrics as known
 from minifw._tools.checks import describe
+from minifw._tools.numbers import check_number
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.metrics.metric import Metric, MetricFunction
@@ -209,10 +210,17 @@ class Totals:
                 self._kept.append((state["kept"][0], state["kept"][1]))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self.loss, self.weight = state["loss"], state["weight"]
+        """Take over what `state_dict` returned, or raise if these are no sums of the metrics."""
+        owner = "Totals.load_state_dict"
+        self.loss = check_number(owner, "loss", state["loss"])
+        self.weight = check_number(owner, "weight", state["weight"])
         self._sums = dict(state["sums"])
         self._kept = [(state["kept"][0], state["kept"][1])] if state["kept"] else []
+        for name, sums in self._sums.items():
+            metric = self._metrics[name]
+            if isinstance(metric, Metric):
+                metric.merge(sums, sums)
+                check_number(owner, name, metric.value(sums))
 
 
 def _joined(parts: Sequence[Any]) -> Any:

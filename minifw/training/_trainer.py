@@ -1,7 +1,6 @@
 """Training for real work: batches, epochs, validation, callbacks and checkpoints."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -9,8 +8,9 @@ import numpy as np
 
 from minifw._engine.prediction import inputs, keeping_modes, survey
 from minifw._tools.checks import describe
-from minifw._tools.generators import load_state, state_of
+from minifw._tools.generators import find_generators, load_state, load_states, state_of
 from minifw._tools.numbers import check_flag, check_rng, check_size
+from minifw._tools.options import delegated
 from minifw._tools.rows import WHOLE, Fields, first
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
@@ -19,18 +19,28 @@ from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
 from minifw.optimizers import Optimizer
-from minifw.training._checkpoint import apply, capture, check_plan, read, write
-from minifw.training._data import Batch, Casting, Source, held_out, source
+from minifw.training._checkpoint import (
+    STREAMS,
+    apply,
+    capture,
+    check_plan,
+    generators,
+    options,
+    read,
+    write,
+)
+from minifw.training._data import Batch, Casting, Cuts, Source, held_out, source
 from minifw.training._evaluation import measure
 from minifw.training._history import History
 from minifw.training._hooks import Callback, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt, interruptible
 from minifw.training._reasons import Place, explain
-from minifw.training._team import Team, agreed, gather, joined, own_part
+from minifw.training._run import Run
+from minifw.training._step import Step
+from minifw.training._team import ALONE, Team, agreed, gather, joined, parted
 from minifw.training._totals import AnyMetric, Totals, named_metrics, part_columns
-from minifw.typing import RNG, Array
+from minifw.typing import RNG
 
-NOTHING_DUE: dict[str, Any] = {"event": None, "callbacks": []}
 EVALUATION_ROWS = 256  # as in `Layer.predict`
 
 
@@ -62,6 +72,8 @@ class Trainer:
         As given. Another optimizer may be assigned, and makes the next step.
     objective : Objective
         What is minimised.
+    run : Run
+        The state of the latest run, which a checkpoint holds.
     history : History
         That of the latest run.
     epoch, epochs : int
@@ -69,7 +81,8 @@ class Trainer:
     batch, batches : int
         How many batches of this epoch are done; how many it has, or None if that is unknown.
     step : int
-        How many batches of the run are done.
+        How many batches of the run are done; called, as ``trainer.step(x, y, weight)``, it makes
+        one step. See `step`.
     batch_loss, batch_x : float, array, tuple or None
         The loss and the inputs of the latest batch.
     columns : list of str
@@ -100,6 +113,12 @@ class Trainer:
     # What a callback that asks for validation says; another door has other words for it.
     _validation_fix = "give fit validation=(x, y)"
 
+    epoch: int = delegated("run")
+    batch: int = delegated("run")
+    batch_loss: float = delegated("run")
+    batch_x: Any = delegated("run")
+    history: History = delegated("run")
+
     def __init__(
         self,
         model: Layer,
@@ -112,7 +131,8 @@ class Trainer:
         rng: RNG = None,
         replay: bool = True,
     ) -> None:
-        self.objective = Objective(model, loss, penalties=penalties, replay=replay)
+        self.penalties = tuple(penalties)
+        self.objective = Objective(model, loss, penalties=self.penalties, replay=replay)
         self.optimizer = optimizer
         self._loss_columns = ["loss", *part_columns(self.objective)]
         self.metrics = named_metrics("Trainer", metrics, self._loss_columns)
@@ -121,7 +141,11 @@ class Trainer:
         self.epochs = 0
         self.batches: int | None = None
         self.columns: list[str] = [*self._loss_columns, *self.metrics]
-        self._resuming = False
+        self._resuming = self._fitting = False
+        self._interrupt = Interrupt()
+        self._streams: dict[str, Any] = {}  # the iterables of a fit, which may hold generators
+        self._feed: Iterator[Batch] | None = None  # the pass through the data that is under way
+        self._order: Any = None  # of the rows in this pass
         self._start()
 
     @property
@@ -142,26 +166,20 @@ class Trainer:
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer) -> None:
         self._optimizer = _checked_optimizer(self.model, optimizer)
-        self._team = optimizer if isinstance(optimizer, Team) else None
-        self.main = self._team is None or self._team.main
-        if self._team is not None:
-            self._team.prepare(self.model)
+        self._team: Team = optimizer if isinstance(optimizer, Team) else ALONE
+        self._team.prepare(self.model)
+        self._given: dict[str, Any] | None = None  # the options before anything was trained
+
+    @property
+    def main(self) -> bool:
+        """Whether this process is the one that prints and writes."""
+        return self._team.main
 
     def _start(self) -> None:
         """Begin a run."""
-        self.history = History()
-        self.epoch = self.batch = self.step = self.objective.steps = 0
-        self.batch_loss = math.nan
-        self.batch_x: Array | None = None
+        self.run = Run(self._no_totals())
+        self.objective.steps = 0
         self._hooks = Hooks(self.callbacks)
-        self._totals = self._no_totals()
-        self._plan: dict[str, Any] = {}  # what an epoch must have in common with its resumption
-        self._begun = False  # whether an epoch is under way
-        self._torn = False  # whether a step is, or was when training ended
-        self._order_state: dict[str, Any] | None = None  # of rng, when its order was drawn
-        self._stop: str | None = None  # why
-        self._due = NOTHING_DUE  # the hooks that a loaded run still owes
-        self._interrupted: dict[str, Any] | None = None  # the state at an interruption
 
     # -- training ----------------------------------------------------------------
 
@@ -175,6 +193,8 @@ class Trainer:
         validation: Any = None,
         shuffle: bool = True,
         sample_weight: Any = None,
+        steps_per_epoch: int | None = None,
+        drop_last: bool = False,
     ) -> History:
         """Train, and return what each epoch brought.
 
@@ -193,15 +213,22 @@ class Trainer:
             larger one.
         batch_size : int or None, default 32
             How many examples make a step; None for all of them. The last batch of an
-            epoch has the rest.
+            epoch has the rest. A rest of one row joins the batch before it where the model has a
+            layer that needs two, such as `BatchNorm`.
         validation : (x, y), (x, y, weight) or an iterable of batches, optional
             Evaluated at the end of every epoch.
         shuffle : bool, default True
-            Whether to draw a new order of the examples for every epoch; an iterable keeps
-            its own.
+            Whether to draw a new order of the examples for every pass through them; an iterable
+            keeps its own.
         sample_weight : array of shape (examples,), optional
             What each example counts in the loss and in the metrics; or, with more of the
             output's axes, as (examples, time), each step. Of several outputs it may be a tuple.
+        steps_per_epoch : int, optional
+            How many batches make an epoch, instead of one pass through the data: for an iterable
+            that never ends. The next epoch goes on where this one ended; where a pass ends,
+            the next one begins.
+        drop_last : bool, default False
+            Whether the rest is left out, if it has fewer rows than `batch_size`.
 
         Returns
         -------
@@ -214,6 +241,7 @@ class Trainer:
             can be run through once, is to serve for several epochs.
             If ranks that train together (`minifw.interop.mpi`) have other data or arguments.
         RuntimeError
+            If a callback calls it.
             If another rank raised an error, in a callback too: this one then ends as well.
         NonFiniteError
             At the first loss or gradient that is not finite: where it arose, in which epoch
@@ -226,58 +254,80 @@ class Trainer:
         A first Ctrl-C ends training after the batch under way, and ``history.stopped`` says
         so; the epoch under way is not in the history. A second one is raised.
         """
-        arguments = x, y, epochs, batch_size, validation, shuffle, sample_weight
-        if self._team is None:
-            train, held, plan = self._checked(*arguments)
-        else:
-            team = self._team
-            found: list[tuple[Source, Source | None, dict[str, Any]]] = []
-            team.together(lambda: found.append(self._checked(*arguments)))
-            train, held, plan = found[0]
-            agreed("Trainer.fit", team, self._facts(train, held, plan, epochs))
-        columns = self._columns(held)
-        resuming = self._resuming
+        self._check_outside("fit")
+        data = x, y, sample_weight, validation
+        how = epochs, batch_size, shuffle, steps_per_epoch, drop_last
+        found: list[tuple[Source, Source | None, dict[str, Any]]] = []
+        self._team.together(lambda: found.append(self._checked(data, *how)))
+        train, held, plan = found[0]
+        numbers = {name: plan[name] for name in ("data", "validation")}
+        for facts in (self._facts(train, held, plan), numbers):
+            agreed("Trainer.fit", self._team, facts)
+        columns, resuming, epochs = self._columns(held), self._resuming, plan["epochs"]
         if not resuming:
             self._start()
-        elif self._stop:
-            self._go_on_or_warn(int(epochs))
+        elif self.run.why:
+            self._go_on_or_warn(epochs)
+        run = self.run
+        if self._given is None:
+            self._given = options(self)
         self._hooks = Hooks(self.callbacks)
-        self._resuming, self._interrupted, self._torn = False, None, False
-        self._plan, self.columns = {**plan, "epochs": int(epochs)}, columns
-        self.epochs, self.batches = int(epochs), train.count(plan["batch_size"])
-        with keeping_modes(survey(self.model).layers), interruptible() as interrupt:
-            self.model.train()
-            self._run(train, held, interrupt, resuming=resuming)
+        self._resuming, run.kept, run.torn = False, None, False
+        run.plan, self.columns, self.epochs = plan, columns, epochs
+        self._cuts = Cuts(plan["batch_size"], plan["drop_last"], self._least_rows())
+        self.batches = plan["steps_per_epoch"] or train.count(self._cuts)
+        streams = dict(zip(STREAMS, (train.stream, held.stream if held else None), strict=True))
+        self._streams = {name: one for name, one in streams.items() if one is not None}
+        if run.owed:
+            load_states(generators(self), run.owed)
+            run.owed = {}
+        with keeping_modes(survey(self.model).layers), interruptible() as self._interrupt:
+            self._fitting = True
+            try:
+                self.model.train()
+                self._run(train, held, resuming=resuming)
+            finally:
+                self._fitting, self._feed, self._order = False, None, None
         return self.history
+
+    def _check_outside(self, name: str) -> None:
+        if self._fitting:
+            raise RuntimeError(
+                f"Trainer.{name} expects that no fit of this trainer is under way, but a callback "
+                "called it; call it after fit, or build another Trainer"
+            )
 
     def _go_on_or_warn(self, epochs: int) -> None:
         """Forget what stopped the run that was loaded, unless it is to be that same run."""
-        if epochs != self._plan.get("epochs"):
-            self._stop = None
-        elif self._due == NOTHING_DUE:
+        run = self.run
+        if epochs != run.plan.get("epochs"):
+            run.why = None
+        elif run.due is None:
             warn_user(
-                f"Trainer.fit makes no step, for the run that was loaded is over ({self._stop}); "
+                f"Trainer.fit makes no step, for the run that was loaded is over ({run.why}); "
                 f"it goes on with more epochs than {epochs}"
             )
 
     def _checked(  # noqa: PLR0917 - those of `fit`
         self,
-        x: Any,
-        y: Any,
+        data: tuple[Any, Any, Any, Any],
         epochs: int,
         batch_size: int | None,
-        validation: Any,
         shuffle: bool,
-        sample_weight: Any,
+        steps_per_epoch: int | None,
+        drop_last: bool,
     ) -> tuple[Source, Source | None, dict[str, Any]]:
         """Return the data, those of the validation, and the plan; or raise, and change nothing."""
-        owner = "Trainer.fit"
+        owner, (x, y, sample_weight, validation) = "Trainer.fit", data
         epochs = check_size(owner, "epochs", epochs)
         shuffle = check_flag(owner, "shuffle", shuffle)
+        drop_last = check_flag(owner, "drop_last", drop_last)
+        if steps_per_epoch is not None:
+            steps_per_epoch = check_size(owner, "steps_per_epoch", steps_per_epoch)
         self._check_trained(owner)
         casting = self._casting()
         train = source(owner, x, y, sample_weight, casting)
-        if train.one_shot and epochs > 1:
+        if train.one_shot and epochs > 1 and steps_per_epoch is None:
             raise ValueError(
                 f"{owner} expects batches that it can go through {epochs} times, got "
                 f"{describe(x)}, which gives them once; pass a list, or an object whose __iter__ "
@@ -286,171 +336,217 @@ class Trainer:
         size = train.rows or 1
         if batch_size is not None:
             size = check_size(owner, "batch_size", batch_size)
+        if drop_last and train.rows is not None and train.rows < size:
+            raise ValueError(
+                f"{owner} expects at least one batch of {size} rows with drop_last=True, got "
+                f"{train.rows} rows; use a smaller batch_size"
+            )
         held = held_out(owner, validation, casting, train, epochs)
-        plan = {"rows": train.rows, "batch_size": size, "shuffle": shuffle}
-        if self._resuming and epochs < self.epoch:
+        plan = {
+            "rows": train.rows,
+            "batch_size": size,
+            "shuffle": shuffle,
+            "steps_per_epoch": steps_per_epoch,
+            "drop_last": drop_last,
+            "epochs": epochs,
+            "data": train.checksum(),
+            "validation": None if held is None else held.checksum(),
+        }
+        run = self.run
+        if self._resuming and epochs < run.epoch:
             raise ValueError(
                 f"{owner} expects epochs to be all of the run that was loaded, which is in epoch "
-                f"{self.epoch}, got {epochs}"
+                f"{run.epoch}, got {epochs}"
             )
         if self._resuming:
-            check_plan(owner, self, plan, self._columns(held))
+            check_plan(owner, run, plan, self._columns(held))
         return train, held, plan
 
     def _columns(self, held: Source | None) -> list[str]:
         columns = [*self._loss_columns, *self.metrics]
         return columns if held is None else [*columns, *(f"val_{name}" for name in columns)]
 
+    def _least_rows(self) -> int:
+        return max([int(layer.least_rows) for layer in survey(self.model).layers])
+
     def _facts(
-        self, train: Source, held: Source | None, plan: Mapping[str, Any], epochs: int
+        self, train: Source, held: Source | None, plan: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return what has to be the same on all ranks, or they train on other rows, or wait."""
         validation = {} if held is None else held.facts()
         return {
-            **plan,
+            **{name: fact for name, fact in plan.items() if name not in ("data", "validation")},
             **train.facts(),
-            "epochs": int(epochs),
             "columns": self._columns(held),
             **{f"validation {name}": fact for name, fact in validation.items()},
             "resumed": (self.epoch, self.batch) if self._resuming else None,
         }
 
-    def _run(
-        self, train: Source, held: Source | None, interrupt: Interrupt, *, resuming: bool
-    ) -> None:
+    def _run(self, train: Source, held: Source | None, *, resuming: bool) -> None:
         """Run the epochs that are left, with the hooks around them."""
-        why = self._stop
-        self.history.stopped = None
+        run, interrupt = self.run, self._interrupt
+        why = run.why
+        run.history.stopped = None
         try:
             if resuming:
                 self._call_again()
+                run = self.run
             else:
                 self._hooks.call("fit_begin", self)
-            while not self._ending(interrupt):
-                if not self._begun and self.epoch >= self.epochs:
-                    break
-                self._run_epoch(train, held, interrupt)
-            why = self._stop
+            while not self._ending() and (run.begun or run.epoch < self.epochs):
+                self._run_epoch(train, held)
+            why = run.why
             if interrupt.asked and not why:
                 why = self._interruption("interrupted")
         except KeyboardInterrupt as error:
-            self._tell(error)
-            self._torn |= interrupt.asked  # the second one may have come anywhere
+            self._team.tell(error)
+            self.run.torn |= interrupt.asked  # the second one may have come anywhere
             why = self._interruption("interrupted")
-            if self._torn:
+            if self.run.torn:
                 raise
         except BaseException as error:
-            self._tell(error)
+            self._team.tell(error)
             why = self._interruption(f"ended by {type(error).__name__}")
             raise
         finally:
             self.history.stopped = why
-            if self._team is None or self._team.torn:
+            if self._team.torn:
                 self._hooks.call("fit_end", self)
             else:  # all ranks come here, for they were told of errors
                 self._team.together(lambda: self._hooks.call("fit_end", self))
 
-    def _tell(self, error: BaseException) -> None:
-        """Let the ranks that go on, and would wait for this one, raise an error too."""
-        if self._team is not None:
-            self._team.tell(error)
-
-    def _run_epoch(self, train: Source, held: Source | None, interrupt: Interrupt) -> None:
-        order = self._order(train)
-        if not self._begun:
-            self.epoch, self.batch = self.epoch + 1, 0
-            self._totals = self._no_totals()
-            self._begun = True
+    def _run_epoch(self, train: Source, held: Source | None) -> None:
+        run, team = self.run, self._team
+        if not run.begun:
+            run.torn = True
+            if self._feed is None:
+                self._feed = self._new_pass(train)
+            run.epoch, run.batch, run.totals = run.epoch + 1, 0, self._no_totals()
+            run.begun = True
             self._hooks.call("epoch_begin", self)
-        self._run_batches(train, order, interrupt)
-        if self._ending(interrupt):
+        self._run_batches(train)
+        if self._ending():
             return  # the epoch is left where it is
-        if self._team is not None:
-            gather(self._team, self._totals)
-        values = self._totals.values()
+        run.torn = "validation" in self._streams  # its generators would be half way
+        gather(team, run.totals)
+        values = run.totals.values()
         if held is not None:
+            where = f"; in the validation of epoch {run.epoch}"
+            owner, totals = "Trainer.fit", self._no_totals()
             found = measure(
-                "Trainer.fit",
-                self.objective,
-                held,
-                EVALUATION_ROWS,
-                self._no_totals(),
-                where=f"; in the validation of epoch {self.epoch}",
-                team=self._team,
+                owner, self.objective, held, EVALUATION_ROWS, totals, where=where, team=team
             )
             values |= {f"val_{name}": value for name, value in found.items()}
-        self.history.append(values)
-        self._begun = False
+        run.torn = True
+        run.history.append(values)
+        if run.plan["steps_per_epoch"] is None:  # the pass is over
+            self._feed, run.drawn, run.place = None, None, 0
+        run.begun = False
         self._hooks.call("epoch_end", self)
 
-    def _run_batches(self, train: Source, order: Any, interrupt: Interrupt) -> None:
-        """Do what training is, with the batches that are left: forward, backward, step."""
-        objective, totals, hooks, team = self.objective, self._totals, self._hooks, self._team
-        forward, backward = objective.forward, objective.backward
+    def _run_batches(self, train: Source) -> None:
+        """Make the steps of the batches that are left in this epoch."""
+        run, team, hooks, interrupt = self.run, self._team, self._hooks, self._interrupt
+        totals, loss, step = run.totals, self.loss, self.step
         # Calls that do nothing are left out: together they were a hundredth of a small step.
-        after_backward, after_batch = "backward_end" in hooks.heard, "batch_end" in hooks.heard
-        loss_of = self.loss
-        by_rows = type(loss_of).total_weight is Loss.total_weight and not loss_of.takes_several
+        after_batch = "batch_end" in hooks.heard
+        by_rows = type(loss).total_weight is Loss.total_weight and not loss.takes_several
         batch: Batch | None = None
         try:
-            for batch in train.batches(self._plan["batch_size"], order, self.batch):
+            for batch in self._batches(train):
                 x, y, weight = batch
                 plain = by_rows and weight is None and type(x) is np.ndarray
-                count = len(x) if plain else sum(loss_of.total_weights(first(x), y, weight))
-                if not count:  # it counts nothing
-                    self.batch += 1
-                    continue
-                self._torn = True
-                if team is None:
-                    loss = forward(x, y, weight)
-                    if totals.measured:  # now, for a callback may run another forward
-                        totals.measure(objective.prediction, y, weight)
-                    backward()
-                else:
-                    asked = interrupt.asked
-                    measures = totals.measure if totals.measured else None
-                    loss = team.gradient(objective, x, y, weight, measure=measures, asked=asked)
-                if after_backward:
-                    hooks.call("backward_end", self)
-                self._optimizer.step()
-                self.batch += 1
-                self.step += 1
-                self.batch_loss, self.batch_x = loss, x
-                totals.loss += loss * count
-                totals.weight += count
-                self._torn = False
-                if after_batch:
+                count = len(x) if plain else sum(loss.total_weights(first(x), y, weight))
+                run.torn = True
+                if count:  # else it counts nothing
+                    run.batch_loss = value = step(x, y, weight)
+                    run.step += 1
+                    totals.loss += value * count
+                    totals.weight += count
+                run.latest = batch
+                run.batch += 1
+                run.place += 1
+                if after_batch and count:
                     hooks.call("batch_end", self)
-                if (interrupt.asked if team is None else team.asked) or self._stop:
+                run.torn = False
+                if team.heard(interrupt.asked) or run.why:
                     return
         except (NonFiniteError, ValueError) as error:
-            if batch is None or not self._torn:  # of a callback, or of the iterable
+            if batch is None or not run.torn:  # of a callback, or of the iterable
                 raise
-            place = Place("Trainer.fit", f"; in {self._where(1)}", self._rows(train, order, batch))
+            place = Place("Trainer.fit", f"; in {self._where(1)}", self._rows(train, batch))
             explain(error, self.model, batch, place)
 
-    def _order(self, train: Source) -> Any:
-        """Return the order of the rows in this epoch: a new one, or again that of its start."""
-        if train.rows is None or not self._plan["shuffle"]:
-            return None
-        if not self._begun:
-            if self._team is not None:
-                load_state(self.rng, self._team.together(lambda: state_of(self.rng))[0])
-            self._order_state = state_of(self.rng)
-            return self.rng.permutation(train.rows)
-        now = state_of(self.rng)
-        load_state(self.rng, self._order_state or now)
-        order = self.rng.permutation(train.rows)
-        load_state(self.rng, now)
-        return order
+    def _make_step(self, x: Any, y: Any, weight: Any = None) -> float:
+        """Make a step on one batch, and return its loss: forward, backward, update.
 
-    def _ending(self, interrupt: Interrupt) -> bool:
+        A subclass overrides it, for two losses or two networks in turn. It returns a number;
+        calls `measure` if there are metrics, and `update` where the gradients are made.
+        """
+        totals = self.run.totals
+        measures = totals.measure if totals.measured else None
+        asked = self._interrupt.asked
+        value = self._team.gradient(self.objective, x, y, weight, measure=measures, asked=asked)
+        self.update()
+        return value
+
+    step: Any = Step(_make_step)  # of any type, for a subclass writes a method
+
+    def measure(self, prediction: Any, target: Any, weight: Any = None) -> None:
+        """Add a batch to the metrics of the epoch; `step` of a subclass calls it."""
+        self.run.totals.measure(prediction, target, weight)
+
+    def update(self) -> None:
+        """Call ``on_backward_end`` of the callbacks, and let the optimizer make its step."""
+        if "backward_end" in self._hooks.heard:
+            self._hooks.call("backward_end", self)
+        self._optimizer.step()
+
+    def _batches(self, train: Source) -> Iterator[Batch]:
+        """Yield the batches that are left in this epoch, of the pass under way or of the next."""
+        run, steps = self.run, self.run.plan["steps_per_epoch"]
+        while steps is None or run.batch < steps:
+            if self._feed is None:
+                self._feed = self._new_pass(train)
+            for batch in self._feed:
+                yield batch
+                if run.batch == steps:
+                    return
+            if steps is None:
+                return
+            run.torn = True
+            self._feed, run.drawn, run.place = None, None, 0
+            run.torn = False
+
+    def _new_pass(self, train: Source) -> Iterator[Batch]:
+        """Return the batches of a pass: in a new order, or what is left of one in the old order.
+
+        The generators of an iterable that is gone on with are put back to the start of the pass,
+        for its first batches are drawn again.
+        """
+        run = self.run
+        rows = train.rows if run.plan["shuffle"] else None
+        found = find_generators({"data": train.stream}) if rows is None else {"rng": self.rng}
+        resumed = run.drawn is not None
+        now = state_of(self.rng)
+        if run.drawn is not None:
+            load_states(found, run.drawn)
+        else:
+            if rows is not None:  # in the order of the first rank
+                load_state(self.rng, self._team.together(lambda: now)[0])
+            run.drawn = {name: state_of(one) for name, one in found.items()}
+        self._order = None if rows is None else self.rng.permutation(rows)
+        if resumed and rows is not None:
+            load_state(self.rng, now)
+        return train.batches(self._cuts, self._order, run.place, run.seen if resumed else None)
+
+    def _ending(self) -> bool:
         """Return whether training is to end here: on all ranks alike, if there are several."""
-        if self._team is not None:
-            answers = self._team.together(lambda: (self._stop, interrupt.asked))
-            interrupt.asked = any(asked for _, asked in answers)
-            self._stop = next((why for why, _ in answers if why), None)
-        return interrupt.asked or bool(self._stop)
+        run, interrupt = self.run, self._interrupt
+        answers = self._team.together(lambda: (run.why, interrupt.asked))
+        interrupt.asked = any(asked for _, asked in answers)
+        run.why = next((why for why, _ in answers if why), None)
+        return interrupt.asked or bool(run.why)
 
     def stop(self, why: str) -> None:
         """End training after the batch or the epoch under way; a callback calls it.
@@ -460,27 +556,28 @@ class Trainer:
         why : str
             A sentence, for ``history.stopped``.
         """
-        self._stop = str(why)
+        self.run.why = str(why)
 
     def _interruption(self, how: str) -> str:
         """Keep what the run would go on from, and return what happened and where."""
-        if not self._torn and self._interrupted is None:
+        run = self.run
+        if not run.torn and run.kept is None:
             # Now, for at the end a callback may leave other parameters: those of the best epoch.
-            self._interrupted = capture(self)
-        return f"{how} {f'in {self._where()}' if self._begun else f'after epoch {self.epoch}'}"
+            run.kept = capture(self)
+        return f"{how} {f'in {self._where()}' if run.begun else f'after epoch {run.epoch}'}"
 
     def _where(self, under_way: int = 0) -> str:
         of = f" of {self.batches}" if self.batches else ""
         which = "batch" if under_way else "after batch"
         return f"epoch {self.epoch}, {which} {self.batch + under_way}{of}"
 
-    def _rows(self, train: Source, order: Any, batch: Batch) -> Any:
+    def _rows(self, train: Source, batch: Batch) -> Any:
         """Return the numbers of the rows of the batch under way, if they have any."""
         if train.rows is None:
             return None
-        start = self.batch * self._plan["batch_size"]
-        rows = slice(start, start + len(first(batch[0])))
-        return np.arange(rows.start, rows.stop) if order is None else order[rows]
+        start = self.run.place * self._cuts.size
+        rows = np.arange(start, start + len(first(batch[0])))
+        return rows if self._order is None else self._order[rows]
 
     # -- evaluation --------------------------------------------------------------
 
@@ -527,7 +624,7 @@ class Trainer:
         """Write all that training goes on from into one file.
 
         That is: parameters and buffers, the optimizer, the callbacks with their schedules,
-        every random generator, the place in the epoch and its sums so far, and the history.
+        every random generator, the options that may change in a run, and the state of the `run`.
         It may be called at any time, by a callback too, but not in the middle of a step. Of a
         run that was interrupted it is the state in which that was.
 
@@ -538,37 +635,33 @@ class Trainer:
         Raises
         ------
         RuntimeError
-            By a callback in ``on_backward_end``; or after an error in the middle of a step, or
-            a second Ctrl-C.
+            By a callback in ``on_backward_end``; or after an error in the middle of a step or in
+            the hook of a callback that has a state, or a second Ctrl-C.
         """
-        if self._team is None:
-            write(path, self._tree())
-            return
-        self._team.together(self._check_whole)  # an error of one rank leaves others in a step
-        tree = self._tree()
-        parts = self._team.together(lambda: own_part(tree))
-        tree = {**tree, "totals": joined(self._no_totals(), tree["totals"], parts), "ranks": parts}
-        self._team.together(lambda: write(path, tree) if self.main else None)
+        team = self._team
+        team.together(self._check_whole)  # an error of one rank leaves others in a step
+        tree = capture(self) if self.run.kept is None else self.run.kept
+        tree = joined(team, tree, self._no_totals())
+        team.together(lambda: write(path, tree) if self.main else None)
 
     def _check_whole(self) -> None:
-        if self._torn:
+        if self.run.kept is None and self.run.torn:
             raise RuntimeError(
                 "Trainer.save_checkpoint cannot save the middle of a step: a callback calls it in "
-                "on_batch_end; after an error in a step, or a second Ctrl-C, go on from an "
-                "earlier checkpoint"
+                "on_batch_end; after an error in a step or in a callback that has a state, or a "
+                "second Ctrl-C, go on from an earlier checkpoint"
             )
-
-    def _tree(self) -> dict[str, Any]:
-        """Return all that training goes on from."""
-        self._check_whole()
-        return capture(self) if self._interrupted is None else self._interrupted
 
     def load_checkpoint(self, path: str | PathLike[str]) -> None:
         """Take over what `save_checkpoint` wrote; the next `fit` goes on with that run.
 
         Called with the arguments of the first `fit`, it ends with the same bytes in
-        parameters, optimizer and history as if there had been no interruption. An iterable of
-        batches has to yield the same ones; those that are done are passed by.
+        parameters, optimizer and history as if there had been no interruption. Where an option
+        of the optimizer, a schedule, a callback or a layer was given another value than in that
+        run, the new one holds.
+
+        An iterable of batches has to yield the same ones; those that are done are passed by, and
+        the generators in it are put back. There is a warning if the last one of them is another.
 
         A run that has ended, by itself or by a callback's `stop`, goes on where it is given more
         epochs than before.
@@ -580,36 +673,38 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError
-            If the file is no checkpoint, or that of another model, optimizer, or other
-            callbacks; nothing is changed.
+            If the file is no checkpoint, or that of another model, optimizer, other metrics or
+            other callbacks; nothing is changed.
+        RuntimeError
+            If a callback calls it.
         """
-        if self._team is None:
-            tree, ranks = read(path), []
-        else:
-            tree = self._team.together(lambda: read(path) if self.main else {})[0]
-            ranks = tree.get("ranks", [])
-            if len(ranks) == self._team.size:
-                tree = {**tree, **ranks[self._team.rank]}
-            elif not self.main:  # the sums so far are those of rank 0
-                tree = {**tree, "totals": {**tree["totals"], "sums": {}, "kept": []}}
-        before = capture(self)
+        self._check_outside("load_checkpoint")
+        team = self._team
+        tree = team.together(lambda: read(path) if self.main else {})[0]
+        if self._given is None:
+            self._given = options(self)
+        before, run = capture(self), self.run
         try:
-            apply(self, tree)
-        except BaseException:
+            apply(self, parted(team, tree))
+        except BaseException as error:
             apply(self, before)
+            self.run = run
+            if isinstance(error, LookupError | AttributeError):
+                text = f"{path} is no checkpoint of this run: {error!r}"
+                raise ValueError(text) from error  # noqa: TRY004 - of the file, not of a type
             raise
-        if self._team is not None and len(ranks) != self._team.size:
-            self._team.scatter(self.model)
-        self._interrupted, self._torn = None, False
+        if len(tree.get("ranks", [0])) != team.size:
+            team.scatter(self.model)
+        self._hooks = Hooks(self.callbacks)
         self._resuming = True
 
     def _call_again(self) -> None:
         """Let the callbacks begin, put back what they changed, and call the hooks still due."""
-        self._interrupted = loaded = capture(self)  # what a callback saves, should one do so now
+        self.run.kept = loaded = capture(self)  # what a callback saves, should one do so now
         self._hooks.call("fit_begin", self)
         apply(self, loaded)
-        due, self._due, self._interrupted = self._due, NOTHING_DUE, None
-        if due["event"] is not None:
+        due, self.run.due = self.run.due, None
+        if due is not None:
             self._hooks.call(due["event"], self, due["callbacks"])
 
     # -- data --------------------------------------------------------------------
@@ -639,6 +734,11 @@ class Trainer:
 
     def _no_totals(self) -> Totals:
         return Totals(self.metrics, self.objective)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = Step(vars(cls)["step"])  # the number is there as well
 
     def __repr__(self) -> str:
         return f"Trainer({self.model!r}, {self.loss!r}, {self.optimizer!r})"

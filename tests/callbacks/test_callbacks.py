@@ -121,27 +121,6 @@ def test_the_hooks_are_called_in_order() -> None:
     ]
 
 
-def test_a_callback_need_not_inherit() -> None:
-    class Free:
-        def on_fit_begin(self, trainer: Any) -> None: ...
-        def on_epoch_begin(self, trainer: Any) -> None: ...
-        def on_backward_end(self, trainer: Any) -> None: ...
-        def on_batch_end(self, trainer: Any) -> None: ...
-        def on_fit_end(self, trainer: Any) -> None: ...
-        def on_epoch_end(self, trainer: Any) -> None:
-            trainer.stop("enough")
-
-        def state_dict(self) -> dict[str, Any]:
-            return {}
-
-        def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-    model = Dense(3, 1)
-    trainer = Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), callbacks=[Free()])
-    history = trainer.fit(X, Y, epochs=5)
-    assert (len(history), history.stopped) == (1, "enough")
-
-
 @pytest.mark.parametrize(
     ("callbacks", "message"),
     [

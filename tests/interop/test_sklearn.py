@@ -593,7 +593,7 @@ def test_no_batch_of_one_row_where_batch_norm_would_refuse_it(n: int, size: Any)
         sizes: ClassVar[list[int]] = []
 
         def on_batch_end(self, trainer: Trainer) -> None:
-            self.sizes.append(len(trainer.batch_x))  # type: ignore[arg-type]
+            self.sizes.append(len(trainer.batch_x))
 
     y = np.arange(n) % 2
     layers = [4, BatchNorm(4)]

@@ -203,7 +203,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         return self
 
     def _warn_if_interrupted(self, trainer: Trainer) -> None:
-        if trainer._interrupted is not None:
+        if trainer.run.kept is not None:
             warn_user(f"{type(self).__name__}: {trainer.history.stopped}")
 
     def _check_parameters(self, owner: str) -> tuple[int, int]:
