@@ -37,8 +37,8 @@ def _best(owner: str, name: str, value: float) -> float:
 class ReduceOnPlateau(Scheduler):
     """Multiply the rate by `factor` when a watched value has ceased to get better.
 
-    A value is better than the best so far if it is below best (1 - threshold), or below
-    best - threshold with ``threshold_mode="abs"``; above best (1 + threshold), or best +
+    A value is better than the best so far if it is below best - threshold |best|, or below
+    best - threshold with ``threshold_mode="abs"``; above best + threshold |best|, or best +
     threshold, with ``mode="max"``. After more than `patience` values in a row that are not,
     lr <- max(lr factor, min_lr), and the next `cooldown` values are not counted.
 
@@ -72,7 +72,10 @@ class ReduceOnPlateau(Scheduler):
 
     Notes
     -----
-    PyTorch's ``ReduceLROnPlateau``. There, NaN counts as not better; here it is an error.
+    PyTorch's ``ReduceLROnPlateau``, but for two things. There, best (1 - threshold) lies above
+    a negative best, so that a value that stays, or gets worse by less than the margin, counts
+    as better, and the rate of an R2 that begins below 0 is not reduced. And there, NaN counts as
+    not better; here it is an error.
 
     Examples
     --------
@@ -150,7 +153,9 @@ class ReduceOnPlateau(Scheduler):
     def _better(self, value: float) -> bool:
         if math.isinf(self.best):  # the first
             return True
-        sign = 1 if self.mode == "min" else -1
+        sign, best, margin = (1 if self.mode == "min" else -1), self.best, self.threshold
         if self.threshold_mode == "abs":
-            return sign * (value - self.best) < -self.threshold
-        return sign * value < sign * self.best * (1 - sign * self.threshold)
+            bound = best - sign * margin
+        else:  # a product, as in PyTorch: where it rounds decides in which step the rate falls
+            bound = best * (1 - math.copysign(margin, sign * best))
+        return sign * value < sign * bound

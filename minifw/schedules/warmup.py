@@ -109,6 +109,8 @@ class OneCycleLR(Schedule):
         lr(t) = final + (max_lr - final) (1 + cos(pi (t - p) / (total_steps - 1 - p))) / 2
         lr(t) = final                                                 from total_steps - 1 on
 
+    Of a single step the rate is max_lr.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -125,7 +127,8 @@ class OneCycleLR(Schedule):
     Notes
     -----
     PyTorch's ``OneCycleLR`` with ``cycle_momentum=False``. It raises after the last step; this
-    one stays at the final rate.
+    one stays at the final rate. Where pct_start total_steps is below 1, PyTorch begins beyond the
+    peak, and makes a single step at the final rate, with which nothing is learned.
 
     References
     ----------

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from recorded import recorded
 
 from minifw import (
     SGD,
@@ -185,7 +186,9 @@ def test_one_cycle_is_defined_for_any_part_and_length(pct: float, total: int) ->
     schedule = OneCycleLR(optimizer(), 1.0, total, pct)
     rates = [schedule.rate(t) for t in range(total + 3)]
     assert all(0 < rate <= 1 for rate in rates)
-    if total > 1:
+    if total == 1:
+        assert rates == [1.0, *[1 / 25 / 1e4] * 3]  # PyTorch's one step has the final rate
+    else:
         assert rates[total - 1 :] == [1 / 25 / 1e4] * 4 or pct == 1.0
     assert rates[total:] == [rates[-1]] * 3
 
@@ -205,39 +208,21 @@ def test_the_schedule_that_follows_has_its_clock_set() -> None:
 # -- the plateau --------------------------------------------------------------------------------
 
 
-def reference_plateau(
-    values: list[float],
-    *,
-    mode: str = "min",
-    factor: float = 0.1,
-    patience: int = 10,
-    threshold: float = 1e-4,
-    threshold_mode: str = "rel",
-    cooldown: int = 0,
-    min_lr: float = 0.0,
-    eps: float = 1e-8,
-) -> list[float]:
-    """PyTorch's rule, as its documentation states it, with the four comparisons written out."""
-    lr, best, bad, cooling, rates = BASE, None, 0, 0, []
-    for value in values:
-        if best is None:
-            better = True
-        elif mode == "min" and threshold_mode == "rel":
-            better = value < best * (1 - threshold)
-        elif mode == "min":
-            better = value < best - threshold
-        elif threshold_mode == "rel":
-            better = value > best * (1 + threshold)
-        else:
-            better = value > best + threshold
-        best, bad = (value, 0) if better else (best, bad + 1)
-        if cooling > 0:
-            cooling, bad = cooling - 1, 0
-        if bad > patience:
-            new = max(lr * factor, min_lr)
-            lr = new if lr - new > eps else lr
-            cooling, bad = cooldown, 0
-        rates.append(lr)
+def rates_of_plateau(values: Any, **options: Any) -> list[float]:
+    chosen = optimizer()
+    schedule, rates = ReduceOnPlateau(chosen, **options), []
+    for value in values.tolist():
+        schedule.step(value)
+        rates.append(chosen.lr)
+    return rates
+
+
+def pytorchs_plateau(torch: Any, values: Any, **options: Any) -> list[float]:
+    chosen = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=BASE)
+    schedule, rates = torch.optim.lr_scheduler.ReduceLROnPlateau(chosen, **options), []
+    for value in values.tolist():
+        schedule.step(value)
+        rates.append(chosen.param_groups[0]["lr"])
     return rates
 
 
@@ -249,6 +234,8 @@ def reference_plateau(
         {"patience": 2, "factor": 0.5},
         {"patience": 1, "threshold": 0.1},
         {"patience": 1, "threshold": 0.1, "threshold_mode": "abs"},
+        {"patience": 0, "factor": 0.9, "threshold": 0.01, "threshold_mode": "abs"},
+        {"patience": 0, "factor": 0.9, "threshold": 0.0, "threshold_mode": "abs"},
         {"patience": 2, "mode": "max"},
         {"patience": 2, "mode": "max", "threshold_mode": "abs", "threshold": 0.05},
         {"patience": 1, "cooldown": 3},
@@ -257,19 +244,46 @@ def reference_plateau(
     ],
     ids=str,
 )
-@pytest.mark.parametrize("seed", range(5))
-def test_the_plateau_is_pytorchs(options: dict[str, Any], seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    values = (1 / (1 + np.arange(80) / 10) + 0.05 * rng.standard_normal(80)).tolist()
-    chosen = optimizer()
-    schedule = ReduceOnPlateau(chosen, **options)
-    found = []
-    for value in values:
+def test_the_plateau_is_pytorchs_and_its_mirror_image(options: dict[str, Any]) -> None:
+    """Of positive values it is PyTorch's; what falls is to "min" what rises is to "max"."""
+    rng = np.random.default_rng(0)
+    values = 1 / (1 + np.arange(80) / 10) + 0.05 * rng.standard_normal((5, 80))
+    by_amount = options.get("threshold_mode") == "abs"
+    values = values.round(2) - 0.3 if by_amount else np.abs(values)  # with ties, of both signs
+    if by_amount:  # steps of the threshold, which rounding makes larger or smaller
+        values[-1] = np.round(2 - max(options["threshold"], 0.01) * (np.arange(80) // 2), 2)
+    (expected,) = recorded(
+        f"schedules/plateau {options}",
+        (values, options, BASE),
+        lambda torch: [np.array([pytorchs_plateau(torch, run, **options) for run in values])],
+    )
+    other = {"min": "max", "max": "min"}[options.get("mode", "min")]
+    for run, rates in zip(values, expected, strict=True):
+        np.testing.assert_allclose(rates_of_plateau(run, **options), rates, rtol=TOLERANCE)
+        mirrored = rates_of_plateau(-run, **{**options, "mode": other})
+        np.testing.assert_allclose(mirrored, rates, rtol=TOLERANCE)
+    assert options == {} or expected.min() < BASE
+
+
+@pytest.mark.parametrize(
+    ("mode", "better", "not_better"),
+    [
+        ("min", [-1.0, -1.0002, -1.0004], [-1.0, -1.00009, -1.0, -0.9, 0.0]),
+        ("max", [-1.0, -0.9998, 0.0, 1e-300], [-1.0, -1.0, -0.99991, -1.00009, -7.0]),
+    ],
+)
+def test_the_plateau_of_negative_values(
+    mode: str, better: list[float], not_better: list[float]
+) -> None:
+    """The margin is threshold |best|: what stays, or gets worse, is not better."""
+    schedule = ReduceOnPlateau(optimizer(), mode)
+    for value in better:
         schedule.step(value)
-        found.append(chosen.lr)
-    expected = reference_plateau(values, **options)
-    np.testing.assert_allclose(found, expected, rtol=TOLERANCE)
-    assert options == {} or min(expected) < BASE
+        assert (schedule.best, schedule.bad_steps) == (value, 0)
+    schedule = ReduceOnPlateau(optimizer(), mode)
+    for bad, value in enumerate(not_better):
+        schedule.step(value)
+        assert (schedule.best, schedule.bad_steps) == (-1.0, bad)
 
 
 def test_the_plateau_resumes_before_and_after_its_first_value() -> None:
