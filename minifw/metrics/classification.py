@@ -125,11 +125,14 @@ class _Ranking(Metric):
     0.75
     """
 
-    # It keeps all scores, for it is a matter of their order.
+    # It keeps all scores, for it is a matter of their order: in a few arrays, each longer than the
+    # next, so that each score is copied a few times, however many batches there are.
 
     _of_classes = _ONE_AGAINST_ALL.format("roc_auc", "prediction[..., k]")
 
-    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+    def measure(
+        self, prediction: Array, target: Target, weight: Array, threshold: float
+    ) -> list[Array]:
         del threshold
         check_alike(self, prediction, target)
         if prediction.size != len(prediction):
@@ -137,14 +140,18 @@ class _Ranking(Metric):
                 f"{self.name} expects one score for each example, of shape (batch, 1), got "
                 f"{prediction.shape}"
             )
-        return np.array([prediction.ravel(), _yes(self, target).ravel(), weight], np.float64)
+        return [np.array([prediction.ravel(), _yes(self, target).ravel(), weight], np.float64)]
 
-    def merge(self, first: Array, second: Array) -> Array:
-        return np.concatenate([first, second], axis=1)
+    def merge(self, first: list[Array], second: list[Array]) -> list[Array]:
+        parts = [*first, *second]  # of shape (3, examples)
+        while len(parts) > 1 and parts[-2].size <= parts[-1].size:
+            parts[-2:] = [np.concatenate(parts[-2:], axis=1)]
+        return parts
 
-    def value(self, sums: Array) -> float:
+    def value(self, sums: list[Array]) -> float:
         """Return the part of the pairs of a yes and a no that are in order; half for a tie."""
-        scores, yes, weight = sums
+        scores, yes, weight = np.concatenate(sums, axis=1)
+        weight = np.ldexp(weight, -np.frexp(weight.max())[1])  # exact; no product leaves the range
         _, place = np.unique(scores, return_inverse=True)  # the place among the distinct scores
         positive = np.bincount(place, weight * yes)
         negative = np.bincount(place, weight * (1 - yes))

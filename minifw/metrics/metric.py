@@ -61,18 +61,19 @@ class Metric(ABC):
         self.threshold: float | None = None
 
     @abstractmethod
-    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Array:
+    def measure(self, prediction: Array, target: Target, weight: Array, threshold: float) -> Any:
         """Return the sums of one batch; `weight` has one number of float64 for each example.
 
         Where weights have more leading axes, (batch, time), the rows of all three are the steps.
+        Sums are an array, or, with a `merge` of its own, a list of arrays; checkpoints hold them.
         """
 
     @abstractmethod
-    def value(self, sums: Array) -> float:
+    def value(self, sums: Any) -> float:
         """Return the number that the sums of all batches give."""
 
-    def merge(self, first: Array, second: Array) -> Array:
-        """Return the sums of both."""
+    def merge(self, first: Any, second: Any) -> Any:
+        """Return the sums of both, and change neither."""
         return first + second
 
     def at(self, threshold: float) -> Self:
@@ -104,7 +105,7 @@ class Metric(ABC):
 
     def checked(
         self, prediction: Any, target: Any, weight: Any = None, midpoint: Any = HALF
-    ) -> Array:
+    ) -> Any:
         """Return ``measure`` of what was checked: lengths that fit, weights in float64.
 
         Of one output, prediction and target are tuples, and the others may be. Its weights may
@@ -121,7 +122,7 @@ class Metric(ABC):
 
     def _sums(
         self, prediction: Any, target: Any, weight: Any = None, midpoint: float = HALF
-    ) -> Array:
+    ) -> Any:
         if len(prediction) != len(target):
             raise ValueError(
                 f"{self.name} expects as many targets as predictions, got {len(target)} and "

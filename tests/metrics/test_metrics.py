@@ -174,6 +174,25 @@ def test_class_weights_and_smoothing_in_the_loss_of_unequal_batches() -> None:
             assert history["loss"] == [pytest.approx(weighted)]
 
 
+def test_a_ranking_is_kept_in_few_arrays_and_joined_in_order() -> None:
+    """Batches of any sizes give the same bits as all at once, and `merge` changes neither."""
+    rng = np.random.default_rng(0)
+    score, weight = rng.random((5000, 1)), rng.random(5000)
+    target = rng.integers(0, 2, (5000, 1)).astype(float)
+    sums: Any = None
+    for start in range(0, 5000, 7):
+        part = slice(start, start + 7)
+        new = roc_auc.checked(score[part], target[part], weight[part])
+        before: Any = None if sums is None else list(sums)
+        joined = new if sums is None else roc_auc.merge(sums, new)
+        assert sums is None or all(one is other for one, other in zip(sums, before, strict=True))
+        sums = joined
+        assert len(sums) <= 1 + math.log2(1 + start / 7)
+    (whole,) = roc_auc.checked(score, target, weight)
+    assert np.concatenate(sums, axis=1).tobytes() == whole.tobytes()
+    assert roc_auc.value(sums) == roc_auc.value([whole]) == roc_auc(score, target, weight)
+
+
 def test_a_label_that_is_no_class() -> None:
     model = Sequential(Dense(3, 4, rng=0))
     loss = CrossEntropyLoss(weight=[0.1, 1.0, 5.0, 0.5])
@@ -287,6 +306,16 @@ def test_classes_that_are_not_finite() -> None:
 def test_a_number_to_be_met_that_is_not_finite_is_refused(metric: Metric) -> None:
     with pytest.raises(ValueError, match=r"every target to be finite, got nan at index \(1, 0\)"):
         metric([[1.0], [2.0]], [[1.0], [np.nan]])
+
+
+@pytest.mark.parametrize("metric", ALL)
+@pytest.mark.parametrize("scale", [1e-200, 1e200, 2.0**-700, 2.0**700])
+def test_the_size_of_the_weights_is_none_of_its_matters(metric: Metric, scale: float) -> None:
+    score, target = np.array([0.2, 0.9, 0.4, 0.7]), np.array([0.0, 1.0, 1.0, 0.0])
+    weight = np.array([1.0, 0.3, 2.5, 0.7])
+    assert metric(score, target, scale * weight) == pytest.approx(metric(score, target, weight))
+    if math.frexp(scale)[0] == 0.5 and metric is roc_auc:
+        assert metric(score, target, scale * weight) == metric(score, target, weight)
 
 
 @pytest.mark.parametrize("metric", ALL)
