@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minifw._tools.values import refuse_first
 from minifw.typing import Array, DType, Shape, Target
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multiplies
@@ -333,15 +334,20 @@ def check_sample_weight(owner: object, weight: Array, shape: Shape, dtype: DType
             f"{owner!r} expects one sample_weight for each example, of shape {shape[:1]}{more} "
             f"got {weight.shape}{fix}"
         )
-    if not (weight.min() >= 0 and math.isfinite(weight.max())):
-        bad = int(np.argmin(np.isfinite(weight) & (weight >= 0)))
-        place = bad if weight.ndim == 1 else tuple(map(int, np.unravel_index(bad, weight.shape)))
-        raise ValueError(
-            f"{owner!r} expects every sample_weight to be finite and at least 0, got "
-            f"{weight.item(bad)} at index {place}"
-        )
-    if not weight.any():
+    if not weigh(owner, weight):
         raise ValueError(f"{owner!r} expects a sample_weight above 0, got 0 for every example")
+
+
+def weigh(owner: object, weight: npt.ArrayLike, name: str = "sample_weight") -> float:
+    """Return the sum of the weights, or raise unless each is finite and at least 0."""
+    w = np.asarray(weight)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(np.add.reduce(w, None, float))
+    if not (np.minimum.reduce(w, None, initial=0) >= 0 and total < math.inf):
+        right = np.isfinite(w) & (w >= 0)
+        if not right.all():  # else the sum alone is infinite
+            refuse_first(owner, f"{name} to be finite and at least 0", w, right)
+    return total
 
 
 def _check_same_dtype(owner: object, name: str, array: object, dtype: DType) -> None:

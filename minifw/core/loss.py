@@ -12,7 +12,7 @@ import numpy as np
 from minifw._tools.arguments import KeepsArguments
 from minifw._tools.arrays import LONG, constant, equal_shares
 from minifw._tools.cache import SavesForBackward
-from minifw._tools.checks import check_alike, check_cases, check_sample_weight, describe
+from minifw._tools.checks import check_alike, check_cases, check_sample_weight, describe, weigh
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.errors import NonFiniteError
@@ -220,6 +220,12 @@ class Loss(KeepsArguments, SavesForBackward):
             Of a loss that takes none, any array of this length, as the prediction.
         sample_weight : array of shape (batch,), or more leading axes, optional
 
+        Raises
+        ------
+        ValueError
+            If a weight is below 0 or not finite, or, where weights are given, a label is no
+            class: also of a batch that counts nothing, which nobody else looks at.
+
         Examples
         --------
         >>> import numpy as np
@@ -229,7 +235,7 @@ class Loss(KeepsArguments, SavesForBackward):
         >>> CrossEntropyLoss(weight=[1.0, 4.0]).total_weight(np.array([0, 1, 1]))
         9.0
         """
-        return float(len(target) if sample_weight is None else np.sum(sample_weight, dtype=float))
+        return float(len(target)) if sample_weight is None else weigh(self, sample_weight)
 
     def total_weights(
         self, batch: Target, target: Target, sample_weight: Array | None = None

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minifw._tools.checks import check_probabilities
+from minifw._tools.values import refuse_first
 from minifw.typing import Array
 
 LOG_ROUNDING = 1e-5  # how far above 0 float32 may round a log-probability
@@ -39,7 +40,4 @@ def check_yes_or_no(owner: object, target: Array, no: int) -> None:
         return
     other, use = (0, "2 * target - 1") if no else (-1, "(target + 1) / 2")
     fix = f"; use {use}" if np.isin(target, (other, 1)).all() else ""
-    value, index = target[wrong][0], tuple(int(i) for i in np.argwhere(wrong)[0])
-    raise ValueError(
-        f"{owner!r} expects every target to be {no} or 1, got {value} at index {index}{fix}"
-    )
+    refuse_first(owner, f"target to be {no} or 1", target, ~wrong, fix)

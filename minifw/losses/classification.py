@@ -22,6 +22,7 @@ from minifw._tools.checks import (
 )
 from minifw._tools.numbers import check_fraction
 from minifw._tools.options import LiveOption
+from minifw._tools.values import check_labels
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.loss import Joins, Loss
@@ -91,20 +92,20 @@ class _OfClasses(Loss):
         if not _are_labels(target):
             check_distribution(self, target)
             return
-        _check_range(self, target, prediction.shape[-1])
+        check_labels(self, target, prediction.shape[-1])
         if self.weight is not None and not self.weight[target].any():
             raise ValueError(f"{self!r}: the weight of every label in this batch is 0")
 
     def total_weight(self, target: Target, sample_weight: Array | None = None) -> float:
         """Return the sum of the class weights of the labels, times those of their examples."""
-        weight = self.weight
-        if weight is None or not _are_labels(target):
-            return super().total_weight(target, sample_weight)
+        weight, total = self.weight, super().total_weight(target, sample_weight)
+        if not (_are_labels(target) and target.size) or (weight is None and sample_weight is None):
+            return total
+        check_labels(self, target, math.inf if weight is None else weight.size)
         shape = target.shape[:1] if sample_weight is None else np.shape(sample_weight)
-        if shape != target.shape[: len(shape)]:
-            return super().total_weight(target, sample_weight)
-        # A label that is no class is clipped: as of a wrong shape, `forward` is next, and says it.
-        counts = weight.take(target, mode="clip").reshape(math.prod(shape), -1).mean(axis=1)
+        if weight is None or shape != target.shape[: len(shape)]:  # `forward` is next, and says it
+            return total
+        counts = weight[target].reshape(math.prod(shape), -1).mean(axis=1)
         return float(
             counts.sum() if sample_weight is None else counts.dot(np.ravel(sample_weight))
         )
@@ -491,17 +492,3 @@ class CategoricalCrossEntropyLoss(_OfClasses):
 
 def _are_labels(target: Target) -> bool:
     return target.dtype.kind in "iu"
-
-
-def _check_range(loss: Loss, target: Labels, classes: int) -> None:
-    low, high = np.minimum.reduce(target, None), np.maximum.reduce(target, None)
-    if low >= 0 and high < classes:
-        return
-    first = tuple(int(i) for i in np.argwhere((target < 0) | (target >= classes))[0])
-    fix = "; labels count from 0: target - 1" if low == 1 and high == classes else ""
-    if low < 0:  # as PyTorch's ignore_index
-        fix = "; what is padding has any class, and the sample_weight 0"
-    raise ValueError(
-        f"{loss!r} expects every label to be from 0 to {classes - 1}, got {target[first]} at "
-        f"index {first if len(first) > 1 else first[0]}{fix}"
-    )

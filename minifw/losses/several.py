@@ -194,7 +194,7 @@ class SumLoss(Loss):
             if loss is None:
                 continue
             parts.append(0.0)
-            if next(left) or not some or np.min(w) < 0:
+            if next(left) or not some:
                 parts[-1] = self._part(i, loss, p, t, w)
                 runs[-1] = loss._all_saved()  # one loss may be that of two outputs
         value = self.combined(parts)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from minifw._tools.checks import check_sample_weight, describe
 from minifw._tools.numbers import check_finite_number, check_size
 from minifw._tools.rows import as_array
+from minifw._tools.values import refuse_first
 from minifw.typing import Array, Target
 
 __all__ = ["Metric", "MetricFunction"]
@@ -204,10 +205,7 @@ def check_finite(metric: Metric, name: str, array: Array, also: float = 0.0) -> 
     """Raise if a number is NaN or infinite, but for `also`."""
     finite = np.isfinite(array) | (array == also)
     if not finite.all():
-        index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(
-            f"{metric.name} expects every {name} to be finite, got {array[index]} at index {index}"
-        )
+        refuse_first(metric, f"{name} to be finite", array, finite)
 
 
 def check_alike(metric: Metric, prediction: Array, target: Target) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import describe, weigh
 from minifw._tools.rows import Fields, Several, as_array, cast, cut
 from minifw._tools.warn import warn_user
 from minifw.typing import DType, Shape
@@ -56,6 +56,9 @@ class Table(Several):
         given = zip((x, y, weight), fields, strict=True)
         super().__init__(owner, "data", [one.rows(owner, data, dtype) for data, one in given])
         self.rows = len(self)
+        for part in getattr(self.columns[2], "parts", ()):
+            if part.in_memory:  # else the batches are looked at, one by one
+                weigh(owner, part.take(slice(None)), part.name)
 
     def facts(self) -> dict[str, Any]:
         """Return what has to be equal on all ranks of a job."""

@@ -34,8 +34,12 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
         bad = _bad_data({"y": batch[1], "sample_weight": batch[2]}, place.rows)
         if bad and len(error.args) == 1:  # the loss names the number, and not the row
             error.args = (f"{error}{place.where}{bad}",)
-        elif place.where:
-            error.add_note(place.where.removeprefix("; "))
+            raise error
+        where, (row, length) = place.where, getattr(error, "row", (0, 0))  # of the batch
+        if place.rows is not None and length == len(place.rows):
+            where += f", row {place.rows[row]} of the data"
+        if where:
+            error.add_note(where.strip(";, "))
         raise error
     error.rows = place.rows
     error.args = (f"{error}{place.where}{_bad_rows(model, batch, place.rows)}",)

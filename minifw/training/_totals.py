@@ -164,9 +164,10 @@ class Totals:
 
     def values(self) -> dict[str, float]:
         """Return the loss and the metrics of all batches together."""
-        if not self.weight:
+        if self.weight < np.finfo(float).tiny:  # below it, a product loses digits
             raise ValueError(
-                "no example counts: all of sample_weight, or of their classes', are 0"
+                "no example counts: all of sample_weight, or of their classes', are 0, or next "
+                "to it"
             )
         if not (math.isfinite(self.loss) and math.isfinite(self.weight)):
             raise NonFiniteError(

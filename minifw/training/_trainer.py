@@ -427,7 +427,8 @@ class Trainer:
         self._run_batches(train)
         if self._ending():
             return  # the epoch is left where it is
-        run.torn = "validation" in self._streams  # its generators would be half way
+        # Sums of all ranks would be added up again, and generators of an iterable be half way.
+        run.torn = team.size > 1 or "validation" in self._streams
         gather(team, run.totals)
         values = run.totals.values()
         if held is not None:
@@ -454,10 +455,10 @@ class Trainer:
         batch: Batch | None = None
         try:
             for batch in self._batches(train):
+                run.torn = True
                 x, y, weight = batch
                 plain = by_rows and weight is None and type(x) is np.ndarray
                 count = len(x) if plain else sum(loss.total_weights(first(x), y, weight))
-                run.torn = True
                 if count:  # else it counts nothing
                     run.batch_loss = value = step(x, y, weight)
                     run.step += 1

@@ -203,7 +203,7 @@ def test_a_label_that_is_no_class() -> None:
         with pytest.raises(ValueError) as caught:
             trainer.fit(np.ones((2, 3)), np.array([0, label]), epochs=1, shuffle=False)
         assert str(caught.value) == str(expected.value)
-        assert caught.value.__notes__ == ["in epoch 1, batch 1 of 1"]
+        assert caught.value.__notes__ == ["in epoch 1, batch 1 of 1, row 1 of the data"]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_prediction_that_is_not_finite_is_refused(metric: Metric, bad: float) 
     score, target = np.array([0.2, bad, 0.4]), np.array([0.0, 1.0, 1.0])
     with pytest.raises(ValueError):  # as scikit-learn has it
         truth(roc_auc, score, target, None)
-    message = rf"expects every prediction to be finite, got {bad} at index \(1,\)"
+    message = rf"expects every prediction to be finite, got {bad} at index 1"
     for each in (metric, metric.at(0.0)):
         with pytest.raises(ValueError, match=message):
             each(score, target)
