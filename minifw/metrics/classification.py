@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from minifw._tools.values import check_labels
 from minifw.metrics.metric import HALF, Mean, Metric, check_alike, check_finite, ratio
 from minifw.typing import Array, Target
 
@@ -46,7 +47,8 @@ class _ClassRight(_Right):
 
     A prediction of shape (..., classes) is compared with labels of shape (...) or with
     probabilities of its own shape; one of shape (..., 1) or (examples,) with 0 and 1, or -1 and 1;
-    and whole numbers with whole numbers, as labels.
+    and whole numbers with whole numbers, as labels. A label that is none of the classes is
+    refused, as by the losses, also where its weight is 0.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class _ClassRight(_Right):
             )
         check_finite(self, "prediction", prediction, -math.inf)  # a logit that rules a class out
         check_finite(self, "target", target)
+        check_labels(self, target, prediction.shape[-1])
         return np.asarray(prediction.argmax(axis=-1) == target)
 
     def _has_classes(self, prediction: Array) -> bool:

@@ -174,6 +174,35 @@ def test_class_weights_and_smoothing_in_the_loss_of_unequal_batches() -> None:
             assert history["loss"] == [pytest.approx(weighted)]
 
 
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ([1, 2, 3], "got 3 at index 2; labels count from 0: target - 1"),
+        (
+            [0, 2, -100],
+            "got -100 at index 2; what is padding has any class, and the sample_weight",
+        ),
+        ([0, 7, 1], "got 7 at index 1$"),
+        ([0.0, 1.5, 1.0], r"got 1\.5 at index 1$"),
+    ],
+)
+def test_the_accuracy_of_a_label_that_is_no_class(label: list[float], message: str) -> None:
+    """It is no error of the model; a weight of 0 does not make it one, as in the losses."""
+    scores, target, weight = np.eye(3), np.array(label), np.array([1.0, 0.0, 0.0])
+    for call in (
+        lambda: accuracy(scores, target),
+        lambda: accuracy(scores, target, weight),
+        lambda: accuracy.checked(scores, target, weight),
+        lambda: accuracy.of(1)((scores, scores), (target, target)),
+    ):
+        with pytest.raises(ValueError, match=f"every label to be from 0 to 2, {message}"):
+            call()
+    if target.dtype.kind == "i":
+        with pytest.raises(ValueError, match=f"every label to be from 0 to 2, {message}"):
+            CrossEntropyLoss()(scores, target)
+    assert accuracy(scores, [0.0, 1.0, 1.0]) == accuracy(scores, [0, 1, 1]) == 2 / 3
+
+
 def test_a_ranking_is_kept_in_few_arrays_and_joined_in_order() -> None:
     """Batches of any sizes give the same bits as all at once, and `merge` changes neither."""
     rng = np.random.default_rng(0)
