@@ -1,5 +1,6 @@
 """What belongs to the step: the learning rate, and the size of the gradients."""
 
+import math
 from typing import Any
 
 from minifw._tools.checks import check_is
@@ -123,7 +124,13 @@ class Scheduled(Callback):
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Set the rate of the next epoch."""
         if isinstance(self.schedule, ReduceOnPlateau):
-            self.schedule.step(trainer.history.last[self.monitor])
+            value = trainer.history.last[self.monitor]
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"Scheduled expects {self.monitor} to be finite, got {value} in epoch "
+                    f"{trainer.epoch}; monitor another column, or give data that have it"
+                )
+            self.schedule.step(value)
         elif self.per == "epoch":
             self.schedule.step()
 

@@ -19,6 +19,8 @@ from minifw import (
     Loss,
     MSELoss,
     NLLLoss,
+    ReduceOnPlateau,
+    Scheduled,
     Sequential,
     Sigmoid,
     SumLoss,
@@ -173,6 +175,17 @@ def test_what_counts_nothing_passes_if_it_is_right(tmp_path: Path) -> None:
     assert one.step == ROWS // SIZE - 2
     one.save_checkpoint(tmp_path / "run.npz")
     assert one.evaluate(X, y, batch_size=SIZE)["loss"] == pytest.approx(one.evaluate(X, y)["loss"])
+
+
+def test_a_column_that_is_no_number_is_named() -> None:
+    model = Sequential(Dense(2, 1, rng=0), Sigmoid())
+    optimizer = SGD(model.parameters(), lr=0.1)
+    watching = Scheduled(ReduceOnPlateau(optimizer), monitor="val_roc_auc")
+    one = Trainer(model, BCELoss(), optimizer, metrics=["roc_auc"], callbacks=[watching])
+    y = np.arange(ROWS)[:, np.newaxis] % 2
+    message = "^Scheduled expects val_roc_auc to be finite, got nan in epoch 1; monitor another "
+    with pytest.raises(ValueError, match=message):
+        one.fit(X, y, epochs=2, validation=(X, np.ones((ROWS, 1))))
 
 
 @pytest.mark.parametrize("weight", [5e-324, 1e-310])
