@@ -1,6 +1,6 @@
-"""Small data sets in the plane, generated: nothing is downloaded.
+"""Small data sets in the plane, generated: nothing is downloaded; and `split`, for any data.
 
-Every function returns ``x``, an array of shape (examples, 2), and ``y``, an
+Every other function returns ``x``, an array of shape (examples, 2), and ``y``, an
 array of shape (examples, 1) holding the class as 0.0 or 1.0: one example per
 row, the first class first, so shuffle before you take mini-batches. Each
 feature lies contiguous in memory (Fortran order), as in the notes' X, of which
@@ -8,16 +8,19 @@ feature lies contiguous in memory (Fortran order), as in the notes' X, of which
 multiplies quickest.
 """
 
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from minifw._tools.numbers import check_non_negative, check_rng, check_size
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_fraction, check_non_negative, check_rng, check_size
 from minifw.typing import RNG, Array
 
-__all__ = ["blobs", "circles", "moons", "planar_flower", "spiral"]
+__all__ = ["blobs", "circles", "moons", "planar_flower", "spiral", "split"]
 
 LegacyRNG: TypeAlias = "np.random.RandomState | np.random.Generator | int | None"
 
@@ -200,6 +203,107 @@ def blobs(
     for centre, n in zip((-distance / 2, distance / 2), sizes, strict=True):
         points.append(np.array([centre, 0.0]) + std * generator.standard_normal((n, 2)))
     return _labelled(points)
+
+
+def split(
+    *arrays: Any, share: float = 0.2, rng: RNG = None, stratify: Any = None
+) -> tuple[Any, ...]:
+    """Return two parts of each array, such as x and y, with the same rows of each: most, and some.
+
+    The rows are shuffled. Of n rows the second parts get n times `share`, rounded up.
+
+    Parameters
+    ----------
+    *arrays : array, list, or table of pandas or polars, of one length
+        Each stays what it is. In a tuple or dict of several inputs each is split.
+    share : float, default 0.2
+        Of the rows, for the second parts.
+    rng : Generator, int or None
+    stratify : array_like of shape (examples,), optional
+        Labels, of which both parts get their shares, up to one row of each.
+
+    Returns
+    -------
+    tuple
+        The two parts of the first array, of the second one, and so on.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a part would have no row, or a label to stratify has one row.
+    TypeError
+        If there is no array, or one without rows.
+
+    Notes
+    -----
+    Sizes, order of the results and shares of the classes are those of ``train_test_split`` of
+    scikit-learn, whose ``test_size`` is `share`; other rows are drawn. Equal remainders go to
+    the labels that come first.
+
+    Examples
+    --------
+    >>> from minifw.datasets import moons, split
+    >>> x, y = moons(400, rng=0)
+    >>> x_train, x_val, y_train, y_val = split(x, y, share=0.25, rng=0, stratify=y)
+    >>> x_train.shape, x_val.shape, float(y_train.mean()), float(y_val.mean())
+    ((300, 2), (100, 2), 0.5, 0.5)
+    """
+    lengths: list[int] = []
+    _each(arrays, lambda data: lengths.append(_length(data)))
+    if not lengths:
+        raise TypeError("split expects at least one array, got none")
+    if len({*lengths}) > 1:
+        raise ValueError(f"split expects arrays of one length, got {', '.join(map(str, lengths))}")
+    n = lengths[0]
+    held = math.ceil(round(check_fraction("split", "share", share) * n, 6))  # 0.07 * 100 > 7
+    if not 0 < held < n:
+        raise ValueError(f"split expects a row or more for either part, got share={share} of {n}")
+    order = check_rng("split", rng).permutation(n)
+    codes = np.zeros(n, np.intp) if stratify is None else _codes(stratify, n)
+    quota, rest = np.divmod(np.bincount(codes) * held, n)  # the largest remainders get one more
+    quota[np.argsort(-rest, kind="stable")[: held - quota.sum()]] += 1
+    chosen = np.zeros(n, bool)
+    for code, count in enumerate(quota):
+        chosen[order[codes[order] == code][:count]] = True
+    parts = order[~chosen[order]], order[chosen[order]]
+    return tuple([_each(one, partial(_rows, rows=p)) for one in arrays for p in parts])
+
+
+def _each(data: Any, do: Callable[[Any], Any]) -> Any:
+    """Return what `do` gives for an array, or for each one of a tuple or dict."""
+    if isinstance(data, tuple):
+        return tuple([_each(one, do) for one in data])
+    if isinstance(data, dict):
+        return {name: _each(one, do) for name, one in data.items()}
+    return do(data)
+
+
+def _length(data: Any) -> int:
+    shape = getattr(data, "shape", (len(data),) if isinstance(data, list) else ())
+    if not shape:
+        raise TypeError(f"split expects arrays, lists or tables, got {describe(data)}")
+    return int(shape[0])  # a sparse matrix has no length
+
+
+def _rows(data: Any, rows: Any) -> Any:
+    if isinstance(data, list):
+        return [data[row] for row in rows]
+    return data.iloc[rows] if hasattr(data, "iloc") else data[rows]
+
+
+def _codes(stratify: Any, n: int) -> Any:
+    """Return for each row the number of its label, in the order in which they come."""
+    labels = np.ravel(stratify).tolist()
+    seen = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+    codes = np.array([seen[label] for label in labels])
+    fault = "" if len(labels) == n else f"one label for each of {n} rows, got {len(labels)} labels"
+    if not fault and np.bincount(codes).min() == 1:
+        fault = (
+            f"two rows or more of each label, got one of {[*seen][np.bincount(codes).argmin()]!r}"
+        )
+    if fault:
+        raise ValueError(f"split expects stratify to hold {fault}")
+    return codes
 
 
 def _sizes(owner: str, examples: int) -> tuple[int, int]:

@@ -7,10 +7,14 @@ from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
+from scipy.sparse import csr_array
+from sklearn.model_selection import train_test_split
 
 from minifw import Array, datasets
-from minifw.datasets import blobs, circles, moons, planar_flower, spiral
+from minifw.datasets import blobs, circles, moons, planar_flower, spiral, split
 
 Dataset: TypeAlias = Callable[..., tuple[Array, Array]]
 
@@ -95,7 +99,7 @@ def assert_is_noise(residual: Array, std: float) -> None:
 
 
 def test_every_public_data_set_is_tested_here() -> None:
-    assert {dataset.__name__ for dataset in DATASETS} == set(datasets.__all__)
+    assert {dataset.__name__ for dataset in DATASETS} == {*datasets.__all__} - {"split"}
 
 
 @each_dataset
@@ -459,3 +463,73 @@ def test_the_legacy_generator_is_the_flowers_only(dataset: Dataset) -> None:
     with pytest.raises(TypeError, match="Generator, an int or None") as caught:
         dataset(10, rng=np.random.RandomState(1))
     assert_names(caught.value, dataset, "rng")
+
+
+# -- split ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.25, 0.29, 0.5, 0.9])
+def test_a_split_has_the_sizes_and_classes_of_scikit_learn(share: float) -> None:
+    generator = np.random.default_rng(0)
+    for seed in range(50):
+        n, classes = generator.integers(20, 300), generator.integers(2, 6)
+        labels = np.append(generator.choice(classes, n), [*range(classes)] * 2)
+        rows = np.arange(len(labels))
+        parts = train_test_split(labels, test_size=share, stratify=labels, random_state=seed)
+        names = np.array([f"class {label}" for label in labels])[:, np.newaxis]
+        found = split(labels, rows, share=share, rng=seed, stratify=names)
+        assert [len(part) for part in found[:2]] == [len(part) for part in parts]
+        np.testing.assert_array_equal(np.sort(np.concatenate(found[2:])), rows)
+        for own, theirs, k in zip(found[:2], parts, map(len, parts), strict=True):
+            counts, wanted = (np.bincount(one, minlength=7) for one in (own, theirs))
+            # They draw which of equal remainders gets one more; at those both are as near.
+            exact = np.bincount(labels, minlength=7) * k / len(labels)
+            np.testing.assert_allclose(abs(counts - exact).sum(), abs(wanted - exact).sum())
+        assert [len(part) for part in split(labels, share=share)] == [len(part) for part in parts]
+
+
+def test_a_split_has_the_same_rows_of_each_and_draws_them_from_all() -> None:
+    x, y = moons(100, rng=0)
+    parts = split(
+        (x, y.ravel().tolist()), {"x": pd.DataFrame(x)}, pl.DataFrame(x), share=0.07, rng=1
+    )
+    for (array, labels), named, table in (parts[::2], parts[1::2]):
+        assert isinstance(labels, list)
+        rows = [int(np.flatnonzero((x == row).all(axis=1))[0]) for row in array]
+        assert labels == y[rows, 0].tolist()
+        assert named["x"].equals(pd.DataFrame(x).iloc[rows])
+        assert table.equals(pl.DataFrame(x)[rows])
+    assert [len(part) for part in parts[2:]] == [1, 1, 93, 7]  # of dicts, the length is one
+    again = split(x, share=0.07, rng=np.random.default_rng(1))
+    np.testing.assert_array_equal(again[1], parts[1][0])
+    means = [float(split(y, share=0.5, rng=seed)[1].mean()) for seed in range(50)]
+    assert abs(np.mean(means) - 0.5) < SIGMAS * 0.05 / math.sqrt(50)
+    assert split(csr_array(x), rng=0)[1].shape == (20, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda _: split(), TypeError, "at least one array, got none"),
+        (lambda x: split(x, x[:3]), ValueError, "arrays of one length, got 10, 3"),
+        (lambda x: split(x, None), TypeError, "arrays, lists or tables, got a NoneType"),
+        (lambda x: split(iter(x)), TypeError, "arrays, lists or tables, got an iterator"),
+        (lambda x: split(pl.DataFrame(x).lazy()), TypeError, "got a LazyFrame"),
+        (lambda x: split(x, share=0), ValueError, "a row or more for either part"),
+        (lambda x: split(x, share=0.95), ValueError, "a row or more for either part"),
+        (lambda x: split(x, share=20), ValueError, "share to be between 0 and 1, got 20"),
+        (lambda x: split(x, share="all"), TypeError, "share to be a number"),  # type: ignore[arg-type]
+        (lambda x: split(x, rng="seed"), TypeError, "rng"),  # type: ignore[arg-type]
+        (lambda x: split(x, stratify=x), ValueError, "one label for each of 10 rows, got 20"),
+        (
+            lambda x: split(x, stratify=list("aaaaaaaaab")),
+            ValueError,
+            "each label, got one of 'b'",
+        ),
+    ],
+)
+def test_what_cannot_be_split_is_said(
+    call: Callable[[Any], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"split expects .*{message}"):
+        call(np.ones((10, 2)))

@@ -224,7 +224,10 @@ def held_out(
         return None
     owner = f"{owner}(validation=...)"
     if isinstance(validation, int | float):
-        raise TypeError(f"{owner} expects data (x, y), got {validation!r}; split the data first")
+        raise TypeError(
+            f"{owner} expects data (x, y), got {validation!r}; split the data first, with "
+            "minifw.datasets.split"
+        )
     pair = isinstance(validation, tuple) and len(validation) in (2, 3)
     x, y, *weight = validation if pair else (validation, None)
     held = source(owner, x, y, weight[0] if weight else None, casting)
