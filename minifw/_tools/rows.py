@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.checks import DTYPES, check_plain, describe
+from minifw._tools.checks import DTYPES, PLAIN, check_plain, describe
+from minifw._tools.frames import NUMBERS, as_plain
 from minifw.typing import DType
 
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
@@ -53,7 +54,7 @@ class Rows:
         self._dtype, self._kept = dtype, kept
         self._foreign = not isinstance(data, np.ndarray) and _indexable(data)
         array: Any = data if self._foreign else as_array(owner, name, data)
-        if np.dtype(array.dtype).kind not in "fiub":
+        if np.dtype(array.dtype).kind not in NUMBERS:
             raise TypeError(f"{owner} expects {name} to hold real numbers, got {_what(array)}")
         if not array.shape or not array.shape[0]:
             raise ValueError(
@@ -191,12 +192,15 @@ def cut(data: Any, rows: Any) -> Any:
 def as_array(owner: str, name: str, data: Any) -> AnyArray:
     """Return `data` as an array, or raise if that would lose a mask, or cannot be.
 
-    A matrix becomes an array.
+    A matrix becomes an array, and so does a table or a column of pandas or polars.
     """
+    if type(data) is PLAIN:
+        return data
     if not isinstance(data, np.matrix):
         check_plain(owner, name, data)
+    plain = as_plain(owner, name, data)
     try:
-        return np.asarray(data)
+        return np.asarray(plain)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{owner} expects {name} to be an array: {error}") from None
 
@@ -204,8 +208,8 @@ def as_array(owner: str, name: str, data: Any) -> AnyArray:
 def _indexable(data: Any) -> bool:
     """Return whether it can be indexed by rows as an array can: of h5py, zarr and their like.
 
-    A table of pandas is none of them: it is indexed by columns. Nor is a sparse matrix, of which
-    NumPy can make no array.
+    A table or column of pandas is none of them: it is not indexed by rows. Nor is a sparse
+    matrix, of which NumPy can make no array.
     """
     if hasattr(data, "iloc") or hasattr(data, "toarray"):
         return False
@@ -221,7 +225,8 @@ def _indexable(data: Any) -> bool:
 def _transposed(column: Rows, x: Rows) -> str:
     """Return the fix where there is one example per column."""
     if x.name == "x" and len(x.shape) == 2 and x.shape[1] in (len(column), *column.shape[1:2]):
-        return "; one example per row: x.T" + (", y.T" if len(column.shape) == 2 else "")
+        fix = ", np.transpose(y)" if len(column.shape) == 2 else ""
+        return f"; one example per row: np.transpose(x){fix}"
     return ""
 
 

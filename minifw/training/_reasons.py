@@ -103,7 +103,7 @@ def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
         )
     fix = ""
     if kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
-        fix = "y[:, np.newaxis]" if y.ndim == 1 else "y[..., np.newaxis]"
+        fix = "np.reshape(y, (-1, 1))" if y.ndim == 1 else "np.expand_dims(y, -1)"
     if kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
         fix = _without_last(y)
     if not fix:
@@ -115,7 +115,8 @@ def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
 
 
 def _without_last(y: Array) -> str:
-    return "y.ravel()" if y.ndim == 2 else "y[..., 0]"
+    """Return the fix, for an array as for a list or a table."""
+    return "np.ravel(y)" if y.ndim == 2 else "np.squeeze(y, -1)"
 
 
 def _not_finite(array: Any) -> npt.NDArray[np.bool_]:
