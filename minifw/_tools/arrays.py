@@ -72,6 +72,38 @@ SATURATED = _both(40.0)
 # float64 157, so that squares stay normal, too.
 FLUSHED = {DTYPES[0]: constant(2.0**-500, DTYPES[0]), DTYPES[1]: constant(2.0**-100, DTYPES[1])}
 
+# -- arrays that are read-only because they came so: mapped from a file, or shared
+
+
+class Writable:
+    """Takes over copies of read-only arrays when it is unpickled, for training writes into them.
+
+    Such arrays come of ``joblib.load(path, mmap_mode="r")``, and in the workers of joblib.
+    """
+
+    def __setstate__(self, state: Any) -> None:
+        own, slots = state if isinstance(state, tuple) else (state, None)
+        vars(self).update(_writable(own or {}, {}))
+        for name, value in (slots or {}).items():
+            setattr(self, name, value)
+
+
+def _writable(value: Any, copies: dict[int, Any], depth: int = 3) -> Any:
+    """Return `value` with copies, by their ids, in place of the read-only arrays in it.
+
+    A container without any stays the very one: others may hold it, or still fill it.
+    """
+    if isinstance(value, np.ndarray) and not value.flags.writeable:
+        return copies.setdefault(id(value), np.array(value))
+    if depth and type(value) in (dict, list, tuple):
+        parts = list(value.values() if type(value) is dict else value)
+        made = [_writable(part, copies, depth - 1) for part in parts]
+        if any(new is not old for new, old in zip(made, parts, strict=True)):
+            keyed = type(value) is dict
+            return dict(zip(value, made, strict=True)) if keyed else type(value)(made)
+    return value
+
+
 # -- words ---------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._tools.arrays import Writable
 from minifw._tools.changes import CountsChanges
 from minifw._tools.locks import EVALUATIONS
 from minifw.typing import Array
@@ -17,7 +18,7 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) or hasattr(value, "__fspath__")
 
 
-class SavesForBackward(CountsChanges):
+class SavesForBackward(CountsChanges, Writable):
     """Hands arrays from ``forward`` to ``backward``: what the notes call the cache.
 
     ``backward`` always differentiates the latest ``forward``. What is saved, and

@@ -9,7 +9,7 @@ import numpy as np
 
 from minifw._engine.packing import FlatParameters, check_groups
 from minifw._engine.state import checked_state
-from minifw._tools.arrays import finite_vector
+from minifw._tools.arrays import Writable, finite_vector
 from minifw._tools.numbers import check_normal, check_positive, check_size
 from minifw._tools.options import Option, Vector, check_kind, options_of
 from minifw._tools.warn import warn_user
@@ -22,7 +22,7 @@ Group: TypeAlias = Mapping[str, Any]
 """Parameters with a learning rate of their own: {"params": ..., "lr": ...}."""
 
 
-class Optimizer(ABC):
+class Optimizer(Writable, ABC):
     """Changes parameters by their gradients: a subclass writes one method.
 
     ``update(values, grads)`` receives all parameters as one vector and all
