@@ -42,6 +42,7 @@ else:
             "._engine.summary": ("LayerSummary", "Summary", "summary"),
             ".predictor": ("Predictor",),
             ".callbacks": (
+                "Average",
                 "CSVLog",
                 "Callback",
                 "Checkpoint",

@@ -1,5 +1,6 @@
 """Callbacks: what happens between the steps of training."""
 
+from minifw.callbacks._average import Average
 from minifw.callbacks._progress import CostLines, Progress
 from minifw.callbacks._saving import Checkpoint, CSVLog
 from minifw.callbacks._steps import ClipGradNorm, Scheduled
@@ -9,6 +10,7 @@ from minifw.callbacks._watch import Watch
 from minifw.training._hooks import Callback
 
 __all__ = [
+    "Average",
     "CSVLog",
     "Callback",
     "Checkpoint",

@@ -152,8 +152,15 @@ class Lookahead(Wrapper):
             self.slow = None  # what is loaded before the next step counts
 
 
-def _decay_or_none(owner: str, name: str, value: float | None) -> float | None:
+def check_decay_or_none(owner: str, name: str, value: float | None) -> float | None:
+    """Return the decay of a mean, or None for the mean of all; or raise."""
     return None if value is None else check_decay_rate(owner, name, value)
+
+
+def move_mean(mean: Array, value: Array, n: int, decay: float | None) -> None:
+    """Move the mean of n - 1 arrays to the mean of n; the formulas are those of `Averaged`."""
+    share = 1 / n if decay is None or n == 1 else 1 - decay
+    mean += share * (value - mean)
 
 
 class Averaged(Wrapper):
@@ -195,7 +202,8 @@ class Averaged(Wrapper):
     Notes
     -----
     The validation of a `Trainer` measures the parameters themselves; for the average call
-    ``trainer.evaluate``, ``predict`` or ``save`` inside the block of `averaged`.
+    ``trainer.evaluate``, ``predict`` or ``save`` inside the block of `averaged`. The callback
+    `Average` keeps the same mean, and its validation is of the mean.
 
     The buffers of a model are not averaged: the means of a `BatchNorm` are those of the
     training, which the averaged weights do not give. Inside the block, call ``model.train()``
@@ -229,7 +237,7 @@ class Averaged(Wrapper):
     array([3.])
     """
 
-    decay = Option(_decay_or_none)
+    decay = Option(check_decay_or_none)
     start = Option(partial(check_size, least=0))
     count = Option(partial(check_size, least=0))
     _vectors: ClassVar = {"average": Vector()}
@@ -245,9 +253,8 @@ class Averaged(Wrapper):
     def update(self, values: Array, grads: Array) -> None:  # noqa: ARG002
         """Move the average."""
         if self.steps > self.start:
-            self.count = n = self.count + 1
-            share = 1 / n if self.decay is None or n == 1 else 1 - self.decay
-            self.average += share * (values - self.average)
+            self.count += 1
+            move_mean(self.average, values, self.count, self.decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

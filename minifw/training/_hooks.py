@@ -6,7 +6,15 @@ from typing import Any, TypeAlias
 from minifw._tools.checks import describe
 from minifw.schedules import ReduceOnPlateau, Schedule
 
-EVENTS = ("fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end")
+EVENTS = (
+    "fit_begin",
+    "epoch_begin",
+    "backward_end",
+    "batch_end",
+    "validation_begin",
+    "epoch_end",
+    "fit_end",
+)
 
 Hook: TypeAlias = Callable[[Any], None]
 
@@ -51,6 +59,9 @@ class Callback:
 
     def on_batch_end(self, trainer: Any) -> None:
         """After the step of a batch."""
+
+    def on_validation_begin(self, trainer: Any) -> None:
+        """Between the last batch of an epoch and its validation; also where there is none."""
 
     def on_epoch_end(self, trainer: Any) -> None:
         """After an epoch, its validation included; ``trainer.history.last`` has its values."""

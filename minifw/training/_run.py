@@ -34,6 +34,8 @@ class Run:
         The loss of the latest batch.
     begun : bool
         Whether an epoch is under way.
+    validating : bool
+        Whether the batches of this epoch are done, and its validation is due.
     place : int
         How many batches of this pass through the data are done.
     drawn : dict or None
@@ -63,6 +65,7 @@ class Run:
     step: int = 0
     batch_loss: float = math.nan
     begun: bool = False
+    validating: bool = False
     place: int = 0
     drawn: dict[str, Any] | None = None
     why: str | None = None
@@ -108,6 +111,7 @@ _KINDS: dict[str, Any] = {
     "step": int,
     "batch_loss": float,
     "begun": bool,
+    "validating": bool,
     "place": int,
     "drawn": _DICT,
     "why": _TEXT,

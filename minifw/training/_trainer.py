@@ -427,6 +427,9 @@ class Trainer:
         self._run_batches(train)
         if self._ending():
             return  # the epoch is left where it is
+        if not run.validating:  # else a loaded run did it
+            run.torn = run.validating = True
+            self._hooks.call("validation_begin", self)
         # Sums of all ranks would be added up again, and generators of an iterable be half way.
         run.torn = team.size > 1 or "validation" in self._streams
         gather(team, run.totals)
@@ -442,7 +445,7 @@ class Trainer:
         run.history.append(values)
         if run.plan["steps_per_epoch"] is None:  # the pass is over
             self._feed, run.drawn, run.place = None, None, 0
-        run.begun = False
+        run.begun = run.validating = False
         self._hooks.call("epoch_end", self)
 
     def _run_batches(self, train: Source) -> None:

@@ -55,6 +55,7 @@ from minifw import (
     clip_grad_norm,
 )
 from minifw.datasets import planar_flower
+from minifw.training._hooks import EVENTS
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((50, 3))
@@ -100,8 +101,7 @@ def test_the_hooks_are_called_in_order() -> None:
     def hear(name: str) -> Callable[[Callback, Trainer], None]:
         return lambda _, trainer: heard.append((name, trainer.epoch, trainer.batch, trainer.step))
 
-    hooks = ["fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end"]
-    every = type("Every", (Callback,), {f"on_{name}": hear(name) for name in hooks})
+    every = type("Every", (Callback,), {f"on_{name}": hear(name) for name in EVENTS})
     linear(every()).fit(X, Y, epochs=2, batch_size=25)
     assert heard == [
         ("fit_begin", 0, 0, 0),
@@ -110,15 +110,41 @@ def test_the_hooks_are_called_in_order() -> None:
         ("batch_end", 1, 1, 1),
         ("backward_end", 1, 1, 1),
         ("batch_end", 1, 2, 2),
+        ("validation_begin", 1, 2, 2),
         ("epoch_end", 1, 2, 2),
         ("epoch_begin", 2, 0, 2),
         ("backward_end", 2, 0, 2),
         ("batch_end", 2, 1, 3),
         ("backward_end", 2, 1, 3),
         ("batch_end", 2, 2, 4),
+        ("validation_begin", 2, 2, 4),
         ("epoch_end", 2, 2, 4),
         ("fit_end", 2, 2, 4),
     ]
+
+
+def test_a_run_saved_before_its_validation_calls_no_hook_twice(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def hearing(name: str) -> Any:
+        hook = {"on_validation_begin": lambda _, t: heard.append(f"{name} {t.epoch}")}
+        return type(name, (Callback,), hook)()
+
+    class Save(Callback):
+        def on_validation_begin(self, trainer: Trainer) -> None:
+            if trainer.epoch == 1 and trainer.step == len(heard):
+                trainer.save_checkpoint(tmp_path / "run.npz")
+                raise ArithmeticError
+
+    def callbacks() -> list[Callback]:
+        return [hearing("before"), Save(), hearing("after")]
+
+    with pytest.raises(ArithmeticError):
+        linear(*callbacks()).fit(X, Y, epochs=2, batch_size=50)
+    again = linear(*callbacks())
+    again.load_checkpoint(tmp_path / "run.npz")
+    again.fit(X, Y, epochs=2, batch_size=50)
+    assert heard == ["before 1", "after 1", "before 2", "after 2"]
 
 
 @pytest.mark.parametrize(
@@ -143,8 +169,7 @@ def test_a_callback_may_predict_and_evaluate_at_any_time() -> None:
             trainer.evaluate(X, Y)
         trainer.model.predict(X, batch_size=16)
 
-    hooks = ["fit_begin", "epoch_begin", "backward_end", "batch_end", "epoch_end", "fit_end"]
-    curious = type("Curious", (Callback,), {f"on_{name}": look for name in hooks})
+    curious = type("Curious", (Callback,), {f"on_{name}": look for name in EVENTS})
     ends = []
     for callbacks in ([], [curious()]):
         model = Sequential(Dense(3, 4, rng=0), Tanh(), Dense(4, 1, rng=1))

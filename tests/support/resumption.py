@@ -19,6 +19,7 @@ from cases import OPTIMIZER_CASES
 
 from minifw import (
     Array,
+    Average,
     BatchNorm,
     BCEWithLogitsLoss,
     Callback,
@@ -51,7 +52,7 @@ SCHEDULES: dict[str, Callable[[Optimizer], Scheduled]] = {
 }
 # Every optimizer, and every schedule with two or more of them.
 NAMES = [f"{one} with {by}" for one, by in zip(OPTIMIZER_CASES, cycle(SCHEDULES), strict=False)]
-EVENTS = ["fit_begin", "epoch_begin", "batch_end", "epoch_end"]
+EVENTS = ["fit_begin", "epoch_begin", "batch_end", "validation_begin", "epoch_end"]
 
 EPOCHS, BATCHES = 4, 4
 _RNG = np.random.default_rng(0)
@@ -86,6 +87,9 @@ class Save(Callback):
     def on_batch_end(self, trainer: Trainer) -> None:
         self._heard("batch_end", trainer)
 
+    def on_validation_begin(self, trainer: Trainer) -> None:
+        self._heard("validation_begin", trainer)
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._heard("epoch_end", trainer)
 
@@ -119,7 +123,7 @@ def trainer(
         Dense(8, 1, rng=seed + 1),
     )
     stepper = OPTIMIZER_CASES[optimizer](model.parameters())
-    own = [Noise(), SCHEDULES[schedule](stepper), EarlyStopping(patience=3)]
+    own = [Average(0.5, start=1), Noise(), SCHEDULES[schedule](stepper), EarlyStopping(patience=3)]
     return Trainer(
         model,
         BCEWithLogitsLoss(),

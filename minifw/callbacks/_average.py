@@ -1,0 +1,134 @@
+"""The mean of the weights over the steps, in their place where they are judged."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minifw._tools.changes import CHANGES
+from minifw._tools.numbers import check_size
+from minifw._tools.options import Option
+from minifw.optimizers.wrappers import check_decay_or_none, move_mean
+from minifw.training import Trainer
+from minifw.training._hooks import Callback
+from minifw.typing import Array
+
+
+class Average(Callback):
+    """Validate and leave the mean of the weights over the steps: EMA or SWA.
+
+    Training goes on with the weights themselves. From the validation of an epoch to the next
+    epoch, and after `fit`, the model has their mean: the columns ``val_...`` measure the
+    mean, and `EarlyStopping` keeps the best mean.
+
+    Parameters
+    ----------
+    decay : float, optional
+        At least 0 and below 1, such as 0.999, for an exponential moving average (EMA);
+        without it all steps count alike, as in stochastic weight averaging (SWA).
+    start : int, default 0
+        How many epochs come before the first whose steps count. Without decay the late epochs
+        should count alone: SWA's authors take the last quarter.
+
+    Attributes
+    ----------
+    decay, start
+        As given; they may be assigned later.
+    count : int
+        How many steps the mean is of; while it is 0, the model has the weights themselves.
+
+    Notes
+    -----
+    The optimizer `Averaged` keeps the same mean for a loop that you write yourself. Here the
+    buffers that are floats (the means and variances of `BatchNorm`) are averaged as the parameters
+    are, as PyTorch's ``AveragedModel(use_buffers=True)`` and Lightning do; Keras leaves them as
+    training has them. That is near to the statistics that the averaged weights give. For these
+    themselves, run some epochs of training batches through the model in train mode, after `fit`.
+
+    Put it before the other callbacks: `EarlyStopping` behind it leaves the best mean. A checkpoint
+    holds the weights and the mean, and the run goes on with the same bytes. A new run
+    begins with the mean that the last one left.
+
+    References
+    ----------
+    P. Izmailov et al., "Averaging weights leads to wider optima and better generalization",
+    2018, algorithm 1; B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic
+    approximation by averaging", 1992.
+
+    Examples
+    --------
+    >>> from minifw import Average, Dense, MSELoss, SGD, Trainer
+    >>> model = Dense(1, 1, bias=False)
+    >>> model.weight.value = [[0.0]]
+    >>> optimizer = SGD(model.parameters(), lr=0.25)
+    >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[Average()])
+    >>> history = trainer.fit([[1.0]], [[1.0]], epochs=2)  # to 0.5, 0.75
+    >>> model.weight.value
+    array([[0.625]])
+    """
+
+    decay = Option(check_decay_or_none)
+    start = Option(partial(check_size, least=0))
+    count = 0
+    _mean: list[Array] | None = None
+    _kept: list[Array] | None = None  # the weights, while the mean is in their place
+    _seen: tuple[Any, ...] = ()
+
+    def __init__(self, decay: float | None = None, start: int = 0) -> None:
+        self.decay, self.start = decay, start
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Forget an earlier run."""
+        del trainer
+        self.count, self._mean, self._kept, self._seen = 0, None, None, ()
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Train with the weights themselves."""
+        if self._kept is not None:
+            self._put(trainer, self._kept)
+            self._kept = None
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Move the mean."""
+        if trainer.epoch <= self.start:
+            return
+        arrays = self._found(trainer)
+        self._mean = self._mean or [np.zeros_like(array) for array in arrays]
+        self.count += 1
+        for mean, array in zip(self._mean, arrays, strict=True):
+            move_mean(mean, array, self.count, self.decay)
+
+    def on_validation_begin(self, trainer: Trainer) -> None:
+        """Put the mean in the place of the weights."""
+        if self._mean is not None and self._kept is None:
+            self._kept = [array.copy() for array in self._found(trainer)]
+            self._put(trainer, self._mean)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Leave the mean."""
+        self.on_validation_begin(trainer)
+
+    def _found(self, trainer: Trainer) -> list[Array]:
+        """Return what is averaged: the vector of all parameters, and the buffers of floats."""
+        vector = trainer.optimizer._vector
+        now = vector, vector.memory.moved, CHANGES.count
+        if self._seen != now:  # else all is where it was: the search costs as much as a small step
+            vector.refresh()
+            buffers = [b for _, b in trainer.model.named_buffers() if b.dtype.kind == "f"]
+            self._seen, self._arrays = now, [vector.values, *buffers]
+        return self._arrays
+
+    def _put(self, trainer: Trainer, values: list[Array]) -> None:
+        for array, value in zip(self._found(trainer), values, strict=True):
+            array[...] = value
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the mean, and the weights, if it is in their place."""
+        return {"count": self.count, "mean": self._mean, "kept": self._kept}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.count, self._mean, self._kept = state["count"], state["mean"], state["kept"]
+
+    def __repr__(self) -> str:
+        return f"Average(decay={self.decay}, start={self.start})"
