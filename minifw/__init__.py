@@ -146,6 +146,7 @@ else:
                 "TripletLoss",
             ),
             ".optimizers": (
+                "Accumulate",
                 "Adagrad",
                 "Adam",
                 "AdamW",

@@ -21,7 +21,7 @@ from minifw.core.loss import Loss
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.optimizers import Optimizer
-from minifw.training._team import by_rank
+from minifw.training._team import Team, by_rank
 from minifw.typing import Array
 
 __all__ = ["DataParallel"]
@@ -111,6 +111,7 @@ class DataParallel(Optimizer):
 
     lr: Any = delegated("optimizer")
     steps: Any = delegated("optimizer")
+    outermost = True  # around every other wrapper
 
     def __init__(self, optimizer: Optimizer, comm: Any = None) -> None:
         mpi = _mpi()
@@ -267,7 +268,11 @@ class DataParallel(Optimizer):
         try:
             if len(first(x)):
                 weight = self._weight_of(objective.loss, x, target, sample_weight)
-            if weight:
+            if weight and isinstance(self.optimizer, Team):  # `Accumulate`: in pieces
+                loss = self.optimizer.gradient(
+                    objective, x, target, sample_weight, measure=measure
+                )
+            elif weight:
                 loss = objective.forward(x, target, sample_weight)
                 if measure is not None:
                     measure(objective.prediction, target, sample_weight)

@@ -7,10 +7,11 @@ from minifw.optimizers.clipping import clip_grad_norm, clip_grad_value
 from minifw.optimizers.decay import biases_and_norms
 from minifw.optimizers.sgd import SGD
 from minifw.optimizers.signs import Lion, Rprop
-from minifw.optimizers.wrappers import Averaged, Lookahead
+from minifw.optimizers.wrappers import Accumulate, Averaged, Lookahead
 
 __all__ = [
     "SGD",
+    "Accumulate",
     "Adagrad",
     "Adam",
     "AdamW",

@@ -1,23 +1,28 @@
 """Optimizers around another: it makes the step, and then they do their own work.
 
-Lookahead and Averaged.
+Lookahead and Averaged; and Accumulate, which sees to the gradient before the step.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_decay_rate, check_fraction, check_size
 from minifw._tools.options import Option, Vector, delegated, options_of
+from minifw._tools.rows import cut, first
+from minifw.core.layer import Layer
+from minifw.core.objective import Objective
 from minifw.core.optimizer import Optimizer
 from minifw.typing import Array
 
-__all__ = ["Averaged", "Lookahead"]
+__all__ = ["Accumulate", "Averaged", "Lookahead"]
+
+_T = TypeVar("_T")
 
 
 class Wrapper(Optimizer):
@@ -30,10 +35,17 @@ class Wrapper(Optimizer):
     steps: Any = delegated("optimizer")
     weight_decay: Any = delegated("optimizer")  # if the optimizer has one
     declared: Any = delegated("optimizer")  # to the kit
+    outermost = False  # whether it works only around all others
 
     def __init__(self, optimizer: Optimizer) -> None:
         owner = type(self).__name__
         check_is(owner, "an optimizer, such as SGD", optimizer, Optimizer, call="(parameters)")
+        if getattr(optimizer, "outermost", False):
+            kind = type(optimizer).__name__
+            raise ValueError(
+                f"{owner} expects an optimizer that works inside it, got {kind}, which works only "
+                f"around all others; write {kind}({owner}(...))"
+            )
         self.optimizer, self._vector = optimizer, optimizer._vector
 
     def step(self) -> None:
@@ -158,7 +170,7 @@ def check_decay_or_none(owner: str, name: str, value: float | None) -> float | N
 
 
 def move_mean(mean: Array, value: Array, n: int, decay: float | None) -> None:
-    """Move the mean of n - 1 arrays to the mean of n; the formulas are those of `Averaged`."""
+    """Move the mean of n - 1 arrays to the mean of n; `Averaged` has the formulas."""
     share = 1 / n if decay is None or n == 1 else 1 - decay
     mean += share * (value - mean)
 
@@ -287,3 +299,150 @@ class Averaged(Wrapper):
                 "the average is in the place of the parameters; take it after the block"
             )
         return super().state_dict()
+
+
+class Accumulate(Wrapper):
+    """Works on a batch in pieces, adds up their gradients, and lets an optimizer make one step.
+
+    ::
+
+        grad = (w_1 grad_1 + ... + w_k grad_k) / (w_1 + ... + w_k)
+
+    where grad_i is the gradient of the mean loss of piece i, and w_i is what its rows count. That
+    is the gradient of the whole batch, in the memory of one piece.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Over the parameters; any one.
+    micro_batch_size : int
+        How many rows a piece has; the last one of a batch has the rest.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        As given: `lr` and `steps` are its own.
+    micro_batch_size
+        As given; it may be assigned later.
+    rank, size, main, asked, torn
+        What a `Trainer` asks of an optimizer that takes the gradient itself; see `DataParallel`.
+
+    Raises
+    ------
+    NonFiniteError, RuntimeError
+        By `step`, as the optimizer does.
+
+    Notes
+    -----
+    In `Trainer.fit`, ``batch_size=256`` stays one step on 256 rows, whatever the size of the
+    pieces. So schedules, ``trainer.step``, `ClipGradNorm` and every callback see what
+    they would see without it. In frameworks that add up the gradients of several steps,
+    a step of k of them is ``batch_size=k * micro_batch_size`` here.
+
+    `BatchNorm` and `Dropout` see the pieces one by one: the means are of a piece, and move once
+    for each.
+
+    It stands around other wrappers: ``Accumulate(Averaged(...))``. A loop that you write
+    yourself calls `gradient` before `step`. Under `DataParallel` it stands inside, and cuts
+    the rows of each rank: ``DataParallel(Accumulate(...))``.
+
+    References
+    ----------
+    P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Accumulate, Dense, MSELoss, Trainer
+    >>> x, y = np.arange(10.0).reshape(5, 2), np.ones((5, 1))
+    >>> ends = []
+    >>> for wrap in (lambda one: one, lambda one: Accumulate(one, micro_batch_size=2)):
+    ...     model = Dense(2, 1, rng=0)
+    ...     trainer = Trainer(model, MSELoss(), wrap(SGD(model.parameters(), lr=0.01)))
+    ...     history = trainer.fit(x, y, epochs=3, batch_size=5)
+    ...     ends.append(model.weight.value.round(12).tolist())
+    >>> ends[0] == ends[1], trainer.step
+    (True, 3)
+    """
+
+    micro_batch_size = Option(check_size)
+    outermost = True
+    # A trainer lets a team take the gradient: this is one that shares the rows out over time.
+    rank, size, main, torn = 0, 1, True, False
+
+    def __init__(self, optimizer: Optimizer, micro_batch_size: int) -> None:
+        super().__init__(optimizer)
+        self.micro_batch_size = micro_batch_size
+        self.asked = False
+
+    def update(self, values: Array, grads: Array) -> None:
+        """Do nothing more: the optimizer has made the step."""
+
+    def gradient(
+        self,
+        objective: Objective,
+        x: Any,
+        target: Any,
+        sample_weight: Any = None,
+        *,
+        measure: Callable[[Any, Any, Any], None] | None = None,
+        asked: bool = False,
+    ) -> float:
+        """Set the gradient of a batch, piece by piece, and return the mean loss.
+
+        Parameters
+        ----------
+        objective : Objective
+        x, target : array of shape (batch, ...)
+            Tuples of several inputs and outputs.
+        sample_weight : array of shape (batch,), or more leading axes, or a tuple, optional
+            Of several outputs all parts of the loss have to count the same in each piece.
+        measure : callable, optional
+            Called with the prediction, the target and the weights of each piece.
+        asked : bool, default False
+            Kept as `asked`, for the trainer.
+        """
+        self.asked, steps = asked, objective.steps
+        whole, loss, total = (x, target, sample_weight), 0.0, self.zeros()
+        weights = _weights(objective, *whole)
+        if not weights.all():
+            objective.forward(*whole)  # which says that nothing counts
+        for start in range(0, len(first(x)), self.micro_batch_size):
+            piece = cut(whole, slice(start, start + self.micro_batch_size))
+            shares = _weights(objective, *piece) / weights
+            if not np.allclose(shares, shares[0], rtol=1e-12, atol=0):
+                raise ValueError(
+                    f"Accumulate expects all parts of {objective.loss!r} to count the same in a "
+                    f"piece, got {', '.join(f'{share:g}' for share in shares)} of the batch; "
+                    "give all outputs the same weights, or micro_batch_size the batch's"
+                )
+            if shares[0]:  # else it counts nothing
+                loss += shares[0] * objective.forward(*piece)
+                if measure is not None:
+                    measure(objective.prediction, *piece[1:])
+                objective.backward()
+                objective.steps = steps  # which counts batches, however many pieces they have
+                total += shares[0] * self._vector.grads
+        self._vector.grads[...] = total
+        objective.steps = steps + 1
+        return float(loss)
+
+    # -- a team of one -----------------------------------------------------------------
+
+    def prepare(self, model: Layer) -> None:
+        """Do nothing: there is no other rank."""
+
+    def scatter(self, model: Layer) -> None:
+        """Do nothing."""
+
+    def tell(self, error: BaseException) -> None:
+        """Do nothing."""
+
+    def together(self, work: Callable[[], _T]) -> list[_T]:
+        """Return what `work` returns."""
+        return [work()]
+
+
+def _weights(objective: Objective, x: Any, target: Any, sample_weight: Any) -> Array:
+    """Return what the rows count in each part of the loss."""
+    return np.array(objective.loss.total_weights(first(x), target, sample_weight))

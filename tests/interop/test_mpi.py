@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minifw import SGD, Dense
+from minifw import SGD, Averaged, Dense
 from minifw.interop.mpi import DataParallel
 
 pytest.importorskip("mpi4py")
@@ -105,6 +105,8 @@ def test_arguments() -> None:
     with pytest.raises(TypeError, match=r"comm to be an MPI\.Intracomm, got"):
         DataParallel(optimizer, comm=4)
     parallel = DataParallel(optimizer)
+    with pytest.raises(ValueError, match=r"write DataParallel\(Averaged\(\.\.\.\)\)"):
+        Averaged(parallel)
     with pytest.raises(ValueError, match="arrays of one length"):
         parallel.shard(np.zeros(2), np.zeros(3))
     with pytest.raises(ValueError, match="weight to be at least 0, got -1"):

@@ -12,6 +12,7 @@ from cases import OPTIMIZER_CASES
 import minifw
 from minifw import (
     SGD,
+    Accumulate,
     Adagrad,
     Adam,
     AdamW,
@@ -263,6 +264,7 @@ RULES: dict[str, tuple[Make, Rule]] = {
         lookahead(0.3, 3, 0.8),
     ),
     "Averaged": (lambda p: Averaged(SGD(p, 0.1, momentum=0.9)), sgd(0.9)),
+    "Accumulate": (lambda p: Accumulate(SGD(p, 0.1, momentum=0.9), 3), sgd(0.9)),
 }
 
 

@@ -1,6 +1,7 @@
 """Optimizers around another: groups, states, schedules, and the block of an average."""
 
 import copy
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,33 @@ import numpy as np
 import pytest
 
 from minifw import (
+    L2,
     SGD,
+    Accumulate,
     Adam,
     Averaged,
+    BatchNorm,
+    ClipGradNorm,
+    Conv2D,
+    CrossEntropyLoss,
     Dense,
+    Flatten,
+    Graph,
     Lion,
     Lookahead,
     MSELoss,
     NAdam,
+    NonFiniteError,
     Objective,
+    OneCycleLR,
     Optimizer,
     Parameter,
+    ReLU,
     Rprop,
+    Scheduled,
     Sequential,
     StepLR,
+    SumLoss,
     Tanh,
     Trainer,
     save,
@@ -207,3 +221,102 @@ def test_a_trainer_trains_saves_and_goes_on(tmp_path: Path) -> None:
         save(whole.model, tmp_path / "averaged.npz")
         inside = Objective(whole.model, MSELoss()).forward(x, y)
     assert inside != Objective(whole.model, MSELoss()).forward(x, y)
+
+
+# -- a batch in pieces -------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((107, 5))
+Y = RNG.standard_normal((107, 3))
+WEIGHT = RNG.random(107) * (np.arange(107) % 9 > 1)  # two in nine count nothing
+LABEL = np.argmax(Y, axis=1)
+
+
+def accumulated(wrap: Callable[[Optimizer], Any], loss: Any, y: Any, weight: Any) -> Trainer:
+    """Train with everything that looks at a step: in batches of 48, 48 and 11."""
+    model = Sequential(Dense(5, 16, rng=0), Tanh(), Dense(16, 3, rng=1))
+    optimizer = wrap(SGD(model.parameters(), lr=0.01, momentum=0.9))
+    by_step = Scheduled(OneCycleLR(optimizer, 0.1, total_steps=12), per="batch")
+    trainer = Trainer(
+        model,
+        loss,
+        optimizer,
+        penalties=[L2(model, 0.01)],
+        metrics=["accuracy" if y is LABEL else "mae"],
+        callbacks=[by_step, ClipGradNorm(0.5)],
+        rng=2,
+    )
+    trainer.fit(X, y, epochs=4, batch_size=48, sample_weight=weight)
+    return trainer
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 48, 100])
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["", "weights"])
+@pytest.mark.parametrize(
+    ("loss", "y"), [(MSELoss(), Y), (CrossEntropyLoss(weight=[1.0, 3.0, 0.5]), LABEL)]
+)
+def test_pieces_are_the_whole_batch(size: int, weight: Any, loss: Any, y: Any) -> None:
+    whole = accumulated(lambda optimizer: optimizer, loss, y, weight)
+    parts = accumulated(lambda optimizer: Accumulate(optimizer, size), loss, y, weight)
+    for p, q in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        np.testing.assert_allclose(p.value, q.value, rtol=0, atol=1e-15)
+    for name in whole.history.columns:
+        np.testing.assert_allclose(whole.history[name], parts.history[name], rtol=1e-14)
+    assert parts.step == parts.optimizer.steps == parts.objective.steps == 12
+    assert parts.optimizer.lr == whole.optimizer.lr
+
+
+def test_pieces_of_several_inputs_and_outputs() -> None:
+    def ends(wrap: Callable[[Optimizer], Any], weight: Any) -> list[Any]:
+        model = Graph(
+            "a", "b", h=(Dense(5, 8, rng=0), "a"), y=Tanh(), z=(Dense(5, 3, rng=1), "b"),
+            outputs=("y", "z"),
+        )  # fmt: skip
+        loss = SumLoss(MSELoss(), CrossEntropyLoss(), weights=(0.3, 2.0))
+        one = Trainer(model, loss, wrap(Adam(model.parameters())), rng=2)
+        one.fit((X, X), (X[:, :1] * np.ones(8), LABEL), epochs=2, sample_weight=weight)
+        return [p.value for p in model.parameters()] + list(one.history.last.values())
+
+    for weight in (None, WEIGHT, (WEIGHT, WEIGHT)):
+        found = ends(lambda optimizer: Accumulate(optimizer, 10), weight)
+        for one, other in zip(ends(lambda optimizer: optimizer, weight), found, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-15)
+    with pytest.raises(ValueError, match=r"all parts of SumLoss.* to count the same in a piece"):
+        ends(lambda optimizer: Accumulate(optimizer, 10), (WEIGHT, np.ones(107)))
+
+
+def test_pieces_take_the_memory_of_one() -> None:
+    def peak(wrap: Callable[[Optimizer], Any]) -> int:
+        layers = [Conv2D(1, 8, 3, rng=0), ReLU(), Conv2D(8, 8, 3, rng=1), ReLU(), Flatten()]
+        model = Sequential(*layers, Dense(8 * 64, 3, rng=2))
+        x, y = RNG.standard_normal((128, 1, 12, 12)), RNG.integers(3, size=128)
+        one = Trainer(model, CrossEntropyLoss(), wrap(Adam(model.parameters())), rng=0)
+        tracemalloc.start()
+        one.fit(x, y, epochs=1, batch_size=128)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(lambda optimizer: Accumulate(optimizer, 16)) < peak(lambda one: one) / 3
+
+
+def test_a_loop_of_ones_own_and_what_is_refused() -> None:
+    model = Sequential(Dense(5, 4, rng=0), BatchNorm(4), Dense(4, 3, rng=1))
+    optimizer = Accumulate(Averaged(SGD(model.parameters(), lr=0.1)), micro_batch_size=20)
+    objective = Objective(model, MSELoss())
+    losses = []
+    for _ in range(3):
+        losses.append(optimizer.gradient(objective, X, Y))
+        optimizer.step()
+    assert losses == sorted(losses, reverse=True)
+    assert objective.steps == optimizer.steps == 3
+    with pytest.raises(ValueError, match=r"write Accumulate\(Averaged\(\.\.\.\)\)"):
+        Averaged(optimizer)
+    with pytest.raises(ValueError, match="above 0"):
+        optimizer.gradient(objective, X, Y, np.zeros(107))
+    bad = X.copy()
+    bad[50] = np.nan  # in the third piece
+    with pytest.raises(NonFiniteError, match="not finite at step 3"):
+        optimizer.gradient(objective, bad, Y)
+    with pytest.raises(ValueError, match="Accumulate expects micro_batch_size"):
+        optimizer.micro_batch_size = 0

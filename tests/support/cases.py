@@ -15,6 +15,7 @@ from minifw import (
     LSTM,
     SELU,
     SGD,
+    Accumulate,
     Adagrad,
     Adam,
     AdamW,
@@ -498,4 +499,5 @@ OPTIMIZER_CASES: dict[str, Callable[[Sequence[Parameter]], Optimizer]] = {
     "Averaged, decay": lambda parameters: Averaged(
         Lookahead(SGD(parameters, lr=0.1, weight_decay=0.01)), decay=0.9, start=2
     ),
+    "Accumulate": lambda parameters: Accumulate(Adam(parameters, lr=0.01), micro_batch_size=7),
 }

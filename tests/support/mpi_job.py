@@ -12,7 +12,9 @@ import numpy as np
 from minifw import (
     L2,
     SGD,
+    Accumulate,
     Adam,
+    Average,
     BatchNorm,
     BCELoss,
     Callback,
@@ -114,7 +116,7 @@ def train(parallel: bool) -> dict[str, Any]:
     found["plain"] = flat(plain)
     # two inputs, two outputs and a penalty; weights that both parts share
     heads = two_heads()
-    optimizer = SGD(heads.parameters(), lr=0.1)
+    optimizer = Accumulate(SGD(heads.parameters(), lr=0.1), micro_batch_size=2)
     trainer = Trainer(
         heads,
         SumLoss(MSELoss(), CrossEntropyLoss(), weights=(1.0, 0.5)),
@@ -174,7 +176,7 @@ def resume(folder: Path) -> None:
 
     def run(*callbacks: Callback, load: bool = False) -> list[Any]:
         model = network(BatchNorm(4), Dropout(0.5, rng=5))
-        trainer = trainer_of(model, parallel=True, callbacks=callbacks)
+        trainer = trainer_of(model, parallel=True, callbacks=(Average(0.5), *callbacks))
         if load:
             trainer.load_checkpoint(folder / "middle.npz")
         history = trainer.fit(x[:210], y[:210], epochs=3, batch_size=50, validation=(x, y))
@@ -188,7 +190,7 @@ def resume(folder: Path) -> None:
     run(Stop())
     # read by one process without MPI
     model = network(BatchNorm(4), Dropout(0.5, rng=5))
-    trainer = trainer_of(model, parallel=False)
+    trainer = trainer_of(model, parallel=False, callbacks=(Average(0.5),))
     trainer.load_checkpoint(folder / "3.npz")
     assert flat(model) == whole[0]
 
