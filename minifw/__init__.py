@@ -49,6 +49,8 @@ else:
                 "ClipGradNorm",
                 "CostLines",
                 "EarlyStopping",
+                "LearningRateTest",
+                "Log",
                 "Progress",
                 "Scheduled",
                 "TrainingWarning",

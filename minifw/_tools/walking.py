@@ -1,6 +1,7 @@
 """Walks through all that some objects hold: attributes, containers, what functions refer to."""
 
 import functools
+import weakref
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from types import FunctionType, MethodType, ModuleType
@@ -10,14 +11,16 @@ import numpy as np
 
 from minifw._tools.cache import NOT_MEMBERS
 
-_LEAVES = (int, float, complex, str, bytes, type(None), np.ndarray, np.generic, type, ModuleType)
+_PLAIN = (int, float, complex, str, bytes, type(None), np.ndarray, np.generic, type, ModuleType)
+_LEAVES = (*weakref.ProxyTypes, *_PLAIN)  # those first, for a dead one answers to nothing else
 
 
 def places(roots: Mapping[str, Any], passed: Collection[int] = ()) -> Iterator[tuple[str, Any]]:
     """Yield every object below the roots with the path to it, such as "model.1.rng".
 
     An object at several places comes with each of its paths; what is in it comes once. Plain
-    values, arrays, parameters, and objects whose ids are in `passed` do not come.
+    values, arrays, parameters, and objects whose ids are in `passed` do not come, nor attributes
+    that a class names in `foreign_attributes`: they hold other software, which may be endless.
     """
     seen = set(passed)
     left = list(roots.items())[::-1]
@@ -59,8 +62,9 @@ def _parts(value: Any) -> Iterator[tuple[object, Any]]:  # noqa: C901 - a list o
                 yield name, cell.cell_contents
             except ValueError:  # not assigned yet
                 continue
+    foreign = getattr(type(value), "foreign_attributes", ())
     for name, item in getattr(value, "__dict__", {}).items():
-        if not name.startswith(NOT_MEMBERS):
+        if not name.startswith(NOT_MEMBERS) and name not in foreign:
             yield name, item
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())

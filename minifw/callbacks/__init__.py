@@ -1,7 +1,9 @@
 """Callbacks: what happens between the steps of training."""
 
 from minifw.callbacks._average import Average
+from minifw.callbacks._logging import Log
 from minifw.callbacks._progress import CostLines, Progress
+from minifw.callbacks._range_test import LearningRateTest
 from minifw.callbacks._saving import Checkpoint, CSVLog
 from minifw.callbacks._steps import ClipGradNorm, Scheduled
 from minifw.callbacks._stopping import EarlyStopping
@@ -17,6 +19,8 @@ __all__ = [
     "ClipGradNorm",
     "CostLines",
     "EarlyStopping",
+    "LearningRateTest",
+    "Log",
     "Progress",
     "Scheduled",
     "TrainingWarning",

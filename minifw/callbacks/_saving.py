@@ -158,12 +158,10 @@ class CSVLog(Callback):
         history = trainer.history
         with self.path.open("a" if self._begun else "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            rows = [len(history) - 1]
             if not self._begun:
                 writer.writerow(["epoch", *history.columns])
-                rows = list(range(len(history)))
-            for row in rows:
-                writer.writerow([row + 1, *(history[name][row] for name in history.columns)])
+            for epoch in range(len(history) if self._begun else 1, len(history) + 1):
+                writer.writerow([epoch, *history.at(epoch).values()])
         self._begun = True
 
     def __repr__(self) -> str:

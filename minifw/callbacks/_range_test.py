@@ -1,0 +1,145 @@
+"""Which learning rate suits: the loss while it grows."""
+
+import math
+from functools import partial
+from os import PathLike
+from typing import Any
+
+from minifw._tools.numbers import check_positive, check_size
+from minifw._tools.options import Option
+from minifw.plots import learning_curves
+from minifw.training import Trainer
+from minifw.training._hooks import Callback
+
+MEMORY = 0.9  # the part of the loss that comes from the batches before, in the smoothed one
+WORSE = 4.0  # at how many times the lowest smoothed loss the test ends
+
+
+class LearningRateTest(Callback):
+    """Let the learning rate grow from batch to batch, and look at which one the loss gets worse.
+
+    ::
+
+        lr_i = low (high / low)^(i / (steps - 1))        i = 0, 1, ...
+
+    It ends the run after `steps` batches, or where the loss, smoothed, is four times its lowest.
+    Then it puts back the parameters, the buffers and the optimizer as they were before.
+
+    Parameters
+    ----------
+    low, high : float, default 1e-6, 10.0
+        The first learning rate and the last; above 0.
+    steps : int, default 100
+        How many batches; `fit` needs epochs for as many.
+
+    Attributes
+    ----------
+    low, high, steps
+        As given; they may be assigned later.
+    lrs, losses : list of float
+        The learning rate of each step, and the loss of the batch before that step.
+
+    Raises
+    ------
+    ValueError
+        At the start of training, if the run has fewer batches than `steps`, or if `high` is not
+        above `low`.
+
+    Notes
+    -----
+    It is the only callback that sets the learning rate: leave `Scheduled` out. The random
+    generators are not put back.
+
+    References
+    ----------
+    L. N. Smith, "Cyclical learning rates for training neural networks", 2017 (2015), section 3.3.
+
+    Examples
+    --------
+    >>> from minifw import BCELoss, Dense, LearningRateTest, SGD, Sequential, Sigmoid, Tanh
+    >>> from minifw import Trainer
+    >>> from minifw.datasets import planar_flower
+    >>> x, y = planar_flower()
+    >>> model = Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4), Sigmoid())
+    >>> optimizer, test = SGD(model.parameters(), lr=1.2), LearningRateTest(high=1000.0)
+    >>> history = Trainer(model, BCELoss(), optimizer, callbacks=[test], rng=0).fit(x, y, epochs=8)
+    >>> 0.1 < test.suggestion < 10, optimizer.lr
+    (True, 1.2)
+    """
+
+    low = Option(check_positive)
+    high = Option(check_positive)
+    steps = Option(partial(check_size, least=2))
+
+    def __init__(self, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> None:
+        self.low, self.high, self.steps = low, high, steps
+        self.lrs: list[float] = []
+        self.losses: list[float] = []
+
+    @property
+    def smoothed(self) -> list[float]:
+        """The losses as means that forget: of each batch a tenth, the rest from those before."""
+        mean, found = 0.0, []
+        for n, loss in enumerate(self.losses, 1):
+            mean = MEMORY * mean + (1 - MEMORY) * loss
+            found.append(mean / (1 - MEMORY**n))
+        return found
+
+    @property
+    def suggestion(self) -> float:
+        """A tenth of the learning rate at which the smoothed loss was lowest."""
+        smoothed = self.smoothed
+        return self.lrs[smoothed.index(min(smoothed))] / 10
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Keep what there is; raise if the run is too short."""
+        if self.low >= self.high:
+            raise ValueError(f"LearningRateTest expects high above {self.low}, got {self.high}")
+        batches = trainer.batches or self.steps  # where it is unknown
+        if trainer.epochs * batches < self.steps:
+            raise ValueError(
+                f"LearningRateTest expects {self.steps} batches, got {trainer.epochs * batches}; "
+                f"give fit epochs={math.ceil(self.steps / batches)}, or the test fewer steps"
+            )
+        self.lrs, self.losses = [], []
+        self._before = trainer.model.state_dict(), trainer.optimizer.state_dict()
+
+    def on_backward_end(self, trainer: Trainer) -> None:
+        """Set the rate of this step."""
+        part = len(self.lrs) / (self.steps - 1)
+        trainer.optimizer.lr = self.low * (self.high / self.low) ** part
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Note the loss, and end the run if it has seen enough."""
+        self.lrs.append(trainer.optimizer.lr)
+        self.losses.append(trainer.batch_loss)
+        best, last = min(self.smoothed), self.smoothed[-1]
+        if len(self.lrs) == self.steps or last - best > (WORSE - 1) * abs(best):
+            trainer.stop(f"the test ends at lr {self.lrs[-1]:.2g}; try lr {self.suggestion:.2g}")
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Put back what there was."""
+        model, optimizer = self._before
+        trainer.model.load_state_dict(model)
+        trainer.optimizer.load_state_dict(optimizer)
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Any:
+        """Draw the smoothed loss against the learning rate; return the figure of matplotlib.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            The file to write.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        curves = {"step": self.lrs, "loss": self.smoothed}
+        figure = learning_curves(curves, time="learning rate")
+        figure.axes[0].set(xscale="log", xlim=(self.lrs[0], self.lrs[-1]))
+        figure.axes[0].axvline(self.suggestion, color="grey", linestyle=":")
+        if path is not None:
+            figure.savefig(path)
+        return figure
