@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -264,12 +264,12 @@ def test_progress_as_a_bar(
     shown = screen.getvalue()
     assert "epoch 1/3:" in shown
     assert "epoch 2/3:" in shown
-    assert "/10 [" in shown  # of the batches
+    assert "/30 [" in shown  # of all batches, so that what is left is that of the run
     assert shown.endswith("\r")  # the bar is taken away
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "enough"]
     linear(Progress()).fit(((X, Y) for _ in range(3)), epochs=1)  # nobody knows how many
-    assert "epoch 1/1: 0batch" in screen.getvalue()
+    assert "epoch 1/1: 3batch" in screen.getvalue()
 
 
 def test_progress_without_tqdm(
@@ -277,10 +277,64 @@ def test_progress_without_tqdm(
 ) -> None:
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.notebook", None)
     linear(Progress()).fit(X, Y, epochs=1)
     assert not screen.getvalue()
     assert capsys.readouterr().out.startswith("epoch 1/1  loss ")
+
+
+def test_progress_without_widgets_is_lines_and_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a notebook without ipywidgets tqdm would warn, and its bar would be a line a batch."""
+    for name in ("ipykernel", "ipykernel.zmqshell", "IPython"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    vars(sys.modules["IPython"])["get_ipython"] = object
+    monkeypatch.setattr("tqdm.notebook.IProgress", None)
+    for name in ("tqdm.auto", "tqdm.autonotebook"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        linear(Progress()).fit(X, Y, epochs=1)
+    assert not caught
+    out, err = capsys.readouterr()
+    assert out.startswith("epoch 1/1  loss ")
+    assert not err
+
+
+def test_progress_tells_the_time_of_slow_epochs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("minifw.callbacks._progress.time.perf_counter", lambda: now[0])
+    waits = iter([0.4, 0.4, 2.0, 400.0, 1.0])
+
+    def wait(trainer: Trainer) -> None:
+        now[0] += next(waits) if trainer.batch == trainer.batches else 0.0
+
+    linear(Do(batch=wait), Progress()).fit(X, Y, epochs=5)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[2:] for line in lines] == [
+        [],
+        [],
+        ["2 s/epoch, 1.9 s left"],  # 2.8 s in 3 epochs
+        ["0:06:40/epoch, 0:01:41 left"],
+        ["1 s/epoch, 0:06:44 in all"],
+    ]
+    waits = iter([0.4, 0.4, 0.4, 0.4])
+    linear(Do(batch=wait), Progress(every=3)).fit(X, Y, epochs=4)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[2:] for line in lines] == [["0.4 s/epoch, 0.4 s left"], []]
+
+
+def test_progress_prints_what_the_output_has_no_letter_for() -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    stop = Do(epoch=lambda trainer: trainer.stop("genug für heute"))
+    with contextlib.redirect_stdout(out):
+        linear(Progress(), stop, metrics={"r²": "r2"}).fit(X, Y, epochs=2)
+    text = out.buffer.getvalue().decode()
+    assert r"  r\xb2 " in text
+    assert text.endswith("genug f\\xfcr heute\n")
 
 
 def test_cost_lines_are_those_of_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
