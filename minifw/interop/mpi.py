@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from minifw._engine.team import Team
 from minifw._tools.checks import check_is, describe
 from minifw._tools.extras import needs
 from minifw._tools.generators import find_generators
@@ -21,7 +22,7 @@ from minifw.core.loss import Loss
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.optimizers import Optimizer
-from minifw.training._team import Team, by_rank
+from minifw.training._team import by_rank
 from minifw.typing import Array
 
 __all__ = ["DataParallel"]

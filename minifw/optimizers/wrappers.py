@@ -7,22 +7,20 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.team import Alone
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_decay_rate, check_fraction, check_size
 from minifw._tools.options import Option, Vector, delegated, options_of
 from minifw._tools.rows import cut, first
-from minifw.core.layer import Layer
 from minifw.core.objective import Objective
 from minifw.core.optimizer import Optimizer
 from minifw.typing import Array
 
 __all__ = ["Accumulate", "Averaged", "Lookahead"]
-
-_T = TypeVar("_T")
 
 
 class Wrapper(Optimizer):
@@ -301,7 +299,7 @@ class Averaged(Wrapper):
         return super().state_dict()
 
 
-class Accumulate(Wrapper):
+class Accumulate(Alone, Wrapper):
     """Works on a batch in pieces, adds up their gradients, and lets an optimizer make one step.
 
     ::
@@ -324,8 +322,6 @@ class Accumulate(Wrapper):
         As given: `lr` and `steps` are its own.
     micro_batch_size
         As given; it may be assigned later.
-    rank, size, main, asked, torn
-        What a `Trainer` asks of an optimizer that takes the gradient itself; see `DataParallel`.
 
     Raises
     ------
@@ -367,13 +363,10 @@ class Accumulate(Wrapper):
 
     micro_batch_size = Option(check_size)
     outermost = True
-    # A trainer lets a team take the gradient: this is one that shares the rows out over time.
-    rank, size, main, torn = 0, 1, True, False
 
     def __init__(self, optimizer: Optimizer, micro_batch_size: int) -> None:
         super().__init__(optimizer)
         self.micro_batch_size = micro_batch_size
-        self.asked = False
 
     def update(self, values: Array, grads: Array) -> None:
         """Do nothing more: the optimizer has made the step."""
@@ -386,7 +379,7 @@ class Accumulate(Wrapper):
         sample_weight: Any = None,
         *,
         measure: Callable[[Any, Any, Any], None] | None = None,
-        asked: bool = False,
+        asked: bool = False,  # noqa: ARG002 - there is no other process to tell
     ) -> float:
         """Set the gradient of a batch, piece by piece, and return the mean loss.
 
@@ -400,9 +393,9 @@ class Accumulate(Wrapper):
         measure : callable, optional
             Called with the prediction, the target and the weights of each piece.
         asked : bool, default False
-            Kept as `asked`, for the trainer.
+            Not used: there is no other process to tell.
         """
-        self.asked, steps = asked, objective.steps
+        steps = objective.steps
         whole, loss, total = (x, target, sample_weight), 0.0, self.zeros()
         weights = _weights(objective, *whole)
         if not weights.all():
@@ -426,21 +419,6 @@ class Accumulate(Wrapper):
         self._vector.grads[...] = total
         objective.steps = steps + 1
         return float(loss)
-
-    # -- a team of one -----------------------------------------------------------------
-
-    def prepare(self, model: Layer) -> None:
-        """Do nothing: there is no other rank."""
-
-    def scatter(self, model: Layer) -> None:
-        """Do nothing."""
-
-    def tell(self, error: BaseException) -> None:
-        """Do nothing."""
-
-    def together(self, work: Callable[[], _T]) -> list[_T]:
-        """Return what `work` returns."""
-        return [work()]
 
 
 def _weights(objective: Objective, x: Any, target: Any, sample_weight: Any) -> Array:

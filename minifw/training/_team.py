@@ -1,84 +1,12 @@
-"""The processes that train one model together, as the trainer sees them; mostly one, `Alone`."""
+"""What a trainer does with a team: the processes that train one model together."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from minifw.core.layer import Layer
-from minifw.core.objective import Objective
+from minifw._engine.team import Alone, Team
 from minifw.training._totals import Totals
 
-_T = TypeVar("_T")
-
 SHOWN = 5  # ranks, or values, that a message names
-
-
-@runtime_checkable
-class Team(Protocol):
-    """An optimizer that shares out the rows of a batch; `minifw.interop.mpi` has one."""
-
-    rank: int
-    size: int
-    main: bool
-    asked: bool
-    torn: bool
-
-    def prepare(self, model: Layer) -> None: ...
-    def scatter(self, model: Layer) -> None: ...
-    def together(self, work: Callable[[], _T]) -> list[_T]: ...
-    def tell(self, error: BaseException) -> None: ...
-    def heard(self, asked: bool) -> bool: ...
-    def gradient(
-        self,
-        objective: Objective,
-        x: Any,
-        target: Any,
-        sample_weight: Any = None,
-        *,
-        measure: Callable[[Any, Any, Any], None] | None = None,
-        asked: bool = False,
-    ) -> float: ...
-
-
-class Alone:
-    """A team of one process: there is nobody to wait for, or to tell."""
-
-    rank, size, main, asked, torn = 0, 1, True, False, False
-
-    def prepare(self, model: Layer) -> None:
-        """Leave the model as it is."""
-
-    def scatter(self, model: Layer) -> None:
-        """Leave its generators as they are."""
-
-    def together(self, work: Callable[[], _T]) -> list[_T]:
-        """Return what the work returns."""
-        return [work()]
-
-    def tell(self, error: BaseException) -> None:
-        """Tell nobody."""
-
-    def heard(self, asked: bool) -> bool:
-        """Return whether training is to end after this batch, of what this process was asked."""
-        return asked
-
-    def gradient(
-        self,
-        objective: Objective,
-        x: Any,
-        target: Any,
-        sample_weight: Any = None,
-        *,
-        measure: Callable[[Any, Any, Any], None] | None = None,
-        asked: bool = False,  # noqa: ARG002 - for `heard`, of several processes
-    ) -> float:
-        """Set the gradient of a batch, and return its loss."""
-        loss = objective.forward(x, target, sample_weight)
-        if measure is not None:  # now, for a callback may run another forward
-            measure(objective.prediction, target, sample_weight)
-        objective.backward()
-        return loss
-
-
 ALONE = Alone()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.prediction import inputs, keeping_modes, survey
+from minifw._engine.team import Team
 from minifw._tools.checks import describe
 from minifw._tools.generators import find_generators, load_state, load_states, state_of
 from minifw._tools.numbers import check_flag, check_rng, check_size
@@ -37,7 +38,7 @@ from minifw.training._interrupt import Interrupt, interruptible
 from minifw.training._reasons import Place, explain
 from minifw.training._run import Run
 from minifw.training._step import Step
-from minifw.training._team import ALONE, Team, agreed, gather, joined, parted
+from minifw.training._team import ALONE, agreed, gather, joined, parted
 from minifw.training._totals import AnyMetric, Totals, named_metrics, part_columns
 from minifw.typing import RNG
 
