@@ -83,6 +83,9 @@ class Layer(KeepsArguments, SavesForBackward):
         `Watch` reads it.
     probabilities : class attribute, a bool
         Whether the outputs are probabilities, as of `Sigmoid` and `Softmax`.
+    linear : class attribute, a bool
+        Whether y is a weighted sum of x, plus a constant, as of `Dense`. A row of its matrix is
+        a unit.
     formulas : class attribute, a dict {str: str}, optional
         What `trace` writes beside the values: "y" and "dx", and the gradient of
         each parameter by its name. In braces stand x, y and dy, which become Z1
@@ -124,6 +127,7 @@ class Layer(KeepsArguments, SavesForBackward):
     replayable: ClassVar[bool] = False
     saturation: ClassVar[tuple[float, float] | None] = None
     probabilities: ClassVar[bool] = False
+    linear: ClassVar[bool] = False
     formulas: ClassVar[Formulas] = MappingProxyType({})
 
     # -- what an author writes ---------------------------------------------------
@@ -291,6 +295,7 @@ class Layer(KeepsArguments, SavesForBackward):
         return step(self, x, state)
 
     _step = place_by_place  # returns y, and what to keep
+    _flow: Any = ()  # the lines of a container in which layers take what others make
 
     def train(self, mode: bool = True) -> Self:
         """Put this layer and all inside it into train mode (or eval mode); return it.

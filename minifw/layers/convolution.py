@@ -58,6 +58,7 @@ class _Convolution(Layer):
     padding: Any
     dilation: Any
     _saved_shape: Shape  # of the latest y
+    linear: ClassVar[bool] = True
     _axes: ClassVar[int] = 2  # of the kernel
     _transposed: ClassVar[bool] = False
 

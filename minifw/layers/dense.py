@@ -64,6 +64,7 @@ class Dense(Layer):
            [143.]])
     """
 
+    linear: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
     stepwise: ClassVar[bool] = True
     takes_sequences: ClassVar[bool] = True

@@ -97,6 +97,10 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         check_shapes("Graph", lines)
         self._lines, self._layers, self._gives = tuple(lines), layers, gives
 
+    @property
+    def _flow(self) -> tuple[Line, ...]:
+        return self._lines if self._is_plain(Graph) else ()
+
     def __getitem__(self, name: str) -> Any:
         return self._layers[self._index(name)]
 

@@ -57,11 +57,11 @@ Tanh(), gives (4,)
 
     def _hold(self, layers: tuple[Layer, ...]) -> None:
         super()._hold(layers)
-        lines = [
-            Line(f"layer {index}", layer, (str(index),), (str(index + 1),))
-            for index, layer in enumerate(layers)
-        ]
-        check_shapes("Sequential", lines)
+        check_shapes("Sequential", _chain(layers))
+
+    @property
+    def _flow(self) -> list[Line]:
+        return _chain(self.layers) if self._is_plain(Sequential) else []
 
     def _check_single(self, layers: tuple[Layer, ...], inner: tuple[Layer, ...]) -> None:
         super()._check_single(layers, inner[:-1])
@@ -148,3 +148,10 @@ Tanh(), gives (4,)
     def __getitem__(self, index: int | slice) -> Any:
         layers = self.layers[index]
         return Sequential(*layers) if isinstance(layers, tuple) else layers
+
+
+def _chain(layers: tuple[Layer, ...]) -> list[Line]:
+    return [
+        Line(f"layer {index}", layer, (str(index),), (str(index + 1),))
+        for index, layer in enumerate(layers)
+    ]
