@@ -1,4 +1,4 @@
-"""The two exceptions and the two warnings that are minifw's own.
+"""The two exceptions and the three warnings that are minifw's own.
 
 Everything else is a built-in: ValueError for shapes and values, TypeError for
 types and dtypes, RuntimeError for the order of calls.
@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FileFormatError", "NonFiniteError", "SaturationWarning", "StaleArrayWarning"]
+__all__ = [
+    "FileFormatError",
+    "NonFiniteError",
+    "SaturationWarning",
+    "StaleArrayWarning",
+    "TrainingWarning",
+]
 
 
 class FileFormatError(ValueError):
@@ -89,4 +95,16 @@ class StaleArrayWarning(UserWarning):
     ...     optimizer = SGD(layer.parameters(), lr=0.1)  # moves the parameters
     >>> caught[0].category is StaleArrayWarning, weight is layer.weight.value
     (True, False)
+    """
+
+
+class TrainingWarning(UserWarning):
+    """Something keeps the network from learning, or may.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from minifw import TrainingWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", TrainingWarning)  # a training in here ends at once
     """

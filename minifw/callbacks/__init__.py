@@ -7,8 +7,8 @@ from minifw.callbacks._range_test import LearningRateTest
 from minifw.callbacks._saving import Checkpoint, CSVLog
 from minifw.callbacks._steps import ClipGradNorm, Scheduled
 from minifw.callbacks._stopping import EarlyStopping
-from minifw.callbacks._warning import TrainingWarning
 from minifw.callbacks._watch import Watch
+from minifw.errors import TrainingWarning
 from minifw.training._hooks import Callback
 
 __all__ = [

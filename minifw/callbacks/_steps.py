@@ -7,11 +7,11 @@ from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_choice, check_positive
 from minifw._tools.options import Option, same, settled
 from minifw.callbacks._stopping import check_column, watched
-from minifw.callbacks._warning import warn
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
+from minifw.training._signs import warn
 
 # A run that comes to this part of its schedule, or less, has likely steps of another kind: where
 # per="batch" is forgotten, and an epoch has two batches, it is a half.

@@ -2,8 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,15 @@ import numpy as np
 from minifw._engine.listening import listening
 from minifw._tools.numbers import check_size
 from minifw._tools.rows import cut
-from minifw.callbacks._warning import warn
 from minifw.core.layer import Layer
-from minifw.layers import Graph, Sequential
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
+from minifw.training._signs import neighbours
 from minifw.typing import Array
 
 ROWS = 256  # of the latest batch that are looked at
 MANY = 0.5  # the part of a layer from which on a warning is due
 STEEP = 0.01  # a slope below this part of the steepest lets next to no gradient through
-STILL = 1e-6  # a loss that moves by less than this part of itself does not move
 
 
 class Watch(Callback):
@@ -46,7 +43,8 @@ class Watch(Callback):
     Notes
     -----
     It runs a copy of the model on up to 256 rows of the latest batch, in eval mode. A
-    warning is due when half of the units of a layer, or of its outputs, are affected.
+    warning is due when half of the units of a layer, or of its outputs, are affected. What
+    `Trainer` tells by itself, with ``watch=True``, is not told twice.
 
     Examples
     --------
@@ -67,31 +65,24 @@ comes through; try a lower lr, another init, or LeakyReLU
     def __init__(self, every: int = 1, patience: int = 5) -> None:
         self.every = check_size("Watch", "every", every)
         self.patience = check_size("Watch", "patience", patience)
-        self._said: list[str] = []
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Look at the layers."""
-        self._said = []
-        for name, layer in _doubled(trainer.model):
-            self._warn(
-                f"doubled {name}",
-                f"layer {name}, {layer!r}, takes the output of another sigmoid or softmax, which "
-                "leaves it little to choose from; leave one out",
-            )
+        for place, one, two, _ in neighbours(trainer.model):
+            if one.probabilities and two.probabilities:
+                trainer._signs.tell(
+                    f"doubled {place}",
+                    f"layer {place}, {two!r}, takes the output of another sigmoid or softmax, "
+                    "which leaves it little to choose from; leave one out",
+                )
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Look at the outputs of the layers, and at the loss."""
         if trainer.epoch % self.every == 0:
             self._look(trainer)
         losses = trainer.history["loss"][-self.patience - 1 :]
-        moved = max(losses) - min(losses)
-        if len(losses) > self.patience and moved <= STILL * abs(losses[-1]) and losses[-1]:
-            self._warn(
-                "loss",
-                f"after epoch {trainer.epoch}: the loss has stayed at {losses[-1]:.6g} for "
-                f"{self.patience} epochs; is lr, {trainer.optimizer.lr:g}, too small, or does "
-                "no gradient come through?",
-            )
+        if len(losses) > self.patience:
+            trainer._signs.still(trainer, losses)
 
     def _look(self, trainer: Trainer) -> None:
         latest = trainer.batch_x
@@ -105,7 +96,7 @@ comes through; try a lower lr, another init, or LeakyReLU
             if math.isinf(high):  # flat on one side, where half of the outputs may well be
                 dead = int((units == low).all(axis=0).sum())
                 if dead >= MANY * units.shape[1]:
-                    self._warn(
+                    trainer._signs.tell(
                         f"dead {name}",
                         f"{when}: {dead} of {units.shape[1]} units of {place} are {low:g} for "
                         "every example, and no gradient comes through; try a lower lr, another "
@@ -116,25 +107,12 @@ comes through; try a lower lr, another init, or LeakyReLU
             slope = 4 * (units - low) * (high - units) / (high - low) ** 2
             flat = float(np.mean(slope < STEEP))
             if flat >= MANY:
-                self._warn(
+                trainer._signs.tell(
                     f"saturated {name}",
                     f"{when}: {flat:.0%} of the outputs of {place} are saturated, and next "
                     "to no gradient comes through; try inputs of mean 0 and variance 1, or a "
                     "lower lr",
                 )
-
-    def _warn(self, what: str, message: str) -> None:
-        if what not in self._said:
-            self._said.append(what)
-            warn(message)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what was said."""
-        return {"said": self._said}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self._said = list(state["said"])
 
 
 def _by_unit(y: Array) -> Array:
@@ -163,22 +141,3 @@ def _outputs(model: Layer, x: Any) -> list[tuple[str, Any, Array]]:
     with listening(inner, ["forward"], note):
         twin.predict(x, allow_nan=True)
     return found
-
-
-def _doubled(model: Layer) -> Iterator[tuple[str, Layer]]:
-    """Yield what takes the output of a sigmoid or a softmax, and is one itself."""
-    for name, container in model._all_layers():
-        pairs: list[tuple[str, Any, Any]] = []
-        if isinstance(container, Sequential):
-            chain = enumerate(pairwise(container), 1)
-            pairs = [(str(index), one, two) for index, (one, two) in chain]
-        elif isinstance(container, Graph):
-            givers: dict[Any, Any] = {line.makes: line.layer for line in container._lines}
-            pairs = [
-                (line.place.removeprefix("line "), givers[line.takes], line.layer)
-                for line in container._lines
-                if line.takes in givers
-            ]
-        for place, one, two in pairs:
-            if one.probabilities and two.probabilities:
-                yield (f"{name}.{place}" if name else place), two

@@ -50,6 +50,7 @@ def capture(trainer: Any) -> dict[str, Any]:
         "generators": run.owed | {name: state_of(g) for name, g in generators(trainer).items()},
         "metrics": {name: _identity(metric) for name, metric in trainer.metrics.items()},
         "options": options(trainer),
+        "signs": copy.deepcopy(trainer._signs.state_dict()),
         "given": options(trainer) if trainer._given is None else trainer._given,
         "run": run.to_dict() | {"due": trainer._hooks.due() or run.due, "seen": seen},
     }
@@ -63,6 +64,7 @@ def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
     trainer.optimizer.load_state_dict(tree["optimizer"]["state"])
     for name, one in _more(trainer).items():
         one.load_state_dict(tree["more"][name])
+    trainer._signs.load_state_dict(copy.deepcopy(tree.get("signs", {})))
     _load_options(trainer, tree)
     callbacks = _by_key(trainer)
     for key, state in tree["callbacks"].items():

@@ -23,6 +23,7 @@ class Place(NamedTuple):
     owner: str
     where: str  # "; in epoch 3, batch 1 of 2", or ""
     rows: npt.NDArray[np.intp] | None  # their numbers in the data; None of an iterable's batch
+    growth: str = ""  # "; the loss has grown ...", or ""
 
 
 def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoReturn:
@@ -42,7 +43,7 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
             error.add_note(where.strip(";, "))
         raise error
     error.rows = place.rows
-    error.args = (f"{error}{place.where}{_bad_rows(model, batch, place.rows)}",)
+    error.args = (f"{error}{place.where}{_bad_rows(model, batch, place.rows)}{place.growth}",)
     raise error
 
 

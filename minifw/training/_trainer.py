@@ -37,6 +37,7 @@ from minifw.training._hooks import Callback, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt, interruptible
 from minifw.training._reasons import Place, explain
 from minifw.training._run import Run
+from minifw.training._signs import Signs
 from minifw.training._step import Step
 from minifw.training._team import ALONE, agreed, gather, joined, parted
 from minifw.training._totals import AnyMetric, Totals, named_metrics, part_columns
@@ -66,6 +67,9 @@ class Trainer:
         The source of the order of the examples, or its seed.
     replay : bool, default True
         Whether small steps are recorded and made again; see `Objective`.
+    watch : bool, default True
+        Whether to look, at next to no cost, for signs that the network does not learn, such as
+        columns of other scales or gradients that vanish; each is a `TrainingWarning`, once.
 
     Attributes
     ----------
@@ -131,6 +135,7 @@ class Trainer:
         callbacks: Iterable[Callback] = (),
         rng: RNG = None,
         replay: bool = True,
+        watch: bool = True,
     ) -> None:
         self.penalties = tuple(penalties)
         self.objective = Objective(model, loss, penalties=self.penalties, replay=replay)
@@ -142,6 +147,7 @@ class Trainer:
         self.epochs = 0
         self.batches: int | None = None
         self.columns: list[str] = [*self._loss_columns, *self.metrics]
+        self._signs = Signs(check_flag("Trainer", "watch", watch))
         self._resuming = self._fitting = False
         self._interrupt = Interrupt()
         self._streams: dict[str, Any] = {}  # the iterables of a fit, which may hold generators
@@ -393,6 +399,7 @@ class Trainer:
                 self._call_again()
                 run = self.run
             else:
+                self._signs.begin(self, train)
                 self._hooks.call("fit_begin", self)
             while not self._ending() and (run.begun or run.epoch < self.epochs):
                 self._run_epoch(train, held)
@@ -448,6 +455,7 @@ class Trainer:
             self._feed, run.drawn, run.place = None, None, 0
         run.begun = run.validating = False
         self._hooks.call("epoch_end", self)
+        self._signs.epoch(self)
 
     def _run_batches(self, train: Source) -> None:
         """Make the steps of the batches that are left in this epoch."""
@@ -466,6 +474,8 @@ class Trainer:
                 if count:  # else it counts nothing
                     run.batch_loss = value = step(x, y, weight)
                     run.step += 1
+                    if run.step == 1:
+                        self._signs.first = value
                     totals.loss += value * count
                     totals.weight += count
                 run.latest = batch
@@ -479,7 +489,8 @@ class Trainer:
         except (NonFiniteError, ValueError) as error:
             if batch is None or not run.torn:  # of a callback, or of the iterable
                 raise
-            place = Place("Trainer.fit", f"; in {self._where(1)}", self._rows(train, batch))
+            rows, growth = self._rows(train, batch), self._signs.growth(self)
+            place = Place("Trainer.fit", f"; in {self._where(1)}", rows, growth)
             explain(error, self.model, batch, place)
 
     def _make_step(self, x: Any, y: Any, weight: Any = None) -> float:

@@ -56,6 +56,7 @@ from minifw import (
 )
 from minifw.datasets import planar_flower
 from minifw.training._hooks import EVENTS
+from minifw.training._signs import Signs
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((50, 3))
@@ -697,7 +698,8 @@ def test_another_thread_is_left_alone() -> None:
 def signs(model: Sequential, x: Array = X, y: Array = Y, **kwargs: Any) -> list[str]:
     """Return what `Watch` warns of in a few epochs."""
     optimizer = SGD(model.parameters(), lr=kwargs.pop("lr", 0.01))
-    trainer = Trainer(model, MSELoss(), optimizer, callbacks=[Watch(**kwargs)], rng=0)
+    watch = Watch(**kwargs)
+    trainer = Trainer(model, MSELoss(), optimizer, callbacks=[watch], rng=0, watch=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer.fit(x, y, epochs=8)
@@ -757,7 +759,8 @@ def test_the_signs_of_a_graph_of_several_inputs() -> None:
         outputs=("end", "r"),
     )
     model["h"].bias.value = [-99.0] * 4
-    trainer: Any = SimpleNamespace(model=model, batch_x=(X, X), epoch=1)
+    signs = Signs(watch=False)
+    trainer: Any = SimpleNamespace(model=model, batch_x=(X, X), epoch=1, _signs=signs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         watch = Watch()
@@ -766,6 +769,44 @@ def test_the_signs_of_a_graph_of_several_inputs() -> None:
     one, other = [str(warning.message) for warning in caught]
     assert one.startswith("layer q, Sigmoid(), takes the output of another sigmoid")
     assert other.startswith("after epoch 1: 4 of 4 units of layer r, ReLU(), are 0 for every")
+
+
+def sights(x: Any, *layers: Layer) -> int:
+    """Return how many signs `Watch` sees in the outputs of the layers."""
+    model = Sequential(*layers, Dense(np.shape(x)[1], 1))
+    trainer: Any = SimpleNamespace(model=model, batch_x=np.array(x, float), epoch=1)
+    trainer._signs = Signs(watch=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Watch()._look(trainer)
+    return len(caught)
+
+
+@pytest.mark.parametrize("layer", [Sigmoid(), Tanh()])
+def test_from_which_slope_on_a_unit_is_saturated(layer: Layer) -> None:
+    """Of the steepest: at y, 4 (y - low) (high - y) / (high - low)^2."""
+    low, high = layer.saturation or (0, 0)
+    for slope, count in ((0.0099, 1), (0.0101, 0)):
+        for sign in (-1, 1):
+            y = (low + high) / 2 + sign * (high - low) / 2 * np.sqrt(1 - slope)
+            x = np.arctanh(y) if low else np.log(y / (1 - y))
+            assert sights(np.full((4, 2), x), layer) == count
+
+
+def test_half_of_the_outputs_or_units_are_many() -> None:
+    for share, count in ((50, 1), (49, 0)):
+        x = np.zeros((100, 1))
+        x[:share] = 99
+        assert sights(x, Sigmoid()) == count
+    assert sights([[-1, -1, 1, 1]], ReLU()) == 1
+    assert sights([[-1, -1, 1, 1, 1]], ReLU()) == 0
+
+
+def test_256_rows_of_the_batch_are_looked_at() -> None:
+    for rows, count in (((0, 128), 1), ((0, 127), 0), ((128, 256), 1), ((129, 500), 0)):
+        x = np.zeros((500, 1))
+        x[slice(*rows)] = 99
+        assert sights(x, Sigmoid()) == count
 
 
 def test_a_loss_that_stands_still_is_told() -> None:
@@ -809,7 +850,7 @@ def test_a_loss_that_is_not_finite_names_layer_pass_epoch_batch_and_rows() -> No
     with pytest.raises(
         NonFiniteError, match=r"in epoch \d+, batch \d of 2; the batch has .* rows"
     ):
-        linear(lr=1e6).fit(X, Y, epochs=200)
+        linear(lr=1e6, watch=False).fit(X, Y, epochs=200)
 
     trainer = linear()
     trainer.model.parameters()[0].value = [[10.0, 10.0, 10.0]]

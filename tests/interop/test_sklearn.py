@@ -412,7 +412,7 @@ def test_layers_among_the_hidden_ones() -> None:
 def test_float32_and_whole_numbers() -> None:
     narrow = quick().fit(X_IRIS.astype(np.float32), Y_IRIS)
     assert narrow.predict_proba(X_IRIS).dtype == np.float32
-    other = quick(hidden_layers=[Dense(4, 8, dtype=np.float32), 4]).fit(X_IRIS, Y_IRIS)
+    other = quick(hidden_layers=[Dense(4, 8, dtype=np.float32), Tanh(), 4]).fit(X_IRIS, Y_IRIS)
     assert other.predict_proba(X_IRIS).dtype == np.float32
     codes = np.arange(60).reshape(-1, 2) % 5
     words = quick(hidden_layers=[Embedding(5, 3), Flatten()], max_epochs=200)
@@ -570,8 +570,24 @@ def test_wrong_data() -> None:
         quick(activation=None).fit(X_IRIS, Y_IRIS)
     with pytest.raises(TypeError, match=r"calls activation\(\), but Dense.*'in_features'"):
         quick(activation=Dense).fit(X_IRIS, Y_IRIS)
-    with pytest.raises(minifw.NonFiniteError, match="not finite"):
+    with (
+        pytest.warns(minifw.TrainingWarning, match="loss has grown"),
+        pytest.raises(minifw.NonFiniteError, match=r"not finite.*; take a smaller lr than 1e"),
+    ):
         NetworkRegressor((4,), optimizer="sgd", lr=1e9).fit(X_IRIS, Y_IRIS)
+
+
+def test_what_keeps_a_network_from_learning_is_told_once() -> None:
+    x = X_IRIS * [1, 1e5, 1, 1]
+    with pytest.warns(minifw.TrainingWarning, match="columns of x differ in scale"):
+        quick(max_epochs=1).fit(x, Y_IRIS)
+    fitted = quick()
+    with pytest.warns(minifw.TrainingWarning, match="columns of x differ in scale"):
+        fitted.partial_fit(x, Y_IRIS, classes=[0, 1, 2])
+    fitted.partial_fit(x, Y_IRIS)
+    assert (
+        quick(hidden_layers=(8, 8), activation="identity").fit(X_IRIS, Y_IRIS).n_iter_ > 1
+    )  # it is meant
 
 
 def test_without_scikit_learn_it_names_the_extra() -> None:

@@ -139,7 +139,7 @@ def same(folder: Path) -> None:
     noisy = network(BatchNorm(4), Dropout(0.5, rng=5))
     trainer = trainer_of(noisy, parallel=True)
     x, y = planar_flower()
-    trainer.fit(x[:40], y[:40], epochs=1)
+    trainer.fit(x[::10], y[::10], epochs=1)
     found["noisy"] = flat(noisy)
     every = other.together(lambda: found)
     assert all(one == every[0] for one in every), "the ranks are not of one bit"
@@ -392,7 +392,7 @@ def callbacks(folder: Path) -> None:
             callbacks=[Boom(parallel.rank, *events)],
             rng=0,
         )
-        data = x[:150], y[:150]
+        data = x[1::2][:150], y[1::2][:150]
         try:
             trainer.fit(*data, epochs=2, batch_size=50, validation=(x, y))
         finally:

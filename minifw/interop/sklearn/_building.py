@@ -16,12 +16,12 @@ from minifw.layers import Dense, Sequential
 from minifw.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, biases_and_norms
 from minifw.typing import DType, Generator, Shape
 
-ACTIVATIONS: dict[str, str | None] = {
+ACTIVATIONS = {
     "relu": "ReLU",
     "tanh": "Tanh",
     "logistic": "Sigmoid",  # scikit-learn's name
     "sigmoid": "Sigmoid",
-    "identity": None,
+    "identity": "Identity",  # in words, so that nobody warns of two layers without an activation
     "elu": "ELU",
     "gelu": "GELU",
     "leaky_relu": "LeakyReLU",
@@ -217,12 +217,12 @@ def _anew_inside(value: Any, rng: Generator) -> Any:
 
 
 def _activation(owner: str, activation: Any, rng: Generator) -> list[Layer]:
-    """Return the activation in a list, which is empty for the identity."""
+    """Return the activation in a list."""
     if isinstance(activation, Layer):
         return [anew(activation, rng)]
     if isinstance(activation, str):
         name = _known(owner, "activation", activation, ACTIVATIONS, "layer")
-        return [] if name is None else [getattr(known, name)()]
+        return [getattr(known, name)()]
     layer = call(owner, "activation()", activation) if callable(activation) else None
     if isinstance(layer, Layer):
         return [layer]

@@ -191,7 +191,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
                 self.history_ = History()
             else:
                 self._go_on(owner)
-            trainer = self._trainer(owner, [], measured=False)
+            trainer = self._trainer(owner, [], measured=False, watch=first)
             rows = self._rows(owner, "rows", X, target, weight)
             history = self._run(trainer, rows, 1, None)
         if len(history):  # else Ctrl-C ended it
@@ -346,9 +346,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self._loss = self._loss_of(self.model_, self._outputs_wide)
         self._made_with = new
 
-    def _trainer(self, owner: str, callbacks: list[Any], *, measured: bool) -> Trainer:
+    def _trainer(
+        self, owner: str, callbacks: list[Any], *, measured: bool, watch: bool = True
+    ) -> Trainer:
         metrics = [self._metric] if measured else []
-        trainer = Trainer(self.model_, self._loss, self.optimizer_, metrics=metrics, rng=self._rng)
+        parts = self.model_, self._loss, self.optimizer_
+        trainer = Trainer(*parts, metrics=metrics, rng=self._rng, watch=watch)
         trainer._validation_fix = "give fit X_val and y_val, or set early_stopping=True"
         if isinstance(self.callbacks, str) or not hasattr(self.callbacks, "__iter__"):
             raise TypeError(f"{owner} expects a list of callbacks, got {describe(self.callbacks)}")

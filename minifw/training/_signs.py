@@ -1,0 +1,265 @@
+"""Signs that a network does not learn: what a run tells by itself, and a callback may."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minifw._tools.rows import Rows, Several
+from minifw._tools.warn import warn_user
+from minifw.core.layer import Layer
+from minifw.errors import TrainingWarning
+from minifw.training._data import Source, Table
+
+# tests/training/test_signs.py has a case on both sides of each number.
+LEAST = 10  # rows: of fewer, one class and other scales are chance
+ROWS = 256  # of x whose scales are looked at, from all over it: to sort them costs next to nothing
+TAIL = 0.05  # of a column, left out at each end: rare dummies and outliers make no scale
+SCALES = 1e3  # between columns: with an lr that the one bears, the other stands still
+ROUNDING = 1e-12  # of the widest column: what is narrower is constant, but for rounding
+LARGE = 10.0  # of standardised columns, next to no number is larger
+GROWN = 100.0  # times: an lr that is a little too high overshoots by less, and comes back
+SMALL = 0.01  # a loss that began below it counts as this: after another fit it may be next to 0
+STILL = 1e-6  # a loss that moves by less than this part of itself does not move
+PATIENCE = 5  # epochs for which it has to stand still
+# Ten layers of sigmoids come to 1e-6. Nets that learn stay above 1e-4, but for tiny weights under
+# Adam, where it rises a thousandfold from look to look.
+VANISHED = 1e-5  # the largest gradient of the first layer, as a part of the last one's
+RISES = 10.0  # times, from look to look: a gradient will come through
+SETTLED = 8  # steps: the first ones move a last layer of zeros, and nothing before it
+
+_Link: TypeAlias = tuple[str, Layer]  # with its name
+
+
+def warn(message: str) -> None:
+    """Give a `TrainingWarning` that names the user's line, in every run."""
+    warn_user(message, TrainingWarning, every_time=True)
+
+
+class Signs:
+    """What a run has told of a network that does not learn: each sign once.
+
+    It looks at the layers and at a sample of the data before the first epoch; at gradients and
+    weights after the epochs 1, 2, 4, 8, ... and the last one, so that it costs many short epochs
+    nothing. With ``watch=False`` it looks at nothing, and callbacks may `tell` all the same.
+    """
+
+    def __init__(self, watch: bool) -> None:
+        self._watch = watch
+        self.load_state_dict({})
+
+    def tell(self, sign: str, message: str) -> None:
+        """Warn, unless this sign was told in this run."""
+        if sign not in self._said:
+            self._said.append(sign)
+            warn(message)
+
+    def begin(self, trainer: Any, train: Source) -> None:
+        """Look at the layers and the data of a new run."""
+        self.load_state_dict({})
+        if not self._watch or not trainer.main:
+            return
+        for place, one, two, alone in neighbours(trainer.model):
+            if alone and one.linear and two.linear and _is_wasted(one, two):
+                self.tell(
+                    "linear",
+                    f"layer {place}, {two!r}, takes the output of another linear layer, {one!r}, "
+                    "and the two can do no more than one; put an activation between them, or "
+                    "Identity() if it is meant",
+                )
+        if isinstance(train, Table) and train.rows >= LEAST:
+            x, y, _ = train.columns
+            if isinstance(x, Rows) and _entrance(trainer.model).linear:
+                self._look_at_scales(x)
+            parts = y.columns if isinstance(y, Several) else (y,)
+            losses = getattr(trainer.loss, "losses", (trainer.loss,))
+            for loss, part in zip(losses, parts, strict=False):
+                self._look_at_classes(loss, part)
+
+    def _look_at_scales(self, x: Rows) -> None:
+        if len(x.shape) != 2 or not x.in_memory:
+            return
+        rows = x.take(np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(np.intp))
+        columns = np.sort(rows.T, axis=1)  # (features, rows)
+        out = math.ceil(TAIL * len(rows))
+        with np.errstate(all="ignore"):  # of what is not finite the loss will tell
+            spread = columns[:, -1 - out] - columns[:, out]  # (features,)
+        wide = int(spread.argmax())
+        narrow = int(np.where(spread > ROUNDING * spread[wide], spread, np.inf).argmin())
+        if math.inf > spread[wide] > SCALES * spread[narrow] > 0:
+            self.tell(
+                "scales",
+                f"the columns of x differ in scale: column {wide} spreads over "
+                f"{spread[wide]:.3g}, column {narrow} over {spread[narrow]:.3g}, and no lr serves "
+                "both; take from each its mean, and divide it by its standard deviation, or begin "
+                f"with BatchNorm({len(spread)})",
+            )
+
+    def _look_at_classes(self, loss: Any, y: Any) -> None:
+        if not (isinstance(y, Rows) and y.in_memory) or loss is None or len(y.shape) > 2:
+            return
+        labels = loss.takes_labels and y.dtype.kind in "iu"
+        if not labels and not any(one.probabilities for one in (*loss.joins, *loss.applies)):
+            return
+        row = y.take(slice(0, 1)).ravel()  # a label, 0 or 1, or a one-hot row
+        known = row.size == 1 if labels else np.isin(row, (0, 1)).all() and row[1:].sum() <= 1
+        if known and (y.take(slice(None)) == row.reshape(y.shape[1:])).all():
+            self.tell(
+                "class",
+                f"all {len(y)} rows of {y.name} are of one class, "
+                f"{int(row.argmax() if row.size > 1 else row[0])}, and nothing else can be learnt "
+                "of them; if they are sorted, shuffle them before you split them, and look at how "
+                "the labels are made",
+            )
+
+    def epoch(self, trainer: Any) -> None:
+        """Look at an epoch whose values are in the history: 1, 2, 4, 8, ... and the last."""
+        epoch = trainer.epoch
+        if self._watch and (not epoch & (epoch - 1) or epoch == trainer.epochs) and trainer.main:
+            losses, when = trainer.history["loss"], f"after epoch {epoch}: "
+            growth = self.growth(trainer)
+            if growth and losses[-1] > self._bound:  # no spike of a batch, and none that is over
+                self.tell("growth", when + growth.removeprefix("; "))
+            if len(losses) > PATIENCE:
+                self.still(trainer, losses)
+            if trainer.step >= SETTLED:
+                layers = trainer.model._all_layers()
+                linear = [link for link in layers if link[1].linear]
+                # Without the outputs, each of which has a target.
+                self._look_at_units(linear[: -len(trainer.model.output_names)], when)
+                for chain in _chains(layers):
+                    self._look_at_gradients(chain, when)
+
+    def _look_at_units(self, links: Sequence[_Link], when: str) -> None:
+        for name, layer in links:
+            if _is_symmetric(layer):
+                self.tell(
+                    "equal",
+                    f"{when}all units of layer {name}, {layer!r}, have equal weights and equal "
+                    "gradients, and so stay equal; draw the weights: init=GlorotUniform(), or "
+                    "HeNormal() before a ReLU",
+                )
+
+    def _look_at_gradients(self, chain: Sequence[_Link], when: str) -> None:
+        (name, one), (end, other) = chain[0], chain[-1]
+        least, most = _largest_gradient(one), _largest_gradient(other)
+        part, before = least / most if most else math.inf, self._parts.get(name, math.inf)
+        self._parts[name] = part
+        if max(part, before) < VANISHED and part <= RISES * before:
+            self.tell(
+                "vanished",
+                f"{when}the gradients vanish from layer to layer: they go to {most:.2g} in layer "
+                f"{end}, {other!r}, and to {least:.2g} in layer {name}, {one!r}; try ReLU or "
+                "LeakyReLU after weights of HeNormal(), a BatchNorm between the layers, or a "
+                "Residual around them",
+            )
+
+    def still(self, trainer: Any, losses: Sequence[float]) -> None:
+        """Tell if the losses of these epochs are one; a loss of exactly 0 is at its end."""
+        moved, latest = max(losses) - min(losses), losses[-1]
+        if latest and moved <= STILL * abs(latest):
+            self.tell(
+                "loss",
+                f"after epoch {trainer.epoch}: the loss has stayed at {latest:.6g} for "
+                f"{len(losses) - 1} epochs; is lr, {trainer.optimizer.lr:g}, too small, or does "
+                "no gradient come through?",
+            )
+
+    @property
+    def _bound(self) -> float:
+        return GROWN * max(abs(self.first), SMALL)
+
+    def growth(self, trainer: Any) -> str:
+        """Return "; the loss has grown ...", and what cures it, if it has; else nothing."""
+        loss, x, fix = trainer.batch_loss, trainer.batch_x, ""
+        if not self._watch or not loss > self._bound:  # NaN before the first step
+            return ""
+        if isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] > 1:
+            largest = np.abs(x).max(axis=0)  # (features,)
+            column = int(largest.argmax())
+            if largest[column] > LARGE:
+                fix = f", or scale column {column} of x, which goes to {largest[column]:.3g}"
+        steps = f"{trainer.step - 1} step{'s' * (trainer.step > 2)}"
+        return (
+            f"; the loss has grown from {self.first:.2g} to {loss:.2g} in {steps}; take a smaller "
+            f"lr than {trainer.optimizer.lr:g}{fix}"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was told, and what the next look compares with."""
+        return {"said": self._said, "first": self.first, "parts": self._parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, or nothing: a new run."""
+        self._said = list[str](state.get("said", ()))
+        self.first: float = state.get("first", math.nan)  # the loss of the first batch
+        self._parts = dict[str, float](state.get("parts", {}))  # of each chain, at the latest look
+
+
+def neighbours(model: Layer) -> Iterator[tuple[str, Any, Any, bool]]:
+    """Yield each layer that takes what another one of its container makes.
+
+    That is: its place, that other one, itself, and whether nobody else takes this value.
+    """
+    for name, container in model._all_layers():
+        lines = container._flow
+        if not lines:
+            continue
+        makers = {value: line.layer for line in lines for value in line.makes}
+        taken = Counter(value for line in lines for value in line.takes)
+        taken.update(container.output_names)
+        for line in lines:
+            for value in line.takes:
+                if value in makers:
+                    yield _path(name, line), makers[value], line.layer, taken[value] == 1
+
+
+def _path(name: str, line: Any) -> str:
+    return f"{name}.{line.place.rpartition(' ')[2]}".lstrip(".")  # of "layer 0", or "line h"
+
+
+def _largest_gradient(layer: Layer) -> float:
+    return max(float(np.abs(p.grad).max()) for p in layer.parameters())
+
+
+def _entrance(layer: Any) -> Any:
+    """Return the layer that takes the input first."""
+    while layer._flow:
+        layer = layer._flow[0].layer
+    return layer
+
+
+def _is_wasted(one: Any, two: Any) -> bool:
+    """Return whether two linear layers have more weights than one in their place would have.
+
+    Through a bottleneck they have fewer. Where one of them is frozen, it has its reason.
+    """
+    shape, inner = one.input_shape, two.input_shape
+    if not (shape and inner and one.parameters() and two.parameters()):
+        return False
+    return bool(inner[-1] >= min(shape[-1], two.output_shape(inner)[-1]))
+
+
+def _is_symmetric(layer: Layer) -> bool:
+    """Return whether all units, if there are several, have equal weights and gradients."""
+    found = [array for p in layer.parameters() for array in (p.value, p.grad)]
+    # Where weights were drawn, it ends at the first two rows.
+    return len(found) > 0 and all(
+        len(rows) > 1 and (rows[0] == rows[1]).all() and (rows == rows[0]).all() for rows in found
+    )
+
+
+def _chains(layers: Sequence[_Link]) -> Iterator[list[_Link]]:
+    """Yield the layers with trained matrices of each chain that has several."""
+    if any("dx" in getattr(layer, "declared", ()) for _, layer in layers):
+        return  # a gradient is stopped, or made another: it is meant
+    for name, container in layers:
+        lines = container._flow
+        if all(two.takes == one.makes for one, two in pairwise(lines)):
+            links = [(_path(name, line), line.layer) for line in lines]
+            trained = [li for li in links if any(len(p.shape) > 1 for p in li[1].parameters())]
+            if len(trained) > 1:
+                yield trained
