@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minifw._tools.numbers import check_number
 from minifw._tools.rows import Rows, Several
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
@@ -119,12 +120,13 @@ class Signs:
         """Look at an epoch whose values are in the history: 1, 2, 4, 8, ... and the last."""
         epoch = trainer.epoch
         if self._watch and (not epoch & (epoch - 1) or epoch == trainer.epochs) and trainer.main:
-            losses, when = trainer.history["loss"], f"after epoch {epoch}: "
+            history, when = trainer.history, f"after epoch {epoch}: "
             growth = self.growth(trainer)
-            if growth and losses[-1] > self._bound:  # no spike of a batch, and none that is over
+            # No spike of a batch, and none that is over.
+            if growth and history.last["loss"] > self._bound:
                 self.tell("growth", when + growth.removeprefix("; "))
-            if len(losses) > PATIENCE:
-                self.still(trainer, losses)
+            if epoch > PATIENCE:
+                self.still(trainer, history["loss"])
             if trainer.step >= SETTLED:
                 layers = trainer.model._all_layers()
                 linear = [link for link in layers if link[1].linear]
@@ -194,9 +196,11 @@ class Signs:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, or nothing: a new run."""
+        first = state.get("first", math.nan)
+        self.first = check_number("Signs", "first", first)  # the loss of the first batch
         self._said = list[str](state.get("said", ()))
-        self.first: float = state.get("first", math.nan)  # the loss of the first batch
-        self._parts = dict[str, float](state.get("parts", {}))  # of each chain, at the latest look
+        parts = dict[str, float](state.get("parts", {}))  # of each chain, at the latest look
+        self._parts = {name: check_number("Signs", name, part) for name, part in parts.items()}
 
 
 def neighbours(model: Layer) -> Iterator[tuple[str, Any, Any, bool]]:

@@ -42,7 +42,8 @@ def normalized() -> Sequential:
 
 
 def tied() -> Sequential:
-    model = Sequential(Dense(4, 4, rng=0), Tanh(), Dense(4, 4, rng=1), Dense(4, 1, rng=2))
+    first, second = Dense(4, 4, rng=0), Dense(4, 4, rng=1)
+    model = Sequential(first, Tanh(), second, Tanh(), Dense(4, 1, rng=2))
     model[2].weight = model[0].weight
     return model
 

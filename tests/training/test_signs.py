@@ -18,6 +18,7 @@ from minifw import (
     CrossEntropyLoss,
     Dense,
     Graph,
+    History,
     Identity,
     L1Loss,
     Layer,
@@ -70,7 +71,10 @@ def run(model: Layer, losses: tuple[float, ...] = (1.0,), **values: Any) -> Any:
     usual = {"batch_loss": losses[-1], "batch_x": X, "step": 8, "main": True}
     epoch, optimizer = len(losses), SimpleNamespace(lr=0.1)
     place = {"epoch": epoch, "epochs": epoch, "optimizer": optimizer, "loss": MSELoss()}
-    return SimpleNamespace(model=model, history={"loss": list(losses)}, **usual | place | values)
+    history = History()
+    for loss in losses:
+        history.append({"loss": loss})
+    return SimpleNamespace(model=model, history=history, **usual | place | values)
 
 
 def hidden(**options: Any) -> Sequential:
