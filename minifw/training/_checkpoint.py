@@ -13,10 +13,11 @@ from minifw.core.layer import Layer
 from minifw.core.optimizer import Optimizer
 from minifw.errors import FileFormatError
 from minifw.metrics import Metric
-from minifw.storage._archive import read_archive, write_archive
+from minifw.storage.tree import PLAIN, read_tree, write_tree
 from minifw.training._data import checksum
 from minifw.training._hooks import Callback, keys_of
-from minifw.training._run import PLAIN, Run
+from minifw.training._plan import STREAMS
+from minifw.training._run import Run
 
 OWNER = "Trainer.load_checkpoint"
 KIND = "checkpoint"
@@ -29,8 +30,6 @@ PARTS: dict[str, tuple[type, tuple[str, ...]]] = {
     "metrics": (dict, ()),
     "run": (dict, ("history", "totals")),
 }
-STREAMS = ("data", "validation")  # the iterables of a fit, which are not known before
-_ARRAY = "array of the archive"  # the key of a dict that stands for an array
 
 
 # -- a trainer as a tree of plain values and arrays -------------------------------------------
@@ -129,25 +128,6 @@ def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
             raise ValueError(f"{OWNER} expects {name} to be a {other}, as saved, got a {kind}")
 
 
-def check_plan(owner: str, run: Run, plan: Mapping[str, Any], columns: list[str]) -> None:
-    """Raise unless a run is gone on with as it was begun."""
-    history, begun = run.history, run.plan
-    if len(history) and history.columns != columns:
-        raise ValueError(
-            f"{owner} goes on with a run whose history has {', '.join(history.columns)}, got "
-            f"arguments that give {', '.join(columns)}"
-        )
-    under_way = run.begun or run.drawn is not None
-    names = [name for name in plan if name not in ("epochs", "validation")]
-    changed = [n for n in names if under_way and plan[n] != begun.get(n, plan[n])]
-    if changed:
-        raise ValueError(
-            f"{owner} goes on in the middle of epoch {run.epoch}, which was begun with "
-            f"{', '.join(f'{name}={begun[name]}' for name in changed)}; got "
-            f"{', '.join(f'{name}={plan[name]}' for name in changed)}"
-        )
-
-
 def generators(trainer: Any) -> dict[str, AnyGenerator]:
     """Return all random generators of a trainer, and of the data of a fit, by their paths."""
     roots = {"rng": trainer.rng, **_roots(trainer), "metrics": trainer.metrics, **trainer._streams}
@@ -207,20 +187,17 @@ def _same_names(what: str, mine: set[str], saved: set[str]) -> None:
 
 def write(path: str | PathLike[str], tree: Mapping[str, Any]) -> None:
     """Write the tree into one file, whole or not at all."""
-    arrays: dict[str, Any] = {}
-    write_archive(path, KIND, {"tree": _without_arrays(tree, "", arrays)}, arrays)
+    write_tree("Trainer.save_checkpoint", path, KIND, tree)
 
 
 def read(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the tree of a file, or raise if anything that `apply` looks for is not there."""
-    meta, arrays = read_archive(path, KIND)
     try:
-        tree = _of_0_1(_with_arrays(meta.get("tree"), arrays))
+        tree: dict[str, Any] = _of_0_1(read_tree(path, KIND))
         _check_tree(tree)
     except (KeyError, TypeError, ValueError) as error:
         raise FileFormatError(f"{path} is no checkpoint: {error}") from error
-    found: dict[str, Any] = tree
-    return found
+    return tree
 
 
 def _of_0_1(tree: Any) -> Any:
@@ -256,36 +233,3 @@ def _check_tree(tree: Any) -> None:
             kind_of(state)
         except (LookupError, TypeError) as error:
             raise ValueError(f"{name} is no state of a generator") from error
-
-
-def _without_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
-    """Return the tree with the name of each array in its place, and put those into `arrays`."""
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {_ARRAY: name}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return {
-            key: _without_arrays(item, f"{name}/{key}".lstrip("/"), arrays)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        items = (_without_arrays(v, f"{name}/{i}", arrays) for i, v in enumerate(value))
-        return tuple(items) if isinstance(value, tuple) else list(items)
-    if not isinstance(value, PLAIN):
-        raise TypeError(
-            f"Trainer.save_checkpoint expects state_dict to hold numbers, text, arrays and "
-            f"containers of them, got {type(value).__name__} at {name}"
-        )
-    return value
-
-
-def _with_arrays(value: Any, arrays: Mapping[str, Any]) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {_ARRAY}:
-            return arrays[value[_ARRAY]]  # a KeyError, if there is none
-        return {key: _with_arrays(item, arrays) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_with_arrays(item, arrays) for item in value)
-    return value

@@ -9,11 +9,10 @@ from typing import Any
 from minifw._tools.checks import describe
 from minifw._tools.generators import generator_of
 from minifw._tools.numbers import check_flag, check_size
+from minifw.storage.tree import PLAIN
 from minifw.training._history import History
 from minifw.training._hooks import EVENTS
 from minifw.training._totals import Totals
-
-PLAIN = (type(None), bool, int, float, str)  # what a file can say beside arrays and containers
 
 
 @dataclass

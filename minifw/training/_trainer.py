@@ -1,18 +1,18 @@
 """Training for real work: batches, epochs, validation, callbacks and checkpoints."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from minifw._engine.prediction import inputs, keeping_modes, survey
+from minifw._engine.prediction import keeping_modes, survey
 from minifw._engine.team import Team
 from minifw._tools.checks import describe
-from minifw._tools.generators import find_generators, load_state, load_states, state_of
+from minifw._tools.generators import load_states
 from minifw._tools.numbers import check_flag, check_rng, check_size
 from minifw._tools.options import delegated
-from minifw._tools.rows import WHOLE, Fields, first
+from minifw._tools.rows import first
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.loss import Penalty
@@ -20,21 +20,14 @@ from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
 from minifw.optimizers import Optimizer
-from minifw.training._checkpoint import (
-    STREAMS,
-    apply,
-    capture,
-    check_plan,
-    generators,
-    options,
-    read,
-    write,
-)
-from minifw.training._data import Batch, Casting, Cuts, Source, held_out, source
+from minifw.training._checkpoint import apply, capture, generators, options, read, write
+from minifw.training._data import Batch, source
 from minifw.training._evaluation import measure
+from minifw.training._feed import Feed
 from minifw.training._history import History
 from minifw.training._hooks import Callback, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt, interruptible
+from minifw.training._plan import Plan, casting_of, check_trained
 from minifw.training._reasons import Place, explain
 from minifw.training._run import Run
 from minifw.training._signs import Signs
@@ -151,8 +144,6 @@ class Trainer:
         self._resuming = self._fitting = False
         self._interrupt = Interrupt()
         self._streams: dict[str, Any] = {}  # the iterables of a fit, which may hold generators
-        self._feed: Iterator[Batch] | None = None  # the pass through the data that is under way
-        self._order: Any = None  # of the rows in this pass
         self._start()
 
     @property
@@ -262,29 +253,30 @@ class Trainer:
         so; the epoch under way is not in the history. A second one is raised.
         """
         self._check_outside("fit")
-        data = x, y, sample_weight, validation
-        how = epochs, batch_size, shuffle, steps_per_epoch, drop_last
-        found: list[tuple[Source, Source | None, dict[str, Any]]] = []
-        self._team.together(lambda: found.append(self._checked(data, *how)))
-        train, held, plan = found[0]
-        numbers = {name: plan[name] for name in ("data", "validation")}
-        for facts in (self._facts(train, held, plan), numbers):
-            agreed("Trainer.fit", self._team, facts)
-        columns, resuming, epochs = self._columns(held), self._resuming, plan["epochs"]
+        team, plans = self._team, list[Plan]()
+        how: dict[str, Any] = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "shuffle": shuffle,
+            "steps_per_epoch": steps_per_epoch,
+            "drop_last": drop_last,
+        }
+        team.together(lambda: plans.append(self._planned((x, y, sample_weight), validation, how)))
+        (plan,) = plans
+        columns, resuming = self._columns(plan), self._resuming
+        resumed = (self.epoch, self.batch) if resuming else None
+        for facts in ({"columns": columns, "resumed": resumed, **plan.facts()}, plan.checksums()):
+            agreed("Trainer.fit", team, facts)
         if not resuming:
             self._start()
         elif self.run.why:
-            self._go_on_or_warn(epochs)
+            self._go_on_or_warn(plan.epochs)
         run = self.run
         if self._given is None:
             self._given = options(self)
-        self._hooks = Hooks(self.callbacks)
-        self._resuming, run.kept, run.torn = False, None, False
-        run.plan, self.columns, self.epochs = plan, columns, epochs
-        self._cuts = Cuts(plan["batch_size"], plan["drop_last"], self._least_rows())
-        self.batches = plan["steps_per_epoch"] or train.count(self._cuts)
-        streams = dict(zip(STREAMS, (train.stream, held.stream if held else None), strict=True))
-        self._streams = {name: one for name, one in streams.items() if one is not None}
+        self._hooks, self._streams = Hooks(self.callbacks), plan.streams
+        self._resuming, run.kept, run.torn, run.plan = False, None, False, plan.to_dict()
+        self.columns, self.epochs, self.batches = columns, plan.epochs, plan.batches
         if run.owed:
             load_states(generators(self), run.owed)
             run.owed = {}
@@ -292,9 +284,9 @@ class Trainer:
             self._fitting = True
             try:
                 self.model.train()
-                self._run(train, held, resuming=resuming)
+                self._run(plan, resuming=resuming)
             finally:
-                self._fitting, self._feed, self._order = False, None, None
+                self._fitting = False
         return self.history
 
     def _check_outside(self, name: str) -> None:
@@ -315,81 +307,24 @@ class Trainer:
                 f"it goes on with more epochs than {epochs}"
             )
 
-    def _checked(  # noqa: PLR0917 - those of `fit`
-        self,
-        data: tuple[Any, Any, Any, Any],
-        epochs: int,
-        batch_size: int | None,
-        shuffle: bool,
-        steps_per_epoch: int | None,
-        drop_last: bool,
-    ) -> tuple[Source, Source | None, dict[str, Any]]:
-        """Return the data, those of the validation, and the plan; or raise, and change nothing."""
-        owner, (x, y, sample_weight, validation) = "Trainer.fit", data
-        epochs = check_size(owner, "epochs", epochs)
-        shuffle = check_flag(owner, "shuffle", shuffle)
-        drop_last = check_flag(owner, "drop_last", drop_last)
-        if steps_per_epoch is not None:
-            steps_per_epoch = check_size(owner, "steps_per_epoch", steps_per_epoch)
-        self._check_trained(owner)
-        casting = self._casting()
-        train = source(owner, x, y, sample_weight, casting)
-        if train.one_shot and epochs > 1 and steps_per_epoch is None:
-            raise ValueError(
-                f"{owner} expects batches that it can go through {epochs} times, got "
-                f"{describe(x)}, which gives them once; pass a list, or an object whose __iter__ "
-                "starts anew"
-            )
-        size = train.rows or 1
-        if batch_size is not None:
-            size = check_size(owner, "batch_size", batch_size)
-        if drop_last and train.rows is not None and train.rows < size:
-            raise ValueError(
-                f"{owner} expects at least one batch of {size} rows with drop_last=True, got "
-                f"{train.rows} rows; use a smaller batch_size"
-            )
-        held = held_out(owner, validation, casting, train, epochs)
-        plan = {
-            "rows": train.rows,
-            "batch_size": size,
-            "shuffle": shuffle,
-            "steps_per_epoch": steps_per_epoch,
-            "drop_last": drop_last,
-            "epochs": epochs,
-            "data": train.checksum(),
-            "validation": None if held is None else held.checksum(),
-        }
-        run = self.run
-        if self._resuming and epochs < run.epoch:
-            raise ValueError(
-                f"{owner} expects epochs to be all of the run that was loaded, which is in epoch "
-                f"{run.epoch}, got {epochs}"
-            )
+    def _planned(
+        self, data: tuple[Any, Any, Any], validation: Any, how: Mapping[str, Any]
+    ) -> Plan:
+        """Return the checked arguments of a fit; or raise, and change nothing."""
+        owner, model = "Trainer.fit", self.model
+        check_trained(owner, model, self.optimizer)
+        least = max([int(layer.least_rows) for layer in survey(model).layers])
+        casting = casting_of(model, self.loss)
+        plan = Plan(owner, casting, data, validation, **how, least_rows=least)
         if self._resuming:
-            check_plan(owner, run, plan, self._columns(held))
-        return train, held, plan
+            plan.check_resumes(owner, self.run, self._columns(plan))
+        return plan
 
-    def _columns(self, held: Source | None) -> list[str]:
+    def _columns(self, plan: Plan) -> list[str]:
         columns = [*self._loss_columns, *self.metrics]
-        return columns if held is None else [*columns, *(f"val_{name}" for name in columns)]
+        return columns if plan.held is None else [*columns, *(f"val_{name}" for name in columns)]
 
-    def _least_rows(self) -> int:
-        return max([int(layer.least_rows) for layer in survey(self.model).layers])
-
-    def _facts(
-        self, train: Source, held: Source | None, plan: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Return what has to be the same on all ranks, or they train on other rows, or wait."""
-        validation = {} if held is None else held.facts()
-        return {
-            **{name: fact for name, fact in plan.items() if name not in ("data", "validation")},
-            **train.facts(),
-            "columns": self._columns(held),
-            **{f"validation {name}": fact for name, fact in validation.items()},
-            "resumed": (self.epoch, self.batch) if self._resuming else None,
-        }
-
-    def _run(self, train: Source, held: Source | None, *, resuming: bool) -> None:
+    def _run(self, plan: Plan, *, resuming: bool) -> None:
         """Run the epochs that are left, with the hooks around them."""
         run, interrupt = self.run, self._interrupt
         why = run.why
@@ -399,10 +334,11 @@ class Trainer:
                 self._call_again()
                 run = self.run
             else:
-                self._signs.begin(self, train)
+                self._signs.begin(self, plan.train)
                 self._hooks.call("fit_begin", self)
+            feed = Feed(plan, run, self.rng, self._team)
             while not self._ending() and (run.begun or run.epoch < self.epochs):
-                self._run_epoch(train, held)
+                self._run_epoch(plan, feed)
             why = run.why
             if interrupt.asked and not why:
                 why = self._interruption("interrupted")
@@ -423,16 +359,15 @@ class Trainer:
             else:  # all ranks come here, for they were told of errors
                 self._team.together(lambda: self._hooks.call("fit_end", self))
 
-    def _run_epoch(self, train: Source, held: Source | None) -> None:
-        run, team = self.run, self._team
+    def _run_epoch(self, plan: Plan, feed: Feed) -> None:
+        run, team, held = self.run, self._team, plan.held
         if not run.begun:
             run.torn = True
-            if self._feed is None:
-                self._feed = self._new_pass(train)
+            feed.begin()
             run.epoch, run.batch, run.totals = run.epoch + 1, 0, self._no_totals()
             run.begun = True
             self._hooks.call("epoch_begin", self)
-        self._run_batches(train)
+        self._run_batches(feed)
         if self._ending():
             return  # the epoch is left where it is
         if not run.validating:  # else a loaded run did it
@@ -451,13 +386,12 @@ class Trainer:
             values |= {f"val_{name}": value for name, value in found.items()}
         run.torn = True
         run.history.append(values)
-        if run.plan["steps_per_epoch"] is None:  # the pass is over
-            self._feed, run.drawn, run.place = None, None, 0
+        feed.end()
         run.begun = run.validating = False
         self._hooks.call("epoch_end", self)
         self._signs.epoch(self)
 
-    def _run_batches(self, train: Source) -> None:
+    def _run_batches(self, feed: Feed) -> None:
         """Make the steps of the batches that are left in this epoch."""
         run, team, hooks, interrupt = self.run, self._team, self._hooks, self._interrupt
         totals, loss, step = run.totals, self.loss, self.step
@@ -466,7 +400,7 @@ class Trainer:
         by_rows = type(loss).total_weight is Loss.total_weight and not loss.takes_several
         batch: Batch | None = None
         try:
-            for batch in self._batches(train):
+            for batch in feed.epoch():
                 run.torn = True
                 x, y, weight = batch
                 plain = by_rows and weight is None and type(x) is np.ndarray
@@ -489,7 +423,7 @@ class Trainer:
         except (NonFiniteError, ValueError) as error:
             if batch is None or not run.torn:  # of a callback, or of the iterable
                 raise
-            rows, growth = self._rows(train, batch), self._signs.growth(self)
+            rows, growth = feed.rows(batch), self._signs.growth(self)
             place = Place("Trainer.fit", f"; in {self._where(1)}", rows, growth)
             explain(error, self.model, batch, place)
 
@@ -517,44 +451,6 @@ class Trainer:
         if "backward_end" in self._hooks.heard:
             self._hooks.call("backward_end", self)
         self._optimizer.step()
-
-    def _batches(self, train: Source) -> Iterator[Batch]:
-        """Yield the batches that are left in this epoch, of the pass under way or of the next."""
-        run, steps = self.run, self.run.plan["steps_per_epoch"]
-        while steps is None or run.batch < steps:
-            if self._feed is None:
-                self._feed = self._new_pass(train)
-            for batch in self._feed:
-                yield batch
-                if run.batch == steps:
-                    return
-            if steps is None:
-                return
-            run.torn = True
-            self._feed, run.drawn, run.place = None, None, 0
-            run.torn = False
-
-    def _new_pass(self, train: Source) -> Iterator[Batch]:
-        """Return the batches of a pass: in a new order, or what is left of one in the old order.
-
-        The generators of an iterable that is gone on with are put back to the start of the pass,
-        for its first batches are drawn again.
-        """
-        run = self.run
-        rows = train.rows if run.plan["shuffle"] else None
-        found = find_generators({"data": train.stream}) if rows is None else {"rng": self.rng}
-        resumed = run.drawn is not None
-        now = state_of(self.rng)
-        if run.drawn is not None:
-            load_states(found, run.drawn)
-        else:
-            if rows is not None:  # in the order of the first rank
-                load_state(self.rng, self._team.together(lambda: now)[0])
-            run.drawn = {name: state_of(one) for name, one in found.items()}
-        self._order = None if rows is None else self.rng.permutation(rows)
-        if resumed and rows is not None:
-            load_state(self.rng, now)
-        return train.batches(self._cuts, self._order, run.place, run.seen if resumed else None)
 
     def _ending(self) -> bool:
         """Return whether training is to end here: on all ranks alike, if there are several."""
@@ -586,14 +482,6 @@ class Trainer:
         of = f" of {self.batches}" if self.batches else ""
         which = "batch" if under_way else "after batch"
         return f"epoch {self.epoch}, {which} {self.batch + under_way}{of}"
-
-    def _rows(self, train: Source, batch: Batch) -> Any:
-        """Return the numbers of the rows of the batch under way, if they have any."""
-        if train.rows is None:
-            return None
-        start = self.run.place * self._cuts.size
-        rows = np.arange(start, start + len(first(batch[0])))
-        return rows if self._order is None else self._order[rows]
 
     # -- evaluation --------------------------------------------------------------
 
@@ -631,7 +519,7 @@ class Trainer:
         """
         owner = "Trainer.evaluate"
         size = check_size(owner, "batch_size", batch_size)
-        data = source(owner, x, y, sample_weight, self._casting())
+        data = source(owner, x, y, sample_weight, casting_of(self.model, self.loss))
         return measure(owner, self.objective, data, size, self._no_totals())
 
     # -- checkpoints -------------------------------------------------------------
@@ -724,29 +612,6 @@ class Trainer:
             self._hooks.call(due["event"], self, due["callbacks"])
 
     # -- data --------------------------------------------------------------------
-
-    def _check_trained(self, owner: str) -> None:
-        """Raise unless the optimizer has all parameters that are trained."""
-        held = {id(parameter) for parameter in self.optimizer.parameters}
-        for name, parameter in self.model.named_parameters():
-            if not parameter.frozen and id(parameter) not in held:
-                raise ValueError(
-                    f"{owner} expects an optimizer of all that is trained, {self.optimizer!r} has "
-                    f"not {name}; assign a new one to trainer.optimizer, or freeze that layer"
-                )
-
-    def _casting(self) -> Casting:
-        loss, targets, labels = self.loss, [], []
-        names = self.model.output_names
-        for name, one in zip(names, getattr(loss, "losses", (loss,) * len(names)), strict=False):
-            # Of an author's loss of several outputs nobody knows how many targets it takes.
-            needed = one is not None and one.takes_target and not one.takes_several
-            targets.append(name if needed else f"{name}?")
-            labels.append(WHOLE * (one is not None and one.takes_labels))
-        y = Fields("y", "target", tuple(targets), tuple(labels), not loss.takes_several)
-        optional = tuple([f"{name}?" for name in names])
-        weight = Fields("sample_weight", "weight", optional, ("",) * len(names))
-        return Casting(survey(self.model).dtype, inputs(self.model), y, weight)
 
     def _no_totals(self) -> Totals:
         return Totals(self.metrics, self.objective)

@@ -33,8 +33,6 @@ PRIVATE = {
     ("interop", "storage._classes"),
     ("interop", "storage._safetensors"),
     ("interop", "storage._text"),
-    ("training", "storage._archive"),
-    # One finder of generators, in _tools, will replace both.
     # The exported operator has to place the windows, and the constants, as the layer does.
     ("interop", "layers._special"),
     ("interop", "layers._windows"),

@@ -38,6 +38,7 @@ from minifw import (
     Zeros,
 )
 from minifw.training._data import Table
+from minifw.training._plan import casting_of
 from minifw.training._signs import Signs
 
 RNG = np.random.default_rng(0)
@@ -142,7 +143,7 @@ def columns(*given: Array) -> Any:
     y = np.arange(len(x)).reshape(-1, 1) % 2.0
     model = Dense(x.shape[1], 1)
     trainer = Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1))
-    table = Table("fit", x, y, None, trainer._casting())
+    table = Table("fit", x, y, None, casting_of(model, MSELoss()))
     return lambda signs: signs.begin(trainer, table)
 
 

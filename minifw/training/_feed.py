@@ -1,0 +1,78 @@
+"""The batches of a fit, epoch after epoch: passes through the data, each in a new order."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minifw._engine.team import Team
+from minifw._tools.generators import find_generators, load_state, load_states, state_of
+from minifw._tools.rows import first
+from minifw.training._data import Batch
+from minifw.training._plan import Plan
+from minifw.training._run import Run
+from minifw.typing import Generator
+
+
+class Feed:
+    """Gives the batches of each epoch, and keeps in `Run` where it is."""
+
+    def __init__(self, plan: Plan, run: Run, rng: Generator, team: Team) -> None:
+        self._plan, self._run, self._rng, self._team = plan, run, rng, team
+        self._pass: Iterator[Batch] | None = None
+        self._order: Any = None  # of the rows in this pass
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield the batches that are left in this epoch, of the pass under way or of the next."""
+        run, steps = self._run, self._plan.steps
+        while steps is None or run.batch < steps:
+            for batch in self.begin():
+                yield batch
+                if run.batch == steps:
+                    return
+            if steps is None:  # `end` follows
+                return
+            run.torn = True
+            self._end_pass()
+            run.torn = False
+
+    def end(self) -> None:
+        """End an epoch, and with it the pass, unless an epoch has a number of steps."""
+        if self._plan.steps is None:
+            self._end_pass()
+
+    def _end_pass(self) -> None:
+        self._pass, self._run.drawn, self._run.place = None, None, 0
+
+    def begin(self) -> Iterator[Batch]:
+        """Return the pass under way, or begin one: what is left of an old one, or a new one.
+
+        The generators of an iterable that is gone on with are put back to the start of the pass,
+        for its first batches are drawn again.
+        """
+        if self._pass is not None:
+            return self._pass
+        run, rng, train = self._run, self._rng, self._plan.train
+        rows = train.rows if self._plan.shuffle else None
+        found = find_generators({"data": train.stream}) if rows is None else {"rng": rng}
+        now, seen, resumed = state_of(rng), None, run.drawn is not None
+        if run.drawn is not None:
+            load_states(found, run.drawn)
+            seen = run.seen
+        else:
+            if rows is not None:  # in the order of the first rank
+                load_state(rng, self._team.together(lambda: now)[0])
+            run.drawn = {name: state_of(one) for name, one in found.items()}
+        self._order = None if rows is None else rng.permutation(rows)
+        if resumed and rows is not None:
+            load_state(rng, now)
+        self._pass = train.batches(self._plan.cuts, self._order, run.place, seen)
+        return self._pass
+
+    def rows(self, batch: Batch) -> Any:
+        """Return the numbers of the rows of the batch under way, if they have any."""
+        if self._plan.train.rows is None:
+            return None
+        start = self._run.place * self._plan.cuts.size
+        rows = np.arange(start, start + len(first(batch[0])))
+        return rows if self._order is None else self._order[rows]

@@ -1,0 +1,138 @@
+"""What a fit was asked for: the data, and how an epoch is made of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from minifw._engine.prediction import inputs, survey
+from minifw._tools.checks import describe
+from minifw._tools.numbers import check_flag, check_size
+from minifw._tools.rows import WHOLE, Fields
+from minifw.core.layer import Layer
+from minifw.core.loss import Loss
+from minifw.core.optimizer import Optimizer
+from minifw.training._data import Casting, Cuts, held_out, source
+from minifw.training._run import Run
+
+STREAMS = ("data", "validation")  # the iterables of a fit, as a checkpoint names them
+
+
+class Plan:
+    """The checked arguments of a fit."""
+
+    def __init__(
+        self,
+        owner: str,
+        casting: Casting,
+        data: tuple[Any, Any, Any],
+        validation: Any,
+        *,
+        epochs: int,
+        batch_size: int | None,
+        shuffle: bool,
+        steps_per_epoch: int | None,
+        drop_last: bool,
+        least_rows: int,
+    ) -> None:
+        self.epochs = check_size(owner, "epochs", epochs)
+        self.shuffle = check_flag(owner, "shuffle", shuffle)
+        drop_last = check_flag(owner, "drop_last", drop_last)
+        if steps_per_epoch is not None:
+            steps_per_epoch = check_size(owner, "steps_per_epoch", steps_per_epoch)
+        self.steps = steps_per_epoch
+        self.train = train = source(owner, *data, casting)
+        if train.one_shot and epochs > 1 and steps_per_epoch is None:
+            raise ValueError(
+                f"{owner} expects batches that it can go through {epochs} times, got "
+                f"{describe(data[0])}, which gives them once; pass a list, or an object whose "
+                "__iter__ starts anew"
+            )
+        size = train.rows or 1
+        if batch_size is not None:
+            size = check_size(owner, "batch_size", batch_size)
+        if drop_last and train.rows is not None and train.rows < size:
+            raise ValueError(
+                f"{owner} expects at least one batch of {size} rows with drop_last=True, got "
+                f"{train.rows} rows; use a smaller batch_size"
+            )
+        self.cuts = Cuts(size, drop_last, least_rows)
+        self.held = held_out(owner, validation, casting, train, epochs)
+        self.batches = steps_per_epoch or train.count(self.cuts)
+
+    @property
+    def streams(self) -> dict[str, Any]:
+        """The iterables among the data, which may hold random generators."""
+        both = zip(STREAMS, (self.train, self.held), strict=True)
+        return {name: one.stream for name, one in both if one and one.stream is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of it."""
+        return {
+            "rows": self.train.rows,
+            "batch_size": self.cuts.size,
+            "shuffle": self.shuffle,
+            "steps_per_epoch": self.steps,
+            "drop_last": self.cuts.drop_last,
+            "epochs": self.epochs,
+            **self.checksums(),
+        }
+
+    def checksums(self) -> dict[str, str | None]:
+        """Return a checksum of the data, and one of those of the validation."""
+        both = zip(STREAMS, (self.train, self.held), strict=True)
+        return {name: None if one is None else one.checksum() for name, one in both}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what has to be the same on all ranks, or they train on other rows, or wait."""
+        plan = {name: fact for name, fact in self.to_dict().items() if name not in STREAMS}
+        held = {} if self.held is None else self.held.facts()
+        validation = {f"validation {name}": fact for name, fact in held.items()}
+        return {**plan, **self.train.facts(), **validation}
+
+    def check_resumes(self, owner: str, run: Run, columns: Sequence[str]) -> None:
+        """Raise unless a run that was loaded is gone on with as it was begun."""
+        if self.epochs < run.epoch:
+            raise ValueError(
+                f"{owner} expects epochs to be all of the run that was loaded, which is in epoch "
+                f"{run.epoch}, got {self.epochs}"
+            )
+        if len(run.history) and run.history.columns != columns:
+            raise ValueError(
+                f"{owner} goes on with a run whose history has {', '.join(run.history.columns)}, "
+                f"got arguments that give {', '.join(columns)}"
+            )
+        plan = self.to_dict()
+        begun = plan | run.plan if run.begun or run.drawn is not None else plan
+        free = ("epochs", "validation")  # may be others from here on
+        changed = [name for name in plan if plan[name] != begun[name] and name not in free]
+        if changed:
+            raise ValueError(
+                f"{owner} goes on in the middle of epoch {run.epoch}, which was begun with "
+                f"{', '.join(f'{name}={begun[name]}' for name in changed)}; got "
+                f"{', '.join(f'{name}={plan[name]}' for name in changed)}"
+            )
+
+
+def casting_of(model: Layer, loss: Loss) -> Casting:
+    """Return what the data of a model and a loss are cast to."""
+    targets, labels = [], []
+    names = model.output_names
+    for name, one in zip(names, getattr(loss, "losses", (loss,) * len(names)), strict=False):
+        # Of an author's loss of several outputs nobody knows how many targets it takes.
+        needed = one is not None and one.takes_target and not one.takes_several
+        targets.append(name if needed else f"{name}?")
+        labels.append(WHOLE * (one is not None and one.takes_labels))
+    y = Fields("y", "target", tuple(targets), tuple(labels), not loss.takes_several)
+    optional = tuple([f"{name}?" for name in names])
+    weight = Fields("sample_weight", "weight", optional, ("",) * len(names))
+    return Casting(survey(model).dtype, inputs(model), y, weight)
+
+
+def check_trained(owner: str, model: Layer, optimizer: Optimizer) -> None:
+    """Raise unless the optimizer has all parameters that are trained."""
+    held = {id(parameter) for parameter in optimizer.parameters}
+    for name, parameter in model.named_parameters():
+        if not parameter.frozen and id(parameter) not in held:
+            raise ValueError(
+                f"{owner} expects an optimizer of all that is trained, {optimizer!r} has not "
+                f"{name}; assign a new one to trainer.optimizer, or freeze that layer"
+            )
