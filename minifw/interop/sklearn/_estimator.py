@@ -35,7 +35,6 @@ from minifw.interop.sklearn._building import (
 )
 from minifw.interop.sklearn._rollback import undone_by_errors
 from minifw.interop.sklearn._stopping import Plateau
-from minifw.layers import BatchNorm
 from minifw.losses import Loss
 from minifw.training import History, Trainer
 from minifw.training._hooks import check_callbacks
@@ -380,8 +379,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             size = AUTO_BATCH
         n = len(rows.x)
         size = n if size is None else min(check_size(owner, "batch_size", size), n)
-        if any(isinstance(layer, BatchNorm) for _, layer in self.model_._all_layers()):
-            size = _without_single(size, n)
         return trainer.fit(
             rows.x,
             rows.target,
@@ -429,17 +426,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """The score of the validation part after each epoch; None without such a part."""
         column = f"val_{self._metric}"
         return self.history_[column] if column in self.history_.columns else None
-
-
-def _without_single(size: int, n: int) -> int:
-    """Return the size next to `size`, smaller if it can be, that leaves no batch of one of n rows.
-
-    One row has no variance, which `BatchNorm` divides by.
-    """
-    if size == 1 or n % size != 1:
-        return size
-    sizes = (*range(size, 1, -1), *range(size, n + 1))
-    return next(int(other) for other in sizes if n % other != 1)
 
 
 def _named(which: str) -> str:
