@@ -421,8 +421,8 @@ class Trainer:
                 if team.heard(interrupt.asked) or run.why:
                     return
         except (NonFiniteError, ValueError) as error:
-            if batch is None or not run.torn:  # of a callback, or of the iterable
-                raise
+            if batch is None or not run.torn or hooks.event == "batch_end":
+                raise  # of a callback, or of the iterable
             rows, growth = feed.rows(batch), self._signs.growth(self)
             place = Place("Trainer.fit", f"; in {self._where(1)}", rows, growth)
             explain(error, self.model, batch, place)

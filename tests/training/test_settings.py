@@ -364,6 +364,22 @@ def test_a_callback_that_calls_its_trainer(name: str, tmp_path: Path) -> None:
     assert len(trainer.fit(X, Y, epochs=3)) == 3  # it is whole again
 
 
+def test_an_error_of_a_callback_is_told_as_it_is(tmp_path: Path) -> None:
+    class Broken(Callback):
+        def on_batch_end(self, trainer: Trainer) -> None:
+            raise ValueError("mine")
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"half": "changed"}
+
+    trainer = linear(Broken())
+    with pytest.raises(ValueError, match="^mine$") as caught:
+        trainer.fit(X, Y, epochs=1)
+    assert not hasattr(caught.value, "__notes__")
+    with pytest.raises(RuntimeError, match="in a callback that has a state"):
+        trainer.save_checkpoint(tmp_path / "run.npz")
+
+
 def test_model_and_loss_are_read_only_and_an_optimizer_takes_effect() -> None:
     trainer = linear()
     for name in ("model", "loss"):
