@@ -1,7 +1,7 @@
 """Where the batches come from: arrays that are cut by rows, or an iterable of batches."""
 
 import zlib
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from minifw._tools.checks import describe, weigh
 from minifw._tools.rows import Fields, Several, as_array, cast, cut
-from minifw._tools.warn import warn_user
 from minifw.typing import DType, Shape
 
 SAMPLE = 16  # rows that a checksum looks at: data that were made in another way differ in all
@@ -81,10 +80,10 @@ class Table(Several):
         cuts: Cuts,
         order: npt.NDArray[np.intp] | None = None,
         start: int = 0,
-        seen: int | None = None,
+        passed: Callable[[Batch], None] | None = None,
     ) -> Iterator[Batch]:
         """Yield the batches from number `start` on; `order` is that of the rows."""
-        del seen
+        del passed
         size = cuts.size
         last = self.count(cuts) * size  # from here on there is no batch, but rows of the last
         end = last if cuts.drop_last else self.rows
@@ -139,23 +138,16 @@ class Stream:
         cuts: Cuts,
         order: npt.NDArray[np.intp] | None = None,
         start: int = 0,
-        seen: int | None = None,
+        passed: Callable[[Batch], None] | None = None,
     ) -> Iterator[Batch]:
-        """Yield the batches from number `start` on, as they come; warn if the one before is new.
-
-        `seen` is the checksum that it had.
-        """
+        """Yield the batches from number `start` on, as they come; `passed` gets the one before."""
         del cuts, order
         index = -1
         for index, batch in enumerate(self._batches):
             if index >= start:
                 yield self._checked(batch, index)
-            elif index == start - 1 and seen not in (None, checksum(self._checked(batch, index))):
-                warn_user(
-                    f"{self._owner}: batch {start} of the iterable is not the one that the loaded "
-                    "run had, so it does not go on bit by bit; draw by a numpy.random.Generator "
-                    "in an attribute of the iterable, which a checkpoint holds"
-                )
+            elif index == start - 1 and passed is not None:
+                passed(self._checked(batch, index))
         if index < 0:
             raise ValueError(
                 f"{self._owner} expects at least one batch, but the iterable gave none; a "

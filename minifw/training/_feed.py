@@ -1,14 +1,16 @@
 """The batches of a fit, epoch after epoch: passes through the data, each in a new order."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minifw._engine.team import Team
-from minifw._tools.generators import find_generators, load_state, load_states, state_of
+from minifw._tools.generators import AnyGenerator, find_generators, load_states, state_of
 from minifw._tools.rows import first
-from minifw.training._data import Batch
+from minifw._tools.warn import warn_user
+from minifw.training._data import Batch, checksum
 from minifw.training._plan import Plan
 from minifw.training._run import Run
 from minifw.typing import Generator
@@ -17,8 +19,11 @@ from minifw.typing import Generator
 class Feed:
     """Gives the batches of each epoch, and keeps in `Run` where it is."""
 
-    def __init__(self, plan: Plan, run: Run, rng: Generator, team: Team) -> None:
+    def __init__(
+        self, plan: Plan, run: Run, rng: Generator, team: Team, others: Collection[int]
+    ) -> None:
         self._plan, self._run, self._rng, self._team = plan, run, rng, team
+        self._others = others  # the ids of the generators that more than the data draw from
         self._pass: Iterator[Batch] | None = None
         self._order: Any = None  # of the rows in this pass
 
@@ -52,22 +57,33 @@ class Feed:
         """
         if self._pass is not None:
             return self._pass
-        run, rng, train = self._run, self._rng, self._plan.train
+        run, train = self._run, self._plan.train
         rows = train.rows if self._plan.shuffle else None
-        found = find_generators({"data": train.stream}) if rows is None else {"rng": rng}
-        now, seen, resumed = state_of(rng), None, run.drawn is not None
+        found = find_generators({"data": train.stream} if rows is None else {"rng": self._rng})
+        now, resumed = _states(found), run.drawn is not None
         if run.drawn is not None:
             load_states(found, run.drawn)
-            seen = run.seen
         else:
             if rows is not None:  # in the order of the first rank
-                load_state(rng, self._team.together(lambda: now)[0])
-            run.drawn = {name: state_of(one) for name, one in found.items()}
-        self._order = None if rows is None else rng.permutation(rows)
+                load_states(found, self._team.together(lambda: now)[0])
+            run.drawn = _states(found)
+        self._order = None if rows is None else self._rng.permutation(rows)
         if resumed and rows is not None:
-            load_state(rng, now)
-        self._pass = train.batches(self._plan.cuts, self._order, run.place, seen)
+            load_states(found, now)
+        passed = partial(self._check_passed, found) if resumed else None
+        self._pass = train.batches(self._plan.cuts, self._order, run.place, passed)
         return self._pass
+
+    def _check_passed(self, found: Mapping[str, AnyGenerator], batch: Batch) -> None:
+        """Warn if the last batch that is passed by is another one, or others draw as well."""
+        shared = any(id(one) in self._others for one in found.values())
+        if shared or checksum(batch) != self._run.seen:
+            warn_user(
+                f"Trainer.fit: the iterable does not go on bit by bit after batch "
+                f"{self._run.place}: it gave another one than in the loaded run, or shares its "
+                "generator with the model; let it draw by a numpy.random.Generator of its own, in "
+                "an attribute, which a checkpoint holds"
+            )
 
     def rows(self, batch: Batch) -> Any:
         """Return the numbers of the rows of the batch under way, if they have any."""
@@ -76,3 +92,7 @@ class Feed:
         start = self._run.place * self._plan.cuts.size
         rows = np.arange(start, start + len(first(batch[0])))
         return rows if self._order is None else self._order[rows]
+
+
+def _states(generators: Mapping[str, AnyGenerator]) -> dict[str, Any]:
+    return {name: state_of(one) for name, one in generators.items()}

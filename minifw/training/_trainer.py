@@ -336,7 +336,9 @@ class Trainer:
             else:
                 self._signs.begin(self, plan.train)
                 self._hooks.call("fit_begin", self)
-            feed = Feed(plan, run, self.rng, self._team)
+            own = generators(self) if resuming and plan.train.stream is not None else {}
+            others = {id(one) for name, one in own.items() if name.startswith(("model", "callb"))}
+            feed = Feed(plan, run, self.rng, self._team, others)
             while not self._ending() and (run.begun or run.epoch < self.epochs):
                 self._run_epoch(plan, feed)
             why = run.why

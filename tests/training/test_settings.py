@@ -278,8 +278,31 @@ def test_an_iterable_that_cannot_be_resumed_is_told(tmp_path: Path) -> None:
     first.save_checkpoint(tmp_path / "run.npz")
     rest = linear()
     rest.load_checkpoint(tmp_path / "run.npz")
-    with pytest.warns(UserWarning, match=r"batch 3 of the iterable is not the one .* bit by bit"):
+    with pytest.warns(UserWarning, match=r"does not go on bit by bit after batch 3"):
         rest.fit(Wild(), epochs=2)
+
+
+def test_an_iterable_that_shares_its_generator_with_the_model_is_told(tmp_path: Path) -> None:
+    """The first batch is the same again, but not what was drawn between the batches."""
+
+    def build(seed: int, *callbacks: Callback) -> tuple[Trainer, Drawn]:
+        data, rng = Drawn(), np.random.default_rng(seed)
+        data.parts["noise"] = [rng]
+        model = m.Sequential(Dense(2, 4, rng=rng), m.Dropout(0.5, rng=rng), Dense(4, 1, rng=rng))
+        optimizer = m.SGD(model.parameters(), lr=0.001)
+        return Trainer(model, MSELoss(), optimizer, callbacks=callbacks, rng=0), data
+
+    class Save(Callback):
+        def on_batch_end(self, trainer: Trainer) -> None:
+            if trainer.step == 1:
+                trainer.save_checkpoint(tmp_path / "run.npz")
+
+    first, data = build(0, Save())
+    first.fit(data, epochs=1)
+    rest, data = build(1)
+    rest.load_checkpoint(tmp_path / "run.npz")
+    with pytest.warns(UserWarning, match=r"after batch 1: .* or shares its generator"):
+        rest.fit(data, epochs=1)
 
 
 # -- how an epoch is cut -----------------------------------------------------------------------
@@ -366,14 +389,14 @@ def test_a_callback_that_calls_its_trainer(name: str, tmp_path: Path) -> None:
 
 def test_an_error_of_a_callback_is_told_as_it_is(tmp_path: Path) -> None:
     class Broken(Callback):
-        def on_batch_end(self, trainer: Trainer) -> None:
+        def on_batch_end(self, _trainer: Trainer) -> None:
             raise ValueError("mine")
 
         def state_dict(self) -> dict[str, Any]:
             return {"half": "changed"}
 
     trainer = linear(Broken())
-    with pytest.raises(ValueError, match="^mine$") as caught:
+    with pytest.raises(ValueError, match=r"^mine$") as caught:
         trainer.fit(X, Y, epochs=1)
     assert not hasattr(caught.value, "__notes__")
     with pytest.raises(RuntimeError, match="in a callback that has a state"):
@@ -489,6 +512,20 @@ def test_a_step_that_returns_no_loss(value: Any, error: type[Exception], message
     model = Dense(2, 1, rng=0)
     with pytest.raises(error, match=message):
         Wrong(model, MSELoss(), m.SGD(model.parameters(), lr=0.1)).fit(X, Y, epochs=1)
+
+
+def test_the_steps_of_a_resumed_run_are_counted_on(tmp_path: Path) -> None:
+    class Spoil(Callback):
+        def on_batch_end(self, trainer: Trainer) -> None:
+            if trainer.step == 4:
+                trainer.model.parameters()[0].value = [[np.nan, 0.0]]
+
+    first, rest = linear(Cut()), linear(Spoil())
+    first.fit(X, Y, epochs=4, batch_size=16)
+    first.save_checkpoint(tmp_path / "run.npz")
+    rest.load_checkpoint(tmp_path / "run.npz")
+    with pytest.raises(m.NonFiniteError, match=r"at step 4: .* in epoch 2, batch 2 of 3"):
+        rest.fit(X, Y, epochs=4, batch_size=16)
 
 
 # -- frozen parts ------------------------------------------------------------------------------
