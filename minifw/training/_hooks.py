@@ -162,7 +162,7 @@ class Hooks:
         run = trainer.run
         inside = run.torn and event in ("backward_end", "fit_end")
         run.torn = True
-        self._left, self.event = pairs, event
+        self.event = event
         for index, (key, hook) in enumerate(pairs, 1):
             self._left = pairs[index:]
             if event == "fit_begin":

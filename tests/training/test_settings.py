@@ -3,6 +3,7 @@
 The truth is a whole run with the new settings, or the sentence of the error.
 """
 
+import copy
 import signal
 import sys
 import warnings
@@ -454,6 +455,7 @@ def test_a_step_that_a_subclass_writes(tmp_path: Path) -> None:
     one = build(Two, Dense(2, 1, rng=0), MSELoss(), metrics=["r2"], callbacks=[seen])
     history = one.fit(X, Y, epochs=3)
     assert seen.steps == [1, 2, 3, 4, 5, 6]
+    assert type(copy.deepcopy(one.step)) is int  # and not the trainer with it
     copies: Any = {"a": (m.Identity(), "h"), "b": (m.Identity(), "h")}
     both = m.Graph("x", h=Dense(2, 1, rng=0), **copies, outputs=("a", "b"))
     other = build(Trainer, both, m.SumLoss(MSELoss(), m.L1Loss()))
