@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from minifw._engine.flow import neighbours
 from minifw._engine.listening import listening
 from minifw._tools.numbers import check_size
 from minifw._tools.rows import cut
 from minifw.core.layer import Layer
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
-from minifw.training._signs import neighbours
 from minifw.typing import Array
 
 ROWS = 256  # of the latest batch that are looked at

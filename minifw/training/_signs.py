@@ -1,13 +1,12 @@
 """Signs that a network does not learn: what a run tells by itself, and a callback may."""
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from minifw._engine.flow import Link, chains, entrance, neighbours
 from minifw._tools.numbers import check_number
 from minifw._tools.rows import Rows, Several
 from minifw._tools.warn import warn_user
@@ -31,8 +30,6 @@ PATIENCE = 5  # epochs for which it has to stand still
 VANISHED = 1e-5  # the largest gradient of the first layer, as a part of the last one's
 RISES = 10.0  # times, from look to look: a gradient will come through
 SETTLED = 8  # steps: the first ones move a last layer of zeros, and nothing before it
-
-_Link: TypeAlias = tuple[str, Layer]  # with its name
 
 
 def warn(message: str) -> None:
@@ -73,7 +70,7 @@ class Signs:
                 )
         if isinstance(train, Table) and train.rows >= LEAST:
             x, y, _ = train.columns
-            if isinstance(x, Rows) and _entrance(trainer.model).linear:
+            if isinstance(x, Rows) and entrance(trainer.model).linear:
                 self._look_at_scales(x)
             parts = y.columns if isinstance(y, Several) else (y,)
             losses = getattr(trainer.loss, "losses", (trainer.loss,))
@@ -132,10 +129,12 @@ class Signs:
                 linear = [link for link in layers if link[1].linear]
                 # Without the outputs, each of which has a target.
                 self._look_at_units(linear[: -len(trainer.model.output_names)], when)
-                for chain in _chains(layers):
-                    self._look_at_gradients(chain, when)
+                # Who declares its dx stops a gradient, or makes another: it is meant.
+                if not any("dx" in getattr(layer, "declared", ()) for _, layer in layers):
+                    for chain in chains(layers):
+                        self._look_at_gradients(chain, when)
 
-    def _look_at_units(self, links: Sequence[_Link], when: str) -> None:
+    def _look_at_units(self, links: Sequence[Link], when: str) -> None:
         for name, layer in links:
             if _is_symmetric(layer):
                 self.tell(
@@ -145,8 +144,12 @@ class Signs:
                     "HeNormal() before a ReLU",
                 )
 
-    def _look_at_gradients(self, chain: Sequence[_Link], when: str) -> None:
-        (name, one), (end, other) = chain[0], chain[-1]
+    def _look_at_gradients(self, chain: Sequence[Link], when: str) -> None:
+        # The layers with matrices, which are trained.
+        trained = [li for li in chain if any(len(p.shape) > 1 for p in li[1].parameters())]
+        if len(trained) <= 1:
+            return
+        (name, one), (end, other) = trained[0], trained[-1]
         least, most = _largest_gradient(one), _largest_gradient(other)
         part, before = least / most if most else math.inf, self._parts.get(name, math.inf)
         self._parts[name] = part
@@ -203,37 +206,8 @@ class Signs:
         self._parts = {name: check_number("Signs", name, part) for name, part in parts.items()}
 
 
-def neighbours(model: Layer) -> Iterator[tuple[str, Any, Any, bool]]:
-    """Yield each layer that takes what another one of its container makes.
-
-    That is: its place, that other one, itself, and whether nobody else takes this value.
-    """
-    for name, container in model._all_layers():
-        lines = container._flow
-        if not lines:
-            continue
-        makers = {value: line.layer for line in lines for value in line.makes}
-        taken = Counter(value for line in lines for value in line.takes)
-        taken.update(container.output_names)
-        for line in lines:
-            for value in line.takes:
-                if value in makers:
-                    yield _path(name, line), makers[value], line.layer, taken[value] == 1
-
-
-def _path(name: str, line: Any) -> str:
-    return f"{name}.{line.place.rpartition(' ')[2]}".lstrip(".")  # of "layer 0", or "line h"
-
-
 def _largest_gradient(layer: Layer) -> float:
     return max(float(np.abs(p.grad).max()) for p in layer.parameters())
-
-
-def _entrance(layer: Any) -> Any:
-    """Return the layer that takes the input first."""
-    while layer._flow:
-        layer = layer._flow[0].layer
-    return layer
 
 
 def _is_wasted(one: Any, two: Any) -> bool:
@@ -254,16 +228,3 @@ def _is_symmetric(layer: Layer) -> bool:
     return len(found) > 0 and all(
         len(rows) > 1 and (rows[0] == rows[1]).all() and (rows == rows[0]).all() for rows in found
     )
-
-
-def _chains(layers: Sequence[_Link]) -> Iterator[list[_Link]]:
-    """Yield the layers with trained matrices of each chain that has several."""
-    if any("dx" in getattr(layer, "declared", ()) for _, layer in layers):
-        return  # a gradient is stopped, or made another: it is meant
-    for name, container in layers:
-        lines = container._flow
-        if all(two.takes == one.makes for one, two in pairwise(lines)):
-            links = [(_path(name, line), line.layer) for line in lines]
-            trained = [li for li in links if any(len(p.shape) > 1 for p in li[1].parameters())]
-            if len(trained) > 1:
-                yield trained
