@@ -1,4 +1,4 @@
-"""A table of text, as plain text and as HTML for a notebook."""
+"""Text in tables: as plain text, and as HTML for a notebook; and how numbers stand in it."""
 
 from collections.abc import Sequence
 
@@ -46,25 +46,18 @@ class Table:
         """Return the table as lines of text, without blanks at their ends."""
         rows = [row for _, rows in self.sections for row in rows]
         every = [self.header, *rows, *([self.totals] if self.totals else [])]
-        widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+        widths = _widths(every)
         rule = RULE * (sum(widths) + len(GAP) * (len(widths) - 1))
-        lines = [self.title, "", self._line(self.header, widths), rule]
+        lines = [self.title, "", _line(self.header, widths, self.align), rule]
         for index, (name, section) in enumerate(self.sections):
             if name:
                 lines += [*([""] if index else []), name]
-            lines += [self._line(row, widths) for row in section]
+            lines += [_line(row, widths, self.align) for row in section]
         if self.totals:
-            lines += [rule, self._line(self.totals, widths)]
+            lines += [rule, _line(self.totals, widths, self.align)]
         if self.notes:
             lines += ["", *self.notes]
         return "\n".join(lines)
-
-    def _line(self, cells: Sequence[str], widths: Sequence[int]) -> str:
-        padded = [
-            cell.rjust(width) if side == "r" else cell.ljust(width)
-            for cell, width, side in zip(cells, widths, self.align, strict=True)
-        ]
-        return GAP.join(padded).rstrip()
 
     def html(self) -> str:
         """Return the table as HTML that needs no style sheet."""
@@ -95,6 +88,30 @@ class Table:
             f"<thead>{head}</thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody></table>\n"
             f"{notes}</div>"
         )
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each row, in which numbers of one column end below each other."""
+    widths = _widths(rows)
+    return [_line(row, widths, "r" * len(widths)) for row in rows]
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], align: str) -> str:
+    padded = [
+        cell.rjust(width) if side == "r" else cell.ljust(width)
+        for cell, width, side in zip(cells, widths, align, strict=True)
+    ]
+    return GAP.join(padded).rstrip()
+
+
+def shown(value: float) -> str:
+    """Return a number as tables and lines show it: four decimals, or four digits."""
+    size = abs(value)
+    return f"{value:.4f}" if size == 0 or 1e-3 <= size < 1e5 else f"{value:.3e}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -5,10 +5,9 @@ from typing import Any
 
 from minifw._tools.numbers import check_choice, check_non_negative, check_number, check_size
 from minifw._tools.options import Option
-from minifw._tools.tables import counted
+from minifw._tools.tables import counted, shown
 from minifw.metrics import Metric
 from minifw.training import Trainer
-from minifw.training._history import shown
 from minifw.training._hooks import Callback
 from minifw.typing import Array
 

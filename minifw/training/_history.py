@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minifw._tools.tables import aligned, shown
 from minifw.plots import learning_curves
 
 SHOWN = 24  # rows of a printed table: a screen's height
-GAP = 2  # columns of blanks between those of the table
 
 
 class History:
@@ -177,23 +177,10 @@ class History:
 
     def _table(self) -> list[str]:
         """Return the rows, aligned; those in the middle of a long table are left out."""
-        rows = list(range(self._length))
-        if self._length > SHOWN:
-            rows = [*rows[: SHOWN // 2], -1, *rows[-(SHOWN // 2) :]]
-        texts = [["epoch", *self._columns]]
-        for row in rows:
-            if row < 0:
-                texts.append(["..."] * len(texts[0]))
-            else:
-                texts.append([str(row + 1), *(shown(c[row]) for c in self._columns.values())])
-        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        return [
-            (" " * GAP).join(text.rjust(width) for text, width in zip(line, widths, strict=True))
-            for line in texts
+        rows = [
+            [str(index + 1), *(shown(values[index]) for values in self._columns.values())]
+            for index in range(self._length)
         ]
-
-
-def shown(value: float) -> str:
-    """Return a number as tables and lines show it: four decimals, or four digits."""
-    size = abs(value)
-    return f"{value:.4f}" if size == 0 or 1e-3 <= size < 1e5 else f"{value:.3e}"
+        if self._length > SHOWN:
+            rows[SHOWN // 2 : -(SHOWN // 2)] = [["..."] * len(rows[0])]
+        return aligned([list(self), *rows])

@@ -21,7 +21,6 @@ from house import (
 # `_engine` are there for all rooms.
 PRIVATE = {
     # The contract of a callback, the team and the generators will be public files of training.
-    ("callbacks", "training._history"),
     ("callbacks", "training._hooks"),
     ("callbacks", "training._signs"),
     ("interop", "training._hooks"),
