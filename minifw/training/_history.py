@@ -138,8 +138,7 @@ class History:
         if name == "epoch":
             return [float(epoch) for epoch in range(1, self._length + 1)]
         if name not in self._columns:
-            have = ", ".join(["epoch", *self._columns])
-            raise KeyError(f"History has no column {name!r}; it has {have}")
+            raise KeyError(f"History has no column {name!r}; it has {', '.join(self)}")
         return list(self._columns[name])
 
     def __contains__(self, name: object) -> bool:
@@ -154,12 +153,10 @@ class History:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, History):
             return NotImplemented
-        mine, theirs = self.state_dict(), other.state_dict()
-        columns, others = mine.pop("columns"), theirs.pop("columns")
         return (
-            mine == theirs
-            and list(columns) == list(others)
-            and all(np.array_equal(columns[n], others[n], equal_nan=True) for n in columns)
+            self.stopped == other.stopped
+            and list(self) == list(other)
+            and all(np.array_equal(self[name], other[name], equal_nan=True) for name in self)
         )
 
     def __hash__(self) -> int:
