@@ -19,6 +19,7 @@ from minifw.core.loss import Penalty
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.losses import Loss
+from minifw.metrics.naming import AnyMetric, named_metrics
 from minifw.optimizers import Optimizer
 from minifw.training._checkpoint import apply, capture, generators, options, read, write
 from minifw.training._data import Batch, source
@@ -33,7 +34,7 @@ from minifw.training._run import Run
 from minifw.training._signs import Signs
 from minifw.training._step import Step
 from minifw.training._team import ALONE, agreed, gather, joined, parted
-from minifw.training._totals import AnyMetric, Totals, named_metrics, part_columns
+from minifw.training._totals import Totals, part_columns
 from minifw.typing import RNG
 
 EVALUATION_ROWS = 256  # as in `Layer.predict`
