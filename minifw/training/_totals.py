@@ -63,27 +63,31 @@ class Totals:
         self, metrics: Mapping[str, Metric | MetricFunction], objective: Objective
     ) -> None:
         loss: Any = objective.loss
-        self._columns, self._metrics = part_columns(objective), metrics
+        self._columns = part_columns(objective)
+        self._metrics: Mapping[str, Any] = metrics
         self._midpoint = loss.midpoint
         if self._columns:
             self._midpoint = tuple([(one or loss).midpoint for one in loss.losses])
-            self._metrics = metrics = {"loss": _Parts(objective), **metrics}
+            self._metrics = {"loss": _Parts(objective), **metrics}
         self.loss, self.weight = 0.0, 0.0
         self._sums: dict[str, Array] = {}
         self._kept: list[tuple[Any, Any]] = []  # for functions of the whole
-        self.measured = bool(metrics)
+        self.measured = bool(self._metrics)
         self._keeps = any(not isinstance(metric, Metric) for metric in metrics.values())
 
     def measure(self, prediction: Any, target: Any, weight: Any) -> None:
         """Add the metrics of a batch."""
         for name, metric in self._metrics.items():
             if isinstance(metric, Metric):
-                new = metric.checked(prediction, target, weight, self._midpoint)
-                old = self._sums.get(name)
-                self._sums[name] = new if old is None else metric.merge(old, new)
+                self._add(name, metric.checked(prediction, target, weight, self._midpoint))
         if self._keeps:
             # copies: a prediction may be a view of what the model saved
             self._kept.append(copy.deepcopy((prediction, target)))
+
+    def _add(self, name: str, new: Any) -> None:
+        """Add sums of a metric to those so far."""
+        old = self._sums.get(name)
+        self._sums[name] = new if old is None else self._metrics[name].merge(old, new)
 
     def values(self) -> dict[str, float]:
         """Return the loss and the metrics of all batches together."""
@@ -98,13 +102,13 @@ class Totals:
                 "each loss is; scale sample_weight, or the loss, down"
             )
         found = {"loss": self.loss / self.weight}
-        whole = self._whole() if self._keeps else None
+        whole = self._whole() if self._keeps else ()
         for name, metric in self._metrics.items():
             if isinstance(metric, Metric):
                 found[name] = metric.value(self._sums[name])
                 if isinstance(metric, _Parts):
                     found.update(zip(self._columns, metric.means(self._sums[name]), strict=False))
-            elif whole is not None:
+            else:
                 found[name] = _number(name, metric, *whole)
         return found
 
@@ -115,21 +119,15 @@ class Totals:
     def state_dict(self) -> dict[str, Any]:
         """Return the sums."""
         kept = list(self._whole()) if self._kept else []
-        return {
-            "loss": self.loss,
-            "weight": self.weight,
-            "sums": copy.deepcopy(self._sums),
-            "kept": kept,
-        }
+        sums = copy.deepcopy(self._sums)
+        return {"loss": self.loss, "weight": self.weight, "sums": sums, "kept": kept}
 
     def merge(self, states: Iterable[Mapping[str, Any]]) -> None:
         """Take over the metrics of several `state_dict`s, as of one stream of batches."""
         self._sums, self._kept = {}, []
         for state in states:
             for name, new in state["sums"].items():
-                metric, old = self._metrics[name], self._sums.get(name)
-                if isinstance(metric, Metric):
-                    self._sums[name] = new if old is None else metric.merge(old, new)
+                self._add(name, new)
             if state["kept"]:
                 self._kept.append((state["kept"][0], state["kept"][1]))
 
@@ -138,8 +136,7 @@ class Totals:
         owner = "Totals.load_state_dict"
         self.loss = check_number(owner, "loss", state["loss"])
         self.weight = check_number(owner, "weight", state["weight"])
-        self._sums = dict(state["sums"])
-        self._kept = [(state["kept"][0], state["kept"][1])] if state["kept"] else []
+        self.merge([state])
         for name, sums in self._sums.items():
             metric = self._metrics[name]
             if isinstance(metric, Metric):
