@@ -16,6 +16,7 @@ AnyArray: TypeAlias = np.ndarray[Any, Any]
 
 WHOLE = "iu"  # NumPy's kinds of whole numbers
 TRUTH = "b"  # and of truth values
+SHOWN = 5  # rows that a message names
 
 
 def cast(array: AnyArray, dtype: DType | None, kept: str = "") -> AnyArray:
@@ -187,6 +188,22 @@ def cut(data: Any, rows: Any) -> Any:
     if type(data) is tuple:
         return tuple([cut(one, rows) for one in data])
     return None if data is None else data[rows]
+
+
+def finite_rows(array: Any) -> npt.NDArray[np.bool_]:
+    """Return for each row whether all its numbers are finite."""
+    found: npt.NDArray[np.bool_] = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    return found
+
+
+def listed_rows(rows: npt.NDArray[np.intp]) -> str:
+    """Return "row 3", "rows 3 and 5", or the first few of many."""
+    texts = [str(int(row)) for row in np.sort(rows)]
+    if len(texts) == 1:
+        return f"row {texts[0]}"
+    if len(texts) > SHOWN:
+        return f"{len(texts)} rows ({', '.join(texts[:SHOWN])}, ...)"
+    return f"rows {', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def as_array(owner: str, name: str, data: Any) -> AnyArray:

@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._engine.heads import outputs_of
-from minifw._tools.rows import cut, first
+from minifw._tools.rows import cut, finite_rows, first, listed_rows
 from minifw.core.layer import Layer
 from minifw.errors import NonFiniteError
 from minifw.training._data import Batch, shape_text
 from minifw.typing import Array
-
-SHOWN = 5  # rows that a message names
 
 
 class Place(NamedTuple):
@@ -61,12 +59,12 @@ def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> 
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outputs = outputs_of(twin.predict(x, allow_nan=True))
-            bad = np.any([_not_finite(output) for output in outputs], axis=0)
+            bad = ~np.all([finite_rows(output) for output in outputs], axis=0)
     except Exception:  # noqa: BLE001 - a copy may fail on such values: nothing to say then
         bad = np.zeros(count, bool)
     if bad.any() and not bad.all():
-        return f"; the output is not finite for {_listed(rows[bad])}{whose.rstrip(',')}"
-    return f"; the batch has {_listed(rows)}" if not whose else ""
+        return f"; the output is not finite for {listed_rows(rows[bad])}{whose.rstrip(',')}"
+    return f"; the batch has {listed_rows(rows)}" if not whose else ""
 
 
 def _bad_data(data: dict[str, Any], rows: npt.NDArray[np.intp] | None) -> str:
@@ -78,10 +76,10 @@ def _bad_data(data: dict[str, Any], rows: npt.NDArray[np.intp] | None) -> str:
         for index, array in enumerate(outputs_of(one))
     }
     for name, array in arrays.items():
-        if array is not None and (bad := _not_finite(array)).any():
+        if array is not None and (bad := ~finite_rows(array)).any():
             numbers = np.arange(len(array)) if rows is None else rows
             verb = "holds" if bad.sum() == 1 else "hold"
-            return f"; {_listed(numbers[bad])} of {name}{whose} {verb} NaN or infinity"
+            return f"; {listed_rows(numbers[bad])} of {name}{whose} {verb} NaN or infinity"
     return ""
 
 
@@ -118,20 +116,3 @@ def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
 def _without_last(y: Array) -> str:
     """Return the fix, for an array as for a list or a table."""
     return "np.ravel(y)" if y.ndim == 2 else "np.squeeze(y, -1)"
-
-
-def _not_finite(array: Any) -> npt.NDArray[np.bool_]:
-    """Return for each row whether one of its numbers is not finite."""
-    numbers: Array = array.reshape(len(array), -1)
-    found: npt.NDArray[np.bool_] = np.logical_not(np.isfinite(numbers).all(axis=1))
-    return found
-
-
-def _listed(rows: npt.NDArray[np.intp]) -> str:
-    """Return "row 3", "rows 3 and 5", or the first few of many."""
-    texts = [str(int(row)) for row in np.sort(rows)]
-    if len(texts) == 1:
-        return f"row {texts[0]}"
-    if len(texts) > SHOWN:
-        return f"{len(texts)} rows ({', '.join(texts[:SHOWN])}, ...)"
-    return f"rows {', '.join(texts[:-1])} and {texts[-1]}"
