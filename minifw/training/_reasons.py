@@ -95,22 +95,16 @@ def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
         kind = y.dtype.kind
     except Exception:  # noqa: BLE001 - the first error says it
         return None
+    wanted = f"in the shape of the model's output, {shape_text(shape)}"
     if kind in "iu" and shape[-1] > 1 and y.shape[1:] == (*shape[1:-1], 1):
-        return (
-            f"{owner} expects y to hold labels of shape {shape_text(shape[:-1])}, got "
-            f"{shape_text(y.shape)}; use {_without_last(y)}"
-        )
-    fix = ""
-    if kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
-        fix = "np.reshape(y, (-1, 1))" if y.ndim == 1 else "np.expand_dims(y, -1)"
-    if kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
+        wanted, fix = f"to hold labels of shape {shape_text(shape[:-1])}", _without_last(y)
+    elif kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
         fix = _without_last(y)
-    if not fix:
+    elif kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
+        fix = "np.reshape(y, (-1, 1))" if y.ndim == 1 else "np.expand_dims(y, -1)"
+    else:
         return None
-    return (
-        f"{owner} expects y in the shape of the model's output, {shape_text(shape)}, got "
-        f"{shape_text(y.shape)}; use {fix}"
-    )
+    return f"{owner} expects y {wanted}, got {shape_text(y.shape)}; use {fix}"
 
 
 def _without_last(y: Array) -> str:
