@@ -2,7 +2,6 @@
 
 import csv
 import string
-from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -78,8 +77,9 @@ class Checkpoint(Callback):
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run; raise if there is no such folder, or value in its path."""
         self._check_path(trainer)
-        if trainer.main:
-            _check_folder(self, self.path)
+        folder = str(Path(self.path).parent)
+        if trainer.main and not _has_fields(folder):
+            _check_folder(self, Path(folder.format()))
         if self._monitor is not None:
             self._monitor.begin(trainer)
 
@@ -91,13 +91,13 @@ class Checkpoint(Callback):
             due = trainer.epoch % self.every == 0
         if due:
             values = {"epoch": trainer.epoch, **trainer.history.last}
-            trainer.save_checkpoint(_filled(self.path, values))
+            trainer.save_checkpoint(self.path.format_map(values))
 
     def _check_path(self, trainer: Trainer) -> None:
         """Raise now, not after the first epoch."""
         values = {"epoch": 1, **dict.fromkeys(trainer.columns, 0.0)}
         try:
-            _filled(self.path, values)
+            self.path.format_map(values)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{self!r} expects a path of the fields {', '.join(values)}, as in "
@@ -148,7 +148,7 @@ class CSVLog(Callback):
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Begin anew; raise if there is no such folder."""
         if trainer.main:
-            _check_folder(self, self.path)
+            _check_folder(self, self.path.parent)
         self._begun = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -168,19 +168,10 @@ class CSVLog(Callback):
         return f"CSVLog({str(self.path)!r})"
 
 
-def _check_folder(owner: Callback, path: str | Path) -> None:
+def _check_folder(owner: Callback, folder: Path) -> None:
     """Raise now, not after the first epoch."""
-    folder = Path(path).parent
-    if isinstance(path, str):  # to be filled in
-        if _has_fields(str(folder)):
-            return
-        folder = Path(_filled(str(folder), {}))
     if not folder.is_dir():
         raise FileNotFoundError(f"{owner!r} expects the folder {str(folder)!r} to be there")
-
-
-def _filled(path: str, values: Mapping[str, float]) -> str:
-    return string.Formatter().vformat(path, (), values)
 
 
 def _has_fields(path: str) -> bool:
