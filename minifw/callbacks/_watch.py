@@ -1,17 +1,13 @@
 """Looks for what makes a network learn nothing, and warns."""
 
-import copy
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minifw._engine.flow import neighbours
-from minifw._engine.listening import listening
+from minifw._engine.listening import inner_outputs
 from minifw._tools.numbers import check_size
 from minifw._tools.rows import cut
-from minifw.core.layer import Layer
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 from minifw.typing import Array
@@ -89,7 +85,7 @@ comes through; try a lower lr, another init, or LeakyReLU
         if latest is None:
             return
         when = f"after epoch {trainer.epoch}"
-        for name, layer, y in _outputs(trainer.model, cut(latest, slice(ROWS))):
+        for name, layer, y in inner_outputs(trainer.model, cut(latest, slice(ROWS))):
             place = f"layer {name}, {layer!r}," if name else f"{layer!r}"
             units = _by_unit(y)  # (..., units)
             low, high = layer.saturation
@@ -120,24 +116,3 @@ def _by_unit(y: Array) -> Array:
     images = y.ndim == 4  # (batch, channels, height, width)
     units = np.moveaxis(y, 1, -1) if images else y
     return units.reshape(-1, units.shape[-1])
-
-
-def _outputs(model: Layer, x: Any) -> list[tuple[str, Any, Array]]:
-    """Return the outputs of the activations inside the model; the last may well saturate."""
-    twin = copy.deepcopy(model)
-    ends = [twin.split_last(i) if i else twin.split_last() for i in range(len(twin.output_names))]
-    inner = [
-        (name, layer)
-        for name, layer in twin.named_layers()
-        if layer.saturation is not None and all(layer is not last for _, last in ends)
-    ]
-    found: list[tuple[str, Any, Array]] = []
-
-    def note(name: str, layer: Any, _: str, call: Callable[..., Any], *xs: Array) -> Array:
-        y: Array = call(*xs)
-        found.append((name, layer, y))
-        return y
-
-    with listening(inner, ["forward"], note):
-        twin.predict(x, allow_nan=True)
-    return found
