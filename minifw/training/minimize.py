@@ -10,7 +10,7 @@ import numpy as np
 
 from minifw._engine.packing import FlatParameters, check_parameters, why_not_finite
 from minifw._tools.arrays import finite_vector
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.extras import needs
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
@@ -150,8 +150,7 @@ def minimize(
     """
     with needs("minimize", "SciPy", "scipy"):
         from scipy.optimize import minimize as scipy_minimize  # noqa: PLC0415 - optional
-    if not isinstance(objective, Objective):
-        raise TypeError(f"minimize expects an objective, got {describe(objective)}")
+    check_is("minimize", "an objective", objective, Objective)
     names = {name.lower(): name for name in METHODS}
     if not isinstance(method, str) or method.lower() not in names:
         raise ValueError(
@@ -159,20 +158,16 @@ def minimize(
         )
     method = names[method.lower()]
     search = _Search(objective, x, target, callback)
-    hessian: dict[str, Any] = {}
-    if method in _PRODUCTS:
-        hessian["hessp"] = search.product
-    elif method in _MATRIX:
-        hessian["hess"] = search.matrix
     try:
         found = scipy_minimize(
             search.evaluate,
             search.start,
             method=method,
             jac=True,
+            hess=search.matrix if method in _MATRIX else None,
+            hessp=search.product if method in _PRODUCTS else None,
             callback=search.report,
             options=None if options is None else dict(options),
-            **hessian,
         )
         success, message = bool(found.success), str(found.message)
     except _StopError:
@@ -240,10 +235,8 @@ class _Search:
 
     def matrix(self, theta: Array) -> Array:
         """Return H at `theta`: a product with each axis, made symmetric."""
-        columns = [self.product(theta, axis) for axis in np.eye(theta.size)]
-        hessian = np.stack(columns)
-        symmetric: Array = (hessian + hessian.T) / 2
-        return symmetric
+        hessian: Array = np.stack([self.product(theta, axis) for axis in np.eye(theta.size)])
+        return (hessian + hessian.T) / 2
 
     def report(self, *_: object) -> None:
         """Count an iteration; SciPy's methods call it with different things."""
@@ -274,13 +267,10 @@ def _check_steady(objective: Objective, x: Any, target: Any) -> None:
     """Raise if a forward draws random numbers or moves buffers; a copy of the objective runs."""
     twin = copy.deepcopy(objective)
     first = twin.forward(x, target)
-    before = {name: buffer.copy() for name, buffer in twin.model.named_buffers()}
+    before = copy.deepcopy(dict(twin.model.named_buffers()))
     second = twin.forward(x, target)
-    moved = [
-        name
-        for name, buffer in twin.model.named_buffers()
-        if not np.array_equal(before[name], buffer, equal_nan=True)
-    ]
+    after = dict(twin.model.named_buffers())
+    moved = [n for n in after if not np.array_equal(before[n], after[n], equal_nan=True)]
     eps = max((np.finfo(p.dtype).eps for p in twin.model.parameters()), default=0.0)
     if abs(second - first) <= ROUNDING * eps * abs(first) and not moved:
         return
