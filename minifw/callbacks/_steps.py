@@ -6,12 +6,12 @@ from typing import Any
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_choice, check_positive
 from minifw._tools.options import Option, same, settled
+from minifw._tools.warn import warn_of_run
 from minifw.callbacks._stopping import check_column, watched
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
-from minifw.training._signs import warn
 
 # A run that comes to this part of its schedule, or less, has likely steps of another kind: where
 # per="batch" is forgotten, and an epoch has two batches, it is a half.
@@ -104,13 +104,13 @@ class Scheduled(Callback):
         if not (total and steps):
             return
         if total < steps:
-            warn(
+            warn_of_run(
                 f"{self!r} ends after {total} steps of the {steps} of this run, and the rest has "
                 f"its last learning rate; {_fix(self.schedule, steps)}"
             )
         elif steps <= CUT * total:
             hint = "per='batch' if its steps are batches, or " if self.per == "epoch" else ""
-            warn(
+            warn_of_run(
                 f"{self!r} has {total} steps, and this run comes to {steps} of them; pass "
                 f"{hint}{_fix(self.schedule, steps).removeprefix('pass ')}"
             )

@@ -9,9 +9,8 @@ import numpy as np
 from minifw._engine.flow import Link, chains, entrance, neighbours
 from minifw._tools.numbers import check_number
 from minifw._tools.rows import Rows, Several
-from minifw._tools.warn import warn_user
+from minifw._tools.warn import warn_of_run
 from minifw.core.layer import Layer
-from minifw.errors import TrainingWarning
 from minifw.training._data import Source, Table
 
 # tests/training/test_signs.py has a case on both sides of each number.
@@ -32,11 +31,6 @@ RISES = 10.0  # times, from look to look: a gradient will come through
 SETTLED = 8  # steps: the first ones move a last layer of zeros, and nothing before it
 
 
-def warn(message: str) -> None:
-    """Give a `TrainingWarning` that names the user's line, in every run."""
-    warn_user(message, TrainingWarning, every_time=True)
-
-
 class Signs:
     """What a run has told of a network that does not learn: each sign once.
 
@@ -53,7 +47,7 @@ class Signs:
         """Warn, unless this sign was told in this run."""
         if sign not in self._said:
             self._said.append(sign)
-            warn(message)
+            warn_of_run(message)
 
     def begin(self, trainer: Any, train: Source) -> None:
         """Look at the layers and the data of a new run."""

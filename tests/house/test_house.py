@@ -22,7 +22,6 @@ from house import (
 PRIVATE = {
     # The contract of a callback, the team and the generators will be public files of training.
     ("callbacks", "training._hooks"),
-    ("callbacks", "training._signs"),
     ("interop", "training._hooks"),
     ("interop", "training._team"),
     # Doors that write files: they will ask storage by public names.
