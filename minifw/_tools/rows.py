@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minifw._tools.checks import DTYPES, PLAIN, check_plain, describe
 from minifw._tools.frames import NUMBERS, as_plain
-from minifw.typing import DType
+from minifw.typing import DType, Shape
 
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
 AnyArray: TypeAlias = np.ndarray[Any, Any]
@@ -204,6 +204,11 @@ def listed_rows(rows: npt.NDArray[np.intp]) -> str:
     if len(texts) > SHOWN:
         return f"{len(texts)} rows ({', '.join(texts[:SHOWN])}, ...)"
     return f"rows {', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def shape_text(shape: Shape) -> str:
+    """Return a shape whose first axis is the examples, such as "(examples, 3)"."""
+    return f"({', '.join(['examples', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
 
 
 def as_array(owner: str, name: str, data: Any) -> AnyArray:

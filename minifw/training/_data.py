@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.checks import describe, weigh
-from minifw._tools.rows import Fields, Several, as_array, cast, cut
-from minifw.typing import DType, Shape
+from minifw._tools.rows import Fields, Several, as_array, cast, cut, shape_text
+from minifw.typing import DType
 
 SAMPLE = 16  # rows that a checksum looks at: data that were made in another way differ in all
 # As many bytes of shuffled rows are gathered at once: in one call, and still in the cache
@@ -239,8 +239,3 @@ def held_out(
                     f"got {part.shape}"
                 )
     return held
-
-
-def shape_text(shape: Shape) -> str:
-    """Return a shape whose first axis is the examples, such as "(examples, 3)"."""
-    return f"({', '.join(['examples', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from minifw._engine.reasons import Place, explain
 from minifw._engine.team import Team
 from minifw._tools.rows import first
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.training._data import Batch, Cuts, Source
-from minifw.training._reasons import Place, explain
 from minifw.training._team import ALONE, gather
 from minifw.training._totals import Totals
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.prediction import keeping_modes, survey
+from minifw._engine.reasons import Place, explain
 from minifw._engine.team import Team
 from minifw._tools.checks import describe
 from minifw._tools.generators import load_states
@@ -29,7 +30,6 @@ from minifw.training._history import History
 from minifw.training._hooks import Callback, Hooks, check_callbacks
 from minifw.training._interrupt import Interrupt, interruptible
 from minifw.training._plan import Plan, casting_of, check_trained
-from minifw.training._reasons import Place, explain
 from minifw.training._run import Run
 from minifw.training._signs import Signs
 from minifw.training._step import Step

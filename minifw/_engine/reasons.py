@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._engine.heads import outputs_of
-from minifw._tools.rows import cut, finite_rows, first, listed_rows
-from minifw.core.layer import Layer
+from minifw._tools.rows import cut, finite_rows, first, listed_rows, shape_text
 from minifw.errors import NonFiniteError
-from minifw.training._data import Batch, shape_text
 from minifw.typing import Array
 
 
@@ -24,8 +22,8 @@ class Place(NamedTuple):
     growth: str = ""  # "; the loss has grown ...", or ""
 
 
-def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoReturn:
-    """Raise the error again, with what only the trainer knows."""
+def explain(error: ValueError, model: Any, batch: tuple[Any, ...], place: Place) -> NoReturn:
+    """Raise the error again, with what only who cut the batch knows."""
     if not isinstance(error, NonFiniteError):
         fix = _wrong_target(place.owner, model, batch)
         if fix is not None:
@@ -45,7 +43,7 @@ def explain(error: ValueError, model: Layer, batch: Batch, place: Place) -> NoRe
     raise error
 
 
-def _bad_rows(model: Layer, batch: Batch, rows: npt.NDArray[np.intp] | None) -> str:
+def _bad_rows(model: Any, batch: tuple[Any, ...], rows: npt.NDArray[np.intp] | None) -> str:
     """Return which rows of the data are not finite, or give an output that is not; or all."""
     x, count = batch[0], len(first(batch[0]))
     found = _bad_data(dict(zip(("x", "y", "sample_weight"), batch, strict=True)), rows)
@@ -83,7 +81,7 @@ def _bad_data(data: dict[str, Any], rows: npt.NDArray[np.intp] | None) -> str:
     return ""
 
 
-def _wrong_target(owner: str, model: Layer, batch: Batch) -> str | None:
+def _wrong_target(owner: str, model: Any, batch: tuple[Any, ...]) -> str | None:
     """Return a message if y differs by an axis of length 1 from what it should be; or None.
 
     That is the model's output, or of whole numbers, which only losses of labels are given, the
