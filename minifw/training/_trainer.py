@@ -11,6 +11,7 @@ from minifw._engine.reasons import Place, explain
 from minifw._engine.team import Team
 from minifw._tools.checks import describe
 from minifw._tools.generators import load_states
+from minifw._tools.interrupt import Interrupt, interruptible
 from minifw._tools.numbers import check_flag, check_rng, check_size
 from minifw._tools.options import delegated
 from minifw._tools.rows import first
@@ -28,7 +29,6 @@ from minifw.training._evaluation import measure
 from minifw.training._feed import Feed
 from minifw.training._history import History
 from minifw.training._hooks import Callback, Hooks, check_callbacks
-from minifw.training._interrupt import Interrupt, interruptible
 from minifw.training._plan import Plan, casting_of, check_trained
 from minifw.training._run import Run
 from minifw.training._signs import Signs
