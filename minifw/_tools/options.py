@@ -25,10 +25,14 @@ class Option(Generic[_T]):
         what is to be kept, or raises.
     fixed : bool, default False
         Whether it is given once, in the constructor, as a size or a stride is.
+    counts : bool, default False
+        Whether it is no setting, but what a run has come to, such as a number of steps.
     """
 
-    def __init__(self, check: Callable[[str, str, Any], _T], *, fixed: bool = False) -> None:
-        self._check, self._fixed = check, fixed
+    def __init__(
+        self, check: Callable[[str, str, Any], _T], *, fixed: bool = False, counts: bool = False
+    ) -> None:
+        self._check, self._fixed, self.counts = check, fixed, counts
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name, self._kept = name, f"_{name}"
@@ -112,12 +116,12 @@ def options_of(kind: type) -> dict[str, Option[Any]]:
 def options_below(roots: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
     """Return each option of all objects below the roots, by its path: the object and the name.
 
-    Sizes and other arguments that are fixed are left out.
+    Sizes and other arguments that are fixed are left out, and what a run has come to.
     """
     found = {}
     for path, one in places(roots):
         for name, option in options_of(type(one)).items():
-            if not option._fixed:
+            if not (option._fixed or option.counts):
                 found[f"{path}.{name}"] = one, name
     return found
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_choice, check_positive
-from minifw._tools.options import Option, same, settled
+from minifw._tools.options import Option, options_of, same, settled
 from minifw._tools.warn import warn_of_run
-from minifw.callbacks._stopping import check_column, watched
+from minifw.callbacks._stopping import BestOf, better, check_column
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
 from minifw.training import Trainer
@@ -16,7 +16,6 @@ from minifw.training._hooks import Callback
 # A run that comes to this part of its schedule, or less, has likely steps of another kind: where
 # per="batch" is forgotten, and an epoch has two batches, it is a half.
 CUT = 0.5
-SEEN = ("steps", "best", "bad_steps", "cooling")  # what a `ReduceOnPlateau` knows of a run
 
 
 class Scheduled(Callback):
@@ -68,39 +67,61 @@ class Scheduled(Callback):
         if isinstance(schedule, ReduceOnPlateau) and per != "epoch":
             raise ValueError("Scheduled expects per='epoch' for ReduceOnPlateau, got 'batch'")
         self.schedule, self.monitor = schedule, monitor
-        self._start = schedule.state_dict()
-        self._watched = ""  # what a best value is of
+        counts = [name for name, one in options_of(type(schedule)).items() if one.counts]
+        self._start = {name: getattr(schedule, name) for name in counts}
+        self._given: dict[str, Any] | None = None  # the settings before the first run
+        self._best_of = BestOf()
+
+    def _settings(self) -> dict[str, Any]:
+        """Return the settings of the schedule, as they were before its first run."""
+        if self._given is None:
+            state = self.schedule.state_dict().items()
+            self._given = {name: value for name, value in state if name not in self._start}
+        return self._given
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Begin anew; raise if it is another optimizer's schedule, or looks at no column."""
         if self.schedule.optimizer is not trainer.optimizer:
             raise ValueError(
                 "Scheduled expects a schedule of the trainer's optimizer, got one of another; "
-                "build both over the same"
+                "build both over the same, of several the outermost"
             )
         if any(one is not self and isinstance(one, Scheduled) for one in trainer.callbacks):
             raise ValueError(
                 "Scheduled expects to be the only one over an optimizer, got two, of which each "
                 "would undo the other; join them: LinearWarmup(optimizer, 5, then=CosineLR(...))"
             )
+        self._settings()
         if isinstance(self.schedule, Schedule):
-            self.schedule.load_state_dict(self._start)
+            self.schedule.go_to(self._start["steps"])
             self._warn_of_length(trainer)
-        else:
-            check_column("Scheduled", self.monitor, trainer)
-            self._watched = watched(trainer, self.monitor, self.schedule.mode)
-            self._forget()
+            return
+        mode = self.schedule.mode
+        check_column("Scheduled", self.monitor, trainer)
+        if better(self.monitor, trainer) not in (mode, None):
+            raise ValueError(
+                f"Scheduled monitors {self.monitor!r}, which is better the other way than "
+                f"mode={mode!r} of its schedule; write ReduceOnPlateau(optimizer, mode="
+                f"{better(self.monitor, trainer)!r})"
+            )
+        self._best_of.begin(trainer, self.monitor, mode)
+        self._forget()
 
     def _forget(self) -> None:
         """Let `ReduceOnPlateau` begin again: its best value was that of other data."""
-        seen = {name: self._start[name] for name in SEEN}
-        self.schedule.load_state_dict({**self.schedule.state_dict(), **seen})
+        self.schedule.load_state_dict({**self.schedule.state_dict(), **self._start})
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Take what is loaded from now on for another run."""
+        del trainer
+        self._best_of.end()
 
     def _warn_of_length(self, trainer: Trainer) -> None:
         """Warn if schedule and run are of lengths that nobody would choose."""
         total, steps = _length(self.schedule), trainer.epochs
-        if self.per == "batch":
-            steps *= trainer.batches or 0  # which may be unknown
+        if self.per == "batch":  # of a run that was loaded, those done may be of another size
+            batches = trainer.batches or 0  # which may be unknown
+            steps = trainer.step + (steps - trainer.epoch) * batches if batches else 0
         if not (total and steps):
             return
         if total < steps:
@@ -135,24 +156,26 @@ class Scheduled(Callback):
             self.schedule.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of the schedule, and the one in which it was given here."""
-        now, given = self.schedule.state_dict(), self._start
-        return {"schedule": now, "given": given, "watched": self._watched}
+        """Return the state of the schedule, and the settings that it was given."""
+        now, given = self.schedule.state_dict(), self._settings()
+        return {"schedule": now, "given": given, "per": self.per, "best_of": self._best_of.text}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, but for settings that were given otherwise."""
-        saved, mine = state["schedule"], self._start
-        found = settled(saved, state.get("given", mine), mine)
+        if state.get("per", self.per) != self.per:
+            raise ValueError(
+                f"Scheduled expects the schedule of a run that steps per {self.per!r}, got per "
+                f"{state['per']!r}; the same number of steps would be another time"
+            )
+        saved, mine = state["schedule"], self._settings()
+        settings = {name: value for name, value in saved.items() if name not in self._start}
+        found = saved | settled(settings, state.get("given", mine), mine)
         self.schedule.load_state_dict(found)
         if isinstance(self.schedule, Schedule):
-            if not same(found, saved):  # the rate of the same step, by the new settings
-                self.schedule.steps = saved["steps"] - 1
-                self.schedule.step()
-            return
-        of = str(state.get("watched", self._watched))
-        if self._watched and self._watched != of:
+            if not same(found, saved):
+                self.schedule.go_to(saved["steps"])  # the rate of this step, by the new settings
+        elif not self._best_of.fits(state):
             self._forget()
-        self._watched = self._watched or of
 
     def __repr__(self) -> str:
         return f"Scheduled({self.schedule!r}, per={self.per!r})"

@@ -12,6 +12,32 @@ from minifw.training._hooks import Callback
 from minifw.typing import Array
 
 
+class BestOf:
+    """What a best value is of. One of another column, mode, loss or data is not comparable."""
+
+    text = ""
+    _begun = False  # whether a run is under way, which may have been loaded
+
+    def begin(self, trainer: Trainer, column: str, mode: str) -> None:
+        """Note what the values of a run are."""
+        plan, name = trainer.run.plan, column.removeprefix("val_")
+        loss = "" if name in trainer.metrics else plan.get("loss")
+        data = plan.get("data" if name == column else "validation")
+        self.text, self._begun = f"{mode} of {column} {loss} {data}", True
+
+    def end(self) -> None:
+        """Note that the run is over: what is loaded now is another one."""
+        self._begun = False
+
+    def fits(self, state: dict[str, Any]) -> bool:
+        """Return whether a loaded best value is of the values that this run has."""
+        text = str(state.get("best_of", self.text))
+        if self._begun and text != self.text:
+            return False
+        self.text = text
+        return True
+
+
 class Monitor:
     """Remembers the best value of a column and its epoch."""
 
@@ -20,29 +46,26 @@ class Monitor:
         self._mode = check_choice("min", "max", None)(owner, "mode", mode)
         self._min_delta = check_non_negative(owner, "min_delta", min_delta)
         self._sign = 1.0
-        self._watched = ""  # what the best value is of
+        self._best_of = BestOf()
         self.best = math.nan  # before the first
         self.epoch = 0
 
     def begin(self, trainer: Trainer) -> None:
         """Forget all, and learn what is better; raise if there will be no such column."""
         check_column(self._owner, self.column, trainer)
-        mode = self._mode or self._better(trainer)
+        mode = self._mode or better(self.column, trainer)
+        if mode is None:
+            raise ValueError(
+                f"{self._owner} expects to be told whether a lower or a higher "
+                f"{self.column.removeprefix('val_')!r} is better; use mode='min' or mode='max'"
+            )
         self._sign = 1.0 if mode == "min" else -1.0
-        self._watched = watched(trainer, self.column, mode)
+        self._best_of.begin(trainer, self.column, mode)
         self.best, self.epoch = math.nan, 0
 
-    def _better(self, trainer: Trainer) -> str:
-        name = self.column.removeprefix("val_")
-        if name not in trainer.metrics:  # the loss, or a part of it
-            return "min"
-        metric = trainer.metrics[name]
-        if not isinstance(metric, Metric):
-            raise ValueError(  # noqa: TRY004 - of mode, not of the metric's type
-                f"{self._owner} expects to be told whether a lower or a higher {name!r} is "
-                "better; use mode='min' or mode='max'"
-            )
-        return "max" if metric.higher_is_better else "min"
+    def end(self) -> None:
+        """Note that the run is over."""
+        self._best_of.end()
 
     def improved(self, trainer: Trainer) -> bool:
         """Return whether the latest epoch was better than all before; if so, remember it."""
@@ -60,20 +83,24 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value and its epoch, and of what it is."""
-        return {"best": self.best, "epoch": self.epoch, "watched": self._watched}
+        return {"best": self.best, "epoch": self.epoch, "best_of": self._best_of.text}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Take over what `state_dict` returned; return False if it is of other values.
-
-        A best value of another column, mode or data is none to compare with.
-        """
-        of = str(state.get("watched", self._watched))
-        if self._watched and self._watched != of:
-            return False
-        self._watched = of
+        """Take over what `state_dict` returned; return False if it is of other values."""
         best = check_number(self._owner, "best", state["best"])
-        self.best, self.epoch = best, check_size(self._owner, "epoch", state["epoch"], 0)
+        epoch = check_size(self._owner, "epoch", state["epoch"], 0)
+        if not self._best_of.fits(state):
+            return False
+        self.best, self.epoch = best, epoch
         return True
+
+
+def better(column: str, trainer: Trainer) -> str | None:
+    """Return "min" or "max", whichever is better of a column; None of an author's function."""
+    metric = trainer.metrics.get(column.removeprefix("val_"))
+    if metric is None:  # the loss, or a part of it
+        return "min"
+    return ("max" if metric.higher_is_better else "min") if isinstance(metric, Metric) else None
 
 
 def check_column(owner: str, column: str, trainer: Trainer) -> None:
@@ -86,12 +113,6 @@ def check_column(owner: str, column: str, trainer: Trainer) -> None:
     raise ValueError(
         f"{owner} monitors {column!r}, but the history will have {', '.join(trainer.columns)}{fix}"
     )
-
-
-def watched(trainer: Trainer, column: str, mode: str) -> str:
-    """Return what makes a best value comparable: the column, what is better, and the data."""
-    data = "validation" if column.startswith("val_") else "data"
-    return f"{mode} of {column} of {trainer.run.plan.get(data)}"
 
 
 class EarlyStopping(Callback):
@@ -189,6 +210,7 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Put back the weights of the best epoch."""
+        self._monitor.end()
         if self._weights is not None:
             trainer.model.load_state_dict(self._weights)
 

@@ -235,7 +235,7 @@ class NAdam(Adam):
     """
 
     momentum_decay = Option(check_non_negative)
-    mu_product = Option(check_fraction)
+    mu_product = Option(check_fraction, counts=True)
 
     def __init__(  # noqa: PLR0917 - PyTorch's order
         self,

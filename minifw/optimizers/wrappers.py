@@ -249,7 +249,7 @@ class Averaged(Wrapper):
 
     decay = Option(check_decay_or_none)
     start = Option(partial(check_size, least=0))
-    count = Option(partial(check_size, least=0))
+    count = Option(partial(check_size, least=0), counts=True)
     _vectors: ClassVar = {"average": Vector()}
 
     def __init__(self, optimizer: Optimizer, decay: float | None = None, start: int = 0) -> None:

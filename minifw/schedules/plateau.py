@@ -102,9 +102,9 @@ class ReduceOnPlateau(Scheduler):
     cooldown = Option(count)
     min_lr = Option(check_non_negative)
     eps = Option(check_non_negative)
-    best = Option(_best)
-    bad_steps = Option(count)
-    cooling = Option(count)
+    best = Option(_best, counts=True)
+    bad_steps = Option(count, counts=True)
+    cooling = Option(count, counts=True)
 
     def __init__(
         self,

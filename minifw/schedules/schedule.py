@@ -23,7 +23,7 @@ count = partial(check_size, least=0)
 class Scheduler:
     """What all schedules share: an optimizer whose lr they set, and a state."""
 
-    steps = Option(count)
+    steps = Option(count, counts=True)
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -147,8 +147,12 @@ class Schedule(Scheduler, ABC):
 
     def step(self) -> None:
         """Set the next learning rate."""
-        self.steps += 1
-        self._set(self.rate(self.steps))
+        self.go_to(self.steps + 1)
+
+    def go_to(self, steps: int) -> None:
+        """Set the learning rate after so many steps."""
+        self.steps = steps
+        self._set(self.rate(steps))
 
 
 def half_cosine(start: float, end: float, part: float) -> float:

@@ -77,11 +77,11 @@ class LinearWarmup(Schedule):
         first = self.base_lr if self._then is None else self._then.rate(0)
         return first * (self.start_factor + (1 - self.start_factor) * steps / self.total_steps)
 
-    def step(self) -> None:
-        """Set the next learning rate."""
-        super().step()
+    def go_to(self, steps: int) -> None:
+        """Set the learning rate after so many steps."""
+        super().go_to(steps)
         if self._then is not None:
-            self._then.steps = max(0, self.steps - self.total_steps)
+            self._then.steps = max(0, steps - self.total_steps)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all public attributes, and the state of the schedule that follows."""

@@ -9,10 +9,12 @@ import numpy as np
 
 from minifw._tools.generators import AnyGenerator, find_generators, kind_of, load_states, state_of
 from minifw._tools.options import options_below, same, settled
+from minifw._tools.walking import places
 from minifw.core.layer import Layer
 from minifw.core.optimizer import Optimizer
 from minifw.errors import FileFormatError
 from minifw.metrics import Metric
+from minifw.schedules.schedule import Scheduler
 from minifw.storage.tree import PLAIN, read_tree, write_tree
 from minifw.training._data import checksum
 from minifw.training._hooks import Callback, keys_of
@@ -42,6 +44,7 @@ def capture(trainer: Any) -> dict[str, Any]:
     states = {key: one.state_dict() for key, one in _by_key(trainer).items()}
     return {
         "model": trainer.model.state_dict(),
+        "built": _built(trainer),
         "frozen": _frozen(trainer),
         "optimizer": {"class": optimizer._kind, "state": optimizer.state_dict()},
         "more": {name: one.state_dict() for name, one in _more(trainer).items()},
@@ -60,7 +63,11 @@ def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
     _check_fit(trainer, tree)
     run = Run.from_dict(tree["run"], trainer._no_totals())
     trainer.model.load_state_dict(tree["model"])
+    rates = [(one, copy.copy(one.lr_factors)) for one in _optimizers(trainer)]
     trainer.optimizer.load_state_dict(tree["optimizer"]["state"])
+    for one, factors in rates:  # which are given with the groups, and change in no run
+        if factors is not None:
+            one.lr_factors = factors
     for name, one in _more(trainer).items():
         one.load_state_dict(tree["more"][name])
     trainer._signs.load_state_dict(copy.deepcopy(tree.get("signs", {})))
@@ -81,7 +88,7 @@ def options(trainer: Any) -> dict[str, Any]:
     return {
         path: copy.copy(value)
         for path, value in found.items()
-        if isinstance(value, (*PLAIN, np.ndarray))
+        if isinstance(value, (*PLAIN, tuple, np.ndarray))
     }
 
 
@@ -92,9 +99,10 @@ def _load_options(trainer: Any, tree: Mapping[str, Any]) -> None:
     mine: Mapping[str, Any] = trainer._given or {}
     for path, (one, name) in options_below(_roots(trainer)).items():
         if path in saved and path in given and path in mine:
+            now = getattr(one, name)
             value = settled(saved[path], given[path], mine[path])
-            if not same(value, getattr(one, name)):
-                setattr(one, name, value)
+            if not same(value, now):  # a file has lists for tuples
+                setattr(one, name, tuple(value) if isinstance(now, tuple) else value)
 
 
 def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
@@ -111,9 +119,17 @@ def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
         )
     frozen = tree.get("frozen", _frozen(trainer))  # files of older versions do not say it
     _same_names("frozen parameters", set(_frozen(trainer)), set(frozen))
+    built = tree.get("built", {})
+    for name, text in _built(trainer).items():
+        if built.get(name, text) != text:
+            raise ValueError(
+                f"{OWNER} expects the checkpoint of a run with {name} {text}, got {built[name]}"
+            )
     with_state = {key for key, callback in _by_key(trainer).items() if callback.state_dict()}
     _same_names("callbacks", with_state, set(tree["callbacks"]))
-    _same_names("other layers and optimizers", set(_more(trainer)), set(tree.get("more", {})))
+    _same_names(
+        "other layers, optimizers and schedules", set(_more(trainer)), set(tree.get("more", {}))
+    )
     found = generators(trainer)
     # Those of callbacks without a state, such as one that interrupted the run, may differ; those
     # of the data are not known before `fit`.
@@ -140,19 +156,20 @@ def _roots(trainer: Any) -> dict[str, Any]:
         "loss": trainer.loss,
         "penalties": trainer.penalties,
         "optimizer": trainer.optimizer,
-        **_more(trainer),
+        **trainer._others(),
         "callbacks": _by_key(trainer),
     }
 
 
 def _more(trainer: Any) -> dict[str, Any]:
-    """Return the layers and optimizers that a subclass of `Trainer` has beside the model's."""
-    own = (trainer.model, trainer.optimizer)
-    return {
-        name: one
-        for name, one in vars(trainer).items()
-        if isinstance(one, Layer | Optimizer) and all(one is not known for known in own)
-    }
+    """Return what a subclass of `Trainer` has beside the trainer's own: what has a state."""
+    own = (trainer, trainer.model, trainer.optimizer, trainer.objective, *trainer.callbacks)
+    found: dict[str, Any] = {}
+    for path, one in places(trainer._others(), {id(thing) for thing in own}):
+        inside = path.startswith(tuple(f"{outer}." for outer in found))
+        if isinstance(one, Layer | Optimizer | Scheduler) and not inside:
+            found[path] = one
+    return found
 
 
 def _by_key(trainer: Any) -> dict[str, Callback]:
@@ -169,6 +186,21 @@ def _identity(metric: Any) -> str:
 def _listed(metrics: Mapping[str, str]) -> str:
     texts = {name: "" if text in ("", name) else f" ({text})" for name, text in metrics.items()}
     return f"[{', '.join([f'{name!r}{text}' for name, text in texts.items()])}]"
+
+
+def _optimizers(trainer: Any) -> list[Optimizer]:
+    found = places({"": trainer.optimizer}, {id(trainer.model)})
+    return [one for _, one in found if isinstance(one, Optimizer)]
+
+
+def _built(trainer: Any) -> dict[str, str]:
+    """Return what its arrays do not tell of a model and an optimizer: classes, and an order."""
+    names = {id(p): name for name, p in trainer.model.named_parameters()}
+    order = [names.get(id(p), "another") for p in trainer.optimizer.parameters]
+    layers = {
+        f"layer {name}": type(layer).__name__ for name, layer in trainer.model.named_layers()
+    }
+    return {**layers, "parameters in the order": ", ".join(order)}
 
 
 def _frozen(trainer: Any) -> list[str]:

@@ -102,7 +102,7 @@ class Plan:
             )
         plan = self.to_dict()
         begun = plan | run.plan if run.begun or run.drawn is not None else plan
-        free = ("epochs", "validation")  # may be others from here on
+        free = ("epochs", "validation")  # may be others from here on; as may the loss
         changed = [name for name in plan if plan[name] != begun[name] and name not in free]
         if changed:
             raise ValueError(

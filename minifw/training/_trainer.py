@@ -131,8 +131,9 @@ class Trainer:
         replay: bool = True,
         watch: bool = True,
     ) -> None:
-        self.penalties = tuple(penalties)
-        self.objective = Objective(model, loss, penalties=self.penalties, replay=replay)
+        before = set(vars(self))  # of a subclass
+        self._penalties = tuple(penalties)
+        self.objective = Objective(model, loss, penalties=self._penalties, replay=replay)
         self.optimizer = optimizer
         self._loss_columns = ["loss", *part_columns(self.objective)]
         self.metrics = named_metrics("Trainer", metrics, self._loss_columns)
@@ -145,7 +146,9 @@ class Trainer:
         self._resuming = self._fitting = False
         self._interrupt = Interrupt()
         self._streams: dict[str, Any] = {}  # the iterables of a fit, which may hold generators
+        self._given: dict[str, Any] | None = None  # the options before anything was trained
         self._start()
+        self._own = {*vars(self), "_own"} - before
 
     @property
     def model(self) -> Layer:
@@ -158,6 +161,11 @@ class Trainer:
         return self.objective.loss
 
     @property
+    def penalties(self) -> tuple[Penalty, ...]:
+        """The penalties."""
+        return self._penalties
+
+    @property
     def optimizer(self) -> Optimizer:
         """The optimizer."""
         return self._optimizer
@@ -167,7 +175,7 @@ class Trainer:
         self._optimizer = _checked_optimizer(self.model, optimizer)
         self._team: Team = optimizer if isinstance(optimizer, Team) else ALONE
         self._team.prepare(self.model)
-        self._given: dict[str, Any] | None = None  # the options before anything was trained
+        self._given = None
 
     @property
     def main(self) -> bool:
@@ -254,6 +262,9 @@ class Trainer:
         so; the epoch under way is not in the history. A second one is raised.
         """
         self._check_outside("fit")
+        check_callbacks("Trainer.fit", self.callbacks)  # which may have been assigned since
+        self.metrics = named_metrics("Trainer.fit", self.metrics, self._loss_columns)
+        self.rng = check_rng("Trainer.fit", self.rng)
         team, plans = self._team, list[Plan]()
         how: dict[str, Any] = {
             "epochs": epochs,
@@ -276,7 +287,8 @@ class Trainer:
         if self._given is None:
             self._given = options(self)
         self._hooks, self._streams = Hooks(self.callbacks), plan.streams
-        self._resuming, run.kept, run.torn, run.plan = False, None, False, plan.to_dict()
+        run.plan = {**plan.to_dict(), "loss": self._minimised()}
+        self._resuming, run.kept, run.torn = False, None, False
         self.columns, self.epochs, self.batches = columns, plan.epochs, plan.batches
         if run.owed:
             load_states(generators(self), run.owed)
@@ -321,6 +333,18 @@ class Trainer:
             plan.check_resumes(owner, self.run, self._columns(plan))
         return plan
 
+    def _minimised(self) -> str:
+        """Return what makes losses comparable: the loss and the penalties, as they were given."""
+        kinds = [type(one).__name__ for one in (self.loss, *self.penalties)]
+        given = (self._given or {}).items()
+        options = {k: v for k, v in given if k.startswith(("loss", "penalties"))}
+        return f"{', '.join(kinds)} {options}"
+
+    def _others(self) -> dict[str, Any]:
+        """Return the attributes that only a subclass has."""
+        own = self._own
+        return {f"trainer.{name}": one for name, one in vars(self).items() if name not in own}
+
     def _columns(self, plan: Plan) -> list[str]:
         columns = [*self._loss_columns, *self.metrics]
         return columns if plan.held is None else [*columns, *(f"val_{name}" for name in columns)]
@@ -345,6 +369,8 @@ class Trainer:
             why = run.why
             if interrupt.asked and not why:
                 why = self._interruption("interrupted")
+            elif run.begun:  # stopped in an epoch: it is gone on with as it is now
+                run.kept = capture(self)
         except KeyboardInterrupt as error:
             self._team.tell(error)
             self.run.torn |= interrupt.asked  # the second one may have come anywhere
@@ -608,11 +634,18 @@ class Trainer:
     def _call_again(self) -> None:
         """Let the callbacks begin, put back what they changed, and call the hooks still due."""
         self.run.kept = loaded = capture(self)  # what a callback saves, should one do so now
-        self._hooks.call("fit_begin", self)
+        try:
+            self._hooks.call("fit_begin", self)
+        except BaseException:  # the next fit goes on with the run all the same
+            apply(self, loaded)
+            self.run.kept, self._resuming = loaded, True
+            raise
         apply(self, loaded)
         due, self.run.due = self.run.due, None
         if due is not None:
             self._hooks.call(due["event"], self, due["callbacks"])
+            if due["event"] == "epoch_end":
+                self._signs.epoch(self)
 
     # -- data --------------------------------------------------------------------
 
@@ -623,6 +656,9 @@ class Trainer:
         super().__init_subclass__(**kwargs)
         if "step" in vars(cls):
             cls.step = Step(vars(cls)["step"])  # the number is there as well
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_fitting": False}  # a copy that is made in a fit is in none
 
     def __repr__(self) -> str:
         return f"Trainer({self.model!r}, {self.loss!r}, {self.optimizer!r})"

@@ -180,7 +180,7 @@ def test_what_counts_nothing_passes_if_it_is_right(tmp_path: Path) -> None:
 def test_a_column_that_is_no_number_is_named() -> None:
     model = Sequential(Dense(2, 1, rng=0), Sigmoid())
     optimizer = SGD(model.parameters(), lr=0.1)
-    watching = Scheduled(ReduceOnPlateau(optimizer), monitor="val_roc_auc")
+    watching = Scheduled(ReduceOnPlateau(optimizer, mode="max"), monitor="val_roc_auc")
     one = Trainer(model, BCELoss(), optimizer, metrics=["roc_auc"], callbacks=[watching])
     y = np.arange(ROWS)[:, np.newaxis] % 2
     message = "^Scheduled expects val_roc_auc to be finite, got nan in epoch 1; monitor another "

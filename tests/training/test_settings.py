@@ -225,6 +225,187 @@ def test_other_data_in_the_middle_of_an_epoch(changed: str, tmp_path: Path) -> N
     first.fit(X, Y, epochs=2, batch_size=16, sample_weight=weight)
 
 
+# -- found by attack ---------------------------------------------------------------------
+
+
+def passed(old: Trainer, new: Trainer, path: Path, epochs: int = 2) -> Trainer:
+    """Return `new`, which goes on from where `old` comes to."""
+    old.fit(X, Y, epochs=epochs, batch_size=16)
+    old.save_checkpoint(path)
+    new.load_checkpoint(path)
+    return new
+
+
+def test_options_that_are_pairs_and_rates_of_groups(tmp_path: Path) -> None:
+    def build(betas: tuple[float, float], rate: float, second: bool = False) -> Trainer:
+        model = m.Sequential(Dense(2, 3, rng=0), m.Tanh(), Dense(3, 1, rng=1))
+        groups = [{"params": model[0].parameters()}]
+        groups += [{"params": model[2].parameters(), "lr": rate}]
+        optimizer = m.Adam(groups[::-1] if second else groups, lr=0.1, betas=betas)
+        return Trainer(model, MSELoss(), optimizer, rng=0)
+
+    path = tmp_path / "run.npz"
+    rest: Any = passed(build((0.9, 0.999), 0.01), build((0.5, 0.9), 0.05), path).optimizer
+    assert rest.betas == (0.5, 0.9)
+    assert set(rest.lr_factors.tolist()) == {1.0, 0.5}
+    kept: Any = passed(build((0.9, 0.999), 0.01), build((0.9, 0.999), 0.01), path).optimizer
+    assert kept.betas == (0.9, 0.999)
+    with pytest.raises(ValueError, match=r"parameters in the order 2.weight, .*, got 0.weight"):
+        build((0.9, 0.999), 0.01, second=True).load_checkpoint(path)
+
+
+def test_what_a_run_has_come_to_is_no_setting(tmp_path: Path) -> None:
+    def build(steps: int) -> Trainer:
+        model = Dense(2, 1, rng=0)
+        optimizer = m.Averaged(m.NAdam(model.parameters(), lr=0.01))
+        for _ in range(steps):  # before the trainer is made
+            optimizer.step()
+        return Trainer(model, MSELoss(), optimizer, rng=0)
+
+    old: Any = build(0)
+    rest: Any = passed(old, build(3), tmp_path / "run.npz").optimizer
+    wanted = old.step, old.optimizer.optimizer.mu_product
+    assert (rest.count, rest.optimizer.mu_product) == wanted
+
+
+def test_a_layer_of_another_class(tmp_path: Path) -> None:
+    def build(layer: m.Layer) -> Trainer:
+        model = m.Sequential(Dense(2, 3, rng=0), layer, Dense(3, 1, rng=1))
+        return Trainer(model, MSELoss(), m.SGD(model.parameters(), lr=0.01), rng=0)
+
+    with pytest.raises(ValueError, match="layer 1 ReLU, got Tanh"):
+        passed(build(m.Tanh()), build(m.ReLU()), tmp_path / "run.npz")
+
+
+@pytest.mark.parametrize("other", [{"delta": 2.0}, {"rate": 0.5}])
+def test_a_best_value_of_another_loss(other: dict[str, float], tmp_path: Path) -> None:
+    def build(delta: float = 1.0, rate: float = 0.1) -> Trainer:
+        model = Dense(2, 1, rng=0)
+        penalties = [m.L2(model, rate)]
+        optimizer = m.SGD(model.parameters(), lr=0.01)
+        loss, stop = m.HuberLoss(delta=delta), EarlyStopping("loss", patience=50)
+        return Trainer(model, loss, optimizer, penalties=penalties, callbacks=[stop], rng=0)
+
+    for new in (build(**other), build()):
+        rest = passed(build(), new, tmp_path / "run.npz", epochs=3)
+        rest.fit(X, Y, epochs=5, batch_size=16)
+        stopping: Any = rest.callbacks[0]
+        since = 0 if new.loss.delta == new.penalties[0].rate * 10 == 1.0 else 3  # type: ignore[attr-defined]
+        assert stopping.best == min(rest.history["loss"][since:])
+
+
+def test_a_schedule_that_steps_at_other_times(tmp_path: Path) -> None:
+    def build(per: str) -> Trainer:
+        return scheduled(lambda o: CosineLR(o, 20), per, 0.1)[0]
+
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(ValueError, match="steps per 'epoch', got per 'batch'"),
+    ):
+        warnings.simplefilter("ignore")
+        passed(build("batch"), build("epoch"), tmp_path / "run.npz")
+
+
+def test_settings_of_a_schedule_that_are_assigned_later_hold(tmp_path: Path) -> None:
+    trainer, rates = scheduled(lambda o: CosineLR(o, 10), "epoch", 0.1)
+    falling: Any = trainer.callbacks[0]
+    falling.schedule.total_steps = 4
+    trainer.fit(X, Y, epochs=4)
+    whole, wanted = scheduled(lambda o: CosineLR(o, 4), "epoch", 0.1)
+    whole.fit(X, Y, epochs=4)
+    assert rates.found == wanted.found
+    trainer.save_checkpoint(tmp_path / "run.npz")
+    rest, _ = scheduled(lambda o: CosineLR(o, 10), "epoch", 0.1)
+    falling = rest.callbacks[0]
+    falling.schedule.total_steps = 8
+    rest.load_checkpoint(tmp_path / "run.npz")
+    assert (falling.schedule.total_steps, falling.schedule.steps) == (8, 4)
+
+
+def test_a_plateau_that_watches_the_other_way() -> None:
+    trainer = linear(metrics=["r2"])
+    plateau = ReduceOnPlateau(trainer.optimizer)
+    trainer.callbacks = [Scheduled(plateau, monitor="r2")]
+    with pytest.raises(ValueError, match=r"better the other way than mode='min'.*mode='max'"):
+        trainer.fit(X, Y, epochs=1)
+
+
+def test_a_trainer_that_loads_its_own_checkpoint_after_another_run(tmp_path: Path) -> None:
+    def build() -> Trainer:
+        return linear(EarlyStopping(patience=2), lr=0.01)
+
+    held: Any = (X, Y)
+    one, other = build(), build()
+    one.fit(X, Y, epochs=3, validation=held)
+    one.save_checkpoint(tmp_path / "run.npz")
+    one.fit(X, Y, epochs=2, validation=(X, Y + 1))
+    for trainer in (one, other):
+        trainer.load_checkpoint(tmp_path / "run.npz")
+        trainer.fit(X, Y, epochs=8, validation=held)
+    stops: Any = [trainer.callbacks[0] for trainer in (one, other)]
+    assert [stop.best for stop in stops] == [min(other.history["val_loss"])] * 2
+    assert one.history == other.history
+
+
+def test_a_run_that_was_stopped_in_an_epoch_goes_on_from_there(tmp_path: Path) -> None:
+    class Stop(Callback):
+        def on_batch_end(self, trainer: Trainer) -> None:
+            if trainer.step == 5:
+                trainer.stop("here")
+
+    def build(*callbacks: Callback) -> Trainer:
+        return linear(EarlyStopping("loss", patience=9), *callbacks)
+
+    rest = passed(build(Stop()), build(), tmp_path / "run.npz", epochs=3)
+    whole = build()
+    for trainer in (rest, whole):
+        trainer.fit(X, Y, epochs=4, batch_size=16)
+    assert rest.history == whole.history
+
+
+def test_a_resumption_that_could_not_begin_is_tried_again(tmp_path: Path) -> None:
+    def build() -> Trainer:
+        return linear(m.CSVLog(tmp_path / "new" / "log.csv"))
+
+    first = linear()
+    first.fit(X, Y, epochs=2)
+    first.save_checkpoint(tmp_path / "run.npz")
+    rest = build()
+    rest.load_checkpoint(tmp_path / "run.npz")
+    with pytest.raises(FileNotFoundError):
+        rest.fit(X, Y, epochs=4)
+    (tmp_path / "new").mkdir()
+    assert rest.fit(X, Y, epochs=4) == linear().fit(X, Y, epochs=4)
+
+
+def test_a_trainer_that_is_copied_in_a_fit_can_fit() -> None:
+    copies: list[Trainer] = []
+
+    class Copy(Callback):
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            if trainer.epoch == 1:
+                copies.append(copy.deepcopy(trainer))
+
+    linear(Copy()).fit(X, Y, epochs=2)
+    copies[0].callbacks = []
+    assert len(copies[0].fit(X, Y, epochs=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("callbacks", [CosineLR], r"Trainer.fit expects callbacks, got .*; write CosineLR\(\)"),
+        ("metrics", "r2", "Trainer.fit expects a list of metrics"),
+        ("rng", "seed", "rng"),
+    ],
+)
+def test_what_is_assigned_is_checked(name: str, value: Any, message: str) -> None:
+    trainer = linear()
+    setattr(trainer, name, value)
+    with pytest.raises((TypeError, ValueError), match=message):
+        trainer.fit(X, Y, epochs=1)
+
+
 # -- iterables ---------------------------------------------------------------------------------
 
 
@@ -475,15 +656,18 @@ def test_what_else_a_subclass_trains_is_in_its_checkpoint(tmp_path: Path) -> Non
 
         def __init__(self, seed: int) -> None:
             model = Dense(2, 1, rng=seed)
-            self.critic = m.Sequential(Dense(1, 3, rng=seed + 1), m.Dropout(0.5, rng=seed + 2))
-            self.other = m.Adam(self.critic.parameters(), lr=0.01)
+            self.critics = [m.Sequential(Dense(1, 3, rng=seed + 1), m.Dropout(0.5, rng=seed + 2))]
+            self.other = m.Adam(self.critics[0].parameters(), lr=0.01)
+            self.falling, self.noise = StepLR(self.other, 3), np.random.default_rng(seed)
             super().__init__(model, MSELoss(), m.SGD(model.parameters(), lr=0.05), rng=seed)
 
         def step(self, x: Any, y: Any, weight: Any = None) -> float:
             value: float = super().step(x, y, weight)
-            h = self.critic.forward(self.objective.prediction)
-            self.critic.backward(np.ones_like(h))
+            drawn: Any = self.objective.prediction + self.noise.normal(size=(len(x), 1))
+            h: Any = self.critics[0].forward(drawn)
+            self.critics[0].backward(np.ones_like(h))
             self.other.step()
+            self.falling.step()
             return value + float(h.mean())
 
     whole, first, rest = Pair(0), Pair(0), Pair(7)
@@ -494,7 +678,8 @@ def test_what_else_a_subclass_trains_is_in_its_checkpoint(tmp_path: Path) -> Non
     for one in (whole, rest):
         one.fit(X, Y, epochs=4, batch_size=16)
     assert rest.history == whole.history
-    for a, b in zip(rest.critic.parameters(), whole.critic.parameters(), strict=True):
+    assert rest.other.lr == whole.other.lr < 0.01
+    for a, b in zip(rest.critics[0].parameters(), whole.critics[0].parameters(), strict=True):
         assert a.value.tobytes() == b.value.tobytes()
 
 

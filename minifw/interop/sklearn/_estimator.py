@@ -202,8 +202,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         return self
 
     def _warn_if_interrupted(self, trainer: Trainer) -> None:
-        if trainer.run.kept is not None:
-            warn_user(f"{type(self).__name__}: {trainer.history.stopped}")
+        why = trainer.history.stopped or ""
+        if why.startswith("interrupted"):
+            warn_user(f"{type(self).__name__}: {why}")
 
     def _check_parameters(self, owner: str) -> tuple[int, int]:
         """Return max_epochs and n_iter_no_change, or raise if a number is none that serves."""
