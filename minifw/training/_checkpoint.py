@@ -242,6 +242,7 @@ def _of_0_1(tree: Any) -> Any:
         **{name: place[name] for name in ("epoch", "batch", "step", "batch_loss")},
         "begun": begun,
         "validating": False,
+        "varies": False,
         "place": place["batch"] if begun else 0,
         "drawn": ({"rng": order} if order else {}) if begun else None,
         "why": place["_stop"],

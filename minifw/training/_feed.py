@@ -23,6 +23,7 @@ class Feed:
         self, plan: Plan, run: Run, rng: Generator, team: Team, others: Collection[int]
     ) -> None:
         self._plan, self._run, self._rng, self._team = plan, run, rng, team
+        self._loaded = run.step > 0
         self._others = others  # the ids of the generators that more than the data draw from
         self._pass: Iterator[Batch] | None = None
         self._order: Any = None  # of the rows in this pass
@@ -72,18 +73,35 @@ class Feed:
             load_states(found, now)
         passed = partial(self._check_passed, found) if resumed else None
         self._pass = train.batches(self._plan.cuts, self._order, run.place, passed)
+        if train.stream is not None and not found:
+            self._pass = self._noted(self._pass)
+            if self._loaded and run.varies:
+                self._warn("its passes differ, and no generator was found in it")
+        self._loaded = False
         return self._pass
+
+    def _noted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Note whether an iterable without a generator to save gives others in each pass."""
+        run = self._run
+        for batch in batches:
+            if run.place == 0:
+                first = checksum(batch)
+                run.varies |= run.first not in (None, first)
+                run.first = first
+            yield batch
 
     def _check_passed(self, found: Mapping[str, AnyGenerator], batch: Batch) -> None:
         """Warn if the last batch that is passed by is another one, or others draw as well."""
-        shared = any(id(one) in self._others for one in found.values())
-        if shared or checksum(batch) != self._run.seen:
-            warn_user(
-                f"Trainer.fit: the iterable does not go on bit by bit after batch "
-                f"{self._run.place}: it gave another one than in the loaded run, or shares its "
-                "generator with the model; let it draw by a numpy.random.Generator of its own, in "
-                "an attribute, which a checkpoint holds"
-            )
+        if any(id(one) in self._others for one in found.values()):
+            self._warn("the model or a callback draws from its generator, too")
+        elif checksum(batch) != self._run.seen and not self._run.varies:
+            self._warn(f"its batch {self._run.place} is another one")
+
+    def _warn(self, why: str) -> None:
+        warn_user(
+            f"Trainer.fit: the iterable does not go on bit by bit, for {why}; let it draw by a "
+            "numpy.random.Generator of its own, in an attribute, which a checkpoint holds"
+        )
 
     def rows(self, batch: Batch) -> Any:
         """Return the numbers of the rows of the batch under way, if they have any."""

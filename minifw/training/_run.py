@@ -47,6 +47,10 @@ class Run:
         The event of which some callbacks have yet to hear, and their keys.
     seen : int or None
         A checksum of the latest batch.
+    first : int or None
+        A checksum of the first batch of this pass, where an iterable has no generator to save.
+    varies : bool
+        Whether that differed from pass to pass.
     owed : dict
         The states of generators that a loaded run had in its data, until `fit` is given them.
     latest : tuple or None
@@ -71,6 +75,8 @@ class Run:
     plan: dict[str, Any] = field(default_factory=dict)
     due: dict[str, Any] | None = None
     seen: int | None = None
+    first: int | None = None
+    varies: bool = False
     owed: dict[str, Any] = field(default_factory=dict)
     latest: tuple[Any, Any, Any] | None = None
     torn: bool = False
@@ -117,6 +123,8 @@ _KINDS: dict[str, Any] = {
     "plan": dict,
     "due": _DICT,
     "seen": (int, type(None)),
+    "first": (int, type(None)),
+    "varies": bool,
 }
 
 

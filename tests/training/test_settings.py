@@ -460,8 +460,14 @@ def test_an_iterable_that_cannot_be_resumed_is_told(tmp_path: Path) -> None:
     first.save_checkpoint(tmp_path / "run.npz")
     rest = linear()
     rest.load_checkpoint(tmp_path / "run.npz")
-    with pytest.warns(UserWarning, match=r"does not go on bit by bit after batch 3"):
+    with pytest.warns(UserWarning, match=r"not go on bit by bit, for its batch 3 is another one"):
         rest.fit(Wild(), epochs=2)
+    first = linear()
+    first.fit(Wild(), epochs=2)  # and at the end of an epoch
+    first.save_checkpoint(tmp_path / "run.npz")
+    rest.load_checkpoint(tmp_path / "run.npz")
+    with pytest.warns(UserWarning, match=r"its passes differ, and no generator was found in it"):
+        rest.fit(Wild(), epochs=4)
 
 
 def test_an_iterable_that_shares_its_generator_with_the_model_is_told(tmp_path: Path) -> None:
@@ -483,7 +489,7 @@ def test_an_iterable_that_shares_its_generator_with_the_model_is_told(tmp_path: 
     first.fit(data, epochs=1)
     rest, data = build(1)
     rest.load_checkpoint(tmp_path / "run.npz")
-    with pytest.warns(UserWarning, match=r"after batch 1: .* or shares its generator"):
+    with pytest.warns(UserWarning, match=r"the model or a callback draws from its generator, too"):
         rest.fit(data, epochs=1)
 
 
