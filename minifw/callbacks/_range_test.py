@@ -7,11 +7,13 @@ from typing import Any
 
 from minifw._tools.numbers import check_positive, check_size
 from minifw._tools.options import Option
+from minifw._tools.warn import warn_of_run
 from minifw.plots import learning_curves
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 
 MEMORY = 0.9  # the part of the loss that comes from the batches before, in the smoothed one
+PUT_BACK = ("model", "optimizer")
 WORSE = 4.0  # at how many times the lowest smoothed loss the test ends
 
 
@@ -23,7 +25,8 @@ class LearningRateTest(Callback):
         lr_i = low (high / low)^(i / (steps - 1))        i = 0, 1, ...
 
     It ends the run after `steps` batches, or where the loss, smoothed, is four times its lowest.
-    Then it puts back the parameters, the buffers and the optimizer as they were before.
+    Then it puts back the parameters, the buffers and the optimizer as they were before. It is the
+    last of the callbacks, for what another does at the end of training would change them again.
 
     Parameters
     ----------
@@ -42,13 +45,21 @@ class LearningRateTest(Callback):
     Raises
     ------
     ValueError
-        At the start of training, if the run has fewer batches than `steps`, or if `high` is not
-        above `low`.
+        At the start of training, if the run has fewer batches than `steps`, if `high` is not
+        above `low`, or if another callback comes after it.
+    RuntimeError
+        By `suggestion` and `plot`, before a `fit`.
+
+    Warns
+    -----
+    TrainingWarning
+        If the data come to an end before the test does.
 
     Notes
     -----
     It is the only callback that sets the learning rate: leave `Scheduled` out. The random
-    generators are not put back.
+    generators are not put back. A checkpoint holds the test and what it is to put back, and the
+    test goes on from there.
 
     References
     ----------
@@ -75,6 +86,7 @@ class LearningRateTest(Callback):
         self.low, self.high, self.steps = low, high, steps
         self.lrs: list[float] = []
         self.losses: list[float] = []
+        self._before: dict[str, Any] = {}  # the states that are put back
 
     @property
     def smoothed(self) -> list[float]:
@@ -88,11 +100,17 @@ class LearningRateTest(Callback):
     @property
     def suggestion(self) -> float:
         """A tenth of the learning rate at which the smoothed loss was lowest."""
+        if not self.lrs:
+            raise RuntimeError("LearningRateTest has made no step to judge by; call fit first")
         smoothed = self.smoothed
         return self.lrs[smoothed.index(min(smoothed))] / 10
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Keep what there is; raise if the run is too short."""
+        """Keep what there is; raise if the run is too short, or the end would not be its own."""
+        if trainer.callbacks[-1] is not self:
+            raise ValueError(
+                f"LearningRateTest expects to be last; move it behind {trainer.callbacks[-1]!r}"
+            )
         if self.low >= self.high:
             raise ValueError(f"LearningRateTest expects high above {self.low}, got {self.high}")
         batches = trainer.batches or self.steps  # where it is unknown
@@ -102,11 +120,11 @@ class LearningRateTest(Callback):
                 f"give fit epochs={math.ceil(self.steps / batches)}, or the test fewer steps"
             )
         self.lrs, self.losses = [], []
-        self._before = trainer.model.state_dict(), trainer.optimizer.state_dict()
+        self._before = {name: getattr(trainer, name).state_dict() for name in PUT_BACK}
 
     def on_backward_end(self, trainer: Trainer) -> None:
         """Set the rate of this step."""
-        part = len(self.lrs) / (self.steps - 1)
+        part = min(1.0, len(self.lrs) / (self.steps - 1))  # an ended test may be gone on with
         trainer.optimizer.lr = self.low * (self.high / self.low) ** part
 
     def on_batch_end(self, trainer: Trainer) -> None:
@@ -114,14 +132,26 @@ class LearningRateTest(Callback):
         self.lrs.append(trainer.optimizer.lr)
         self.losses.append(trainer.batch_loss)
         best, last = min(self.smoothed), self.smoothed[-1]
-        if len(self.lrs) == self.steps or last - best > (WORSE - 1) * abs(best):
+        if len(self.lrs) >= self.steps or last - best > (WORSE - 1) * abs(best):
             trainer.stop(f"the test ends at lr {self.lrs[-1]:.2g}; try lr {self.suggestion:.2g}")
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Put back what there was."""
-        model, optimizer = self._before
-        trainer.model.load_state_dict(model)
-        trainer.optimizer.load_state_dict(optimizer)
+        for name in PUT_BACK:
+            getattr(trainer, name).load_state_dict(self._before[name])
+        if trainer.history.stopped is None:
+            warn_of_run(
+                f"LearningRateTest made {len(self.lrs)} of {self.steps} steps; give more epochs"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the curve so far, and what is to be put back."""
+        return {"lrs": self.lrs, "losses": self.losses, "before": self._before}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.lrs, self.losses = state["lrs"], state["losses"]
+        self._before = state["before"] or self._before  # it is empty before the first run
 
     def plot(self, path: str | PathLike[str] | None = None) -> Any:
         """Draw the smoothed loss against the learning rate; return the figure of matplotlib.
@@ -135,11 +165,13 @@ class LearningRateTest(Callback):
         ------
         ImportError
             If matplotlib is not installed.
+        RuntimeError
+            Before a `fit`.
         """
-        curves = {"step": self.lrs, "loss": self.smoothed}
+        suggestion, curves = self.suggestion, {"step": self.lrs, "loss": self.smoothed}
         figure = learning_curves(curves, time="learning rate")
         figure.axes[0].set(xscale="log", xlim=(self.lrs[0], self.lrs[-1]))
-        figure.axes[0].axvline(self.suggestion, color="grey", linestyle=":")
+        figure.axes[0].axvline(suggestion, color="grey", linestyle=":")
         if path is not None:
             figure.savefig(path)
         return figure

@@ -1,5 +1,8 @@
 """The learning-rate range test."""
 
+import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +11,17 @@ import pytest
 
 from minifw import (
     Adam,
+    Average,
     BatchNorm,
     Callback,
     Dense,
+    EarlyStopping,
     LearningRateTest,
     MSELoss,
     Optimizer,
     Sequential,
     Trainer,
+    TrainingWarning,
 )
 
 X = np.random.default_rng(0).standard_normal((64, 4))
@@ -41,7 +47,7 @@ def test_the_rates_grow_as_they_should_and_all_is_put_back() -> None:
     one.fit(X, Y, epochs=2, batch_size=16)
     before = one.model.state_dict(), one.optimizer.state_dict()
     test = LearningRateTest(1e-4, 1e-1, steps=31)
-    one.callbacks += [test, Note()]
+    one.callbacks += [Note(), test]
     history = one.fit(X, Y, epochs=8, batch_size=16)
     assert np.allclose(test.lrs, np.geomspace(1e-4, 1e-1, 31), rtol=1e-12)
     assert test.losses == seen
@@ -77,6 +83,13 @@ def test_it_ends_where_the_smoothed_loss_is_four_times_its_lowest() -> None:
     np.testing.assert_allclose(test.suggestion, test.lrs[int(np.argmin(smooth))] / 10, rtol=1e-12)
 
 
+class Batches:
+    """Yields four, and does not say how many."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([(X, Y)] * 4)
+
+
 def test_a_run_that_is_too_short_says_how_many_epochs() -> None:
     message = "expects 100 batches, got 12; give fit epochs=25, or the test fewer steps"
     with pytest.raises(ValueError, match=message):
@@ -85,6 +98,52 @@ def test_a_run_that_is_too_short_says_how_many_epochs() -> None:
         trainer(LearningRateTest(1.0, 0.1)).fit(X, Y, epochs=3)
     with pytest.raises(ValueError, match="LearningRateTest expects low"):
         LearningRateTest(low=0.0)
+    test = LearningRateTest(steps=20)
+    for early in (lambda: test.suggestion, test.plot):
+        with pytest.raises(RuntimeError, match="call fit first"):
+            early()
+    with pytest.warns(TrainingWarning, match="made 8 of 20 steps; give more epochs"):
+        trainer(test).fit(Batches(), epochs=2)
+    assert len(test.lrs) == 8
+
+
+def test_it_is_the_last_for_others_change_weights_at_the_end() -> None:
+    for other in (EarlyStopping("loss"), Average()):
+        message = f"LearningRateTest expects to be last; move it behind {other!r}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            trainer(LearningRateTest(steps=8), other).fit(X, Y, epochs=2, batch_size=16)
+        one = trainer(other, LearningRateTest(steps=8))
+        before = one.model.state_dict()
+        one.fit(X, Y, epochs=2, batch_size=16)
+        assert same(before, one.model.state_dict())
+
+
+class Press(Callback):
+    """Presses Ctrl-C after the fourth step."""
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        if trainer.step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_it_goes_on_after_a_checkpoint_and_puts_the_first_weights_back(tmp_path: Path) -> None:
+    whole, test, again = LearningRateTest(steps=8), LearningRateTest(steps=8), trainer()
+    one, cut = trainer(whole), trainer(Press(), test)
+    before = one.model.state_dict(), one.optimizer.state_dict()
+    one.fit(X, Y, epochs=2, batch_size=16)
+    cut.save_checkpoint(tmp_path / "early.npz")
+    cut.fit(X, Y, epochs=2, batch_size=16)
+    cut.save_checkpoint(tmp_path / "cut.npz")
+    with pytest.raises(ValueError, match="callbacks of the saved run: LearningRateTest is in"):
+        again.load_checkpoint(tmp_path / "cut.npz")
+    for file in ("cut", "early"):
+        resumed = LearningRateTest(steps=8)
+        again = trainer(resumed)
+        again.load_checkpoint(tmp_path / f"{file}.npz")
+        again.fit(X, Y, epochs=2, batch_size=16)
+        assert (resumed.lrs, resumed.losses) == (whole.lrs, whole.losses)
+        assert same(before[0], again.model.state_dict())
+        assert same(before[1], again.optimizer.state_dict())
 
 
 def test_it_draws_the_loss_against_the_rate(tmp_path: Path) -> None:
