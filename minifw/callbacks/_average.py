@@ -8,10 +8,13 @@ import numpy as np
 from minifw._tools.changes import CHANGES
 from minifw._tools.numbers import check_size
 from minifw._tools.options import Option
+from minifw._tools.warn import warn_of_run
 from minifw.optimizers.wrappers import check_decay_or_none, move_mean
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 from minifw.typing import Array
+
+FIRST = 0.1  # the part of the mean that the first weights may have at the end
 
 
 class Average(Callback):
@@ -36,6 +39,18 @@ class Average(Callback):
         As given; they may be assigned later.
     count : int
         How many steps the mean is of; while it is 0, the model has the weights themselves.
+
+    Raises
+    ------
+    ValueError
+        At the start of training, if the trainer has another `Average`; during training, if a
+        callback assigns an optimizer of other parameters after `start`.
+
+    Warns
+    -----
+    TrainingWarning
+        If the run ends before `start`, or has so few steps that the weights of the first one keep
+        more than a tenth of the mean: 1 / (1 - decay) should be well below the number of steps.
 
     Notes
     -----
@@ -78,9 +93,18 @@ class Average(Callback):
         self.decay, self.start = decay, start
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Forget an earlier run."""
-        del trainer
+        """Forget an earlier run; raise if there are two, and warn if the run is too short."""
+        if sum(isinstance(one, Average) for one in trainer.callbacks) > 1:
+            raise ValueError(
+                "Average expects to be the only one of its kind, got two; leave one out"
+            )
         self.count, self._mean, self._kept, self._seen = 0, None, None, ()
+        steps = max(0, trainer.epochs - self.start) * (trainer.batches or 10**9)  # unknown: enough
+        if (self.decay or 0.0) ** steps > FIRST:  # of no steps it is 1
+            warn_of_run(
+                f"{self!r} makes its mean of {steps} steps, which are too few; pass a smaller "
+                "start, or a decay whose 1 / (1 - decay) is well below the number of steps"
+            )
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         """Train with the weights themselves."""
@@ -115,7 +139,14 @@ class Average(Callback):
         if self._seen != now:  # else all is where it was: the search costs as much as a small step
             vector.refresh()
             buffers = [b for _, b in trainer.model.named_buffers() if b.dtype.kind == "f"]
-            self._seen, self._arrays = now, [vector.values, *buffers]
+            arrays = [vector.values, *buffers]
+            shapes = [a.shape for a in arrays]
+            if any([a.shape for a in one] != shapes for one in (self._mean, self._kept) if one):
+                raise ValueError(
+                    "Average expects the parameters that its mean is of, got others; load a "
+                    "checkpoint of this model, or let it start with the new optimizer"
+                )
+            self._seen, self._arrays = now, arrays
         return self._arrays
 
     def _put(self, trainer: Trainer, values: list[Array]) -> None:
@@ -127,8 +158,22 @@ class Average(Callback):
         return {"count": self.count, "mean": self._mean, "kept": self._kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self.count, self._mean, self._kept = state["count"], state["mean"], state["kept"]
+        """Take over what `state_dict` returned, or raise if no run leaves such."""
+        count = check_size("Average", "count", state["count"], 0)
+        mean, kept = state["mean"], state["kept"]
+        if not (_fits(mean) and _fits(kept) and (count > 0) == bool(mean)):
+            raise ValueError(
+                f"Average expects lists of finite arrays, and a mean of {count} steps, got others"
+            )
+        self.count, self._mean, self._kept = count, mean, kept
 
     def __repr__(self) -> str:
         return f"Average(decay={self.decay}, start={self.start})"
+
+
+def _fits(arrays: Any) -> bool:
+    """Return whether a part of a state is None, or a list of finite arrays."""
+    if not (arrays and isinstance(arrays, list)):
+        return arrays is None
+    plain = all(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays)
+    return plain and all(np.isfinite(a).all() for a in arrays)

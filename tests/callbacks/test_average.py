@@ -22,6 +22,7 @@ from minifw import (
     Sequential,
     Tanh,
     Trainer,
+    TrainingWarning,
 )
 
 RNG = np.random.default_rng(0)
@@ -64,7 +65,7 @@ def loss_of(state: dict[str, Array]) -> float:
     return other.evaluate(*VALIDATION)["loss"]
 
 
-@pytest.mark.parametrize("decay", [None, 0.0, 0.8])
+@pytest.mark.parametrize("decay", [None, 0.0, 0.6])
 @pytest.mark.parametrize("start", [0, 2])
 def test_the_validation_is_of_the_mean_which_is_left(decay: float | None, start: int) -> None:
     keep, plain = Keep(), trainer()
@@ -138,7 +139,8 @@ def test_a_new_run_has_a_mean_of_its_own() -> None:
     mean = mean_of(keep.states, None)["3.weight"]
     np.testing.assert_allclose(one.model.state_dict()["3.weight"], mean, rtol=1e-12)
     average.start = 1
-    one.fit(X, Y, epochs=1, batch_size=16)  # in which no step counts
+    with pytest.warns(TrainingWarning, match="makes its mean of 0 steps, which are too few"):
+        one.fit(X, Y, epochs=1, batch_size=16)
     assert average.count == 0
     assert np.array_equal(one.model.state_dict()["3.weight"], keep.states[-1]["3.weight"])
 
@@ -149,3 +151,64 @@ def test_wrong_options_are_refused_and_the_look() -> None:
     with pytest.raises(ValueError, match="Average expects start to be at least 0"):
         Average().start = -1
     assert repr(Average(0.9)) == "Average(decay=0.9, start=0)"
+
+
+def test_a_decay_of_a_longer_run_warns_and_two_means_are_refused() -> None:
+    with pytest.warns(TrainingWarning, match=r"mean of 6 steps.* 1 / \(1 - decay\) is well below"):
+        trainer(Average(0.999)).fit(X, Y, epochs=2, batch_size=16)
+    trainer(Average(0.6)).fit(X, Y, epochs=2, batch_size=16)  # 0.6^6 is 0.05
+    trainer(Average(0.999)).fit([(X, Y)] * 2, epochs=1500)
+    with pytest.raises(ValueError, match="Average expects to be the only one of its kind"):
+        trainer(Average(), Average(0.5)).fit(X, Y, epochs=2)
+
+
+FAULTS: dict[str, Any] = {
+    "a list": {"count": [1]},
+    "no mean": {"mean": None},
+    "a scalar": {"mean": 0.5},
+    "of scalars": {"mean": [0.5]},
+    "empty": {"kept": []},
+    "not finite": {"kept": [np.array([np.nan])]},
+    "text": {"mean": [np.array(["a"])]},
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_state_of_no_run_is_refused(name: str) -> None:
+    average = Average()
+    trainer(average).fit(X, Y, epochs=1)
+    state = average.state_dict()
+    with pytest.raises((TypeError, ValueError), match="Average expects"):
+        average.load_state_dict(state | FAULTS[name])
+    assert average.state_dict() == state
+
+
+def test_a_mean_of_another_model_is_refused(tmp_path: Path) -> None:
+    one = trainer(Average())
+    one.fit(X, Y, epochs=1)
+    average: Any = one.callbacks[0]
+    average._mean = [np.zeros(3)]
+    one.save_checkpoint(tmp_path / "run.npz")
+    other = trainer(Average())
+    other.load_checkpoint(tmp_path / "run.npz")
+    with pytest.raises(ValueError, match="Average expects the parameters that its mean is of"):
+        other.fit(X, Y, epochs=2)
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_an_optimizer_of_other_parameters_is_for_the_start(start: int) -> None:
+    class Thaw(Callback):
+        def on_epoch_begin(self, trainer: Trainer) -> None:
+            if trainer.epoch == 2:
+                trainer.model.freeze(False)
+                trainer.optimizer = SGD(trainer.model.parameters(), lr=0.1)
+
+    model = Sequential(Dense(3, 6, rng=0).freeze(), Tanh(), Dense(6, 1, rng=1))
+    average, optimizer = Average(start=start), SGD(model[2].parameters(), lr=0.1)
+    one = Trainer(model, MSELoss(), optimizer, callbacks=[average, Thaw()], rng=2)
+    if start:
+        one.fit(X, Y, epochs=3, batch_size=16)
+        assert average.count == 6
+        return
+    with pytest.raises(ValueError, match="or let it start with the new optimizer"):
+        one.fit(X, Y, epochs=3, batch_size=16)
