@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minifw._engine.prediction import survey
 from minifw._engine.team import Alone
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_decay_rate, check_fraction, check_size
@@ -314,7 +315,8 @@ class Accumulate(Alone, Wrapper):
     optimizer : Optimizer
         Over the parameters; any one.
     micro_batch_size : int
-        How many rows a piece has; the last one of a batch has the rest.
+        How many rows a piece has; the last one of a batch has the rest. A rest of one row joins
+        the piece before it where the model has a layer that needs two, such as `BatchNorm`.
 
     Attributes
     ----------
@@ -400,8 +402,8 @@ class Accumulate(Alone, Wrapper):
         weights = _weights(objective, *whole)
         if not weights.all():
             objective.forward(*whole)  # which says that nothing counts
-        for start in range(0, len(first(x)), self.micro_batch_size):
-            piece = cut(whole, slice(start, start + self.micro_batch_size))
+        for rows in self._pieces(objective, len(first(x))):
+            piece = cut(whole, rows)
             shares = _weights(objective, *piece) / weights
             if not np.allclose(shares, shares[0], rtol=1e-12, atol=0):
                 raise ValueError(
@@ -419,6 +421,15 @@ class Accumulate(Alone, Wrapper):
         self._vector.grads[...] = total
         objective.steps = steps + 1
         return float(loss)
+
+    def _pieces(self, objective: Objective, rows: int) -> list[slice]:
+        """Return the rows of each piece; a rest of too few for a layer joins the one before."""
+        ends = [*range(self.micro_batch_size, rows, self.micro_batch_size), rows]
+        rest = rows % self.micro_batch_size
+        if len(ends) > 1 and rest:  # only then is there something to look for
+            least = max([layer.least_rows for layer in survey(objective.model).layers])
+            ends = ends[:-2] + ends[-1:] if rest < least else ends
+        return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _weights(objective: Objective, x: Any, target: Any, sample_weight: Any) -> Array:

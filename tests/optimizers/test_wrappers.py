@@ -14,6 +14,7 @@ from minifw import (
     SGD,
     Accumulate,
     Adam,
+    Array,
     Averaged,
     BatchNorm,
     ClipGradNorm,
@@ -298,6 +299,20 @@ def test_pieces_take_the_memory_of_one() -> None:
         return most
 
     assert peak(lambda optimizer: Accumulate(optimizer, 16)) < peak(lambda one: one) / 3
+
+
+def test_a_rest_of_too_few_rows_for_a_layer_joins_the_piece_before() -> None:
+    seen = []
+
+    class Note(BatchNorm):
+        def forward(self, x: Array) -> Array:
+            seen.append(len(x))
+            return super().forward(x)
+
+    model = Sequential(Dense(5, 4, rng=0), Note(4), Dense(4, 3, rng=1))
+    optimizer = Accumulate(SGD(model.parameters(), lr=0.1), micro_batch_size=2)
+    Trainer(model, MSELoss(), optimizer).fit(X[:9], Y[:9], epochs=1, batch_size=4)
+    assert seen == [2, 2, 2, 3]
 
 
 def test_a_loop_of_ones_own_and_what_is_refused() -> None:
