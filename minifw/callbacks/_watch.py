@@ -7,6 +7,7 @@ import numpy as np
 from minifw._engine.flow import neighbours
 from minifw._engine.listening import inner_outputs
 from minifw._tools.numbers import check_size
+from minifw._tools.options import Option
 from minifw._tools.rows import cut
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
@@ -58,9 +59,11 @@ class Watch(Callback):
 comes through; try a lower lr, another init, or LeakyReLU
     """
 
+    every = Option(check_size)
+    patience = Option(check_size)
+
     def __init__(self, every: int = 1, patience: int = 5) -> None:
-        self.every = check_size("Watch", "every", every)
-        self.patience = check_size("Watch", "patience", patience)
+        self.every, self.patience = every, patience
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Look at the layers."""

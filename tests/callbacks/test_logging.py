@@ -13,7 +13,20 @@ import pytest
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 
-from minifw import SGD, Callback, Checkpoint, CSVLog, Dense, History, Log, MSELoss, Trainer
+from minifw import (
+    SGD,
+    Callback,
+    Checkpoint,
+    CostLines,
+    CSVLog,
+    Dense,
+    History,
+    Log,
+    MSELoss,
+    Progress,
+    Trainer,
+    Watch,
+)
 
 X = np.random.default_rng(0).standard_normal((20, 3))
 Y = X[:, :1]
@@ -93,3 +106,16 @@ def test_csv_log_reads_one_row_an_epoch(tmp_path: Path, monkeypatch: pytest.Monk
     trainer(CSVLog(tmp_path / "log.csv")).fit(X, Y, epochs=3)
     with (tmp_path / "log.csv").open(newline="", encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Watch, "every"), (Watch, "patience"), (CostLines, "every"), (Progress, "every")],
+)
+def test_a_number_that_is_assigned_later_is_checked(kind: Any, name: str) -> None:
+    one = kind()
+    with pytest.raises(
+        ValueError, match=f"{kind.__name__} expects {name} to be at least 1, got 0"
+    ):
+        setattr(one, name, 0)
+    assert getattr(one, name) >= 1
