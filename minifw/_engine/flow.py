@@ -12,7 +12,7 @@ Link: TypeAlias = tuple[str, Any]
 
 
 def neighbours(model: Any) -> Iterator[tuple[str, Any, Any, bool]]:
-    """Yield each layer that takes what another one of its container makes.
+    """Yield each layer that takes what another one makes, in one container or at the ends of two.
 
     That is: its place, that other one, itself, and whether nobody else takes this value.
     """
@@ -26,15 +26,26 @@ def neighbours(model: Any) -> Iterator[tuple[str, Any, Any, bool]]:
         for line in lines:
             for value in line.takes:
                 if value in makers:
-                    yield _path(name, line), makers[value], line.layer, taken[value] == 1
+                    place, layer = unrolled(_path(name, line), line.layer)[0]
+                    yield place, unrolled("", makers[value])[-1][1], layer, taken[value] == 1
 
 
 def chains(layers: Sequence[Link]) -> Iterator[list[Link]]:
-    """Yield the layers of each container in which each takes what the one before makes."""
-    for name, container in layers:
-        lines: Sequence[Line] = container._flow
-        if lines and all(two.takes == one.makes for one, two in pairwise(lines)):
-            yield [(_path(name, line), line.layer) for line in lines]
+    """Yield each row of layers that take what the one before makes, if it is in no longer one."""
+    seen = set[str]()
+    for name, layer in layers:  # a container comes before what is in it
+        found = unrolled(name, layer)
+        if len(found) > 1 and found[0][0] not in seen:
+            yield found
+        seen.update(place for place, _ in found)
+
+
+def unrolled(name: str, layer: Any) -> list[Link]:
+    """Return the layers of a chain, and of the chains in it; of anything else, itself."""
+    lines: Sequence[Line] = layer._flow
+    if not lines or any(two.takes != one.makes for one, two in pairwise(lines)):
+        return [(name, layer)]
+    return [link for line in lines for link in unrolled(_path(name, line), line.layer)]
 
 
 def entrance(layer: Any) -> Any:

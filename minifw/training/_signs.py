@@ -1,5 +1,6 @@
 """Signs that a network does not learn: what a run tells by itself, and a callback may."""
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,9 @@ TAIL = 0.05  # of a column, left out at each end: rare dummies and outliers make
 SCALES = 1e3  # between columns: with an lr that the one bears, the other stands still
 ROUNDING = 1e-12  # of the widest column: what is narrower is constant, but for rounding
 LARGE = 10.0  # of standardised columns, next to no number is larger
+CLASSES = 20  # of more, such as the characters of a text, some may well have no row
+BEYOND = 0.1  # of the spread of y: by less, noise goes out of what an activation can give
+WORSE = 1.5  # times the loss of one constant: a network that has learnt nothing comes near 1
 GROWN = 100.0  # times: an lr that is a little too high overshoots by less, and comes back
 SMALL = 0.01  # a loss that began below it counts as this: after another fit it may be next to 0
 STILL = 1e-6  # a loss that moves by less than this part of itself does not move
@@ -29,6 +33,7 @@ PATIENCE = 5  # epochs for which it has to stand still
 VANISHED = 1e-5  # the largest gradient of the first layer, as a part of the last one's
 RISES = 10.0  # times, from look to look: a gradient will come through
 SETTLED = 8  # steps: the first ones move a last layer of zeros, and nothing before it
+STANDARDISE = "take from it its mean, and divide it by its standard deviation"
 
 
 class Signs:
@@ -63,18 +68,20 @@ class Signs:
                     "Identity() if it is meant",
                 )
         if isinstance(train, Table) and train.rows >= LEAST:
-            x, y, _ = train.columns
+            x, y, weight = train.columns
             if isinstance(x, Rows) and entrance(trainer.model).linear:
                 self._look_at_scales(x)
             parts = y.columns if isinstance(y, Several) else (y,)
             losses = getattr(trainer.loss, "losses", (trainer.loss,))
             for loss, part in zip(losses, parts, strict=False):
                 self._look_at_classes(loss, part)
+            if isinstance(y, Rows) and y.in_memory and len(y.shape) <= 2:
+                self._look_at_target(trainer, y, weighted=weight is not None)
 
     def _look_at_scales(self, x: Rows) -> None:
         if len(x.shape) != 2 or not x.in_memory:
             return
-        rows = x.take(np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(np.intp))
+        rows = _sample(x)
         columns = np.sort(rows.T, axis=1)  # (features, rows)
         out = math.ceil(TAIL * len(rows))
         with np.errstate(all="ignore"):  # of what is not finite the loss will tell
@@ -107,6 +114,47 @@ class Signs:
                 "the labels are made",
             )
 
+    def _look_at_target(self, trainer: Any, y: Rows, *, weighted: bool) -> None:
+        loss, (before, last) = trainer.loss, trainer.model.split_last()
+        if before is not None and isinstance(last, (*loss.joins, *loss.applies)):
+            last = before.split_last()[1]
+        if not loss.takes_labels or y.dtype.kind not in "iu":
+            self._look_at_numbers(loss, y, last, weighted=weighted)
+        elif len(y.shape) == 1 and last.linear and getattr(loss, "weight", None) is None:
+            labels, classes = y.take(slice(None)), len(last.parameters()[0].value)
+            if classes > min(CLASSES, len(y) / LEAST) or not 0 <= labels.min() < labels.max():
+                return
+            rows = np.bincount(labels.astype(np.intp), minlength=classes)  # (classes,)
+            if len(rows) == classes and not rows.all():
+                self.tell(
+                    "missing",
+                    f"class {rows.argmin()} of {classes} outputs has no row in {y.name}; labels "
+                    "count from 0; if the rows are sorted, shuffle them before you split them, "
+                    "and if there is no such class, give the model fewer outputs",
+                )
+
+    def _look_at_numbers(self, loss: Any, y: Rows, last: Any, *, weighted: bool) -> None:
+        some, twin = _sample(y), copy.deepcopy(loss)
+        try:
+            with np.errstate(all="ignore"):  # of what is not finite the loss will tell
+                others = min(twin.forward(2 * some, some), twin.forward(some / 2, some))
+                if not twin.forward(some, some) < others:
+                    return  # it wants a margin or an angle, and not these numbers
+                mean, size = some.mean(axis=0), float(np.abs(some).mean())
+                if size > LARGE and not weighted:
+                    self._constant = float(twin.forward(np.zeros_like(some) + mean, some))
+        except Exception:  # noqa: BLE001 - of another shape or kind: the first step says it
+            return
+        if last.saturation:
+            values, (low, high) = y.take(slice(None)), last.saturation
+            least, most = float(values.min()), float(values.max())
+            if max(low - least, most - high) > BEYOND * (most - least):
+                self.tell(
+                    "range",
+                    f"{y.name} goes from {least:.3g} to {most:.3g}, but the model ends in "
+                    f"{last!r}, which gives {low:g} to {high:g}; leave it out, or scale {y.name}",
+                )
+
     def epoch(self, trainer: Any) -> None:
         """Look at an epoch whose values are in the history: 1, 2, 4, 8, ... and the last."""
         epoch = trainer.epoch
@@ -118,13 +166,22 @@ class Signs:
                 self.tell("growth", when + growth.removeprefix("; "))
             if epoch > PATIENCE:
                 self.still(trainer, history["loss"])
+                causes = {"growth", "range"} & {*self._said}
+                if history.last["loss"] > WORSE * self._constant and not causes:
+                    self.tell(
+                        "size",
+                        f"{when}the loss is {history.last['loss']:.3g}, and the mean of y for "
+                        f"every row would have one of {self._constant:.3g}; y is too large for "
+                        f"these steps: {STANDARDISE}",
+                    )
             if trainer.step >= SETTLED:
                 layers = trainer.model._all_layers()
                 linear = [link for link in layers if link[1].linear]
                 # Without the outputs, each of which has a target.
                 self._look_at_units(linear[: -len(trainer.model.output_names)], when)
                 # Who declares its dx stops a gradient, or makes another: it is meant.
-                if not any("dx" in getattr(layer, "declared", ()) for _, layer in layers):
+                declared = any("dx" in getattr(layer, "declared", ()) for _, layer in layers)
+                if not declared and not {"growth", "equal"} & {*self._said}:  # causes of this
                     for chain in chains(layers):
                         self._look_at_gradients(chain, when)
 
@@ -173,7 +230,8 @@ class Signs:
 
     def growth(self, trainer: Any) -> str:
         """Return "; the loss has grown ...", and what cures it, if it has; else nothing."""
-        loss, x, fix = trainer.batch_loss, trainer.batch_x, ""
+        loss, x = trainer.batch_loss, trainer.batch_x
+        fix = f"; y is large, too: {STANDARDISE}" if self._constant < math.inf else ""
         if not self._watch or not loss > self._bound:  # NaN before the first step
             return ""
         if isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] > 1:
@@ -189,12 +247,15 @@ class Signs:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was told, and what the next look compares with."""
-        return {"said": self._said, "first": self.first, "parts": self._parts}
+        plain = {"first": self.first, "constant": self._constant}
+        return {"said": self._said, "parts": self._parts, **plain}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, or nothing: a new run."""
         first = state.get("first", math.nan)
         self.first = check_number("Signs", "first", first)  # the loss of the first batch
+        constant = state.get("constant", math.inf)
+        self._constant = check_number("Signs", "constant", constant)  # the loss of the mean of y
         self._said = list[str](state.get("said", ()))
         parts = dict[str, float](state.get("parts", {}))  # of each chain, at the latest look
         self._parts = {name: check_number("Signs", name, part) for name, part in parts.items()}
@@ -202,6 +263,10 @@ class Signs:
 
 def _largest_gradient(layer: Layer) -> float:
     return max(float(np.abs(p.grad).max()) for p in layer.parameters())
+
+
+def _sample(data: Rows) -> Any:
+    return data.take(np.linspace(0, len(data) - 1, min(len(data), ROWS)).astype(np.intp))
 
 
 def _is_wasted(one: Any, two: Any) -> bool:

@@ -743,7 +743,8 @@ def test_saturated_units_are_told(layer: Layer) -> None:
 def test_a_doubled_sigmoid_is_told_before_training() -> None:
     inner = Sequential(Dense(3, 1, rng=0), Sigmoid(), Sigmoid())
     found = signs(Sequential(inner, Softmax(-1)), patience=100)
-    assert found[0].startswith("layer 0.2, Sigmoid(), takes the output of another sigmoid")
+    assert found[0].startswith("layer 1, Softmax(-1), takes the output of another sigmoid")
+    assert found[1].startswith("layer 0.2, Sigmoid(), takes the output of another sigmoid")
 
 
 def test_the_signs_of_a_graph_of_several_inputs() -> None:

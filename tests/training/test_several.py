@@ -407,7 +407,9 @@ def test_callbacks_work_with_several(tmp_path: Path) -> None:
     dead["d"].bias.value[...] = -100.0
     optimizer = SGD(dead.parameters(), lr=0.1)
     with pytest.warns(UserWarning, match=r"4 of 4 units of layer r, ReLU\(\)"):
-        Trainer(dead, MSELoss(), optimizer, callbacks=[Watch()]).fit((A, A), SIZE, epochs=1)
+        Trainer(dead, MSELoss(), optimizer, callbacks=[Watch()]).fit(
+            (A, A), np.abs(SIZE), epochs=1
+        )
 
 
 def test_the_optimizer_has_all_that_is_trained() -> None:

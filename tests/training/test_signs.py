@@ -15,15 +15,18 @@ from minifw import (
     BatchNorm,
     BCELoss,
     BCEWithLogitsLoss,
+    CosineLoss,
     CrossEntropyLoss,
     Dense,
     Graph,
+    HingeLoss,
     History,
     Identity,
     L1Loss,
     Layer,
     Loss,
     MSELoss,
+    NLLLoss,
     NonFiniteError,
     ReLU,
     Residual,
@@ -37,6 +40,7 @@ from minifw import (
     Watch,
     Zeros,
 )
+from minifw.layers import LogSoftmax
 from minifw.training._data import Table
 from minifw.training._plan import casting_of
 from minifw.training._signs import Signs
@@ -100,6 +104,8 @@ def test_two_linear_layers_without_an_activation_are_told() -> None:
         "rng=1), and the two can do no more than one; put an activation between them, or "
         "Identity() if it is meant"
     )
+    nested = Sequential(Sequential(Dense(3, 8, rng=0)), Sequential(Dense(8, 1, rng=1)))
+    assert told(nested)[0].startswith("layer 1.0, Dense(8, 1, rng=1), takes the output of another")
     graph = Graph("x", h=Dense(3, 3, rng=0), k=Dense(3, 3, rng=1), t=Tanh(), y=Dense(3, 1, rng=2))
     assert told(graph)[0].startswith("layer k, Dense(3, 3, rng=1), takes the output of another")
 
@@ -110,7 +116,9 @@ def test_two_linear_layers_without_an_activation_are_told() -> None:
         Sequential(Dense(3, 8, rng=0), Identity(), Dense(8, 1, rng=1)),
         Sequential(Dense(3, 2, rng=0), Dense(2, 3, rng=1), Tanh(), Dense(3, 1, rng=2)),
         Sequential(Dense(3, 8, rng=0).freeze(), Dense(8, 1, rng=1)),
-        Sequential(Sequential(Dense(3, 8, rng=0)), Sequential(Dense(8, 1, rng=1))),
+        Sequential(
+            Sequential(Dense(3, 2, rng=0)), Sequential(Dense(2, 3, rng=1), Tanh(), Dense(3, 1))
+        ),
         Graph("x", h=Dense(3, 4, rng=0), t=Tanh(), y=(Dense(4, 1, rng=1), "t")),
         Bent(Dense(3, 8, rng=0), Dense(8, 1, rng=1)),
     ],
@@ -205,8 +213,8 @@ def test_rows_of_one_class_are_told(y: Array, loss: Loss, label: int) -> None:
     other = y.copy()
     other[70] = y[70] == 0 if y.ndim > 1 and y.shape[1] == 1 else np.roll(y[70], 1)
     if y.ndim == 1:
-        other[70] = 0
-    assert told(model(), y=other, loss=loss) == []  # one row of another class is enough
+        other[70:72] = 0, 1
+    assert told(model(), y=other, loss=loss) == []  # one row of each class is enough
 
 
 def test_targets_that_are_no_classes() -> None:
@@ -223,6 +231,78 @@ def test_one_of_several_targets_has_one_class() -> None:
     assert message.startswith("all 96 rows of target b are of one class, 0")
 
 
+@pytest.mark.parametrize(
+    ("labels", "loss", "last", "which"),
+    [
+        (np.arange(96) % 2, CrossEntropyLoss(), (), "class 2 of 3 outputs has no row in y;"),
+        (np.arange(96) % 2 + 1, NLLLoss(), (LogSoftmax(),), "class 0 of 3 outputs"),
+        (np.arange(30) % 2, CrossEntropyLoss(), (), "class 2 of 3 outputs"),
+        (np.arange(29) % 2, CrossEntropyLoss(), (), ""),  # chance
+        (np.arange(96) % 2, CrossEntropyLoss([1.0, 1.0, 0.0]), (), ""),  # meant
+        (np.arange(96) % 3, CrossEntropyLoss(), (), ""),
+    ],
+)
+def test_a_class_without_a_row_is_told(labels: Any, loss: Loss, last: Any, which: str) -> None:
+    found = told(Sequential(Dense(3, 3, rng=0), *last), X[: len(labels)], labels, loss)
+    assert len(found) == bool(which)
+    assert "".join(found).startswith(which)
+
+
+def test_of_many_classes_some_may_have_no_row() -> None:
+    x = np.resize(X, (300, 3))
+    for classes, count in ((20, 1), (21, 0)):
+        labels = np.arange(300) % (classes - 1)
+        assert len(told(Dense(3, classes, rng=0), x, labels, CrossEntropyLoss())) == count
+
+
+def test_targets_out_of_what_the_model_gives_are_told() -> None:
+    y = np.linspace(25, 346, 96).reshape(-1, 1)
+    (message,) = told(Sequential(Dense(3, 1, rng=0), Tanh()), y=y, epochs=8)
+    assert message == (
+        "y goes from 25 to 346, but the model ends in Tanh(), which gives -1 to 1; leave it out, "
+        "or scale y"
+    )
+    assert told(Sequential(Dense(3, 1, rng=0), ReLU()), y=y, lr=1e-6) == []
+    assert "which gives 0 to inf" in told(Sequential(Dense(3, 1, rng=0), ReLU()), y=-Y)[0]
+    for end, count in ((1.1, 0), (1.13, 1)):  # a little beyond is noise
+        y = np.linspace(0, end, 96).reshape(-1, 1)
+        assert len(told(Sequential(Dense(3, 1, rng=0), Sigmoid()), y=y)) == count
+    # Lengths count nothing for an angle, and a margin may be larger.
+    y = np.linspace(25, 346, 288).reshape(-1, 3)
+    assert told(Sequential(Dense(3, 3, rng=0), Tanh()), y=y, loss=CosineLoss()) == []
+    assert told(Sequential(Dense(3, 1, rng=0), ReLU()), y=2 * Y - 1, loss=HingeLoss()) == []
+
+
+def test_targets_that_the_steps_do_not_reach_are_told() -> None:
+    def look(y: Array, loss: float, epochs: int = 6, of: Loss | None = None) -> list[str]:
+        model = Dense(3, 1, rng=0)
+        trainer = run(model, (3 * loss,) * (epochs - 1) + (loss,), loss=of or MSELoss())
+        table = Table("fit", X, y, None, casting_of(model, MSELoss()))
+
+        def looks(signs: Signs) -> None:
+            signs.begin(trainer, table)
+            signs.first = loss
+            signs.epoch(trainer)
+
+        return seen(looks)
+
+    y = np.linspace(100, 200, 96).reshape(-1, 1)
+    variance, deviation = y.var(), np.abs(y - y.mean()).mean()
+    (message,) = look(y, 1.51 * variance)
+    assert message.startswith("after epoch 6: the loss is 1.28e+03, and the mean of y for every ")
+    assert message.endswith("take from it its mean, and divide it by its standard deviation")
+    assert not look(y, 1.49 * variance)
+    assert not look(y, 1.51 * variance, epochs=5)
+    assert look(y, 1.51 * deviation, of=L1Loss())
+    assert not look(y, 1.49 * deviation, of=L1Loss())
+    assert look(y / 14.9, 100.0)  # the mean goes over 10
+    assert not look(y / 15.1, 100.0)
+    (message,) = told(Dense(3, 1, rng=0), y=y, lr=2.0)
+    assert message.endswith(
+        "; y is large, too: take from it its mean, and divide it by its standard deviation"
+    )
+
+
 # -- the weights -----------------------------------------------------------------------------
 
 
@@ -233,6 +313,12 @@ def test_equal_units_are_told() -> None:
         "equal gradients, and so stay equal; draw the weights: init=GlorotUniform(), or "
         "HeNormal() before a ReLU"
     )
+
+
+def test_a_cause_is_told_without_what_comes_of_it() -> None:
+    layers = [Dense(3, 4, init=Zeros()), Tanh(), Dense(4, 4, init=Zeros()), Tanh()]
+    (message,) = told(Sequential(*layers, Dense(4, 1, init=Zeros())), epochs=4)
+    assert message.startswith("after epoch 1: all units of layer 0")
 
 
 def test_zeros_that_part_are_not_told() -> None:
@@ -286,6 +372,11 @@ def test_vanishing_gradients_are_told(optimizer: Any, batch_size: int | None) ->
     assert " in layer 20, Dense(16, 1, rng=" in message
     assert " in layer 0, Dense(3, 16, rng=" in message
     assert message.endswith("or a Residual around them")
+    chain = deep(10, Sigmoid)
+    parts = [Sequential(*chain.layers[i : i + 2]) for i in range(0, 20, 2)]
+    (message,) = told(Sequential(*parts, chain[-1]), **how)
+    assert " in layer 10, Dense(16, 1, rng=" in message
+    assert " in layer 0.0, Dense(3, 16, rng=" in message
     for model in (deep(4, Tanh), deep(4, Sigmoid), deep(10, ReLU)):
         assert told(model, **how) == []
 
