@@ -10,7 +10,7 @@ import numpy.typing as npt
 from minifw._engine.heads import outputs_of
 from minifw._tools.rows import cut, finite_rows, first, listed_rows, shape_text
 from minifw.errors import NonFiniteError
-from minifw.typing import Array
+from minifw.typing import Shape
 
 
 class Place(NamedTuple):
@@ -94,17 +94,20 @@ def _wrong_target(owner: str, model: Any, batch: tuple[Any, ...]) -> str | None:
     except Exception:  # noqa: BLE001 - the first error says it
         return None
     wanted = f"in the shape of the model's output, {shape_text(shape)}"
-    if kind in "iu" and shape[-1] > 1 and y.shape[1:] == (*shape[1:-1], 1):
-        wanted, fix = f"to hold labels of shape {shape_text(shape[:-1])}", _without_last(y)
-    elif kind == "f" and (*shape, 1)[1:] == y.shape[1:]:
-        fix = _without_last(y)
-    elif kind == "f" and (*y.shape, 1)[1:] == shape[1:]:
-        fix = "np.reshape(y, (-1, 1))" if y.ndim == 1 else "np.expand_dims(y, -1)"
-    else:
+    if labels := kind in "iu" and shape[-1] > 1:
+        shape = shape[:-1]
+        wanted = f"to hold labels of shape {shape_text(shape)}"
+    fix = axis_fix("y", y.shape, shape)
+    if not fix or not (kind == "f" or (labels and y.ndim > len(shape))):
         return None
-    return f"{owner} expects y {wanted}, got {shape_text(y.shape)}; use {fix}"
+    return f"{owner} expects y {wanted}, got {shape_text(y.shape)}{fix}"
 
 
-def _without_last(y: Array) -> str:
-    """Return the fix, for an array as for a list or a table."""
-    return "np.ravel(y)" if y.ndim == 2 else "np.squeeze(y, -1)"
+def axis_fix(name: str, shape: Shape, wanted: Shape) -> str:
+    """Return "; use ...", for an array as for a list or a table; "" if no axis of 1 is amiss."""
+    if (*wanted, 1)[1:] == shape[1:]:
+        return f"; use np.ravel({name})" if len(shape) == 2 else f"; use np.squeeze({name}, -1)"
+    if (*shape, 1)[1:] == wanted[1:]:
+        one = f"np.reshape({name}, (-1, 1))", f"np.expand_dims({name}, -1)"
+        return f"; use {one[len(shape) > 1]}"
+    return ""

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from minifw._engine.reasons import axis_fix
 from minifw._tools.checks import describe, weigh
-from minifw._tools.rows import Fields, Several, as_array, cast, cut, shape_text
+from minifw._tools.rows import Fields, Rows, Several, as_array, cast, cut, shape_text
 from minifw.typing import DType
 
 SAMPLE = 16  # rows that a checksum looks at: data that were made in another way differ in all
@@ -32,7 +33,7 @@ def checksum(data: Any) -> int:
     """Return a checksum of an array, or of all arrays in a tuple; of None, too."""
     if isinstance(data, tuple):
         return zlib.crc32(repr([checksum(one) for one in data]).encode())
-    return 0 if data is None else zlib.crc32(np.ascontiguousarray(data).data.cast("B"))
+    return 0 if data is None else zlib.crc32(np.ascontiguousarray(data).ravel().view("u1").data)
 
 
 class Casting(NamedTuple):
@@ -55,6 +56,13 @@ class Table(Several):
         given = zip((x, y, weight), fields, strict=True)
         super().__init__(owner, "data", [one.rows(owner, data, dtype) for data, one in given])
         self.rows = len(self)
+        y = self.columns[1]
+        for part, kept in zip(getattr(y, "columns", (y,)), casting.y.kept, strict=False):
+            if kept and isinstance(part, Rows) and part.dtype == bool and len(part.shape) == 1:
+                raise TypeError(
+                    f"{owner} expects {part.name} to hold labels, which are whole numbers, got "
+                    f"truth values; use np.asarray({part.name.rpartition(' ')[2]}, int)"
+                )
         for part in getattr(self.columns[2], "parts", ()):
             if part.in_memory:  # else the batches are looked at, one by one
                 weigh(owner, part.take(slice(None)), part.name)
@@ -116,8 +124,9 @@ class Stream:
     rows = None
 
     def __init__(self, owner: str, batches: Iterable[Any], casting: Casting) -> None:
-        self._owner, self._batches, self._casting = owner, batches, casting
+        self.owner, self._batches, self._casting = owner, batches, casting
         self.one_shot = iter(batches) is batches
+        self._given = 0  # in all passes
         # What may draw its batches at random: no list does.
         self.stream = None if isinstance(batches, list | tuple) else batches
 
@@ -144,14 +153,16 @@ class Stream:
         del cuts, order
         index = -1
         for index, batch in enumerate(self._batches):
+            self._given += 1
             if index >= start:
                 yield self._checked(batch, index)
             elif index == start - 1 and passed is not None:
                 passed(self._checked(batch, index))
         if index < 0:
             raise ValueError(
-                f"{self._owner} expects at least one batch, but the iterable gave none; a "
-                "generator can be run through only once"
+                f"{self.owner} expects at least one batch, but the iterable gave none"
+                f"{f' after the first {self._given}' * (self._given > 0)}; a generator can be run "
+                "through only once"
             )
 
     def _checked(self, batch: Any, index: int) -> Batch:
@@ -159,17 +170,17 @@ class Stream:
         if not several or len(batch) not in (2, 3):
             got = f"a {type(batch).__name__} of {len(batch)}" if several else describe(batch)
             raise TypeError(
-                f"{self._owner} expects every batch to be a pair (x, y) or a triple (x, y, "
+                f"{self.owner} expects every batch to be a pair (x, y) or a triple (x, y, "
                 f"weight), got {got} as batch {index + 1}"
             )
         dtype, *fields = self._casting
         found: list[tuple[str, int]] = []
 
         def checked(name: str, data: Any, kept: str) -> Any:
-            array = as_array(self._owner, name, data)
+            array = as_array(self.owner, name, data)
             if not array.ndim or array.dtype.kind not in "fiub":
                 raise TypeError(
-                    f"{self._owner} expects {name} of every batch to hold real numbers, got "
+                    f"{self.owner} expects {name} of every batch to hold real numbers, got "
                     f"{describe(array)} in batch {index + 1}"
                 )
             found.append((name, len(array)))
@@ -177,11 +188,11 @@ class Stream:
 
         # Not as a Table, which costs a fifth of a small step, and refuses a batch of no rows.
         triple = zip(fields, (*batch, None), strict=False)
-        x, y, weight = [one.each(self._owner, data, checked) for one, data in triple]
+        x, y, weight = [one.each(self.owner, data, checked) for one, data in triple]
         for name, length in found:
             if length != found[0][1]:
                 raise ValueError(
-                    f"{self._owner} expects one row of {name} for each row of {found[0][0]}, got "
+                    f"{self.owner} expects one row of {name} for each row of {found[0][0]}, got "
                     f"{length} and {found[0][1]} in batch {index + 1}"
                 )
         return x, y, weight
@@ -197,9 +208,10 @@ def source(owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> Source:
     if y is not None or (table and casting.y.names[0][-1] == "?"):  # no target is needed
         return Table(owner, x, y, weight, casting)
     if table or not isinstance(x, Iterable):
+        fix = f"; call it: {x.__name__}()" if hasattr(x, "__name__") else ""
         raise TypeError(
             f"{owner} expects x and y, or an iterable of batches (x, y) alone, got "
-            f"{describe(x)} without y"
+            f"{describe(x)} without y{fix}"
         )
     if weight is not None:
         raise TypeError(
@@ -236,6 +248,6 @@ def held_out(
             if part.shape[1:] != like[1:]:
                 raise ValueError(
                     f"{owner} expects {part.name} of shape {shape_text(like)}, as in training, "
-                    f"got {part.shape}"
+                    f"got {shape_text(part.shape)}{axis_fix(part.name, part.shape, like)}"
                 )
     return held

@@ -13,7 +13,6 @@ from minifw.training._totals import Totals
 
 
 def measure(
-    owner: str,
     objective: Objective,
     data: Source,
     size: int,
@@ -47,7 +46,7 @@ def measure(
             if batch is None:
                 raise
             rows = None if data.rows is None else np.arange(done, done + len(first(batch[0])))
-            explain(error, objective.model, batch, Place(owner, where, rows))
+            explain(error, objective.model, batch, Place(data.owner, where, rows))
         finally:
             objective._latest = None  # no gradient is asked of an evaluation
 

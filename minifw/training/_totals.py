@@ -101,6 +101,11 @@ class Totals:
                 "the sum of the losses of an epoch, each times its weight, is not finite, though "
                 "each loss is; scale sample_weight, or the loss, down"
             )
+        if self.measured and not (self._sums or self._kept):
+            raise RuntimeError(
+                "Trainer.step of a subclass calls self.measure(prediction, y, weight) where there "
+                "are metrics or several losses; it did not"
+            )
         found = {"loss": self.loss / self.weight}
         whole = self._whole() if self._keeps else ()
         for name, metric in self._metrics.items():

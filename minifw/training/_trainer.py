@@ -408,10 +408,8 @@ class Trainer:
         values = run.totals.values()
         if held is not None:
             where = f"; in the validation of epoch {run.epoch}"
-            owner, totals = "Trainer.fit", self._no_totals()
-            found = measure(
-                owner, self.objective, held, EVALUATION_ROWS, totals, where=where, team=team
-            )
+            totals = self._no_totals()
+            found = measure(self.objective, held, EVALUATION_ROWS, totals, where=where, team=team)
             values |= {f"val_{name}": value for name, value in found.items()}
         run.torn = True
         run.history.append(values)
@@ -549,7 +547,7 @@ class Trainer:
         owner = "Trainer.evaluate"
         size = check_size(owner, "batch_size", batch_size)
         data = source(owner, x, y, sample_weight, casting_of(self.model, self.loss))
-        return measure(owner, self.objective, data, size, self._no_totals())
+        return measure(self.objective, data, size, self._no_totals())
 
     # -- checkpoints -------------------------------------------------------------
 

@@ -530,8 +530,15 @@ def test_steps_per_epoch_of_arrays_goes_through_all_rows(steps: int) -> None:
 
 
 def test_a_generator_that_ends_too_soon_says_so() -> None:
-    with pytest.raises(ValueError, match=r"gave none; a generator can be run through only once"):
+    with pytest.raises(ValueError, match="gave none after the first 3; a generator can be run"):
         linear().fit(iter([(X, Y)] * 3), epochs=2, steps_per_epoch=2)
+
+
+def test_a_batch_of_no_rows_goes_into_a_checkpoint(tmp_path: Path) -> None:
+    one = linear()
+    one.fit([(X, Y), (X[:0], Y[:0])], epochs=1)
+    one.save_checkpoint(tmp_path / "c.npz")
+    assert one.step == 1
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -687,6 +694,23 @@ def test_what_else_a_subclass_trains_is_in_its_checkpoint(tmp_path: Path) -> Non
     assert rest.other.lr == whole.other.lr < 0.01
     for a, b in zip(rest.critics[0].parameters(), whole.critics[0].parameters(), strict=True):
         assert a.value.tobytes() == b.value.tobytes()
+
+
+def test_a_step_that_does_not_measure_says_so() -> None:
+    class Silent(Trainer):
+        def step(self, x: Any, y: Any, weight: Any = None) -> float:
+            del weight
+            value = self.objective.forward(x, y)
+            self.objective.backward()
+            self.update()
+            return value
+
+    model = Dense(2, 1, rng=0)
+    optimizer = m.SGD(model.parameters(), lr=0.1)
+    Silent(model, MSELoss(), optimizer).fit(X, Y, epochs=1)
+    for metrics in (["r2"], ["roc_auc"]):  # by batches, and of the whole
+        with pytest.raises(RuntimeError, match=r"calls self.measure\(prediction, y, weight\)"):
+            Silent(model, MSELoss(), optimizer, metrics=metrics).fit(X, Y, epochs=1)
 
 
 @pytest.mark.parametrize(

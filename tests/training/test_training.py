@@ -302,6 +302,10 @@ def test_an_iterable_of_batches_trains_as_the_array_does() -> None:
     assert linear().fit(once, epochs=1) == expected
 
 
+def iter_batches() -> Iterator[Any]:
+    yield X, Y
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -339,7 +343,15 @@ def test_an_iterable_of_batches_trains_as_the_array_does() -> None:
             "got 0.2; split the data first, with minifw",
         ),
         (lambda t: t.fit(X, Y, epochs=1, validation=(X[:, :2], Y)), r"x of shape \(examples, 3\)"),
-        (lambda t: t.fit(X, Y, epochs=1, validation=(X, Y[:, 0])), r"y of shape \(examples, 1\)"),
+        (
+            lambda t: t.fit(X, Y, epochs=1, validation=(X, Y[:, 0])),
+            r"y of shape \(examples, 1\), as in training, got \(examples,\); use np.reshape\(y, ",
+        ),
+        (
+            lambda t: t.fit(X, Y, epochs=1, validation=[(X, Y[:, 0])]),
+            r"^Trainer.fit\(validation=...\) expects y .*\(examples,\); use np.reshape\(y, ",
+        ),
+        (lambda t: t.fit(iter_batches, epochs=1), r"without y; call it: iter_batches\(\)$"),
         (lambda t: t.fit(X, Y, epochs=2, validation=iter([(X, Y)])), "which gives them once"),
         (
             lambda t: t.fit(X, Y.ravel(), epochs=1),
@@ -361,6 +373,22 @@ def classifier(last: Layer | None, loss: Loss, outputs: int) -> Trainer:
     layers = [Dense(3, outputs, rng=0), *([] if last is None else [last])]
     model = Sequential(*layers)
     return Trainer(model, loss, SGD(model.parameters(), lr=0.1), rng=1)
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        (None, CrossEntropyLoss()),
+        (Softmax(), CategoricalCrossEntropyLoss()),
+        (LogSoftmax(), NLLLoss()),
+    ],
+)
+def test_truth_values_are_no_labels(last: Layer | None, loss: Loss) -> None:
+    one, both = classifier(last, loss, 2), np.hstack([Y > 0, Y <= 0])
+    with pytest.raises(TypeError, match=r"got truth values; use np.asarray\(y, int\)"):
+        one.fit(X, Y[:, 0] > 0, epochs=1)
+    if not isinstance(loss, NLLLoss):
+        one.fit(X, both, epochs=1)  # probabilities
 
 
 @pytest.mark.parametrize(
