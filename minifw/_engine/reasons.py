@@ -77,7 +77,11 @@ def _bad_data(data: dict[str, Any], rows: npt.NDArray[np.intp] | None) -> str:
         if array is not None and (bad := ~finite_rows(array)).any():
             numbers = np.arange(len(array)) if rows is None else rows
             verb = "holds" if bad.sum() == 1 else "hold"
-            return f"; {listed_rows(numbers[bad])} of {name}{whose} {verb} NaN or infinity"
+            told = f"; {listed_rows(numbers[bad])} of {name}{whose} {verb} NaN or infinity"
+            empty = np.isnan(array).all(axis=0) if array.ndim == 2 and len(array) > 1 else bad[:0]
+            if empty.any():
+                told += f", all in column {empty.argmax()}; was it divided by a std of 0?"
+            return told
     return ""
 
 

@@ -52,6 +52,8 @@ class Rows:
         self, owner: str, name: str, data: Any, dtype: DType | None, kept: str = ""
     ) -> None:
         self.owner, self.name = owner, name
+        is_table = hasattr(data, "to_numpy") and hasattr(type(data), "columns")
+        self.header = list(data.columns) if is_table else []  # of its columns
         self._dtype, self._kept = dtype, kept
         self._foreign = not isinstance(data, np.ndarray) and _indexable(data)
         array: Any = data if self._foreign else as_array(owner, name, data)

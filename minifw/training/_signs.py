@@ -9,7 +9,7 @@ import numpy as np
 
 from minifw._engine.flow import Link, chains, entrance, neighbours
 from minifw._tools.numbers import check_number
-from minifw._tools.rows import Rows, Several
+from minifw._tools.rows import SHOWN, Rows, Several
 from minifw._tools.warn import warn_of_run
 from minifw.core.layer import Layer
 from minifw.training._data import Source, Table
@@ -69,6 +69,7 @@ class Signs:
                 )
         if isinstance(train, Table) and train.rows >= LEAST:
             x, y, weight = train.columns
+            self._gaps = _gaps(x) if isinstance(x, Rows) and x.header else ""
             if isinstance(x, Rows) and entrance(trainer.model).linear:
                 self._look_at_scales(x)
             parts = y.columns if isinstance(y, Several) else (y,)
@@ -160,7 +161,7 @@ class Signs:
         epoch = trainer.epoch
         if self._watch and (not epoch & (epoch - 1) or epoch == trainer.epochs) and trainer.main:
             history, when = trainer.history, f"after epoch {epoch}: "
-            growth = self.growth(trainer)
+            growth = self._grown(trainer)
             # No spike of a batch, and none that is over.
             if growth and history.last["loss"] > self._bound:
                 self.tell("growth", when + growth.removeprefix("; "))
@@ -229,6 +230,10 @@ class Signs:
         return GROWN * max(abs(self.first), SMALL)
 
     def growth(self, trainer: Any) -> str:
+        """Return what an error says: "; the loss has grown ...", or which columns have gaps."""
+        return self._grown(trainer) or self._gaps
+
+    def _grown(self, trainer: Any) -> str:
         """Return "; the loss has grown ...", and what cures it, if it has; else nothing."""
         loss, x = trainer.batch_loss, trainer.batch_x
         fix = f"; y is large, too: {STANDARDISE}" if self._constant < math.inf else ""
@@ -252,6 +257,7 @@ class Signs:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, or nothing: a new run."""
+        self._gaps = ""  # of a run that goes on, its first part has met them
         first = state.get("first", math.nan)
         self.first = check_number("Signs", "first", first)  # the loss of the first batch
         constant = state.get("constant", math.inf)
@@ -259,6 +265,18 @@ class Signs:
         self._said = list[str](state.get("said", ()))
         parts = dict[str, float](state.get("parts", {}))  # of each chain, at the latest look
         self._parts = {name: check_number("Signs", name, part) for name, part in parts.items()}
+
+
+def _gaps(x: Rows) -> str:
+    """Return which columns of a table are not finite, and how often, or nothing."""
+    values = x.take(slice(None))
+    with np.errstate(all="ignore"):
+        if math.isfinite(values.sum()):  # a tenth of the time that a look at each number takes
+            return ""
+    times = (~np.isfinite(values)).sum(axis=0).tolist()
+    named = [f"{x.header[i]!r} ({count})" for i, count in enumerate(times) if count]
+    shown = ", ".join(named[:SHOWN]) + ", ..." * (len(named) > SHOWN)
+    return f"; columns of x with NaN or infinity, and in how many rows: {shown}" * bool(named)
 
 
 def _largest_gradient(layer: Layer) -> float:

@@ -18,6 +18,8 @@ from minifw import (
     Dense,
     Embedding,
     Flatten,
+    MSELoss,
+    NonFiniteError,
     Predictor,
     Sequential,
     Sigmoid,
@@ -155,6 +157,29 @@ def test_nan_goes_through_as_in_an_array() -> None:
         pl.DataFrame({"a": [np.nan], "b": [1]}),
     ):
         assert np.isnan(Dense(2, 1).predict(table, allow_nan=True)).all()
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_the_columns_of_a_table_that_hold_nan_are_named(frame: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((20, 3))
+    x[3, 0] = x[4:, 2] = np.nan
+    table = frame({"age": x[:, 0], "size": x[:, 1], "income": x[:, 2]})
+    layer = Dense(3, 1, rng=0)
+    trainer = Trainer(layer, MSELoss(), SGD(layer.parameters(), lr=0.1), rng=0)
+    with pytest.raises(NonFiniteError, match=r"in how many rows: 'age' \(1\), 'income' \(16\)$"):
+        trainer.fit(table, np.ones((20, 1)), epochs=1)
+
+
+def test_a_column_that_is_nan_in_every_row_was_divided_by_0() -> None:
+    x = np.random.default_rng(0).standard_normal((20, 3))
+    x[:, 1] = np.nan
+    layer = Dense(3, 1, rng=0)
+    trainer = Trainer(layer, MSELoss(), SGD(layer.parameters(), lr=0.1), rng=0)
+    with pytest.raises(NonFiniteError, match="infinity, all in column 1; was it divided by a std"):
+        trainer.fit(x, np.ones((20, 1)), epochs=1)
+    x[:, 1], x[3, 1] = 0, np.nan
+    with pytest.raises(NonFiniteError, match=r"row 3 of x holds NaN or infinity$"):
+        trainer.fit(x, np.ones((20, 1)), epochs=1)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
