@@ -1,6 +1,7 @@
 """Options: public attributes that are checked whenever they are assigned; and vectors of state."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
@@ -105,6 +106,11 @@ def delegated(inside: str) -> Any:
 
 def options_of(kind: type) -> dict[str, Option[Any]]:
     """Return all options of a class, by their names."""
+    return _options_of(kind)
+
+
+@cache
+def _options_of(kind: Any) -> dict[str, Option[Any]]:
     return {
         name: value
         for base in reversed(kind.__mro__)

@@ -29,15 +29,18 @@ class Feed:
         self._order: Any = None  # of the rows in this pass
 
     def epoch(self) -> Iterator[Batch]:
-        """Yield the batches that are left in this epoch, of the pass under way or of the next."""
-        run, steps = self._run, self._plan.steps
-        while steps is None or run.batch < steps:
+        """Return the batches that are left in this epoch: of the pass, or so many."""
+        steps = self._plan.steps
+        return self.begin() if steps is None else self._several(steps)
+
+    def _several(self, steps: int) -> Iterator[Batch]:
+        """Yield the batches that are left of so many, of the pass under way or of the next."""
+        run = self._run
+        while run.batch < steps:
             for batch in self.begin():
                 yield batch
                 if run.batch == steps:
                     return
-            if steps is None:  # `end` follows
-                return
             run.torn = True
             self._end_pass()
             run.torn = False
@@ -60,7 +63,9 @@ class Feed:
             return self._pass
         run, train = self._run, self._plan.train
         rows = train.rows if self._plan.shuffle else None
-        found = find_generators({"data": train.stream} if rows is None else {"rng": self._rng})
+        found: dict[str, AnyGenerator] = {} if rows is None else {"rng": self._rng}
+        if train.stream is not None:
+            found = find_generators({"data": train.stream})
         now, resumed = _states(found), run.drawn is not None
         if run.drawn is not None:
             load_states(found, run.drawn)

@@ -153,13 +153,15 @@ class Hooks:
 
     def call(self, event: str, trainer: Any, only: Container[str] | None = None) -> None:
         """Call the hooks of an event in turn, those of all callbacks or of some."""
-        pairs = self._of[event]
+        pairs, run = self._of[event], trainer.run
+        if not pairs and event not in ("fit_begin", "fit_end"):  # as mostly, in short epochs
+            run.torn = event == "backward_end"
+            return
         if event == "fit_end":
             only = self._begun
         if only is not None:
             pairs = [pair for pair in pairs if pair[0] in only]
         # Between two hooks nobody knows which one is next; in a hook the run can be saved.
-        run = trainer.run
         inside = run.torn and event in ("backward_end", "fit_end")
         run.torn = True
         self.event = event

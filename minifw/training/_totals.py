@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -91,7 +92,7 @@ class Totals:
 
     def values(self) -> dict[str, float]:
         """Return the loss and the metrics of all batches together."""
-        if self.weight < np.finfo(float).tiny:  # below it, a product loses digits
+        if self.weight < sys.float_info.min:  # below it, a product loses digits
             raise ValueError(
                 "no example counts: all of sample_weight, or of their classes', are 0, or next "
                 "to it"

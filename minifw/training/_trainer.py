@@ -421,8 +421,9 @@ class Trainer:
     def _run_batches(self, feed: Feed) -> None:
         """Make the steps of the batches that are left in this epoch."""
         run, team, hooks, interrupt = self.run, self._team, self._hooks, self._interrupt
-        totals, loss, step = run.totals, self.loss, self.step
-        # Calls that do nothing are left out: together they were a hundredth of a small step.
+        totals, loss = run.totals, self.loss
+        # What nobody overrides checks its loss itself: the call was a hundredth of a small step.
+        step = self._make_step if type(self).step is Trainer.step else self.step
         after_batch = "batch_end" in hooks.heard
         by_rows = type(loss).total_weight is Loss.total_weight and not loss.takes_several
         batch: Batch | None = None
@@ -482,9 +483,10 @@ class Trainer:
     def _ending(self) -> bool:
         """Return whether training is to end here: on all ranks alike, if there are several."""
         run, interrupt = self.run, self._interrupt
-        answers = self._team.together(lambda: (run.why, interrupt.asked))
-        interrupt.asked = any(asked for _, asked in answers)
-        run.why = next((why for why, _ in answers if why), None)
+        if self._team.size > 1:
+            answers = self._team.together(lambda: (run.why, interrupt.asked))
+            interrupt.asked = any(asked for _, asked in answers)
+            run.why = next((why for why, _ in answers if why), None)
         return interrupt.asked or bool(run.why)
 
     def stop(self, why: str) -> None:
