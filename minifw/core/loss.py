@@ -154,8 +154,7 @@ class Loss(KeepsArguments, SavesForBackward):
     def joined_with(self, activation: Layer) -> "Loss | None":
         """Return the joint form of `activation` and this loss, or None if none is declared."""
         declared: Joins = vars(type(self)).get("joins", {})
-        join = declared.get(type(activation))
-        if join is None:
+        if (join := declared.get(type(activation))) is None:
             return None
         joined: object = join(self, activation)
         if joined is None or isinstance(joined, Loss):

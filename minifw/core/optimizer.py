@@ -190,8 +190,7 @@ class Optimizer(Writable, ABC):
 
     def _taken(self, key: str, own: Any, new: Any) -> Any:
         """Return a value of a state as it is to be kept, or raise if it does not fit."""
-        option = options_of(type(self)).get(key)
-        if option is not None:
+        if (option := options_of(type(self)).get(key)) is not None:
             return option.checked(self, new)
         if key in self._vectors:
             return self._vectors[key].checked(key, self._vector.values, new)
