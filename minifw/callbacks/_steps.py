@@ -32,8 +32,9 @@ class Scheduled(Callback):
 
     Notes
     -----
-    A new run begins the schedule anew, where it stood when it was given here;
+    Each new run starts the schedule again at the step where it was given here.
     `ReduceOnPlateau` forgets the values that it has seen, and keeps the rate that it has come to.
+    A run that was loaded goes on at its step; a setting that is new holds.
 
     Warns
     -----

@@ -17,7 +17,7 @@ from minifw.training._totals import Totals
 
 @dataclass
 class Run:
-    """The state of a run. A checkpoint holds all of it but the last five.
+    """The state of a run. A checkpoint holds all of it but `latest`, `torn` and `kept`.
 
     Attributes
     ----------
