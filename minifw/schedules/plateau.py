@@ -1,9 +1,13 @@
 """A learning rate that falls when a watched value has ceased to get better."""
 
 import math
-from collections.abc import Callable
 
-from minifw._tools.numbers import check_finite_number, check_non_negative, check_positive
+from minifw._tools.numbers import (
+    check_choice,
+    check_finite_number,
+    check_non_negative,
+    check_positive,
+)
 from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.schedules.schedule import Scheduler, count
@@ -16,16 +20,6 @@ def _below_1(owner: str, name: str, value: float) -> float:
     if number >= 1:
         raise ValueError(f"{owner} expects {name} to be below 1, got {value!r}")
     return number
-
-
-def _one_of(*choices: str) -> Callable[[str, str, str], str]:
-    def check(owner: str, name: str, value: str) -> str:
-        if value not in choices:
-            texts = " or ".join(map(repr, choices))
-            raise ValueError(f"{owner} expects {name} to be {texts}, got {value!r}")
-        return value
-
-    return check
 
 
 def _best(owner: str, name: str, value: float) -> float:
@@ -94,11 +88,11 @@ class ReduceOnPlateau(Scheduler):
     0.5
     """
 
-    mode = Option(_one_of("min", "max"))
+    mode = Option(check_choice("min", "max"))
     factor = Option(_below_1)
     patience = Option(count)
     threshold = Option(check_non_negative)
-    threshold_mode = Option(_one_of("rel", "abs"))
+    threshold_mode = Option(check_choice("rel", "abs"))
     cooldown = Option(count)
     min_lr = Option(check_non_negative)
     eps = Option(check_non_negative)
