@@ -79,8 +79,9 @@ class Scheduler:
         self._optimizer.lr = lr
 
     def __repr__(self) -> str:
-        name = type(self).__name__
-        return f"{name}({self._optimizer!r}, steps={self.steps})"
+        own = [name for name, one in options_of(type(self)).items() if not one.counts]
+        settings = [f"{name}={getattr(self, name)!r}" for name in [*own, "steps"]]
+        return f"{type(self).__name__}({self._optimizer!r}, {', '.join(settings)})"
 
 
 class Schedule(Scheduler, ABC):

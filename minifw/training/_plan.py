@@ -98,7 +98,8 @@ class Plan:
         if len(run.history) and run.history.columns != columns:
             raise ValueError(
                 f"{owner} goes on with a run whose history has {', '.join(run.history.columns)}, "
-                f"got arguments that give {', '.join(columns)}"
+                f"got arguments that give {', '.join(columns)}; a new Trainer over the same model "
+                "begins a run with these"
             )
         plan = self.to_dict()
         begun = plan | run.plan if run.begun or run.drawn is not None else plan
