@@ -63,7 +63,8 @@ def _parts(value: Any) -> Iterator[tuple[object, Any]]:  # noqa: C901 - a list o
             except ValueError:  # not assigned yet
                 continue
     foreign = getattr(type(value), "foreign_attributes", ())
-    for name, item in getattr(value, "__dict__", {}).items():
+    attributes = dict(getattr(value, "__dict__", {}))  # in one call: another thread may predict
+    for name, item in attributes.items():
         if not name.startswith(NOT_MEMBERS) and name not in foreign:
             yield name, item
     for kind in type(value).__mro__:

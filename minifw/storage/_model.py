@@ -238,7 +238,8 @@ def _generators(model: Layer) -> list[Any]:
     others = {id(layer) for _, layer in layers}
     states: dict[int, list[Any]] = {}
     for name, layer in layers:
-        own = {key: v for key, v in vars(layer).items() if not key.startswith(NOT_MEMBERS)}
+        attributes = vars(layer).copy()  # in one call: another thread may predict meanwhile
+        own = {key: v for key, v in attributes.items() if not key.startswith(NOT_MEMBERS)}
         for path, generator in places_of_generators(own, others):
             attribute = path.partition(".")[0]
             if path not in own or isinstance(generator, np.random.RandomState):
