@@ -8,7 +8,7 @@ from typing import Any
 
 from minifw._tools.checks import describe
 from minifw._tools.generators import generator_of
-from minifw._tools.numbers import check_flag, check_size
+from minifw._tools.numbers import check_flag, check_number, check_size
 from minifw.storage.tree import PLAIN
 from minifw.training._history import History
 from minifw.training._hooks import EVENTS
@@ -133,6 +133,8 @@ def _checked(name: str, value: Any) -> Any:
     kinds = _KINDS[name]
     if kinds is int:
         return check_size("a checkpoint", name, value, least=0)
+    if kinds is float:
+        return check_number("a checkpoint", name, value)
     if kinds is bool:
         return check_flag("a checkpoint", name, value)
     if not isinstance(value, kinds):

@@ -663,6 +663,22 @@ def test_a_step_that_a_subclass_writes(tmp_path: Path) -> None:
     ).fit(X, Y, epochs=5)
 
 
+def test_a_step_whose_loss_is_a_whole_number_is_resumed(tmp_path: Path) -> None:
+    class Whole(Trainer):
+        def step(self, x: Any, y: Any, weight: Any = None) -> float:
+            super().step(x, y, weight)
+            return 1
+
+    def build() -> Trainer:
+        model = Dense(2, 1, rng=0)
+        return Whole(model, MSELoss(), m.SGD(model.parameters(), lr=0.01), rng=0, watch=False)
+
+    whole, rest = build(), passed(build(), build(), tmp_path / "run.npz")
+    for trainer in (whole, rest):
+        trainer.fit(X, Y, epochs=3, batch_size=16)
+    assert rest.history == whole.history
+
+
 def test_what_else_a_subclass_trains_is_in_its_checkpoint(tmp_path: Path) -> None:
     class Pair(Trainer):
         """Trains a second network against the first."""
