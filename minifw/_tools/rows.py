@@ -180,6 +180,11 @@ class Fields(NamedTuple):
         )
 
 
+def evenly(length: int, most: int) -> npt.NDArray[np.intp]:
+    """Return the numbers of at most so many rows, from all over the data."""
+    return np.linspace(0, length - 1, min(length, most)).astype(np.intp)
+
+
 def first(data: Any) -> Any:
     """Return the first of several arrays, or the only one."""
     return data[0] if type(data) is tuple else data

@@ -131,7 +131,8 @@ class LearningRateTest(Callback):
         """Note the loss, and end the run if it has seen enough."""
         self.lrs.append(trainer.optimizer.lr)
         self.losses.append(trainer.batch_loss)
-        best, last = min(self.smoothed), self.smoothed[-1]
+        smoothed = self.smoothed
+        best, last = min(smoothed), smoothed[-1]
         if len(self.lrs) >= self.steps or last - best > (WORSE - 1) * abs(best):
             trainer.stop(f"the test ends at lr {self.lrs[-1]:.2g}; try lr {self.suggestion:.2g}")
 

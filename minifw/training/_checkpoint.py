@@ -42,6 +42,7 @@ def capture(trainer: Any) -> dict[str, Any]:
     run, optimizer = trainer.run, trainer.optimizer
     seen = run.seen if run.latest is None else checksum(run.latest)
     states = {key: one.state_dict() for key, one in _by_key(trainer).items()}
+    now = options(trainer)
     return {
         "model": trainer.model.state_dict(),
         "built": _built(trainer),
@@ -51,9 +52,9 @@ def capture(trainer: Any) -> dict[str, Any]:
         "callbacks": {key: copy.deepcopy(state) for key, state in states.items() if state},
         "generators": run.owed | {name: state_of(g) for name, g in generators(trainer).items()},
         "metrics": {name: _identity(metric) for name, metric in trainer.metrics.items()},
-        "options": options(trainer),
+        "options": now,
         "signs": copy.deepcopy(trainer._signs.state_dict()),
-        "given": options(trainer) if trainer._given is None else trainer._given,
+        "given": now if trainer._given is None else trainer._given,
         "run": run.to_dict() | {"due": trainer._hooks.due() or run.due, "seen": seen},
     }
 

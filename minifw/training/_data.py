@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minifw._engine.reasons import axis_fix
 from minifw._tools.checks import describe, weigh
-from minifw._tools.rows import Fields, Rows, Several, as_array, cast, cut, shape_text
+from minifw._tools.rows import Fields, Rows, Several, as_array, cast, cut, evenly, shape_text
 from minifw.typing import DType
 
 SAMPLE = 16  # rows that a checksum looks at: data that were made in another way differ in all
@@ -74,8 +74,7 @@ class Table(Several):
 
     def checksum(self) -> str:
         """Return a checksum of some of the rows."""
-        some = np.unique(np.linspace(0, self.rows - 1, SAMPLE).astype(np.intp))
-        return f"{checksum(self.take(some)):08x}"
+        return f"{checksum(self.take(evenly(self.rows, SAMPLE))):08x}"
 
     def count(self, cuts: Cuts) -> int:
         """Return how many batches a pass has."""

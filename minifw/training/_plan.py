@@ -57,12 +57,12 @@ class Plan:
         self.cuts = Cuts(size, drop_last, least_rows)
         self.held = held_out(owner, validation, casting, train, epochs)
         self.batches = steps_per_epoch or train.count(self.cuts)
-
-    @property
-    def streams(self) -> dict[str, Any]:
-        """The iterables among the data, which may hold random generators."""
-        both = zip(STREAMS, (self.train, self.held), strict=True)
-        return {name: one.stream for name, one in both if one and one.stream is not None}
+        both = dict(zip(STREAMS, (self.train, self.held), strict=True))
+        # Of the data and of the validation; kept, for a look at them may read a file.
+        self.checksums = {n: None if one is None else one.checksum() for n, one in both.items()}
+        streams = {name: None if one is None else one.stream for name, one in both.items()}
+        # The iterables among them, which may hold random generators.
+        self.streams = {name: one for name, one in streams.items() if one is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds of it."""
@@ -73,13 +73,8 @@ class Plan:
             "steps_per_epoch": self.steps,
             "drop_last": self.cuts.drop_last,
             "epochs": self.epochs,
-            **self.checksums(),
+            **self.checksums,
         }
-
-    def checksums(self) -> dict[str, str | None]:
-        """Return a checksum of the data, and one of those of the validation."""
-        both = zip(STREAMS, (self.train, self.held), strict=True)
-        return {name: None if one is None else one.checksum() for name, one in both}
 
     def facts(self) -> dict[str, Any]:
         """Return what has to be the same on all ranks, or they train on other rows, or wait."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from minifw._engine.flow import Link, chains, entrance, neighbours
 from minifw._tools.numbers import check_number
-from minifw._tools.rows import SHOWN, Rows, Several
+from minifw._tools.rows import SHOWN, Rows, Several, evenly
 from minifw._tools.warn import warn_of_run
 from minifw.core.layer import Layer
 from minifw.training._data import Source, Table
@@ -82,7 +82,7 @@ class Signs:
     def _look_at_scales(self, x: Rows) -> None:
         if len(x.shape) != 2 or not x.in_memory:
             return
-        rows = _sample(x)
+        rows = x.take(evenly(len(x), ROWS))
         columns = np.sort(rows.T, axis=1)  # (features, rows)
         out = math.ceil(TAIL * len(rows))
         with np.errstate(all="ignore"):  # of what is not finite the loss will tell
@@ -135,7 +135,7 @@ class Signs:
                 )
 
     def _look_at_numbers(self, loss: Any, y: Rows, last: Any, *, weighted: bool) -> None:
-        some, twin = _sample(y), copy.deepcopy(loss)
+        some, twin = y.take(evenly(len(y), ROWS)), copy.deepcopy(loss)
         try:
             with np.errstate(all="ignore"):  # of what is not finite the loss will tell
                 others = min(twin.forward(2 * some, some), twin.forward(some / 2, some))
@@ -281,10 +281,6 @@ def _gaps(x: Rows) -> str:
 
 def _largest_gradient(layer: Layer) -> float:
     return max(float(np.abs(p.grad).max()) for p in layer.parameters())
-
-
-def _sample(data: Rows) -> Any:
-    return data.take(np.linspace(0, len(data) - 1, min(len(data), ROWS)).astype(np.intp))
 
 
 def _is_wasted(one: Any, two: Any) -> bool:

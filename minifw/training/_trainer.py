@@ -277,7 +277,7 @@ class Trainer:
         (plan,) = plans
         columns, resuming = self._columns(plan), self._resuming
         resumed = (self.epoch, self.batch) if resuming else None
-        for facts in ({"columns": columns, "resumed": resumed, **plan.facts()}, plan.checksums()):
+        for facts in ({"columns": columns, "resumed": resumed, **plan.facts()}, plan.checksums):
             agreed("Trainer.fit", team, facts)
         if not resuming:
             self._start()
