@@ -10,6 +10,7 @@ from minifw.layers.convolution import Conv1D, Conv2D
 from minifw.layers.dense import Dense
 from minifw.layers.dropout import Dropout
 from minifw.layers.embedding import Embedding
+from minifw.layers.encodings import PeriodicEncoding, PiecewiseLinearEncoding
 from minifw.layers.graph import Graph
 from minifw.layers.joining import Add, Join, Multiply
 from minifw.layers.normalization import GroupNorm, LayerNorm, RMSNorm
@@ -17,12 +18,13 @@ from minifw.layers.padding import Pad2D
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSample2D
 from minifw.layers.rectifiers import ELU, SELU, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM
-from minifw.layers.scaling import GradientReversal, Scale, StopGradient
+from minifw.layers.scaling import GradientReversal, NTKDense, Scale, StopGradient
 from minifw.layers.sequences import Flip, Mask, MeanOverTime, Positions, SinusoidalPositions
 from minifw.layers.sequential import Sequential
 from minifw.layers.shape import Flatten, Reshape
 from minifw.layers.smooth import GELU, Mish, SiLU, Softplus
-from minifw.layers.softmax import LogSoftmax, Softmax
+from minifw.layers.softmax import Increasing, LogSoftmax, Softmax
+from minifw.layers.tables import Impute, RobustScale, Standardize, adapt
 from minifw.layers.transposed import Conv2DTranspose
 
 __all__ = [
@@ -51,6 +53,8 @@ __all__ = [
     "GroupNorm",
     "HardTanh",
     "Identity",
+    "Impute",
+    "Increasing",
     "Join",
     "Layer",
     "LayerNorm",
@@ -62,13 +66,17 @@ __all__ = [
     "Mish",
     "MultiHeadAttention",
     "Multiply",
+    "NTKDense",
     "PReLU",
     "Pad2D",
+    "PeriodicEncoding",
+    "PiecewiseLinearEncoding",
     "Positions",
     "RMSNorm",
     "ReLU",
     "Reshape",
     "Residual",
+    "RobustScale",
     "Scale",
     "Sequential",
     "SiLU",
@@ -76,7 +84,9 @@ __all__ = [
     "SinusoidalPositions",
     "Softmax",
     "Softplus",
+    "Standardize",
     "StopGradient",
     "Tanh",
     "UpSample2D",
+    "adapt",
 ]

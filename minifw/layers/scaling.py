@@ -1,5 +1,6 @@
-"""What scales: each feature by a factor that is learned, or the gradient alone."""
+"""What scales: each feature by a factor that is learned, the width away, the gradient alone."""
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -9,10 +10,12 @@ from minifw._tools.checks import check_cotangent, check_rows
 from minifw._tools.numbers import check_non_negative, finite_in_both
 from minifw._tools.options import Option
 from minifw.core.layer import Identity, Layer
+from minifw.initializers import Normal
 from minifw.layers.activations import _filled
-from minifw.typing import Array, Formulas, Shape
+from minifw.layers.dense import Dense
+from minifw.typing import RNG, Array, Formulas, Init, Shape
 
-__all__ = ["GradientReversal", "Scale", "StopGradient"]
+__all__ = ["GradientReversal", "NTKDense", "Scale", "StopGradient"]
 
 
 class Scale(Layer):
@@ -106,6 +109,89 @@ class Scale(Layer):
         check_cotangent(self, dy, x.shape, x.dtype)
         share = dy * x  # (batch, ..., features)
         sum_rows(share.reshape(-1, self.features), self.weight.grad)
+
+
+class NTKDense(Dense):
+    """`Dense` in the NTK form: y = c x W' + b, with c = 1 / sqrt(in_features).
+
+    W is drawn with a standard deviation of 1 whatever the width; c takes the width away. So one
+    learning rate serves layers of all widths. With Adam, whose steps do not depend on the size
+    of the gradient, it is `Dense` with the learning rate c lr for the weight. Then
+
+        dW = c dy' x,    db = column sums of dy,    dx = c dy W.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        The widths of x and y.
+    bias : bool, default True
+        Whether there is a b; it starts at 0.
+    init : callable, default ``Normal(1.0)``
+        Makes the weight: called with its shape and a generator.
+    dtype : float64 (default) or float32
+        What the layer holds and computes in; x must have it too.
+    rng : numpy.random.Generator, int or None, default None
+        The source of the weight, or its seed; None takes fresh entropy.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (out_features, in_features)
+    bias : Parameter of shape (out_features,), or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        By ``forward``, unless x is (batch, in_features) or (batch, time, in_features) in
+        the layer's dtype.
+
+    References
+    ----------
+    A. Jacot, F. Gabriel and C. Hongler, "Neural Tangent Kernel: Convergence and Generalization
+    in Neural Networks", NeurIPS 2018, section 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import NTKDense
+    >>> layer = NTKDense(4, 1, rng=0)
+    >>> layer.weight.value = [[1.0, 1.0, 1.0, 1.0]]
+    >>> layer.forward(np.array([[1.0, 2.0, 3.0, 4.0]]))  # c = 1/2
+    array([[5.]])
+    """
+
+    formulas: ClassVar[Formulas] = {
+        "y": ("c {x} {weight}' + {bias}", "c {x} {weight}'"),
+        "dx": "c {dy} {weight}",
+        "weight": "c {dy}' {x}",
+        "bias": "column sums of {dy}",
+    }
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        init: Init | None = None,
+        dtype: object = np.float64,
+        rng: RNG = None,
+    ) -> None:
+        start = Normal(1.0) if init is None else init
+        super().__init__(in_features, out_features, bias=bias, init=start, dtype=dtype, rng=rng)
+
+    @property
+    def scale(self) -> float:
+        """c, 1 / sqrt(in_features)."""
+        return 1 / math.sqrt(self.in_features)
+
+    def forward(self, x: Array) -> Array:
+        """Return y = (c x) W' + b."""
+        check_rows(self, x, self.in_features, self.weight.dtype)
+        return super().forward(x * self.scale)  # which saves c x, so that dW has its c
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = c dy W, and set dW and db."""
+        return super().backward(dy) * self.scale
 
 
 class StopGradient(Identity):

@@ -1,4 +1,4 @@
-"""Activations that turn a row of scores into probabilities, or into their logarithms.
+"""Activations of a row of scores: to probabilities, their logarithms, or increasing numbers.
 
 Arrays have the shape of x. That an exponential, or a product with one, underflows to 0 is right,
 and no fault.
@@ -13,9 +13,10 @@ from minifw._tools.checks import check_array, check_cotangent, check_feature_axi
 from minifw._tools.numbers import check_axis
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
-from minifw.typing import Array, Formulas
+from minifw.layers.smooth import Softplus
+from minifw.typing import Array, Formulas, Shape
 
-__all__ = ["LogSoftmax", "Softmax"]
+__all__ = ["Increasing", "LogSoftmax", "Softmax"]
 
 
 class _OverAxis(Layer):
@@ -167,3 +168,52 @@ class LogSoftmax(_OverAxis):
         check_cotangent(self, dy, e.shape, e.dtype)
         dx: Array = e * (dy.sum(axis=self.axis, keepdims=True) / total)
         return np.subtract(dy, dx, out=dx)
+
+
+class Increasing(Layer):
+    """Each number is above the one before it: y_1 = x_1, y_k = y_(k-1) + softplus(x_k).
+
+    The last layer of a network whose outputs are quantiles, for `PinballLoss`: they cannot
+    cross. x_k moves y_k and all that follow. With g_k the sum of dy_j over j >= k, and the
+    sigmoid s,
+
+        dx_1 = g_1,    dx_k = g_k s(x_k).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Increasing
+    >>> Increasing().forward(np.array([[5.0, 0.0, -100.0]])).round(3)
+    array([[5.   , 5.693, 5.693]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": "running sums of {x}_1, softplus({x}_2), ...",
+        "dx": "g_1, g_2 * sigmoid({x}_2), ..., g the sums of {dy} from each place on",
+    }
+
+    def __init__(self) -> None:
+        self.step_up = Softplus()
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return `input_shape`, or raise unless it is (features,)."""
+        if len(input_shape) != 1:
+            raise ValueError(f"{self!r} expects examples of shape (features,), got {input_shape}")
+        return input_shape
+
+    def forward(self, x: Array) -> Array:
+        """Return the running sums."""
+        check_array(self, "x", x)
+        self.output_shape(x.shape[1:])
+        up = self.step_up.forward(x)  # (batch, features), as all arrays here
+        self.save(x)  # for its shape
+        y: Array = np.concatenate([x[:, :1], up[:, 1:]], axis=1).cumsum(axis=1)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return g_1, and g_k s(x_k)."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        g = dy[:, ::-1].cumsum(axis=1)[:, ::-1]
+        return np.concatenate([g[:, :1], self.step_up.backward(g)[:, 1:]], axis=1)

@@ -6,7 +6,7 @@ from minifw.losses.classification import CategoricalCrossEntropyLoss, CrossEntro
 from minifw.losses.divergence import KLDivLoss
 from minifw.losses.margin import HingeLoss
 from minifw.losses.penalty import L1, L2
-from minifw.losses.regression import HuberLoss, L1Loss, MSELoss, PoissonLoss
+from minifw.losses.regression import HuberLoss, L1Loss, MSELoss, PinballLoss, PoissonLoss
 from minifw.losses.several import MeanLoss, SumLoss
 from minifw.losses.similarity import CosineLoss, TripletLoss
 
@@ -28,6 +28,7 @@ __all__ = [
     "MeanLoss",
     "NLLLoss",
     "Penalty",
+    "PinballLoss",
     "PoissonLoss",
     "SumLoss",
     "TripletLoss",

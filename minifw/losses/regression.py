@@ -1,15 +1,18 @@
-"""Losses of a prediction that is a number, or the rate of a count."""
+"""Losses of a prediction that is a number, some quantiles of it, or the rate of a count."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.numbers import check_flag, check_positive
+from minifw._tools.checks import check_alike, check_array
+from minifw._tools.numbers import check_flag, check_number, check_positive
 from minifw._tools.options import Option
 from minifw.core.loss import Loss
-from minifw.typing import Array, Formulas
+from minifw.typing import Array, Formulas, Target
 
-__all__ = ["HuberLoss", "L1Loss", "MSELoss", "PoissonLoss"]
+__all__ = ["HuberLoss", "L1Loss", "MSELoss", "PinballLoss", "PoissonLoss"]
 
 
 class MSELoss(Loss):
@@ -203,6 +206,107 @@ class HuberLoss(Loss):
         """Return c / n."""
         clipped, share = self.saved()
         gradient: Array = clipped * share  # the shape of prediction
+        return gradient
+
+
+def _levels(owner: str, name: str, value: Sequence[float]) -> tuple[float, ...]:
+    """Return the quantiles, or raise unless they rise between 0 and 1."""
+    levels = value if isinstance(value, Sequence | np.ndarray) else (value,)
+    levels = tuple(check_number(owner, name, level) for level in levels)
+    if not levels or not all(a < b for a, b in pairwise((0.0, *levels, 1.0))):
+        raise ValueError(
+            f"{owner} expects {name} to rise between 0 and 1, as (0.05, 0.5, 0.95), got {value}"
+        )
+    return levels
+
+
+class PinballLoss(Loss):
+    """What several quantiles of a number cost: too low and too high by different slopes.
+
+    The prediction has a column for each quantile q; the target has one column, t. With
+    e = t - prediction and n elements of the prediction,
+
+        L = mean(max(q e, (q - 1) e)),    dL/dprediction = -q / n if e > 0, (1 - q) / n if e < 0,
+
+    and 0, which is one of the slopes there, where e = 0. It is lowest where a share q of the
+    targets lies below the prediction. Weights of the examples count as in `MSELoss`.
+
+    Parameters
+    ----------
+    quantiles : sequence of float, default (0.05, 0.5, 0.95)
+        Rising numbers between 0 and 1. End the network in `Increasing`, so that the columns
+        cannot cross.
+
+    Raises
+    ------
+    ValueError
+        If the prediction is not (batch, quantiles), the target not (batch, 1), or the weights
+        are no weights.
+    TypeError
+        If the dtypes differ.
+    NonFiniteError
+        If the loss is not finite.
+
+    Notes
+    -----
+    Of one quantile it is scikit-learn's ``mean_pinball_loss``; of 0.5, half of `L1Loss`. On
+    new data fewer targets than promised lie between the outer columns:
+    `minifw.interop.sklearn.ConformalRegressor` mends that.
+
+    References
+    ----------
+    R. Koenker and G. Bassett, "Regression Quantiles", Econometrica 46, 1978.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import PinballLoss
+    >>> loss = PinballLoss((0.25, 0.75))
+    >>> loss.forward(np.array([[1.0, 5.0]]), np.array([[3.0]]))
+    0.5
+    >>> loss.backward()
+    array([[-0.125,  0.125]])
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "L": "mean(max(q e, (q - 1) e)), e = {t} - {p}",
+        "dp": "-q / {n} where e > 0, (1 - q) / {n} where e < 0",
+    }
+
+    quantiles: Option[tuple[float, ...]] = Option(_levels)
+
+    def __init__(self, quantiles: Sequence[float] = (0.05, 0.5, 0.95)) -> None:
+        self.quantiles = tuple(quantiles)
+
+    def check(self, prediction: Array, target: Target) -> None:
+        """Raise unless prediction is (batch, quantiles), target (batch, 1), of one dtype."""
+        check_array(self, "prediction", prediction)
+        if prediction.shape != (len(prediction), len(self.quantiles)):
+            raise ValueError(
+                f"{self!r} expects a prediction of shape (batch, {len(self.quantiles)}), a column "
+                f"for each quantile, got {prediction.shape}"
+            )
+        check_alike(self, prediction[:, :1], target)
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> float:
+        """Return the mean of max(q e, (q - 1) e)."""
+        self.check(prediction, target)
+        share = self.shares(prediction, sample_weight)
+        q = np.array(self.quantiles, prediction.dtype)  # (quantiles,)
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = target - prediction  # (batch, quantiles), as all arrays below
+            costs = np.maximum(q * error, (q - 1) * error)
+            value = self.mean(costs, share)
+        self.save(error, q, share)
+        return value
+
+    def backward(self) -> Array:
+        """Return -q / n where e > 0, (1 - q) / n where e < 0."""
+        error, q, share = self.saved()
+        gradient: Array = ((1 - q) * (error < 0) - q * (error > 0)) * share
         return gradient
 
 

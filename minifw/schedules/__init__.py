@@ -14,12 +14,13 @@ normal number of the parameters' dtype, since an optimizer's lr is above 0; it m
 nothing that a rate of 0 would not.
 """
 
-from minifw.schedules.decays import CosineLR, ExponentialLR, StepLR
+from minifw.schedules.decays import CosineCyclesLR, CosineLR, ExponentialLR, StepLR
 from minifw.schedules.plateau import ReduceOnPlateau
 from minifw.schedules.schedule import Schedule
 from minifw.schedules.warmup import LinearWarmup, OneCycleLR
 
 __all__ = [
+    "CosineCyclesLR",
     "CosineLR",
     "ExponentialLR",
     "LinearWarmup",

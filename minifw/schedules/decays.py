@@ -1,4 +1,4 @@
-"""Schedules that fall: in stairs, by a factor at each step, along half a cosine."""
+"""Schedules that fall: in stairs, by a factor, along half a cosine, in waves that grow longer."""
 
 import math
 
@@ -7,7 +7,7 @@ from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
 from minifw.schedules.schedule import Schedule, half_cosine
 
-__all__ = ["CosineLR", "ExponentialLR", "StepLR"]
+__all__ = ["CosineCyclesLR", "CosineLR", "ExponentialLR", "StepLR"]
 
 
 class StepLR(Schedule):
@@ -124,6 +124,56 @@ class CosineLR(Schedule):
     def rate(self, steps: int) -> float:
         """Return the rate after so many steps."""
         return half_cosine(self.base_lr, self.eta_min, steps / self.total_steps)
+
+
+class CosineCyclesLR(Schedule):
+    """Rise and fall between 0 and the base rate in waves, each twice as long as the one before.
+
+    With c cycles and p = t / total_steps,
+
+        lr(t) = base_lr (1 - cos(2 pi log2(1 + (2^c - 1) p))) / 2  for t <= total_steps,
+
+    and 0 afterwards: it starts at 0, and is 0 again after 1/15, 3/15, 7/15 and all of the steps
+    of four cycles. Each end is a chance to have found a good network: keep the best one, as
+    `EarlyStopping` does.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_steps : int
+        At least 1.
+    cycles : int, default 4
+        At least 1.
+
+    References
+    ----------
+    D. Holzmueller, L. Grinsztajn and I. Steinwart, "Better by Default: Strong Pre-Tuned MLPs
+    and Boosted Trees on Tabular Data", NeurIPS 2024, section 3 (coslog4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import SGD, Parameter
+    >>> from minifw.schedules import CosineCyclesLR
+    >>> schedule = CosineCyclesLR(SGD([Parameter(np.ones(1))], lr=1.0), total_steps=6, cycles=2)
+    >>> [round(schedule.rate(t), 3) for t in range(8)]
+    [0.0, 0.93, 0.0, 0.718, 0.93, 0.324, 0.0, 0.0]
+    """
+
+    total_steps = Option(check_size)
+    cycles = Option(check_size)
+
+    def __init__(self, optimizer: Optimizer, total_steps: int, cycles: int = 4) -> None:
+        super().__init__(optimizer)
+        self.total_steps = total_steps
+        self.cycles = cycles
+        self.start()
+
+    def rate(self, steps: int) -> float:
+        """Return the rate after so many steps."""
+        part = min(1.0, steps / self.total_steps)
+        phase = math.log2(1 + (2.0**self.cycles - 1) * part)
+        return self.base_lr * (1 - math.cos(2 * math.pi * phase)) / 2
 
 
 def _power(base: float, exponent: int) -> float:

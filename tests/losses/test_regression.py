@@ -8,16 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 from recorded import recorded
+from sklearn.metrics import mean_pinball_loss
 
 from minifw import (
+    Adam,
     Array,
+    Dense,
     HingeLoss,
     HuberLoss,
+    Increasing,
     L1Loss,
     Loss,
     MSELoss,
     NonFiniteError,
+    PinballLoss,
     PoissonLoss,
+    Sequential,
+    Tanh,
+    Trainer,
 )
 
 Number = Callable[[float, float], float]
@@ -281,3 +289,43 @@ def test_counts_at_the_extremes_and_below_0() -> None:
         PoissonLoss(full=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="PoissonLoss expects eps"):
         PoissonLoss(eps=0.0)
+
+
+# -- quantiles -----------------------------------------------------------------------------
+
+
+def test_pinball_is_that_of_scikit_learn() -> None:
+    rng, levels = np.random.default_rng(3), (0.1, 0.5, 0.8)
+    prediction, target = rng.standard_normal((7, 3)), rng.standard_normal((7, 1))
+    weight = rng.random(7)
+    for sample_weight in (None, weight):
+        theirs = [
+            mean_pinball_loss(target, column, sample_weight=sample_weight, alpha=level)
+            for column, level in zip(prediction.T[:, :, np.newaxis], levels, strict=True)
+        ]
+        got = PinballLoss(levels).forward(prediction, target, sample_weight)
+        assert got == pytest.approx(np.mean(theirs), rel=1e-14)
+
+
+def test_what_a_pinball_loss_refuses() -> None:
+    for levels in ((), (0.5, 0.5), (0.9, 0.1), (0.0, 0.5), (0.5, 1.0), (np.nan,)):
+        with pytest.raises(ValueError, match="quantiles"):
+            PinballLoss(levels)
+    loss = PinballLoss((0.1, 0.9))
+    with pytest.raises(ValueError, match=r"shape \(batch, 2\), a column for each quantile"):
+        loss.forward(np.zeros((3, 1)), np.zeros((3, 1)))
+    with pytest.raises(ValueError, match=r"use target.reshape\(\(3, 1\)\)"):
+        loss.forward(np.zeros((3, 2)), np.zeros(3))
+
+
+def test_quantiles_of_a_trained_network_hold_their_shares_and_do_not_cross() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (2000, 1))
+    y = x + (0.2 + 0.5 * np.abs(x)) * rng.standard_normal((2000, 1))
+    model = Sequential(Dense(1, 16, rng=1), Tanh(), Dense(16, 3, rng=2), Increasing())
+    loss = PinballLoss((0.1, 0.5, 0.9))
+    trainer = Trainer(model, loss, Adam(model.parameters(), lr=0.02), rng=3)
+    trainer.fit(x, y, epochs=40, batch_size=100)
+    quantiles = model.predict(x)
+    np.testing.assert_allclose((y < quantiles).mean(axis=0), loss.quantiles, atol=0.03)
+    assert (np.diff(quantiles, axis=1) > 0).all()

@@ -14,6 +14,7 @@ from recorded import recorded
 from minifw import (
     SGD,
     Adam,
+    CosineCyclesLR,
     CosineLR,
     ExponentialLR,
     LinearWarmup,
@@ -86,6 +87,13 @@ CASES: dict[str, tuple[Make, list[float]]] = {
     "CosineLR, eta_min": (
         lambda o: CosineLR(o, 50, eta_min=0.05),
         [*cosine_by_recursion(0.05, 50), *[0.05] * 10],
+    ),
+    "CosineCyclesLR": (  # one, two and four steps to a quarter of the cycles
+        lambda o: CosineCyclesLR(o, 28, cycles=3),
+        [
+            BASE * (1 - math.cos(2 * math.pi * math.log2(1 + t / 4))) / 2 if t < 28 else 0.0
+            for t in range(STEPS + 1)
+        ],
     ),
     "LinearWarmup": (
         LinearWarmup,

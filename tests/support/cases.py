@@ -49,6 +49,8 @@ from minifw import (
     HingeLoss,
     HuberLoss,
     Identity,
+    Impute,
+    Increasing,
     Join,
     KLDivLoss,
     L1Loss,
@@ -68,9 +70,13 @@ from minifw import (
     Multiply,
     NAdam,
     NLLLoss,
+    NTKDense,
     Optimizer,
     Pad2D,
     Parameter,
+    PeriodicEncoding,
+    PiecewiseLinearEncoding,
+    PinballLoss,
     PoissonLoss,
     Positions,
     PReLU,
@@ -79,6 +85,7 @@ from minifw import (
     Residual,
     RMSNorm,
     RMSprop,
+    RobustScale,
     Rprop,
     Scale,
     Sequential,
@@ -87,6 +94,7 @@ from minifw import (
     SinusoidalPositions,
     Softmax,
     Softplus,
+    Standardize,
     StopGradient,
     Tanh,
     UpSample2D,
@@ -119,6 +127,10 @@ class Case:
             return rng.integers(0, self.indices, shape)  # type: ignore[return-value]
         return rng.standard_normal(shape).astype(dtype)
 
+
+_table = np.random.default_rng(9).standard_normal((20, 3)) * (1, 2, 5) + (0, 1, -2)
+_table[:5, 1] = 1.0  # a quarter of one number
+_table[3, 0] = np.nan
 
 CASES = [
     Case("Dense", lambda dtype: Dense(3, 2, rng=1, dtype=dtype), (3,)),
@@ -237,6 +249,19 @@ CASES = [
     Case("Multiply, one input", lambda _: Multiply(), (3,)),
     Case("Scale", lambda dtype: Scale(3, 0.5, dtype=dtype), (3,)),
     Case("Scale, sequences", lambda dtype: Scale(3, dtype=dtype), (4, 3), exported=False),
+    Case("NTKDense", lambda dtype: NTKDense(3, 2, rng=1, dtype=dtype), (3,)),
+    Case("NTKDense, no bias", lambda dtype: NTKDense(2, 4, bias=False, rng=1, dtype=dtype), (2,)),
+    Case("Standardize", lambda dtype: Standardize(3, dtype=dtype).adapt(_table), (3,)),
+    Case("RobustScale", lambda dtype: RobustScale(3, dtype=dtype).adapt(_table), (3,)),
+    Case("Impute", lambda dtype: Impute(3, dtype=dtype).adapt(_table), (3,)),
+    Case("Impute, marked", lambda dtype: Impute(3, True, dtype=dtype).adapt(_table), (3,)),
+    Case(
+        "PiecewiseLinearEncoding",
+        lambda dtype: PiecewiseLinearEncoding(3, 4, dtype=dtype).adapt(_table),
+        (3,),
+    ),
+    Case("PeriodicEncoding", lambda dtype: PeriodicEncoding(3, 2, 0.3, rng=1, dtype=dtype), (3,)),
+    Case("Increasing", lambda _: Increasing(), (3,)),
     Case("StopGradient", lambda _: StopGradient(), (3,)),
     Case("GradientReversal", lambda _: GradientReversal(0.5), (3,)),
     Case(
@@ -442,6 +467,7 @@ LOSS_CASES: dict[str, tuple[Loss, Array, Array]] = {
     "FocalLoss, gamma": (FocalLoss(0.5, 0.5), _logits, _labels),
     "KLDivLoss": (KLDivLoss(), np.log(_shares), _shares[::-1].copy()),
     "KLDivLoss, log_target": (KLDivLoss(log_target=True), np.log(_shares), np.log(_shares[::-1])),
+    "PinballLoss": (PinballLoss((0.1, 0.5, 0.8)), _scores, _scores[::-1, 1:2].copy()),
     "PoissonLoss": (PoissonLoss(), _logits, 3 * _labels),
     "PoissonLoss, rates": (PoissonLoss(log_input=False), np.exp(_logits), 3 * _labels),
     "CosineLoss": (CosineLoss(), _scores, _scores[::-1].copy()),

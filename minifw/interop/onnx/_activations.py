@@ -127,3 +127,13 @@ def softmax(layer: layers.Softmax | layers.LogSoftmax, graph: Graph, x: str) -> 
     """Write exp(x) / sum exp(x), or its log; the operators, too, subtract the largest x first."""
     operator = "Softmax" if isinstance(layer, layers.Softmax) else "LogSoftmax"
     return graph.node(operator, x, axis=layer.axis)
+
+
+@register(layers.Increasing)
+def increasing(layer: layers.Increasing, graph: Graph, x: str) -> str:
+    """Write the running sums of x_1 and the softplus of the others: a product with a triangle."""
+    size, maths = graph.shape(x)[0], Arithmetic(graph)
+    first = np.eye(1, size)
+    steps = maths.mul(graph.layer(layer.step_up, x), graph.constant(1 - first))
+    parts = maths.add(steps, maths.mul(x, graph.constant(first)))
+    return graph.node("MatMul", parts, graph.constant(np.triu(np.ones((size, size)))))

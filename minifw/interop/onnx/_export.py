@@ -18,6 +18,7 @@ from minifw.interop.onnx import (  # noqa: F401 - they register what they know
     _images,
     _normalization,
     _recurrent,
+    _tables,
 )
 from minifw.interop.onnx._graph import Graph, package
 from minifw.storage._arguments import Recorder

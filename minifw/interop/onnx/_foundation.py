@@ -14,6 +14,12 @@ def dense(layer: layers.Dense, graph: Graph, x: str) -> str:
     return graph.node("Gemm", x, graph.constant(layer.weight), *bias, transB=1)
 
 
+@register(layers.NTKDense)
+def ntk_dense(layer: layers.NTKDense, graph: Graph, x: str) -> str:
+    """Write y = c x W' + b."""
+    return dense(layer, graph, graph.node("Mul", x, graph.constant(layer.scale)))
+
+
 @register(layers.Embedding)
 def embedding(layer: layers.Embedding, graph: Graph, x: str) -> str:
     """y[..., :] = W[x[...], :]."""
