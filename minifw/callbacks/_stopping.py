@@ -67,11 +67,14 @@ class Monitor:
         """Note that the run is over."""
         self._best_of.end()
 
-    def improved(self, trainer: Trainer) -> bool:
-        """Return whether the latest epoch was better than all before; if so, remember it."""
+    def improved(self, trainer: Trainer, *, equal: bool = False) -> bool:
+        """Return whether the latest epoch was better than all before; if so, remember it.
+
+        If an `equal` one counts, it is the last of the best epochs that is remembered.
+        """
         value = trainer.history.last[self.column]
-        first = math.isnan(self.best)
-        if math.isnan(value) or not (first or self._sign * (self.best - value) > self._min_delta):
+        gain = math.inf if math.isnan(self.best) else self._sign * (self.best - value)
+        if math.isnan(value) or not (gain > self._min_delta or (equal and gain == 0)):
             return False
         self.best, self.epoch = value, trainer.epoch
         return True
@@ -115,6 +118,10 @@ def check_column(owner: str, column: str, trainer: Trainer) -> None:
     )
 
 
+def _patience(owner: str, name: str, value: int | None) -> int | None:
+    return None if value is None else check_size(owner, name, value)
+
+
 class EarlyStopping(Callback):
     """Stop when a value has not got better for some epochs; leave the weights of the best.
 
@@ -125,8 +132,9 @@ class EarlyStopping(Callback):
     ----------
     monitor : str, default "val_loss"
         A column of the history.
-    patience : int, default 10
-        After how many epochs without a better value to stop.
+    patience : int or None, default 10
+        After how many epochs without a better value to stop. None never stops: the best epoch
+        of the whole run is kept, of equal ones the last.
     min_delta : float, default 0.0
         By how much a value has to be better.
     mode : {"min", "max"} or None, default None
@@ -159,12 +167,12 @@ class EarlyStopping(Callback):
 (val_loss 1.9737)
     """
 
-    patience = Option(check_size)
+    patience = Option(_patience)
 
     def __init__(
         self,
         monitor: str = "val_loss",
-        patience: int = 10,
+        patience: int | None = 10,
         min_delta: float = 0.0,
         mode: str | None = None,
     ) -> None:
@@ -190,8 +198,10 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Keep the weights if they are the best, or count."""
-        if self._monitor.improved(trainer):
+        if self._monitor.improved(trainer, equal=self.patience is None):
             self._waited, self._weights = 0, trainer.model.state_dict()
+            return
+        if self.patience is None:
             return
         if self._waited >= self.patience:
             self._waited = 0  # it has stopped a run, which goes on with more epochs

@@ -469,6 +469,16 @@ def test_early_stopping_leaves_the_best_weights_however_training_ends(
     assert all(np.array_equal(state[name], seen[best][name]) for name in state)
 
 
+def test_without_patience_the_last_of_the_best_epochs_is_kept_to_the_end() -> None:
+    scores = [np.nan, 3.0, 1.0, 3.0, *[2.0] * 30, np.nan]
+    trainer, early, seen = stopping(scores, lambda _: None, mode="max", patience=None)
+    assert (early.best_epoch, early.best) == (4, 3.0)
+    assert len(seen) == len(scores)
+    assert trainer.history.stopped is None
+    state = trainer.model.state_dict()
+    assert all(np.array_equal(state[name], seen[4][name]) for name in state)
+
+
 def test_early_stopping_says_which_epoch_it_was() -> None:
     scores = [1.0, 2.0, 2.05, 1.0, 2.09, 9.0]
     trainer, _, seen = stopping(scores, lambda _: None, mode="max", patience=3, min_delta=0.1)
