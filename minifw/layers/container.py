@@ -48,6 +48,11 @@ class Container(Layer):
         check_dtypes(owner, [(f"layer {i}", layer) for i, layer in enumerate(layers)])
         self._check_single(layers, layers)
 
+    @property
+    def _whole_inputs(self) -> tuple[bool, ...]:
+        """Whether the input holds whole numbers: it goes to all layers, or to the first."""
+        return (any(layer._whole_inputs[0] for layer in self.layers),)
+
     def _check_single(self, layers: tuple[Layer, ...], inner: tuple[Layer, ...]) -> None:
         """Raise unless all layers need one input, and those of `inner` give one output."""
         for index, layer in enumerate(layers):
