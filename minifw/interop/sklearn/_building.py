@@ -3,12 +3,12 @@
 import copy
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-import minifw.layers as known
+from minifw import layers
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
@@ -19,6 +19,7 @@ from minifw.typing import DType, Generator, Shape
 ACTIVATIONS = {
     "relu": "ReLU",
     "tanh": "Tanh",
+    "mish": "Mish",
     "logistic": "Sigmoid",  # scikit-learn's name
     "sigmoid": "Sigmoid",
     "identity": "Identity",  # in words, so that nobody warns of two layers without an activation
@@ -74,10 +75,16 @@ def build_chain(
     activation: Any,
     sizes: tuple[int, int],
     *,
+    front: Callable[[DType], Iterable[Layer]],
+    dense: Callable[..., Layer] | None,
     dtype: DType,
     rng: Generator,
 ) -> Layer:
-    """Return the hidden layers, each width with the activation behind it, and one `Dense` more."""
+    """Return the hidden layers, each width with the activation behind it, and one `Dense` more.
+
+    What `front` makes in a dtype comes first; `dense` makes the layers in place of `Dense`.
+    """
+    make = _dense if dense is None else dense
     if isinstance(hidden_layers, str) or not isinstance(hidden_layers, Iterable):
         fix = f"; write ({hidden_layers},)" if hasattr(hidden_layers, "__index__") else ""
         raise TypeError(
@@ -87,8 +94,10 @@ def build_chain(
     # A given layer says in which dtype it computes; without one it is that of the data.
     given = [p.dtype for item in items if isinstance(item, Layer) for p in item.parameters()]
     dtype = given[0] if given else dtype
-    layers: list[Layer] = []
+    layers: list[Layer] = [*front(dtype)]
     shape: Shape = sizes[:1]
+    for layer in layers:
+        shape = layer.output_shape(shape)
     for index, item in enumerate(items):
         name = f"hidden_layers[{index}]"
         if isinstance(item, Layer):
@@ -96,7 +105,8 @@ def build_chain(
             shape = _shape_after(owner, name, layers[-1], shape)
         elif hasattr(item, "__index__"):
             width = check_size(owner, name, item)
-            layers.append(_dense(_features(owner, name, shape), width, dtype, rng))
+            inner = _features(owner, name, shape)
+            layers.append(make(inner, width, dtype, rng, last=False))
             layers += _activation(owner, activation, rng)
             shape = (width,)
         else:
@@ -104,11 +114,19 @@ def build_chain(
             raise TypeError(
                 f"{owner} expects {name} to be a width or a layer, got {describe(item)}{hint}"
             )
-    layers.append(_dense(_features(owner, "the output", shape), sizes[1], dtype, rng))
+    inner = _features(owner, "the output", shape)
+    layers.append(make(inner, sizes[1], dtype, rng, last=True))
     return Sequential(*layers)
 
 
-def _dense(in_features: int, out_features: int, dtype: DType, rng: Generator) -> Dense:
+def _dense(
+    in_features: int,
+    out_features: int,
+    dtype: DType,
+    rng: Generator,
+    *,
+    last: bool,  # noqa: ARG001 - other ways of making layers start the last one otherwise
+) -> Dense:
     """Return a layer whose biases are drawn like its weights, as scikit-learn does it.
 
     With biases of 0, all units of a ReLU layer bend at the origin, where a standardised table
@@ -130,7 +148,7 @@ def build_optimizer(
     """Return the optimizer of that name, or that which the user's class or function builds."""
     named = False
     if isinstance(optimizer, str):
-        optimizer = _known(owner, "optimizer", optimizer, OPTIMIZERS, "class")
+        optimizer = known(owner, "optimizer", optimizer, OPTIMIZERS, "class")
         named = True  # AdamW has a decay by default; here it is what the parameter says
     elif not callable(optimizer):
         raise TypeError(
@@ -150,7 +168,7 @@ def build_optimizer(
     return found
 
 
-def _known(owner: str, name: str, value: str, table: Mapping[str, Any], other: str) -> Any:
+def known(owner: str, name: str, value: str, table: Mapping[str, Any], other: str) -> Any:
     """Return what a word stands for, or raise if it stands for nothing."""
     if value not in table:
         words = ", ".join(table)
@@ -221,8 +239,8 @@ def _activation(owner: str, activation: Any, rng: Generator) -> list[Layer]:
     if isinstance(activation, Layer):
         return [anew(activation, rng)]
     if isinstance(activation, str):
-        name = _known(owner, "activation", activation, ACTIVATIONS, "layer")
-        return [getattr(known, name)()]
+        name = known(owner, "activation", activation, ACTIVATIONS, "layer")
+        return [getattr(layers, name)()]
     layer = call(owner, "activation()", activation) if callable(activation) else None
     if isinstance(layer, Layer):
         return [layer]

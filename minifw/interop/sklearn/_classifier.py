@@ -8,10 +8,13 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from minifw._tools.numbers import check_choice
 from minifw.core.layer import Layer
-from minifw.interop.sklearn._estimator import NetworkEstimator
+from minifw.interop.sklearn._calibration import temperature
+from minifw.interop.sklearn._estimator import NetworkEstimator, Rows
 from minifw.interop.sklearn._heads import head_of
-from minifw.losses import Loss
+from minifw.layers import Scale, Sequential
+from minifw.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
 from minifw.typing import Array, Target
 
 HALF = 0.5  # the probability above which it is a yes
@@ -55,7 +58,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     tol : float or None, default 1e-4
         `fit` ends when the training loss has not been `tol` below the lowest so far for
         `n_iter_no_change` epochs; None trains for `max_epochs`.
-    n_iter_no_change : int, default 10
+    n_iter_no_change : int or None, default 10
+        None never stops; with `early_stopping` the best epoch is kept all the same.
     early_stopping : bool, default False
         Whether to hold the loss of a validation part to that in place of the training loss, and
         to take the weights of the epoch in which it was lowest.
@@ -73,6 +77,18 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         Whether `Progress` is shown.
     random_state : int, RandomState or None, default None
         Where weights, orders, noise and the validation part come from.
+    preset : {"realmlp"} or None, default None
+        A recipe, in place of the parameters that have their defaults: "realmlp" is RealMLP-TD-S
+        (Holzmüller, Grinsztajn and Steinwart, 2024). Numbers are scaled robustly inside the
+        network and computed in float32, gaps (NaN) are filled and marked, three layers of 256
+        learn in cycles for 256 epochs, and the best epoch of a validation part of 20 % is kept.
+        Any parameter that you give otherwise than its default holds.
+    label_smoothing : float, default 0.0
+        The share of each label that goes to all classes alike, of one choice among classes. Two
+        classes then have an output each.
+    calibrate : {"temperature"} or None, default None
+        Whether the logits are divided by the number, `temperature_`, with which the validation
+        part has the lowest cross-entropy. It needs `early_stopping`, or ``X_val``.
 
     Attributes
     ----------
@@ -113,6 +129,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
     Notes
     -----
+    Columns of words (strings, categories) of pandas and polars are taken as they are: each has an
+    `Embedding`, and a word that training did not see counts as a gap, a vector of zeros.
     With several labels, `y` is a matrix of 0 and 1, and the accuracy in the history is that of
     its elements, where `score` counts whole rows. The loss is a cross-entropy, from the logits.
     The network computes in the dtype of `X`, float32 or float64, unless it names
@@ -152,6 +170,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         warm_start: bool = False,
         verbose: bool = False,
         random_state: Any = None,
+        preset: str | None = None,
+        label_smoothing: float = 0.0,
+        calibrate: str | None = None,
     ) -> None:
         self._keep(locals())
 
@@ -300,11 +321,23 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
 
     def _out_features(self) -> int:
         count = len(self.classes_)
-        return 1 if count == MIN_CLASSES and not self._multilabel else count
+        pair = count == MIN_CLASSES and not self._multilabel and not self._smoothing()
+        return 1 if pair else count
+
+    def _smoothing(self) -> float:
+        """Return the share that label smoothing takes; no preset smooths several labels."""
+        own = self._use if self.preset is None or not self._multilabel else self
+        smoothing: float = own.label_smoothing
+        return smoothing
 
     def _loss_of(self, model: Layer, outputs: int) -> Loss:
         self._head = head_of(
-            type(self).__name__, model, outputs, len(self.classes_), multilabel=self._multilabel
+            type(self).__name__,
+            model,
+            outputs,
+            len(self.classes_),
+            multilabel=self._multilabel,
+            smoothing=self._smoothing(),
         )
         self.out_activation_ = "logistic" if self._head.yes_or_no else "softmax"
         return self._head.loss
@@ -313,6 +346,29 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         if self._head.yes_or_no:
             return y.reshape(len(y), -1).astype(np.float64)
         return y
+
+    def _begin(self, rows: Rows) -> None:
+        super()._begin(rows)
+        check_choice(None, "temperature")(type(self).__name__, "calibrate", self.calibrate)
+
+    def _finish(self, owner: str, validation: Rows | None) -> None:
+        """Divide the logits by the temperature that the validation part asks for."""
+        self.model_, head = self._learner, self._head
+        if self.calibrate is None:
+            return
+        if validation is None:
+            raise ValueError(
+                f"{owner} calibrates on a validation part; give fit X_val and y_val, or set "
+                "early_stopping=True"
+            )
+        before, last = head.logits_of(self._learner), self._learner.split_last()[1]
+        logits = before.predict(validation.x)  # (rows, outputs)
+        plain = BCEWithLogitsLoss() if head.yes_or_no else CrossEntropyLoss()
+        self.temperature_ = temperature(logits, validation.target, plain)
+        scale = Scale(logits.shape[1], 1 / self.temperature_, dtype=logits.dtype).freeze()
+        layers = [*before] if isinstance(before, Sequential) else [before]
+        end = [] if head.ends_in is None else [last]
+        self.model_ = Sequential(*layers, scale, *end).eval()
 
     def _weights(self, y: Any, weight: Array | None) -> Array | None:
         """Return the weights of the rows, times those of their classes."""

@@ -1,7 +1,9 @@
 """What the classifier and the regressor share: the parameters, and training."""
 
 import copy
+import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -23,19 +25,24 @@ from minifw._tools.numbers import (
 from minifw._tools.rows import WHOLE
 from minifw._tools.rows import Rows as ArrayRows
 from minifw._tools.warn import warn_user
-from minifw.callbacks import EarlyStopping, Progress
+from minifw.callbacks import EarlyStopping, Progress, Scheduled
 from minifw.core.layer import Layer
+from minifw.interop.sklearn import _presets as presets
 from minifw.interop.sklearn._building import (
     build_chain,
     build_optimizer,
     build_with,
     call,
+    known,
     same,
     snapshot,
 )
 from minifw.interop.sklearn._rollback import undone_by_errors
 from minifw.interop.sklearn._stopping import Plateau
+from minifw.interop.sklearn._tabular import Categories, front
+from minifw.layers import adapt
 from minifw.losses import Loss
+from minifw.schedules import CosineCyclesLR
 from minifw.training import History, Trainer
 from minifw.training._hooks import check_callbacks
 from minifw.typing import Array, Target
@@ -47,7 +54,7 @@ DTYPES = (np.float64, np.float32)
 
 
 class Rows(NamedTuple):
-    """Checked rows: inputs, targets as the loss takes them, and weights or None."""
+    """Checked rows: inputs, targets (later as the loss takes them), and weights or None."""
 
     x: Array
     target: Target
@@ -59,6 +66,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     _metric: str  # of minifw.metrics: what is recorded beside the loss
     _numeric = False  # whether y has to hold numbers
+
+    _use: SimpleNamespace  # the parameters, with those of a preset
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Keep the arguments of the constructor under their names, as scikit-learn asks for it."""
@@ -95,6 +104,17 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """Return the labels of which the validation part shall have its share, or None."""
         del y
 
+    def _dressed(self, learner: Layer) -> Layer:
+        """Return the network as it predicts, of the one that learns."""
+        return learner
+
+    def _begin(self, rows: Rows) -> None:
+        """Measure the training rows, before the first step."""
+        adapt(self._learner, self._input(rows.x))
+
+    def _finish(self, owner: str, validation: Rows | None) -> None:
+        """Do what comes after the last step."""
+
     # -- training ----------------------------------------------------------------
 
     def fit(
@@ -128,9 +148,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             trainer = self._trained(owner, X, y, sample_weight, held)
         history = self.history_
         self._warn_if_interrupted(trainer)
-        if history.stopped is None and not self.early_stopping and self.tol is not None:
+        use = self._use
+        if history.stopped is None and not use.early_stopping and use.tol is not None:
             warn_user(
-                f"{owner}: the loss still fell by tol={self.tol:g} after all {trainer.epochs} "
+                f"{owner}: the loss still fell by tol={use.tol:g} after all {trainer.epochs} "
                 "epochs; raise max_epochs or lr, or train for so many with tol=None",
                 ConvergenceWarning,
             )
@@ -140,58 +161,83 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self, owner: str, X: Any, y: Any, sample_weight: Any, held: tuple[Any, Any, Any] | None
     ) -> Trainer:
         """Do what `fit` is, and return the trainer."""
-        epochs, patience = self._check_parameters(owner)
-        again = check_flag(owner, "warm_start", self.warm_start) and hasattr(self, "model_")
+        use = self._use = self._chosen(owner)
+        epochs = self._check_parameters(owner)
+        again = check_flag(owner, "warm_start", use.warm_start) and hasattr(self, "model_")
         X, y = self._read(X, y, reset=not again)
         if not again:
             self._learn_target(y)
         target = self._check_target(owner, y)
-        weight = self._read_weight(owner, "sample_weight", sample_weight, X)
-        early = check_flag(owner, "early_stopping", self.early_stopping)
-        random = _random_state(owner, self.random_state)
+        part = Rows(X, target, self._read_weight(owner, "sample_weight", sample_weight, X))
+        early = check_flag(owner, "early_stopping", use.early_stopping)
+        random = _random_state(owner, use.random_state)
         if again:
             self._go_on(owner)
             self.optimizer_.lr = self._base_lr  # a schedule of the fit before may have left 0
         else:
             self._build(owner, X, random)
-        validation: Rows | None = None
+        measured: Rows | None = None
         if held is not None:
-            validation = self._read_held(owner, *held)
+            measured = self._read_held(owner, *held)
         elif early:
-            X, target, weight, validation = self._split(owner, X, target, weight, random)
-        which = "training part" if held is None and early else "rows"
-        rows = self._rows(owner, which, X, target, weight)
-        stopping: EarlyStopping | None = None
+            part, measured = self._split(owner, part, random)
+        if not again:
+            self._begin(part)
+        validation = None
+        if measured is not None:
+            validation = self._rows(owner, "validation part", measured)
+        rows = self._rows(owner, "training part" if held is None and early else "rows", part)
+        size = self._batch_size(owner, len(X := rows.x))
         callbacks: list[Any] = []
+        if use.preset is not None:
+            total = epochs * (len(X) // size)
+            schedule = CosineCyclesLR(self.optimizer_, total, presets.CYCLES)
+            callbacks = [Scheduled(schedule, per="batch")]
+        stopping: EarlyStopping | None = None
         if early:
-            stopping = EarlyStopping(patience=patience, min_delta=self.tol or 0.0)
-            callbacks = [stopping]
-        elif self.tol is not None:
-            callbacks = [Plateau(self.tol, patience)]
+            column = "val_loss" if use.preset is None else f"val_{self._metric}"
+            stopping = EarlyStopping(column, use.n_iter_no_change, min_delta=use.tol or 0.0)
+            callbacks.append(stopping)
+        elif use.tol is not None and use.n_iter_no_change is not None:
+            callbacks.append(Plateau(use.tol, use.n_iter_no_change))
         trainer = self._trainer(owner, callbacks, measured=validation is not None)
         self.history_ = self._run(trainer, rows, epochs, validation)
         self.n_iter_ = len(self.history_)
         self.best_epoch_ = self.n_iter_ if stopping is None else stopping.best_epoch
+        self._finish(owner, validation)
         return trainer
+
+    def _chosen(self, owner: str) -> SimpleNamespace:
+        """Return the parameters; a preset has its own in place of defaults."""
+        given = self.get_params(deep=False)
+        if self.preset is not None:
+            recipe = known(owner, "preset", self.preset, presets.PRESETS, "None")
+            own = recipe["both"] | recipe["regressor" if self._numeric else "classifier"]
+            defaults = inspect.signature(type(self)).parameters
+            kept = {n for n in own if not same(snapshot(given[n]), snapshot(defaults[n].default))}
+            given |= {name: value for name, value in own.items() if name not in kept}
+        return SimpleNamespace(**given)
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, learn: Callable[[Any], None]
     ) -> Self:
         owner = f"{type(self).__name__}.partial_fit"
         with undone_by_errors(self):
+            self._use = self._chosen(owner)
             self._check_parameters(owner)
             first = not hasattr(self, "model_")
             X, y = self._read(X, y, reset=first)
             learn(y)
             target = self._check_target(owner, y)
-            weight = self._read_weight(owner, "sample_weight", sample_weight, X)
+            part = Rows(X, target, self._read_weight(owner, "sample_weight", sample_weight, X))
             if first:
                 self._build(owner, X, _random_state(owner, self.random_state))
+                self._begin(part)
                 self.history_ = History()
             else:
                 self._go_on(owner)
             trainer = self._trainer(owner, [], measured=False, watch=first)
-            rows = self._rows(owner, "rows", X, target, weight)
+            rows = self._rows(owner, "rows", part)
             history = self._run(trainer, rows, 1, None)
         if len(history):  # else Ctrl-C ended it
             if self.history_.columns not in ([], history.columns):  # of a fit with validation
@@ -206,22 +252,37 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         if why.startswith("interrupted"):
             warn_user(f"{type(self).__name__}: {why}")
 
-    def _check_parameters(self, owner: str) -> tuple[int, int]:
-        """Return max_epochs and n_iter_no_change, or raise if a number is none that serves."""
-        if self.tol is not None:
-            check_non_negative(owner, "tol", self.tol)
-        check_positive(owner, "lr", self.lr)
-        check_non_negative(owner, "weight_decay", self.weight_decay)
-        return (
-            check_size(owner, "max_epochs", self.max_epochs),
-            check_size(owner, "n_iter_no_change", self.n_iter_no_change),
-        )
+    def _check_parameters(self, owner: str) -> int:
+        """Return max_epochs, or raise if a number is none that serves."""
+        use = self._use
+        if use.tol is not None:
+            check_non_negative(owner, "tol", use.tol)
+        if use.n_iter_no_change is not None:
+            check_size(owner, "n_iter_no_change", use.n_iter_no_change)
+        check_positive(owner, "lr", use.lr)
+        check_non_negative(owner, "weight_decay", use.weight_decay)
+        return check_size(owner, "max_epochs", use.max_epochs)
 
     def _read(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        read: tuple[Any, Any] = validate_data(
-            self, X, y, reset=reset, multi_output=True, y_numeric=self._numeric, dtype=DTYPES
+        if reset:
+            self._categories = Categories(X)
+        read: tuple[Any, Any] = self._validated(
+            X, y, reset=reset, multi_output=True, y_numeric=self._numeric
         )
         return read
+
+    def _validated(self, X: Any, *y: Any, **options: Any) -> Any:
+        """Return what scikit-learn's check makes of X, after words became numbers."""
+        preset = self._use.preset is not None
+        X = self._categories.encoded(X)
+        return validate_data(
+            self,
+            X,
+            *y,
+            dtype=np.float32 if preset else DTYPES,
+            ensure_all_finite="allow-nan" if preset else True,
+            **options,
+        )
 
     def _read_weight(self, owner: str, name: str, given: Any, X: Any) -> Array | None:
         if given is None:
@@ -247,9 +308,11 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             raise ValueError(f"{owner} expects both X_val and y_val, got one of them")
         X, y = self._read(X, y, reset=False)
         weight = self._read_weight(owner, "sample_weight_val", weight, X)
-        return self._rows(owner, "validation part", X, self._check_target(owner, y), weight)
+        return Rows(X, self._check_target(owner, y), weight)
 
-    def _rows(self, owner: str, which: str, X: Array, target: Any, weight: Array | None) -> Rows:
+    def _rows(self, owner: str, which: str, part: Rows) -> Rows:
+        """Return the rows as the network and the loss take them, or raise if none counts."""
+        X, target, weight = part
         rows = Rows(self._input(X), self._for_loss(target), self._weights(target, weight))
         total = 1.0 if rows.weight is None else _total(rows.weight)
         fix = "" if which == "rows" else "; leave out what counts nothing, or pass X_val and y_val"
@@ -265,11 +328,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             )
         return rows
 
-    def _split(
-        self, owner: str, X: Array, target: Any, weight: Array | None, random: Any
-    ) -> tuple[Array, Any, Array | None, Rows]:
-        """Return the training part, and the rows of the validation part."""
-        share = check_finite_number(owner, "validation_fraction", self.validation_fraction)
+    def _split(self, owner: str, rows: Rows, random: Any) -> tuple[Rows, Rows]:
+        """Return the training part, and the validation part."""
+        X, target, weight = rows
+        share = check_finite_number(owner, "validation_fraction", self._use.validation_fraction)
         if not 0 < share < 1:
             raise ValueError(
                 f"{owner} expects validation_fraction to be between 0 and 1, got {share}"
@@ -285,9 +347,11 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
                 f"{owner} cannot take the share validation_fraction={share} of {len(X)} rows: "
                 f"{error}"
             ) from error
-        of_val, of_train = (None if weight is None else weight[part] for part in (val, train))
-        held = self._rows(owner, "validation part", X[val], target[val], of_val)
-        return X[train], target[train], of_train, held
+        first, held = (
+            Rows(X[part], target[part], None if weight is None else weight[part])
+            for part in (train, val)
+        )
+        return first, held
 
     def _build(self, owner: str, X: Array, random: Any) -> None:
         """Make network, loss and optimizer."""
@@ -295,12 +359,20 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         words = random.randint(0, 2**32, size=SEED_WORDS, dtype=np.uint32)
         self._rng = rng = np.random.default_rng(words)
         sizes = X.shape[1], self._out_features()
-        if self.network is None:
+        use, recipe = self._use, self._use.preset is not None
+        if use.network is None:
             model = build_chain(
-                owner, self.hidden_layers, self.activation, sizes, dtype=X.dtype, rng=rng
+                owner,
+                use.hidden_layers,
+                use.activation,
+                sizes,
+                front=lambda dtype: front(X, self._categories, recipe, dtype, rng),
+                dense=presets.dense if recipe else None,
+                dtype=X.dtype,
+                rng=rng,
             )
         else:
-            model = build_with(owner, self.network, sizes, rng)
+            model = build_with(owner, use.network, sizes, rng)
         model.eval()
         self._whole = model._whole_inputs[0]
         self._dtype = survey(model).dtype or X.dtype
@@ -312,17 +384,22 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             )
         self._outputs_wide = shape[0]
         self._loss = self._loss_of(model, shape[0])
-        self.optimizer_ = build_optimizer(owner, self.optimizer, model, self.lr, self.weight_decay)
+        if recipe and use.optimizer == "adam" and not use.weight_decay:
+            self.optimizer_ = presets.optimizer(model, use.lr)
+        else:
+            self.optimizer_ = build_optimizer(
+                owner, use.optimizer, model, use.lr, use.weight_decay
+            )
         self._base_lr = self.optimizer_.lr
-        self.model_ = model
+        self._learner, self.model_ = model, self._dressed(model).eval()
         self._made_with = self._made_of()
 
     def _made_of(self) -> dict[str, Any]:
         """Return the parameters of the network and the optimizer, as `same` compares them."""
-        names = ["optimizer", "lr", "weight_decay", "network"]
+        names = ["preset", "optimizer", "lr", "weight_decay", "network"]
         if self.network is None:
             names += ["hidden_layers", "activation"]
-        return {name: snapshot(getattr(self, name)) for name in names}
+        return {name: snapshot(getattr(self._use, name)) for name in names}
 
     def _go_on(self, owner: str) -> None:
         """Let changed parameters take effect on what is kept, or raise if they cannot."""
@@ -331,7 +408,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         changed = [n for n in (*old, *new) if n not in rates and not same(old.get(n), new.get(n))]
         if old["weight_decay"] != new["weight_decay"]:
             # A class that was not given a decay does not know whose parameters are left out.
-            named = isinstance(self.optimizer, str)
+            named = isinstance(self._use.optimizer, str)
             if named or (old["weight_decay"] and hasattr(self.optimizer_, "weight_decay")):
                 self.optimizer_.weight_decay = new["weight_decay"]  # type: ignore[attr-defined]
             else:
@@ -343,14 +420,14 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             )
         if old["lr"] != new["lr"]:
             self.optimizer_.lr = self._base_lr = new["lr"]
-        self._loss = self._loss_of(self.model_, self._outputs_wide)
+        self._loss = self._loss_of(self._learner, self._outputs_wide)
         self._made_with = new
 
     def _trainer(
         self, owner: str, callbacks: list[Any], *, measured: bool, watch: bool = True
     ) -> Trainer:
         metrics = [self._metric] if measured else []
-        parts = self.model_, self._loss, self.optimizer_
+        parts = self._learner, self._loss, self.optimizer_
         trainer = Trainer(*parts, metrics=metrics, rng=self._rng, watch=watch)
         trainer._validation_fix = "give fit X_val and y_val, or set early_stopping=True"
         if isinstance(self.callbacks, str) or not hasattr(self.callbacks, "__iter__"):
@@ -369,8 +446,22 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         return trainer
 
     def _run(self, trainer: Trainer, rows: Rows, epochs: int, validation: Rows | None) -> History:
-        owner = type(self).__name__
-        size = self.batch_size
+        owner, n = type(self).__name__, len(rows.x)
+        size = self._batch_size(owner, n)
+        return trainer.fit(
+            rows.x,
+            rows.target,
+            epochs=epochs,
+            batch_size=size,
+            # The order of the rows of a batch is nothing to the mean over it.
+            shuffle=check_flag(owner, "shuffle", self._use.shuffle) and size < n,
+            drop_last=self._use.preset is not None and size < n,
+            sample_weight=rows.weight,
+            validation=validation,
+        )
+
+    def _batch_size(self, owner: str, n: int) -> int:
+        size = self._use.batch_size
         if isinstance(size, str):
             if size != "auto":
                 raise ValueError(
@@ -378,25 +469,14 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
                     f"{size!r}"
                 )
             size = AUTO_BATCH
-        n = len(rows.x)
-        size = n if size is None else min(check_size(owner, "batch_size", size), n)
-        return trainer.fit(
-            rows.x,
-            rows.target,
-            epochs=epochs,
-            batch_size=size,
-            # The order of the rows of a batch is nothing to the mean over it.
-            shuffle=check_flag(owner, "shuffle", self.shuffle) and size < n,
-            sample_weight=rows.weight,
-            validation=validation,
-        )
+        return n if size is None else min(check_size(owner, "batch_size", size), n)
 
     # -- prediction --------------------------------------------------------------
 
     def _outputs(self, X: Any, part: Layer | None = None) -> Any:
         """Return what the network, or this first part of it, gives for the rows of `X`."""
         check_is_fitted(self)
-        X = self._input(validate_data(self, X, reset=False, dtype=DTYPES))
+        X = self._input(self._validated(X, reset=False))
         model = self.model_ if part is None else part
         if self.model_.training:  # somebody called model_.train()
             return np.asarray(model.predict(X))
@@ -416,6 +496,11 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
                 f"{type(self).__name__}: the network takes whole numbers, X holds others"
             )
         return whole
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.preset is not None
+        return tags
 
     @property
     def loss_curve_(self) -> list[float]:

@@ -49,7 +49,15 @@ class Head(NamedTuple):
         return -np.logaddexp(0, logits)
 
 
-def head_of(owner: str, model: Layer, outputs: int, classes: int, *, multilabel: bool) -> Head:
+def head_of(
+    owner: str,
+    model: Layer,
+    outputs: int,
+    classes: int,
+    *,
+    multilabel: bool,
+    smoothing: float = 0.0,
+) -> Head:
     """Return how to read this network for so many classes, or raise if it cannot be."""
     last = model.split_last()[1]
     wanted = {classes} if multilabel or classes > 2 else {1, 2}
@@ -69,9 +77,15 @@ def head_of(owner: str, model: Layer, outputs: int, classes: int, *, multilabel:
         )
     losses: dict[type[Layer], Loss] = {
         Sigmoid: BCELoss(),
-        Softmax: CategoricalCrossEntropyLoss(),
+        Softmax: CategoricalCrossEntropyLoss(label_smoothing=smoothing),
         LogSoftmax: NLLLoss(),
     }
+    if smoothing and (yes_or_no or kind is LogSoftmax):
+        raise ValueError(
+            f"{owner} smooths labels of one choice among classes alone, in logits or Softmax(); "
+            "leave label_smoothing out"
+        )
     if kind in losses:
         return Head(losses[kind], yes_or_no, kind)
-    return Head(BCEWithLogitsLoss() if yes_or_no else CrossEntropyLoss(), yes_or_no, None)
+    choice = CrossEntropyLoss(label_smoothing=smoothing)
+    return Head(BCEWithLogitsLoss() if yes_or_no else choice, yes_or_no, None)

@@ -7,8 +7,11 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from minifw._tools.checks import describe
+from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
-from minifw.interop.sklearn._estimator import NetworkEstimator
+from minifw.initializers import Zeros
+from minifw.interop.sklearn._estimator import NetworkEstimator, Rows
+from minifw.layers import Dense, Sequential
 from minifw.losses import Loss, MSELoss
 from minifw.typing import Array, Target
 
@@ -55,7 +58,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
     tol : float or None, default 1e-4
         `fit` ends when the training loss has not been `tol` below the lowest so far for
         `n_iter_no_change` epochs; None trains for `max_epochs`.
-    n_iter_no_change : int, default 10
+    n_iter_no_change : int or None, default 10
+        None never stops; with `early_stopping` the best epoch is kept all the same.
     early_stopping : bool, default False
         Whether to hold the loss of a validation part to that in place of the training loss, and
         to take the weights of the epoch in which it was lowest.
@@ -73,6 +77,17 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         Whether `Progress` is shown.
     random_state : int, RandomState or None, default None
         Where weights, orders, noise and the validation part come from.
+    preset : {"realmlp"} or None, default None
+        A recipe, in place of the parameters that have their defaults: "realmlp" is RealMLP-TD-S
+        (Holzmüller, Grinsztajn and Steinwart, 2024). Numbers are scaled robustly inside the
+        network and computed in float32, gaps (NaN) are filled and marked, three layers of 256
+        learn in cycles for 256 epochs, and the best epoch of a validation part of 20 % is kept.
+        Any parameter that you give otherwise than its default holds.
+    normalize_target : bool, default True
+        Whether the network learns y with mean 0 and standard deviation 1, of the training rows,
+        in every column; the loss and `tol` are in these units. A last layer gives back those of
+        y, in the model's file, too. With a `loss` of your own, or a `network` that does not end
+        in a linear layer, y is learned as it is.
 
     Attributes
     ----------
@@ -111,21 +126,19 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
 
     Notes
     -----
-    The network starts near 0. Scale a target that is far from it, as
-    ``TransformedTargetRegressor(network, transformer=StandardScaler())`` does.
+    Columns of words (strings, categories) of pandas and polars are taken as they are: each has an
+    `Embedding`, and a word that training did not see counts as a gap, a vector of zeros.
     The network computes in the dtype of `X`, float32 or float64, unless it names another. Where
     it takes whole numbers (`Embedding`), `X` has to hold such.
 
     Examples
     --------
-    >>> from sklearn.compose import TransformedTargetRegressor
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.preprocessing import StandardScaler
     >>> from minifw.interop.sklearn import NetworkRegressor
     >>> x, y = load_diabetes(return_X_y=True)
     >>> x = StandardScaler().fit_transform(x)
-    >>> network = NetworkRegressor((16,), early_stopping=True, lr=0.01, random_state=0)
-    >>> model = TransformedTargetRegressor(network, transformer=StandardScaler()).fit(x, y)
+    >>> model = NetworkRegressor((16,), early_stopping=True, lr=0.01, random_state=0).fit(x, y)
     >>> model.score(x, y) > 0.4
     True
     """
@@ -154,6 +167,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         warm_start: bool = False,
         verbose: bool = False,
         random_state: Any = None,
+        preset: str | None = None,
+        normalize_target: bool = True,
     ) -> None:
         self._keep(locals())
 
@@ -193,6 +208,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         array of shape (examples,), or (examples, columns) if `y` had columns
         """
         output: Array = self._outputs(X)
+        if self.preset is not None:  # whose float32 is the network's matter
+            output = output.astype(np.float64)
         return output if self._columns else output[:, 0]
 
     # -- what the classifier does otherwise --------------------------------------
@@ -230,8 +247,31 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
             raise TypeError(f"{owner} expects loss to be a loss, got {got}{hint}")
         return loss
 
+    def _dressed(self, learner: Layer) -> Layer:
+        """Put a frozen layer behind the network, which gives back the units of y."""
+        wanted = check_flag(type(self).__name__, "normalize_target", self.normalize_target)
+        last = learner.split_last()[1]
+        if not wanted or self.loss is not None or not last.linear:
+            return learner
+        count, dtype = self.n_outputs_, learner.parameters()[0].dtype
+        back = Dense(count, count, init=Zeros(), dtype=dtype, rng=0).freeze()
+        layers = learner if isinstance(learner, Sequential) else [learner]
+        return Sequential(*layers, back)
+
+    def _begin(self, rows: Rows) -> None:
+        super()._begin(rows)
+        self._center, self._spread = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
+        if not isinstance(self.model_, Sequential) or self.model_ is self._learner:
+            return
+        y = rows.target.astype(np.float64)  # (rows, columns)
+        self._center = np.average(y, axis=0, weights=rows.weight)  # (columns,)
+        spread = np.sqrt(np.average((y - self._center) ** 2, axis=0, weights=rows.weight))
+        self._spread = np.where(spread > 0, spread, 1.0)
+        weight, bias = self.model_[-1].named_parameters()
+        weight[1].value, bias[1].value = np.diag(self._spread), self._center
+
     def _for_loss(self, y: Target) -> Target:
-        return y.astype(np.float64, copy=False)
+        return (y.astype(np.float64) - self._center) / self._spread
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,0 +1,96 @@
+"""What stands before the network of a table: categories become embeddings, numbers are scaled."""
+
+from typing import Any
+
+import numpy as np
+
+from minifw.core.layer import Layer
+from minifw.layers import Columns, Concat, Embedding, Impute, RobustScale, Scale, Sequential
+from minifw.typing import Array, DType, Generator
+
+WIDEST = 8  # numbers for a category: as many as there are categories, up to this
+
+
+class Categories:
+    """The columns of a table that hold words, and a number for each word, from 1 on.
+
+    A word that the training rows did not have, and a gap, get 0. Columns of pandas and polars
+    are known by their dtypes: categories, enums, strings, and objects among which is a string.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self.codes: dict[int, dict[Any, int]] = {}  # by the place of the column
+        for place in range(len(getattr(table, "columns", ()))):
+            values = _words(_column(table, place))
+            if values is not None:
+                words = sorted(
+                    {v for v in values if v is not None}, key=lambda v: (str(v), repr(v))
+                )
+                self.codes[place] = {word: number for number, word in enumerate(words, 1)}
+
+    def encoded(self, table: Any) -> Any:
+        """Return the table with numbers for the words, or what came if it is no such table."""
+        if not self.codes or not hasattr(table, "columns"):
+            return table
+        pandas = hasattr(table, "iloc")
+        table = table.copy() if pandas else table
+        for place, codes in self.codes.items():
+            if place >= len(table.columns):
+                break  # the number of columns is refused in scikit-learn's own words
+            column = _column(table, place)
+            numbers = np.array([codes.get(value, 0) for value in _values(column)], np.float64)
+            if pandas:
+                table.isetitem(place, numbers)
+            else:
+                table = table.with_columns(type(column)(column.name, numbers))
+        return table
+
+
+def _column(table: Any, place: int) -> Any:
+    return table.iloc[:, place] if hasattr(table, "iloc") else table.to_series(place)
+
+
+def _values(column: Any) -> list[Any]:
+    """Return the values of a column, a gap being None."""
+    gaps = column.isna() if hasattr(column, "isna") else column.is_null()
+    return [None if gap else v for v, gap in zip(column.to_list(), gaps.to_list(), strict=True)]
+
+
+def _words(column: Any) -> list[Any] | None:
+    """Return the values of a column, or None if it does not hold words."""
+    name = str(column.dtype).lower()
+    words = any(kind in name for kind in ("categor", "enum", "str"))
+    if not words and name != "object":
+        return None
+    values = _values(column)
+    return values if words or any(isinstance(value, str) for value in values) else None
+
+
+def front(
+    X: Array, categories: Categories, robust: bool, dtype: DType, rng: Generator
+) -> list[Layer]:
+    """Return the layers before the network: the numbers, and a branch for each category.
+
+    If it is `robust`, numbers are scaled, gaps are filled, and each gets a learned factor.
+    """
+    places = [place for place in range(X.shape[1]) if place not in categories.codes]
+    numbers: list[Layer] = []
+    width = len(places)
+    if robust and np.isnan(X[:, places]).any():
+        numbers.append(Impute(width, add_indicator=True, dtype=dtype))
+        width *= 2
+    if robust and width:
+        numbers.append(RobustScale(width, dtype=dtype))
+    layers = numbers
+    if categories.codes:
+        branches: list[Layer] = [Sequential(Columns(*places), *numbers)] if places else []
+        for place, codes in categories.codes.items():
+            # The row of what is unknown is 0 and stays so: it tells nothing.
+            wide = min(max(len(codes), 1), WIDEST)
+            table = Embedding(len(codes) + 1, wide, padding_idx=0, dtype=dtype, rng=rng)
+            branches.append(Sequential(Columns(place, whole=True), table))
+        layers = [Concat(*branches)]
+    if robust:
+        (width,) = Sequential(*layers).output_shape(X.shape[1:])
+        layers = [*layers, Scale(width, dtype=dtype)]
+    return layers

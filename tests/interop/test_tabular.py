@@ -1,0 +1,225 @@
+"""The estimators on tables as they come: targets, categories, gaps, a recipe, honest chances."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris, make_classification
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import minifw
+from minifw import Dense, HuberLoss, Sequential, Softplus
+from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
+
+SMALL: dict[str, Any] = {"hidden_layers": (16,), "max_epochs": 12, "tol": None, "random_state": 0}
+
+
+def people(n: int = 200) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "age": rng.integers(20, 70, n).astype(float),
+            "city": rng.choice(["Rome", "Oslo", "Bonn"], n),
+            "size": pd.Categorical(rng.choice([1, 2, 3, 4], n)),
+            "member": rng.random(n) < 0.5,
+            "income": np.exp(rng.standard_normal(n)),
+        }
+    )
+
+
+def spending(table: pd.DataFrame) -> Any:
+    city = table["city"].map({"Rome": 5000.0, "Oslo": 9000.0, "Bonn": 7000.0})
+    return np.asarray(city + 10 * table["age"] + 500 * table["size"].astype(float))
+
+
+# -- targets -------------------------------------------------------------------------------
+
+
+def test_a_target_far_from_0_is_learned_and_given_back(tmp_path: Path) -> None:
+    x, y = load_diabetes(return_X_y=True)
+    fitted = NetworkRegressor(random_state=0, tol=None).fit(x, y)
+    assert fitted.score(x, y) > 0.5
+    minifw.save(fitted.model_, tmp_path / "model.npz")
+    again = minifw.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.predict(x)[:, 0], fitted.predict(x))
+
+
+def test_units_of_the_target_change_nothing() -> None:
+    x, y = load_iris().data[:, :3], load_iris().data
+    one = NetworkRegressor(**SMALL).fit(x, y)
+    other = NetworkRegressor(**SMALL).fit(x, y * 1000 + [1e5, -1e5, 0, 3])
+    np.testing.assert_allclose(
+        other.predict(x), one.predict(x) * 1000 + [1e5, -1e5, 0, 3], rtol=1e-9
+    )
+    constant = NetworkRegressor(**SMALL).fit(x, np.full(150, 3e7))
+    np.testing.assert_allclose(constant.predict(x), 3e7, rtol=1e-7)
+
+
+def test_what_the_user_gives_is_trained_on_y_as_it_is() -> None:
+    x, y = load_iris().data[:, :3], load_iris().data[:, 3]
+    own = {"loss": HuberLoss()}
+    positive = {
+        "network": lambda n, k, rng: Sequential(Dense(n, k, rng=rng), Softplus()),
+        "hidden_layers": (100,),
+    }
+    for options in (own, positive, {"normalize_target": False}):
+        fitted = NetworkRegressor(**SMALL | options).fit(x, y)
+        assert fitted.model_ is fitted._learner
+    with pytest.raises(TypeError, match="normalize_target to be True or False"):
+        NetworkRegressor(normalize_target="yes").fit(x, y)  # type: ignore[arg-type]
+
+
+def test_a_warm_start_keeps_the_units() -> None:
+    x, y = load_iris().data[:, :3], 100 * load_iris().data[:, 3]
+    fitted = NetworkRegressor(**SMALL | {"max_epochs": 200}, warm_start=True, lr=0.01).fit(x, y)
+    before = fitted.score(x, y)
+    fitted.set_params(max_epochs=1, tol=None).fit(x, y + 3)
+    assert fitted.score(x, y) > before - 0.05
+
+
+# -- categories and gaps -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [lambda table: table, pl.from_pandas], ids=["pandas", "polars"])
+def test_words_are_taken_as_they_are(make: Any) -> None:
+    table = people()
+    y = spending(table)
+    rate: dict[str, Any] = {"lr": 0.02, "max_epochs": 150}
+    table["age"] = StandardScaler().fit_transform(table[["age"]])
+    fitted = NetworkRegressor(**SMALL | rate).fit(make(table), y)
+    assert fitted.score(make(table), y) > 0.95
+    assert list(fitted.feature_names_in_) == list(table.columns)
+    new = table[:3].copy()
+    new["city"] = ["Paris", None, "Rome"]  # unknown and missing count alike
+    got = fitted.predict(make(new))
+    assert np.isfinite(got).all()
+    new["city"] = [None, "Lima", "Rome"]
+    np.testing.assert_array_equal(fitted.predict(make(new)), got)
+    shuffled = table[::-1]
+    np.testing.assert_allclose(fitted.predict(make(shuffled)), fitted.predict(make(table))[::-1])
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(make(table)), fitted.predict(make(table)))
+
+
+def test_a_table_of_words_alone_and_classes_of_words() -> None:
+    table = people()[["city", "size"]]
+    fitted = NetworkClassifier(**SMALL | {"max_epochs": 60, "lr": 0.05}).fit(table, table["city"])
+    assert fitted.score(table, table["city"]) == 1.0
+
+
+def test_a_recipe_fills_and_marks_gaps() -> None:
+    table = people()
+    y = spending(table)
+    table.loc[::7, "age"] = np.nan
+    short: dict[str, Any] = {"hidden_layers": (32,), "max_epochs": 64, "random_state": 0}
+    with pytest.raises(ValueError, match="NaN"):
+        NetworkRegressor(**short).fit(table, y)
+    fitted = NetworkRegressor(preset="realmlp", **short).fit(table, y)
+    assert fitted.score(table, y) > 0.8
+    assert fitted.predict(table).dtype == np.float64
+
+
+# -- the recipe ----------------------------------------------------------------------------
+
+
+def test_a_cell_far_out_moves_no_prediction_far() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3))
+    y = x[:, 0] + 0.1 * rng.standard_normal(400)
+    fitted = NetworkRegressor(preset="realmlp", max_epochs=64, random_state=0).fit(x, y)
+    far = x[:50].copy()
+    far[:, 2] = 1e4  # a column that does not count
+    moved = np.abs(fitted.predict(far) - fitted.predict(x[:50]))
+    assert moved.max() < 1.0
+
+
+def test_what_is_given_holds_against_the_recipe() -> None:
+    x, y = load_iris(return_X_y=True)
+    given = NetworkClassifier(preset="realmlp", hidden_layers=(8,), max_epochs=5, lr=0.01)
+    fitted = given.fit(x, y)
+    assert fitted.n_iter_ == 5
+    assert fitted._use.lr == 0.01
+    assert fitted._use.validation_fraction == 0.2
+    assert [p.shape for p in fitted.model_.parameters()][1] == (8, 4)
+    assert given.get_params()["batch_size"] == "auto"
+    assert clone(given).get_params() == given.get_params()
+    with pytest.raises(ValueError, match="preset to be one of realmlp, or a None; got 'tabm'"):
+        NetworkClassifier(preset="tabm").fit(x, y)
+
+
+def test_the_learning_rates_of_the_recipe() -> None:
+    x, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier(preset="realmlp", hidden_layers=(8,), max_epochs=2).fit(x, y)
+    optimizer: Any = fitted.optimizer_
+    sizes = [p.size for p in optimizer.parameters]
+    factors = np.split(optimizer.lr_factors, np.cumsum(sizes)[:-1])
+    assert [float(f[0]) for f in factors] == pytest.approx([6.0, 1.0, 0.1, 1.0, 0.1])
+    assert fitted._base_lr == 0.04
+    assert optimizer.lr < 1e-6  # at the end of the last cycle
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [NetworkClassifier, NetworkRegressor])
+def test_scikit_learns_checks_of_the_recipe(kind: Any) -> None:
+    estimator = kind(preset="realmlp", hidden_layers=(16,), max_epochs=40, random_state=0)
+    expected = {
+        "check_sample_weight_equivalence_on_dense_data": "medians and parts go by rows",
+        "check_sample_weight_equivalence_on_sparse_data": "medians and parts go by rows",
+        "check_methods_subset_invariance": "it computes in float32",
+        "check_methods_sample_order_invariance": "it computes in float32",
+    }
+    check_estimator(estimator, expected_failed_checks=expected, on_skip=None, on_fail="raise")
+
+
+# -- chances -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_temperature_is_that_of_the_lowest_cross_entropy(classes: int) -> None:
+    x, y = make_classification(
+        600, 10, n_informative=6, n_classes=classes, flip_y=0.2, random_state=0
+    )
+    options: dict[str, Any] = {"hidden_layers": (64,), "max_epochs": 60, "lr": 0.01, "tol": None}
+    plain = NetworkClassifier(**options, random_state=0)
+    plain.fit(x[:300], y[:300], X_val=x[300:450], y_val=y[300:450])
+    fitted = NetworkClassifier(**options, random_state=0, calibrate="temperature")
+    fitted.fit(x[:300], y[:300], X_val=x[300:450], y_val=y[300:450])
+    logs = plain.predict_log_proba(x[300:450])
+
+    def loss_at(temperature: float) -> float:
+        p = np.exp(logs / temperature)
+        return float(log_loss(y[300:450], p / p.sum(axis=1, keepdims=True)))
+
+    best = fitted.temperature_
+    assert best > 1  # it was too sure
+    assert loss_at(best) <= min(loss_at(best * 1.01), loss_at(best / 1.01))
+    p = fitted.predict_proba(x[300:450])
+    assert log_loss(y[300:450], p) == pytest.approx(loss_at(best), rel=1e-9)
+    np.testing.assert_allclose(np.exp(fitted.predict_log_proba(x)), fitted.predict_proba(x))
+    assert log_loss(y[450:], fitted.predict_proba(x[450:])) < log_loss(
+        y[450:], plain.predict_proba(x[450:])
+    )
+    np.testing.assert_array_equal(fitted.predict(x), plain.predict(x))
+    with pytest.raises(ValueError, match="calibrates on a validation part"):
+        NetworkClassifier(**options, calibrate="temperature").fit(x, y)
+    with pytest.raises(ValueError, match="calibrate to be None or 'temperature', got 'platt'"):
+        NetworkClassifier(**options, calibrate="platt").fit(x, y)
+
+
+def test_labels_are_smoothed() -> None:
+    x, y = load_iris(return_X_y=True)
+    for labels in (y, y > 0):
+        options = SMALL | {"max_epochs": 400, "lr": 0.05, "tol": None}
+        fitted = NetworkClassifier(**options, label_smoothing=0.3).fit(x, labels)
+        k = len(fitted.classes_)
+        limit = 1 - 0.3 + 0.3 / k  # what the loss asks of the true class
+        assert np.median(fitted.predict_proba(x).max(axis=1)) == pytest.approx(limit, abs=0.02)
+    with pytest.raises(ValueError, match="leave label_smoothing out"):
+        NetworkClassifier(label_smoothing=0.1).fit(x, np.c_[y > 0, y > 1].astype(int))
