@@ -3,6 +3,7 @@
     .venv/bin/python tests/benchmarks/compare.py
     .venv/bin/python tests/benchmarks/compare.py --workload W1,W3 --turns 31
     .venv/bin/python tests/benchmarks/compare.py --workload W3,W4 --threads 2
+    .venv/bin/python tests/benchmarks/compare.py --workload W8-lstm,W8-conv --clock process
     .venv/bin/python tests/benchmarks/compare.py --write
 
 The peers are optional: ``pip install -r tests/benchmarks/requirements.txt``. Those that are
@@ -10,7 +11,7 @@ missing are left out, and named. All start from the same weights, and their loss
 predictions) are compared before any clock starts. Then they take turns in one run; what
 counts is the median of the ratios turn by turn. With --write, the results go into
 docs/benchmarks.json, and from there into docs/benchmarks.md and docs/images/benchmarks.png;
-those of workloads that were not run stay.
+those of workloads that were not run, and those of other machines, stay.
 """
 
 import argparse
@@ -24,7 +25,7 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--workload", default="all", help="W1 to W7, with commas; W5 stands for all W5-..."
+        "--workload", default="all", help="W1 to W8, with commas; W8-conv stands for W8-conv-..."
     )
     parser.add_argument("--turns", type=int, help="of each contender; by default 21, or 9")
     parser.add_argument("--only", default="", help="contenders besides minifw, with commas")

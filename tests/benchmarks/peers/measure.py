@@ -6,13 +6,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from peers.contender import Contender, find
 from peers.workloads import Problem, Workload, make_problem
 
-__all__ = ["Row", "compare", "rows_of"]
+__all__ = ["CLOCKS", "Row", "compare", "repeated", "rows_of", "take_turns"]
 
 # Relative. What some steps make of different orders of summation; the losses themselves have
 # moved by far more.
@@ -24,10 +25,23 @@ CLOCKS: dict[str, Callable[[], float]] = {
     "process": time.process_time,
 }
 
+Job: TypeAlias = Callable[[int], object]
+"""What does so many steps."""
+
+
+class Named(Protocol):
+    """What a row says of a contender beside its times."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def exact(self) -> bool: ...
+
 
 @dataclass(frozen=True)
 class Row:
-    """What a contender took, in seconds a step (or a prediction, or a process).
+    """What a contender took, in seconds a step (or a prediction, or a process; or in bytes).
 
     `ratio` is the median of its times by those of minifw turn by turn, so that above 1 minifw
     is faster; `ratio_low` and `ratio_high` are the quartiles of the same ratios. (The ratio of
@@ -66,9 +80,22 @@ def compare(
     check = _check_predictions if workload.predicts else _check_losses
     check(problem, contenders)
     _check_dtypes(problem, contenders)
-    jobs = {name: _job(contender, workload.predicts) for name, contender in contenders.items()}
-    now = CLOCKS[clock]
-    counts = {name: _steps_of_a_turn(job, contenders[name].group) for name, job in jobs.items()}
+    jobs = {
+        name: repeated(contender.predict) if workload.predicts else contender.turn
+        for name, contender in contenders.items()
+    }
+    groups = {name: contender.group for name, contender in contenders.items()}
+    return rows_of(take_turns(jobs, turns, clock, groups), contenders)
+
+
+def take_turns(
+    jobs: Mapping[str, Job], turns: int, clock: str, groups: Mapping[str, int] | None = None
+) -> dict[str, list[float]]:
+    """Return the seconds of a step of each job, turn by turn."""
+    now, names = CLOCKS[clock], [*jobs]
+    counts = {
+        name: _steps_of_a_turn(job, (groups or {}).get(name, 1)) for name, job in jobs.items()
+    }
     gc.collect()
     gc.freeze()  # the collector should not walk through the modules of all peers in all turns
     times: dict[str, list[float]] = {name: [] for name in names}
@@ -78,11 +105,20 @@ def compare(
             jobs[name](counts[name])
             times[name].append((now() - start) / counts[name])
     gc.unfreeze()
-    classes = {name: type(contender) for name, contender in contenders.items()}
-    return rows_of(times, classes)
+    return times
 
 
-def rows_of(times: dict[str, list[float]], classes: dict[str, type[Contender]]) -> list[Row]:
+def repeated(job: Callable[[], object]) -> Job:
+    """Return what does a job so many times."""
+
+    def jobs(count: int) -> None:
+        for _ in range(count):
+            job()
+
+    return jobs
+
+
+def rows_of(times: Mapping[str, list[float]], contenders: Mapping[str, Named]) -> list[Row]:
     """Return the statistics of the times, which were taken turn by turn."""
     ours = times["minifw"]
     floor = times.get("floor")
@@ -93,7 +129,7 @@ def rows_of(times: dict[str, list[float]], classes: dict[str, type[Contender]]) 
         rows.append(
             Row(
                 name,
-                classes[name].label,
+                contenders[name].label,
                 middle,
                 low,
                 high,
@@ -101,7 +137,7 @@ def rows_of(times: dict[str, list[float]], classes: dict[str, type[Contender]]) 
                 ratio_low,
                 ratio_high,
                 statistics.median(_ratios(own, floor)) if floor else None,
-                classes[name].exact,
+                contenders[name].exact,
             )
         )
     return rows
@@ -126,15 +162,7 @@ def _rotated(names: Sequence[str], turn: int) -> list[str]:
     return order if turn % 2 else order[::-1]
 
 
-def _job(contender: Contender, predicts: bool) -> Callable[[int], object]:
-    def predictions(count: int) -> None:
-        for _ in range(count):
-            contender.predict()
-
-    return predictions if predicts else contender.turn
-
-
-def _steps_of_a_turn(job: Callable[[int], object], group: int) -> int:
+def _steps_of_a_turn(job: Job, group: int) -> int:
     """Return how many steps take about as long as a turn should, after warming up."""
     count = group
     while True:

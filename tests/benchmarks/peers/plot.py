@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from peers.report import DATA, Result, ordered, title_of
+from peers.report import DATA, Result, Results, title_of, with_tables
 
 __all__ = ["draw"]
 
@@ -19,9 +19,10 @@ BAR = 0.27  # inches, with its gap
 HEAD = 0.85  # inches for the title and the axis of a panel
 
 
-def draw(results: Mapping[str, Result]) -> Path:
-    """Draw all panels into docs/images/benchmarks.png, and return its path."""
-    keys = ordered(results)
+def draw(stored: Results) -> Path:
+    """Draw the first machine's panels into docs/images/benchmarks.png, and return its path."""
+    results = next(iter(stored.values()))
+    keys = with_tables(results)
     left, right = _columns(keys, results)
     heights = [
         sum(HEAD + BAR * len(results[key]["rows"]) for key in column) for column in (left, right)

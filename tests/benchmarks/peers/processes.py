@@ -58,7 +58,6 @@ def compare_processes(names: Sequence[str], turns: int) -> list[Row]:
             for name, cost in costs.items():
                 if not math.isclose(cost, costs["minifw"], rel_tol=TOLERANCE):
                     raise RuntimeError(f"the last costs differ: {name} has {cost}, {costs}")
-    classes = {name: find(name) for name in names}
     return [
         replace(
             row,
@@ -68,7 +67,7 @@ def compare_processes(names: Sequence[str], turns: int) -> list[Row]:
                 "size": installed_size(CONTENDERS[row.name][0]) / 1e6,
             },
         )
-        for row in rows_of(times, classes)
+        for row in rows_of(times, {name: find(name) for name in names})
     ]
 
 

@@ -4,13 +4,14 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from peers.measure import Row
+from peers.pieces import MEMORY, PIECES
 from peers.workloads import WORKLOADS
 
 __all__ = [
@@ -18,11 +19,11 @@ __all__ = [
     "Result",
     "load",
     "machine",
-    "ordered",
     "result",
     "text",
     "title_of",
     "versions",
+    "with_tables",
     "write",
 ]
 
@@ -31,6 +32,11 @@ DATA = DOCS / "benchmarks.json"
 PAGE = DOCS / "benchmarks.md"
 START, END = "<!-- compare.py: start -->", "<!-- compare.py: end -->"
 PROCESS = "the whole process of W1, 10,000 steps, from starting Python to the last cost"
+EXPLAINED = (
+    "*Written by `tests/benchmarks/compare.py --write`. Times minifw: the median of the ratios "
+    "turn by turn, and in brackets their quartiles; above 1, minifw is faster. Times the floor: "
+    "the median in the same way.*\n"
+)
 DISTRIBUTIONS = (
     "minifw",
     "numpy",
@@ -44,13 +50,22 @@ DISTRIBUTIONS = (
     "onnxruntime",
 )
 
+_TITLES = {
+    **{name: workload.title for name, workload in WORKLOADS.items()},
+    **{name: piece.title for name, piece in PIECES.items()},
+    "W7": PROCESS,
+}
+ORDER = [*WORKLOADS, "W7", *PIECES]
+
 Result = dict[str, Any]
+Results = dict[str, dict[str, Result]]
+"""By machine, and there by workload, as "W3" or "W3 with 2 threads"."""
 
 
 def title_of(key: str) -> str:
     """Return the title of a result such as "W3" or "W3 with 2 threads"."""
     name, _, rest = key.partition(" ")
-    title = WORKLOADS[name].title if name in WORKLOADS else PROCESS
+    title = _TITLES[name]
     return f"{name}: {title}" + (f", {rest}" if rest else "")
 
 
@@ -58,8 +73,10 @@ def machine() -> str:
     """Return the processor and the system in a few words."""
     model = platform.processor() or platform.machine()
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        lines = text.splitlines()
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        model += " with AVX-512" if "avx512f" in text else " without AVX-512"
     except (OSError, StopIteration):
         pass
     return f"{model}, {os.cpu_count()} processors, {platform.system()}"
@@ -82,7 +99,6 @@ def versions() -> dict[str, str]:
 def result(rows: Sequence[Row], turns: int, threads: int, clock: str) -> Result:
     """Return everything about one run of one workload, as plain values."""
     return {
-        "machine": machine(),
         "versions": versions(),
         "turns": turns,
         "threads": threads,
@@ -91,27 +107,30 @@ def result(rows: Sequence[Row], turns: int, threads: int, clock: str) -> Result:
     }
 
 
-def load() -> dict[str, Result]:
+def load() -> Results:
     """Return the results that were written before."""
     if not DATA.exists():
         return {}
-    stored: dict[str, Result] = json.loads(DATA.read_text(encoding="utf-8"))
+    stored: Results = json.loads(DATA.read_text(encoding="utf-8"))
     return stored
 
 
-def write(results: Mapping[str, Result]) -> None:
+def write(results: Results) -> None:
     """Store the results, and put their tables into docs/benchmarks.md."""
     DATA.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(START)
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n\n{markdown(results)}\n{END}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{START}\n\n{page(results)}\n{END}{after}", encoding="utf-8")
 
 
 def ordered(results: Mapping[str, Result]) -> list[str]:
     """Return the keys in the order of the workloads, those with more threads at the end."""
-    names = [*WORKLOADS, "W7"]
-    return sorted(results, key=lambda key: (" " in key, names.index(key.partition(" ")[0])))
+    return sorted(results, key=lambda key: (" " in key, ORDER.index(key.partition(" ")[0])))
+
+
+def with_tables(results: Mapping[str, Result]) -> list[str]:
+    """Return those of the keys that have a table of their own."""
+    return [key for key in ordered(results) if key.partition(" ")[0] not in PIECES]
 
 
 def time_of(seconds: float) -> str:
@@ -122,6 +141,16 @@ def time_of(seconds: float) -> str:
     return f"{digits(seconds)} s"
 
 
+def megabytes(size: float) -> str:
+    return f"{size / 1e6:.0f} MB"
+
+
+def _shown(key: str) -> Callable[[float], str]:
+    """Return how to write what was measured: bytes or seconds."""
+    piece = PIECES.get(key.partition(" ")[0])
+    return megabytes if piece and piece.family == MEMORY else time_of
+
+
 def digits(number: float) -> str:
     """Return three digits: 0.52, 1.23, 12.3, 123."""
     if number < 9.995:
@@ -129,14 +158,14 @@ def digits(number: float) -> str:
     return f"{number:.1f}" if number < 99.95 else f"{number:.0f}"
 
 
-def cells(row: Mapping[str, Any], extra: bool) -> list[str]:
+def cells(row: Mapping[str, Any], extra: bool, shown: Callable[[float], str]) -> list[str]:
     label = row["label"] if row["exact"] else f"{row['label']} (other maths)"
     label = row["label"] if row["name"] == "floor" else label
     ratio = f"{digits(row['ratio'])} ({digits(row['ratio_low'])}, {digits(row['ratio_high'])})"
     found = [
         label,
-        time_of(row["median"]),
-        f"{time_of(row['low'])}, {time_of(row['high'])}",
+        shown(row["median"]),
+        f"{shown(row['low'])}, {shown(row['high'])}",
         "1" if row["name"] == "minifw" else ratio,
     ]
     if extra:
@@ -150,12 +179,16 @@ def cells(row: Mapping[str, Any], extra: bool) -> list[str]:
     return [*found, digits(row["floor"]) if row["floor"] else ""]
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def table(key: str, rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return the head and a line of cells for each row, the quickest first."""
+    shown = _shown(key)
     extra = any(row.get("extra") for row in rows)
     head = ["", "median", "quartiles", "times minifw (quartiles)"]
     head += ["import", "resident", "installed"] if extra else ["times the floor"]
-    lines = [head, *(cells(row, extra) for row in sorted(rows, key=lambda row: row["median"]))]
+    lines = [
+        head,
+        *(cells(row, extra, shown) for row in sorted(rows, key=lambda row: row["median"])),
+    ]
     if not extra and not any(line[-1] for line in lines[1:]):
         lines = [line[:-1] for line in lines]
     return lines
@@ -163,7 +196,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def text(key: str, found: Result) -> str:
     """Return a table for the screen."""
-    lines = table(found["rows"])
+    lines = table(key, found["rows"])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     body = "\n".join(
         "  "
@@ -176,36 +209,72 @@ def text(key: str, found: Result) -> str:
     return f"{title_of(key)} ({found['turns']} turns)\n{body}\n"
 
 
-def markdown(results: Mapping[str, Result]) -> str:
-    """Return the marked section of the page."""
-    parts = ["![Times of all contenders, minifw as 1](images/benchmarks.png)\n"]
-    parts.append(
-        "*Written by `tests/benchmarks/compare.py --write`. Times minifw: the median of the "
-        "ratios turn by turn, and in brackets their quartiles; above 1, minifw is faster. Times "
-        "the floor: the median in the same way.*\n"
-    )
-    common = _setting(results[ordered(results)[0]])
-    parts.append(f"Unless said otherwise: {common}\n")
-    for key in ordered(results):
-        found = results[key]
-        head, *lines = table(found["rows"])
-        parts.append(f"### {title_of(key)}\n")
-        parts.append(" | ".join(["", *head, ""]).strip())
-        parts.append("|" + "|".join(["---", *["---:"] * (len(head) - 1)]) + "|")
-        for line in lines:
-            bold = [f"**{cell}**" for cell in line] if line[0] == "minifw" else line
-            parts.append(f"| {' | '.join(bold)} |")
-        own = _setting(found)
-        parts.append(f"\n{_conditions(found)}{'.' if own == common else f'; {own}'}\n")
+def page(stored: Results) -> str:
+    """Return the marked section of the page: first the machine that was measured first."""
+    parts = [
+        "![Times of all contenders, minifw as 1](images/benchmarks.png)\n",
+        EXPLAINED,
+    ]
+    for place, (name, results) in enumerate(stored.items()):
+        common = _versions(results[ordered(results)[0]])
+        if place:
+            parts.append(f"## On another machine: {name}\n")
+        parts.append(f"Unless said otherwise: {name}; {common}\n")
+        for key in with_tables(results):
+            parts += _section(key, results[key], common)
+        parts += _pieces(results, common)
     return "\n".join(parts)
 
 
-def _setting(found: Result) -> str:
-    names = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return f"{found['machine']}; {names}."
+def _section(key: str, found: Result, common: str) -> list[str]:
+    head, *lines = table(key, found["rows"])
+    bold = [[f"**{cell}**" for cell in line] if line[0] == "minifw" else line for line in lines]
+    return [f"### {title_of(key)}\n", *_table(head, bold), f"\n{_conditions(found, common)}\n"]
 
 
-def _conditions(found: Result) -> str:
+def _pieces(results: Mapping[str, Result], common: str) -> list[str]:
+    """Return one table of all pieces, where a ratio is minifw's time by the other's."""
+    keys = [key for key in ordered(results) if key not in with_tables(results)]
+    if not keys:
+        return []
+    lines, family = [], ""
+    for key in keys:
+        name, _, rest = key.partition(" ")
+        piece, (ours, theirs) = PIECES[name], results[key]["rows"]
+        if piece.family != family:
+            family = piece.family
+            lines.append([f"**{family}**", "", "", ""])
+        shown = _shown(key)
+        ratio = f"**{digits(1 / theirs['ratio'])}**"
+        quartiles = f"({digits(1 / theirs['ratio_high'])}, {digits(1 / theirs['ratio_low'])})"
+        title = f"{piece.title}, {rest}" if rest else piece.title
+        medians = shown(ours["median"]), shown(theirs["median"])
+        lines.append([title, *medians, f"{ratio} {quartiles}"])
+    conditions = dict.fromkeys(_conditions(results[key], common) for key in keys)
+    return [
+        "### W8: single layers, losses, nets, optimizers, predictions, files\n",
+        "*Here a ratio is minifw's time by PyTorch's: below 1, minifw is faster.*\n",
+        *_table(["", "minifw", "PyTorch eager", "minifw by PyTorch (quartiles)"], lines),
+        f"\n{' '.join(conditions)}\n",
+    ]
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    rule = "|" + "|".join(["---", *["---:"] * (len(head) - 1)]) + "|"
+    return [
+        " | ".join(["", *head, ""]).strip(),
+        rule,
+        *(f"| {' | '.join(line)} |" for line in lines),
+    ]
+
+
+def _versions(found: Result) -> str:
+    return ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "."
+
+
+def _conditions(found: Result, common: str) -> str:
     threads = "one thread" if found["threads"] == 1 else f"{found['threads']} threads"
     clock = "time on the clock" if found["clock"] == "wall" else "processor time"
-    return f"{found['turns']} turns, {threads}, {clock}"
+    own = _versions(found)
+    other = "." if own == common else f"; {own}"
+    return f"{found['turns']} turns, {threads}, {clock}{other}"

@@ -5,6 +5,7 @@ import argparse
 from peers import report
 from peers.contender import CONTENDERS, find, installed
 from peers.measure import compare
+from peers.pieces import PIECES, compare_piece
 from peers.processes import compare_processes
 from peers.workloads import WORKLOADS, Workload
 
@@ -26,12 +27,18 @@ def run(options: argparse.Namespace) -> None:
     print(f"not installed, so not run: {', '.join(missing) or 'none'}\n")
     if options.list:
         return
-    results = report.load()
+    stored = report.load()
+    results = stored.setdefault(report.machine(), {})
     for name in _chosen(options.workload):
         key = name if options.threads == 1 else f"{name} with {options.threads} threads"
         if name == PROCESS:
             turns = options.turns or PROCESS_TURNS
             rows = compare_processes(_able(names, WORKLOADS["W1"], NOT_ALONE), turns)
+        elif name in PIECES:
+            if "torch" not in names:
+                continue
+            turns = options.turns or PIECES[name].turns
+            rows = compare_piece(PIECES[name], turns, options.clock)
         else:
             workload = WORKLOADS[name]
             turns = options.turns or workload.turns
@@ -40,11 +47,11 @@ def run(options: argparse.Namespace) -> None:
         results[key] = report.result(rows, turns, options.threads, clock)
         print(report.text(key, results[key]), flush=True)
         if options.write:
-            report.write(results)
+            report.write(stored)
     if options.write:
         from peers.plot import draw  # noqa: PLC0415 - matplotlib, which only this needs
 
-        draw(results)
+        draw(stored)
 
 
 def _able(names: list[str], workload: Workload, without: set[str] | None = None) -> list[str]:
@@ -53,7 +60,7 @@ def _able(names: list[str], workload: Workload, without: set[str] | None = None)
 
 
 def _chosen(text: str) -> list[str]:
-    known = [*WORKLOADS, PROCESS]
+    known = [*WORKLOADS, PROCESS, *PIECES]
     if text == "all":
         return known
     chosen = []
