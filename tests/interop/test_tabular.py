@@ -126,6 +126,28 @@ def test_a_recipe_fills_and_marks_gaps() -> None:
     assert fitted.predict(table).dtype == np.float64
 
 
+@pytest.mark.parametrize("encoding", ["piecewise", "periodic"])
+@pytest.mark.parametrize("preset", [None, "realmlp"])
+def test_numbers_become_vectors(encoding: str, preset: str | None, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.uniform(-2, 2, 500), "word": rng.choice(["a", "b"], 500)})
+    y = np.sin(6 * table["x"]) + (table["word"] == "a")
+    options: dict[str, Any] = {"hidden_layers": (16,), "max_epochs": 60, "tol": None, "lr": 0.02}
+    scores = []
+    for number_encoding in (None, encoding):
+        fitted = NetworkRegressor(
+            **options, preset=preset, number_encoding=number_encoding, random_state=0
+        ).fit(table, y)
+        scores.append(fitted.score(table, y))
+    assert scores[1] > scores[0] + 0.05
+    minifw.save(fitted.model_, tmp_path / "model.npz")
+    again = minifw.load(tmp_path / "model.npz")
+    x = fitted._validated(table, reset=False)
+    np.testing.assert_array_equal(again.predict(x), fitted.model_.predict(x))
+    with pytest.raises(ValueError, match="number_encoding to be 'piecewise', 'periodic' or None"):
+        NetworkRegressor(number_encoding="ple").fit(table, y)
+
+
 # -- the recipe ----------------------------------------------------------------------------
 
 

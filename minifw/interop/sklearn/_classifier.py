@@ -83,6 +83,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         network and computed in float32, gaps (NaN) are filled and marked, three layers of 256
         learn in cycles for 256 epochs, and the best epoch of a validation part of 20 % is kept.
         Any parameter that you give otherwise than its default holds.
+    number_encoding : {"piecewise", "periodic"} or None, default None
+        Whether each number of `X` becomes a vector: by `PiecewiseLinearEncoding`, which often
+        helps on tables with many rows, or `PeriodicEncoding`, of which scaled numbers learn more.
     label_smoothing : float, default 0.0
         The share of each label that goes to all classes alike, of one choice among classes. Two
         classes then have an output each.
@@ -171,6 +174,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         verbose: bool = False,
         random_state: Any = None,
         preset: str | None = None,
+        number_encoding: str | None = None,
         label_smoothing: float = 0.0,
         calibrate: str | None = None,
     ) -> None:

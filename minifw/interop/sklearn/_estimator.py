@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from minifw._engine.prediction import ROWS, in_blocks, survey
 from minifw._tools.checks import describe
 from minifw._tools.numbers import (
+    check_choice,
     check_finite_number,
     check_flag,
     check_non_negative,
@@ -39,7 +40,7 @@ from minifw.interop.sklearn._building import (
 )
 from minifw.interop.sklearn._rollback import undone_by_errors
 from minifw.interop.sklearn._stopping import Plateau
-from minifw.interop.sklearn._tabular import Categories, front
+from minifw.interop.sklearn._tabular import ENCODINGS, Categories, front
 from minifw.layers import adapt
 from minifw.losses import Loss
 from minifw.schedules import CosineCyclesLR
@@ -360,13 +361,16 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self._rng = rng = np.random.default_rng(words)
         sizes = X.shape[1], self._out_features()
         use, recipe = self._use, self._use.preset is not None
+        encoding = check_choice(*ENCODINGS, None)(owner, "number_encoding", use.number_encoding)
         if use.network is None:
             model = build_chain(
                 owner,
                 use.hidden_layers,
                 use.activation,
                 sizes,
-                front=lambda dtype: front(X, self._categories, recipe, dtype, rng),
+                front=lambda dtype: front(
+                    X, self._categories, robust=recipe, encoding=encoding, dtype=dtype, rng=rng
+                ),
                 dense=presets.dense if recipe else None,
                 dtype=X.dtype,
                 rng=rng,
@@ -398,7 +402,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """Return the parameters of the network and the optimizer, as `same` compares them."""
         names = ["preset", "optimizer", "lr", "weight_decay", "network"]
         if self.network is None:
-            names += ["hidden_layers", "activation"]
+            names += ["hidden_layers", "activation", "number_encoding"]
         return {name: snapshot(getattr(self._use, name)) for name in names}
 
     def _go_on(self, owner: str) -> None:

@@ -83,6 +83,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         network and computed in float32, gaps (NaN) are filled and marked, three layers of 256
         learn in cycles for 256 epochs, and the best epoch of a validation part of 20 % is kept.
         Any parameter that you give otherwise than its default holds.
+    number_encoding : {"piecewise", "periodic"} or None, default None
+        Whether each number of `X` becomes a vector: by `PiecewiseLinearEncoding`, which often
+        helps on tables with many rows, or `PeriodicEncoding`, of which scaled numbers learn more.
     normalize_target : bool, default True
         Whether the network learns y with mean 0 and standard deviation 1, of the training rows,
         in every column; the loss and `tol` are in these units. A last layer gives back those of
@@ -168,6 +171,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         verbose: bool = False,
         random_state: Any = None,
         preset: str | None = None,
+        number_encoding: str | None = None,
         normalize_target: bool = True,
     ) -> None:
         self._keep(locals())

@@ -1,13 +1,40 @@
 """What stands before the network of a table: categories become embeddings, numbers are scaled."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from minifw.core.layer import Layer
-from minifw.layers import Columns, Concat, Embedding, Impute, RobustScale, Scale, Sequential
+from minifw.layers import (
+    Columns,
+    Concat,
+    Dense,
+    Embedding,
+    Flatten,
+    Impute,
+    PeriodicEncoding,
+    PiecewiseLinearEncoding,
+    ReLU,
+    RobustScale,
+    Scale,
+    Sequential,
+)
 from minifw.typing import Array, DType, Generator
 
+ENCODINGS: dict[str, Callable[[int, DType, Generator], list[Layer]]] = {
+    "piecewise": lambda width, dtype, _: [
+        PiecewiseLinearEncoding(width, dtype=dtype),
+        Flatten(),
+    ],
+    "periodic": lambda width, dtype, rng: [  # one small Dense for all columns: the "lite" form
+        PeriodicEncoding(width, WAVES, dtype=dtype, rng=rng),
+        Dense(2 * WAVES, WAVES // 2, dtype=dtype, rng=rng),
+        ReLU(),
+        Flatten(),
+    ],
+}
+WAVES = 48  # of each column, and a quarter as many numbers that are made of them
 WIDEST = 8  # numbers for a category: as many as there are categories, up to this
 
 
@@ -67,11 +94,18 @@ def _words(column: Any) -> list[Any] | None:
 
 
 def front(
-    X: Array, categories: Categories, robust: bool, dtype: DType, rng: Generator
+    X: Array,
+    categories: Categories,
+    *,
+    robust: bool,
+    encoding: str | None,
+    dtype: DType,
+    rng: Generator,
 ) -> list[Layer]:
     """Return the layers before the network: the numbers, and a branch for each category.
 
-    If it is `robust`, numbers are scaled, gaps are filled, and each gets a learned factor.
+    If it is `robust`, numbers are scaled, gaps are filled, and each gets a learned factor. An
+    `encoding` makes a vector of each number.
     """
     places = [place for place in range(X.shape[1]) if place not in categories.codes]
     numbers: list[Layer] = []
@@ -81,6 +115,8 @@ def front(
         width *= 2
     if robust and width:
         numbers.append(RobustScale(width, dtype=dtype))
+    if encoding and width:
+        numbers += ENCODINGS[encoding](width, dtype, rng)
     layers = numbers
     if categories.codes:
         branches: list[Layer] = [Sequential(Columns(*places), *numbers)] if places else []
