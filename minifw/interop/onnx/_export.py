@@ -153,7 +153,7 @@ def _checked_shape(model: Layer, given: Shape | None) -> Shape:
         return own
     check_is("export", "input_shape to be a tuple", given, tuple | list)
     shape = tuple(check_size("export", "input_shape", size) for size in given)
-    if own is not None and own != shape:
+    if own not in (None, shape) and not model.takes_sequences:
         raise ValueError(
             f"export: {model!r} expects examples of shape {own}, got input_shape={shape}"
         )

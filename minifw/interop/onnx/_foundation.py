@@ -9,15 +9,24 @@ from minifw.layers.joining import feature_axis
 
 @register(layers.Dense)
 def dense(layer: layers.Dense, graph: Graph, x: str) -> str:
-    """Write y = x W' + b."""
+    """Write y = x W' + b; of sequences step by step, which Gemm does not know."""
+    return affine(layer, graph, x, graph.constant(layer.weight))
+
+
+def affine(layer: layers.Dense, graph: Graph, x: str, weight: str) -> str:
+    """Write y = x W' + b with this W."""
     bias = () if layer.bias is None else (graph.constant(layer.bias),)
-    return graph.node("Gemm", x, graph.constant(layer.weight), *bias, transB=1)
+    if len(graph.shape(x)) == 1:
+        return graph.node("Gemm", x, weight, *bias, transB=1)
+    y = graph.node("MatMul", x, graph.node("Transpose", weight, perm=[1, 0]))
+    return graph.node("Add", y, *bias) if bias else y
 
 
 @register(layers.NTKDense)
 def ntk_dense(layer: layers.NTKDense, graph: Graph, x: str) -> str:
     """Write y = c x W' + b."""
-    return dense(layer, graph, graph.node("Mul", x, graph.constant(layer.scale)))
+    scaled = graph.node("Mul", graph.constant(layer.weight), graph.constant(layer.scale))
+    return affine(layer, graph, x, scaled)
 
 
 @register(layers.Embedding)
