@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import polars as pl
 import pytest
@@ -16,6 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import minifw
 from minifw import Dense, HuberLoss, Sequential, Softplus
+from minifw.interop import onnx
 from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
 
 SMALL: dict[str, Any] = {"hidden_layers": (16,), "max_epochs": 12, "tol": None, "random_state": 0}
@@ -146,6 +148,21 @@ def test_numbers_become_vectors(encoding: str, preset: str | None, tmp_path: Pat
     np.testing.assert_array_equal(again.predict(x), fitted.model_.predict(x))
     with pytest.raises(ValueError, match="number_encoding to be 'piecewise', 'periodic' or None"):
         NetworkRegressor(number_encoding="ple").fit(table, y)
+
+
+@pytest.mark.parametrize("encoding", [None, "piecewise", "periodic"])
+def test_a_table_travels_in_onnx(encoding: str | None, tmp_path: Path) -> None:
+    table = people()
+    y = spending(table)
+    table.loc[::7, "age"] = np.nan
+    fitted = NetworkRegressor(
+        (16,), preset="realmlp", number_encoding=encoding, max_epochs=20, random_state=0
+    ).fit(table, y)
+    x = fitted._validated(table, reset=False)  # with codes for the words
+    onnx.export(fitted.model_, tmp_path / "model.onnx", input_shape=(5,))
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (got,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(got[:, 0], fitted.predict(table), rtol=1e-5)
 
 
 # -- the recipe ----------------------------------------------------------------------------
