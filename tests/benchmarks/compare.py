@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--workload", default="all", help="W1 to W8, with commas; W8-conv stands for W8-conv-..."
+        "--workload", default="all", help="W1 to W10, with commas; W8-conv stands for W8-conv-..."
     )
     parser.add_argument("--turns", type=int, help="of each contender; by default 21, or 9")
     parser.add_argument("--only", default="", help="contenders besides minifw, with commas")

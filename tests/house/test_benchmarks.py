@@ -1,17 +1,47 @@
 """What the benchmarks make of the times that they take."""
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-def test_ratios_are_taken_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def peers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    measure = importlib.import_module("peers.measure")
-    find = importlib.import_module("peers.contender").find
+    return lambda name: importlib.import_module(f"peers.{name}")
+
+
+def test_pages_say_what_was_measured(peers: Callable[[str], Any]) -> None:
+    pages, stored = peers("pages"), peers("report").load()
+    marked = 0
+    for path in pages.pages():
+        text = path.read_text(encoding="utf-8")
+        assert pages.refreshed(text, stored) == text, path
+        assert not [*pages.faults(text, stored)], path
+        marked += len(pages.NUMBER.findall(text))
+    assert marked > 20
+
+
+def test_a_figure_that_was_not_measured_is_found(peers: Callable[[str], Any]) -> None:
+    pages = peers("pages")
+    rows = [{"name": "minifw", "ratio": 1.0, "median": 2e-5}, {"name": "torch", "ratio": 0.4}]
+    stored = {"here": {"W1": {"rows": rows}}, "there": {}}
+    text = "20<!-- W1 minifw us --> us, 2.5<!-- W1 torch inverse --><!-- claim: W1 torch < 1 -->"
+    assert pages.refreshed(text, stored) == text
+    assert not [*pages.faults(text, stored)]
+    assert pages.refreshed(text.replace("2.5", "2.4"), stored) == text
+    assert [*pages.faults(text.replace("< 1", "> 1"), stored)]
+    assert [*pages.faults(text.replace("inverse", "s"), {"here": {}})]
+
+
+def test_ratios_are_taken_turn_by_turn(peers: Callable[[str], Any]) -> None:
+    measure = peers("measure")
+    find = peers("contender").find
     # A machine that is slowed down to a half, then to a quarter: the medians are equal, though
     # the peer is never quicker, and in the median turn takes twice as long.
     times = {"minifw": [1.0, 2.0, 4.0], "notes": [2.0, 2.0, 12.0], "floor": [0.5, 1.0, 1.0]}

@@ -1,4 +1,7 @@
-"""W8: single layers, losses, nets, optimizers, predictions and files against PyTorch eager.
+"""W8, W9 and W10: what has two contenders, such as a single layer and PyTorch's.
+
+W8 are layers, losses, nets, optimizers, predictions and files against PyTorch eager; W9 is what
+the advice of docs/howto/fast.md gains; W10 holds minifw against bare products and bare passes.
 
 Each piece has two contenders, which start from the same weights and numbers. What they return,
 and their gradients, must agree before the clock starts; `Dropout` is left out for that, since its
@@ -22,6 +25,7 @@ TOLERANCE = 1e-2  # of an array's largest number, for a near tie of ReLU or of a
 ABSOLUTE = 2e-5  # where an array is 0 but for rounding: the bias before a BatchNorm
 CHECKED = 3  # runs, so that what a step changes is compared too
 PEAK_TURNS = 3
+NAMES = {"PyTorch eager": "torch", "NumPy": "numpy", "ONNX Runtime": "onnx"}  # in the file
 MEMORY = "memory"  # the family whose rows are bytes
 
 Build = Callable[[Any], Any]
@@ -30,7 +34,7 @@ Build = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Piece:
-    """What is measured: `kind` is a function of `peers/sides.py`, which gets the options."""
+    """What is measured: `kind` is a function of a module of `peers`, which gets the options."""
 
     name: str
     family: str
@@ -38,11 +42,14 @@ class Piece:
     kind: str
     options: dict[str, Any]
     turns: int = 21
+    module: str = "sides"
+    clock: str | None = None  # if it must be this one
 
     def sides(self, *, dropout: bool) -> tuple["Side", "Side"]:
         """Return minifw's side and the other one."""
-        make = getattr(importlib.import_module("peers.sides"), self.kind)
-        found: tuple[Side, Side] = make(dropout=dropout, **self.options)
+        make = getattr(importlib.import_module(f"peers.{self.module}"), self.kind)
+        options = self.options | ({"dropout": dropout} if self.module == "sides" else {})
+        found: tuple[Side, Side] = make(**options)
         return found
 
 
@@ -79,7 +86,7 @@ def compare_piece(piece: Piece, turns: int, clock: str) -> list[Row]:
 
 
 def _named(sides: tuple[Side, Side]) -> dict[str, Side]:
-    return {"minifw": sides[0], "numpy" if sides[1].label == "NumPy" else "torch": sides[1]}
+    return {"minifw": sides[0], NAMES.get(sides[1].label, "plain"): sides[1]}
 
 
 def _check(piece: Piece) -> None:
@@ -311,20 +318,94 @@ def _memory() -> list[Piece]:
     ]  # fmt: skip
 
 
-FAMILIES = (
-    _layers,
-    _losses,
-    _nets,
-    _convolutions,
-    _sequences,
-    _optimizers,
-    _predictions,
-    _files,
-    _memory,
-)
+SMALL, DIGITS, WIDE = (64, 128, 64, 1), (784, 256, 128, 10), (1024, 2048, 2048, 10)
+
+
+def _advice() -> list[Piece]:
+    made: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("float32", "float32: 784-256-128-10, batch 128", "dtypes",
+         {"sizes": DIGITS, "batch": 128}),
+        ("float32-small", "float32: 64-128-64-1, batch 32", "dtypes",
+         {"sizes": SMALL, "batch": 32}),
+        ("batch", "a batch of 256 for 8 of 32: 64-128-64-1", "batches",
+         {"sizes": SMALL, "few": 32, "many": 256}),
+        ("batch-digits", "a batch of 256 for 8 of 32: 784-256-128-10", "batches",
+         {"sizes": DIGITS, "few": 32, "many": 256}),
+        ("replay", "steps that are replayed: 64-128-64-1, batch 32", "replay",
+         {"sizes": SMALL, "batch": 32}),
+        ("shape", "batches of one length, not of six: 64-128-64-1, 32 rows", "shapes",
+         {"sizes": SMALL, "batch": 32}),
+        ("layout", "images with the examples last, a layer of 16 to 32, 32 x 32", "images",
+         {"sizes": (16, 32, 3), "shape": (32, 16, 32, 32)}),
+        ("predictor", "a Predictor for model.predict, one row of 64-128-1", "predictions",
+         {"kind": "predict"}),
+        ("cast", "rows of the model's dtype, not of float64, for a Predictor", "predictions",
+         {"kind": "cast"}),
+        ("rows", "100 rows in one call", "predictions", {"kind": "rows"}),
+    ]  # fmt: skip
+    threads = [
+        Piece(
+            f"threads-{name}", "advice", f"two threads of BLAS for one: {title}", "threads",
+            {"sizes": sizes, "batch": batch, "steps": steps}, module="advice", clock="wall",
+        )
+        for name, title, sizes, batch, steps in (
+            ("small", "10 steps of 64-128-64-1, batch 32", SMALL, 32, 10),
+            ("wide", "1024-2048-2048-10, batch 128", WIDE, 128, 1),
+        )
+    ]  # fmt: skip
+    return [
+        *(Piece(name, "advice", title, kind, options, module="advice")
+          for name, title, kind, options in made),
+        *threads,
+    ]  # fmt: skip
+
+
+def _limits() -> list[Piece]:
+    vector = (6_400_000,)
+    made: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("conv", "Conv2D of 3 x 3, 16 to 32, (32, 16, 32, 32), by its three products", "products",
+         {"sizes": (16, 32, 3), "shape": (32, 16, 32, 32)}),
+        ("conv-5x5", "Conv2D of 5 x 5, the same, by its three products", "products",
+         {"sizes": (16, 32, 5), "shape": (32, 16, 32, 32)}),
+        ("lstm", "LSTM 64-128, 50 steps, batch 32, by its products", "lstm_products",
+         {"sizes": (64, 128), "shape": (32, 50)}),
+        ("gelu", f"GELU of {CUBE}, by np.exp of as many numbers", "one_pass",
+         {"name": "GELU", "shape": CUBE, "ufunc": "exp"}),
+        ("layernorm", f"LayerNorm of {CUBE}, by np.multiply", "one_pass",
+         {"name": "LayerNorm", "shape": CUBE, "ufunc": "multiply", "arguments": (256,)}),
+        ("softmax", f"Softmax of {CUBE}, by np.exp", "one_pass",
+         {"name": "Softmax", "shape": CUBE, "ufunc": "exp"}),
+        ("adam", "Adam over 6.4 million, by np.multiply", "one_pass",
+         {"name": "Adam", "shape": vector, "ufunc": "multiply"}),
+        ("onnx-1", "Predictor of one image of 32 x 32, 3-32-64, by ONNX Runtime", "runtime",
+         {"channels": (3, 32, 64), "shape": (1, 3, 32, 32)}),
+        ("onnx-64", "Predictor of 64 such images, by ONNX Runtime", "runtime",
+         {"channels": (3, 32, 64), "shape": (64, 3, 32, 32)}),
+    ]  # fmt: skip
+    return [
+        Piece(name, "limits", title, kind, options, module="advice")
+        for name, title, kind, options in made
+    ]
+
+
+FAMILIES: dict[str, tuple[Callable[[], list[Piece]], ...]] = {
+    "W8": (
+        _layers,
+        _losses,
+        _nets,
+        _convolutions,
+        _sequences,
+        _optimizers,
+        _predictions,
+        _files,
+        _memory,
+    ),
+    "W9": (_advice,),
+    "W10": (_limits,),
+}
 PIECES = {
-    name: replace(piece, name=name)
-    for family in FAMILIES
+    f"{workload}-{piece.name}": replace(piece, name=f"{workload}-{piece.name}")
+    for workload, families in FAMILIES.items()
+    for family in families
     for piece in family()
-    for name in (f"W8-{piece.name}",)
 }

@@ -19,24 +19,27 @@ __all__ = [
     "Result",
     "load",
     "machine",
+    "markdown",
+    "page",
+    "pieces",
     "result",
+    "settings",
     "text",
     "title_of",
     "versions",
     "with_tables",
-    "write",
 ]
 
-DOCS = Path(__file__).parents[3] / "docs"
-DATA = DOCS / "benchmarks.json"
-PAGE = DOCS / "benchmarks.md"
-START, END = "<!-- compare.py: start -->", "<!-- compare.py: end -->"
+DATA = Path(__file__).parents[3] / "docs" / "benchmarks.json"
 PROCESS = "the whole process of W1, 10,000 steps, from starting Python to the last cost"
 EXPLAINED = (
     "*Written by `tests/benchmarks/compare.py --write`. Times minifw: the median of the ratios "
     "turn by turn, and in brackets their quartiles; above 1, minifw is faster. Times the floor: "
     "the median in the same way.*\n"
 )
+SINGLE = "W8: single layers, losses, nets, optimizers, predictions, files"
+BY_PYTORCH = "*Here a ratio is minifw's time by PyTorch's: below 1, minifw is faster.*"
+EIGHT = ("minifw", "PyTorch eager", "minifw by PyTorch (quartiles)")
 DISTRIBUTIONS = (
     "minifw",
     "numpy",
@@ -113,14 +116,6 @@ def load() -> Results:
         return {}
     stored: Results = json.loads(DATA.read_text(encoding="utf-8"))
     return stored
-
-
-def write(results: Results) -> None:
-    """Store the results, and put their tables into docs/benchmarks.md."""
-    DATA.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n\n{page(results)}\n{END}{after}", encoding="utf-8")
 
 
 def ordered(results: Mapping[str, Result]) -> list[str]:
@@ -222,44 +217,55 @@ def page(stored: Results) -> str:
         parts.append(f"Unless said otherwise: {name}; {common}\n")
         for key in with_tables(results):
             parts += _section(key, results[key], common)
-        parts += _pieces(results, common)
+        parts.append(f"### {SINGLE}\n\n{BY_PYTORCH}\n")
+        parts += pieces(results, "W8", EIGHT, inverse=True)
+        parts.append(settings(results, "W8", common) + "\n")
     return "\n".join(parts)
 
 
 def _section(key: str, found: Result, common: str) -> list[str]:
     head, *lines = table(key, found["rows"])
     bold = [[f"**{cell}**" for cell in line] if line[0] == "minifw" else line for line in lines]
-    return [f"### {title_of(key)}\n", *_table(head, bold), f"\n{_conditions(found, common)}\n"]
+    return [f"### {title_of(key)}\n", *markdown(head, bold), f"\n{_conditions(found, common)}\n"]
 
 
-def _pieces(results: Mapping[str, Result], common: str) -> list[str]:
-    """Return one table of all pieces, where a ratio is minifw's time by the other's."""
-    keys = [key for key in ordered(results) if key not in with_tables(results)]
-    if not keys:
-        return []
+def pieces(
+    results: Mapping[str, Result], workload: str, head: Sequence[str], *, inverse: bool
+) -> list[str]:
+    """Return the table of W8, W9 or W10: both medians, and the ratio or its inverse."""
+    keys = [key for key in ordered(results) if key.startswith(f"{workload}-")]
     lines, family = [], ""
+    families = {PIECES[key.partition(" ")[0]].family for key in keys}
     for key in keys:
         name, _, rest = key.partition(" ")
         piece, (ours, theirs) = PIECES[name], results[key]["rows"]
-        if piece.family != family:
+        if piece.family != family and len(families) > 1:
             family = piece.family
             lines.append([f"**{family}**", "", "", ""])
-        shown = _shown(key)
-        ratio = f"**{digits(1 / theirs['ratio'])}**"
-        quartiles = f"({digits(1 / theirs['ratio_high'])}, {digits(1 / theirs['ratio_low'])})"
-        title = f"{piece.title}, {rest}" if rest else piece.title
-        medians = shown(ours["median"]), shown(theirs["median"])
-        lines.append([title, *medians, f"{ratio} {quartiles}"])
-    conditions = dict.fromkeys(_conditions(results[key], common) for key in keys)
-    return [
-        "### W8: single layers, losses, nets, optimizers, predictions, files\n",
-        "*Here a ratio is minifw's time by PyTorch's: below 1, minifw is faster.*\n",
-        *_table(["", "minifw", "PyTorch eager", "minifw by PyTorch (quartiles)"], lines),
-        f"\n{' '.join(conditions)}\n",
-    ]
+        shown, found = _shown(key), [theirs[name] for name in ("ratio", "ratio_low", "ratio_high")]
+        middle, *quartiles = [1 / ratio for ratio in found] if inverse else found
+        low, high = sorted(quartiles)
+        lines.append([
+            f"{piece.title}, {rest}" if rest else piece.title,
+            shown(ours["median"]),
+            shown(theirs["median"]),
+            f"**{digits(middle)}** ({digits(low)}, {digits(high)})",
+        ])  # fmt: skip
+    return [*markdown(["", *head], lines), ""] if keys else []
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def settings(results: Mapping[str, Result], workload: str, common: str = "") -> str:
+    """Return how W8, W9 or W10 was measured, and the versions if they are not the common ones."""
+    keys = [key for key in ordered(results) if key.startswith(f"{workload}-")]
+    found = list(dict.fromkeys(_versions(results[key]) for key in keys))
+    if len(found) == 1 and found[0] != common:
+        own = " ".join(dict.fromkeys(_conditions(results[key], found[0]) for key in keys))
+        return f"{own} {found[0]}"
+    return " ".join(dict.fromkeys(_conditions(results[key], common) for key in keys))
+
+
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
     rule = "|" + "|".join(["---", *["---:"] * (len(head) - 1)]) + "|"
     return [
         " | ".join(["", *head, ""]).strip(),

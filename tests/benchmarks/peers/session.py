@@ -2,7 +2,7 @@
 
 import argparse
 
-from peers import report
+from peers import pages, report
 from peers.contender import CONTENDERS, find, installed
 from peers.measure import compare
 from peers.pieces import PIECES, compare_piece
@@ -31,23 +31,24 @@ def run(options: argparse.Namespace) -> None:
     results = stored.setdefault(report.machine(), {})
     for name in _chosen(options.workload):
         key = name if options.threads == 1 else f"{name} with {options.threads} threads"
+        clock = "wall" if name == PROCESS else options.clock
         if name == PROCESS:
             turns = options.turns or PROCESS_TURNS
             rows = compare_processes(_able(names, WORKLOADS["W1"], NOT_ALONE), turns)
         elif name in PIECES:
-            if "torch" not in names:
+            piece = PIECES[name]
+            if piece.module == "sides" and "torch" not in names:
                 continue
-            turns = options.turns or PIECES[name].turns
-            rows = compare_piece(PIECES[name], turns, options.clock)
+            turns, clock = options.turns or piece.turns, piece.clock or clock
+            rows = compare_piece(piece, turns, clock)
         else:
             workload = WORKLOADS[name]
             turns = options.turns or workload.turns
-            rows = compare(workload, _able(names, workload), turns, options.clock)
-        clock = "wall" if name == PROCESS else options.clock
+            rows = compare(workload, _able(names, workload), turns, clock)
         results[key] = report.result(rows, turns, options.threads, clock)
         print(report.text(key, results[key]), flush=True)
         if options.write:
-            report.write(stored)
+            pages.write(stored)
     if options.write:
         from peers.plot import draw  # noqa: PLC0415 - matplotlib, which only this needs
 
