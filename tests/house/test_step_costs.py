@@ -28,12 +28,37 @@ import numpy as np
 import pytest
 
 import minifw
-from minifw import SGD, BCELoss, Dense, Objective, Sequential, Sigmoid, Tanh
+from minifw import (
+    GELU,
+    LSTM,
+    SGD,
+    Adam,
+    BatchNorm,
+    BCELoss,
+    BCEWithLogitsLoss,
+    Conv2D,
+    CrossEntropyLoss,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    LayerNorm,
+    Loss,
+    MaxPool2D,
+    MSELoss,
+    Objective,
+    Optimizer,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+)
 
 PACKAGE = minifw.__path__[0]
 WARM_UP = 5  # steps after which all caches are filled, and a small step is replayed
 # The objects around the arrays differ in size between releases of Python.
 SLACK = 2048  # bytes
+F32: Any = {"dtype": np.float32}
 BINARY_OP = dis.opmap["BINARY_OP"]
 SUBSCRIPTS = 26  # from this argument on, BINARY_OP is a subscript, as of Python 3.14
 
@@ -123,20 +148,102 @@ def costs_of(build: Callable[[Costs], Callable[[], object]], patch: pytest.Monke
     return costs
 
 
-def stepper(
-    sizes: tuple[int, ...], batch: int, dtype: type, costs: Costs, *, replay: bool
-) -> Callable[[], object]:
+def mlp(*sizes: int, dtype: type = np.float32) -> list[Any]:
+    """Return `Dense` with tanh, a sigmoid at the end."""
+    layers = [layer for n, k in pairwise(sizes) for layer in (Dense(n, k, dtype=dtype), Tanh())]
+    return [*layers[:-1], Sigmoid()]
+
+
+def normed(norm: Any, activation: Any, *sizes: int) -> list[Any]:
+    """Return `Dense` with a norm, an activation and `Dropout`, and a last `Dense`."""
+    layers: list[Any] = []
+    for n, k in pairwise(sizes[:-1]):
+        layers += [Dense(n, k, **F32), norm(k, **F32), activation(), Dropout(0.2, rng=0)]
+    return [*layers, Dense(*sizes[-2:], **F32)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its data and its optimizer, and what a step may cost at the most."""
+
+    most: Costs
+    layers: Callable[[], list[Any]]
+    shape: tuple[int, ...]
+    loss: Callable[[], Loss]
+    target: tuple[int, ...]
+    classes: int = 0  # of targets that are labels
+    indices: int = 0  # of an x that holds such
+    optimizer: Callable[..., Optimizer] = SGD
+    dtype: type = np.float32
+    replay: bool = True
+
+
+# What stands; lower a number when a step became cheaper.
+CASES = {
+    "notes": Case(
+        Costs(15, 33, 3, 14_016),
+        lambda: mlp(2, 4, 1, dtype=np.float64),
+        (400, 2), BCELoss, (400, 1), dtype=np.float64,
+    ),
+    "notes, its text": Case(
+        Costs(101, 28, 19, 30_584),
+        lambda: mlp(2, 4, 1, dtype=np.float64),
+        (400, 2), BCELoss, (400, 1), dtype=np.float64, replay=False,
+    ),
+    "64": Case(
+        Costs(16, 45, 3, 17_632),
+        lambda: mlp(64, 128, 64, 1), (32, 64), BCELoss, (32, 1),
+    ),
+    "BatchNorm, Dropout, Adam": Case(
+        Costs(68, 108, 23, 15_388),
+        lambda: normed(BatchNorm, ReLU, 30, 64, 64, 1),
+        (32, 30), BCEWithLogitsLoss, (32, 1), optimizer=Adam,
+    ),
+    "LayerNorm, GELU, Dropout": Case(
+        Costs(348, 209, 532, 5_281_408),
+        lambda: normed(LayerNorm, GELU, 64, 512, 512, 10),
+        (256, 64), CrossEntropyLoss, (256,), classes=10,
+    ),
+    "convolutional net": Case(
+        Costs(423, 199, 327, 3_252_296),
+        lambda: [
+            Conv2D(3, 16, 3, padding=1, **F32), BatchNorm(16, **F32), ReLU(), MaxPool2D(2),
+            Conv2D(16, 16, 3, padding=1, groups=16, **F32), ReLU(), Flatten(),
+            Dense(1024, 10, **F32),
+        ],
+        (32, 3, 16, 16), CrossEntropyLoss, (32,), classes=10,
+    ),
+    "LSTM": Case(
+        Costs(130, 175, 149, 119_200),
+        lambda: [LSTM(16, 32, **F32), Dense(32, 1, **F32)],
+        (8, 10, 16), MSELoss, (8, 10, 1),
+    ),
+    "cross-entropy of 10,000 classes": Case(
+        Costs(100, 41, 51, 7_042_400),
+        lambda: [Dense(16, 10_000, **F32)], (64, 16), CrossEntropyLoss, (64,), classes=10_000,
+    ),
+    "Embedding, Adam": Case(
+        Costs(40, 51, 23, 132_256),
+        lambda: [Embedding(1000, 32, **F32), Flatten(), Dense(320, 1, **F32)],
+        (32, 10), BCEWithLogitsLoss, (32, 1), indices=1000, optimizer=Adam,
+    ),
+}  # fmt: skip
+
+
+def stepper(case: Case, costs: Costs) -> Callable[[], object]:
     """Return a training step as a user writes it; the calls that it replays count as calls."""
     rng = np.random.default_rng(0)
-    x: minifw.Array = rng.standard_normal((batch, sizes[0])).astype(dtype)
-    y: minifw.Array = rng.integers(0, 2, (batch, 1)).astype(dtype)
-    layers: list[Any] = []
-    for n, k in pairwise(sizes):
-        layers += [Dense(n, k, dtype=dtype, rng=rng), Tanh()]
-    layers[-1] = Sigmoid()
-    model = Sequential(*layers)
-    objective = Objective(model, BCELoss(), replay=replay)
-    optimizer = SGD(model.parameters(), lr=0.1)
+    x: Any = rng.standard_normal(case.shape).astype(case.dtype)
+    if case.indices:
+        x = rng.integers(0, case.indices, case.shape)
+    y: Any = rng.integers(0, case.classes or 2, case.target)
+    if not case.classes:
+        y = y.astype(case.dtype)
+    model = Sequential(*case.layers())
+    for parameter in model.parameters():
+        parameter.value = rng.standard_normal(parameter.value.shape) / 10
+    objective = Objective(model, case.loss(), replay=case.replay)
+    optimizer = case.optimizer(model.parameters(), lr=0.1)
 
     def step() -> None:
         objective.forward(x, y)
@@ -149,30 +256,13 @@ def stepper(
     return step
 
 
-@pytest.mark.parametrize(
-    ("sizes", "batch", "dtype", "replay", "most"),
-    [
-        pytest.param((2, 4, 1), 400, np.float64, True, Costs(15, 33, 3, 14_016), id="notes"),
-        pytest.param((2, 4, 1), 400, np.float64, False, Costs(101, 28, 19, 30_584), id="its text"),
-        pytest.param((64, 128, 64, 1), 32, np.float32, True, Costs(16, 45, 3, 17_632), id="64"),
-    ],
-)
-def test_step_costs_no_more(
-    *,
-    sizes: tuple[int, ...],
-    batch: int,
-    dtype: type,
-    replay: bool,
-    most: Costs,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    costs = costs_of(
-        lambda counts: stepper(sizes, batch, dtype, counts, replay=replay), monkeypatch
-    )
-    assert costs.functions <= most.functions
-    assert costs.numpy_calls <= most.numpy_calls
-    assert costs.operators <= most.operators
-    assert costs.peak <= most.peak + SLACK
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_step_costs_no_more(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = costs_of(lambda counts: stepper(case, counts), monkeypatch)
+    assert costs.functions <= case.most.functions
+    assert costs.numpy_calls <= case.most.numpy_calls
+    assert costs.operators <= case.most.operators
+    assert costs.peak <= case.most.peak + SLACK
 
 
 def test_the_count_itself(monkeypatch: pytest.MonkeyPatch) -> None:
