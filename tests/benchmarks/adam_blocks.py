@@ -8,10 +8,10 @@ The contenders take turns; each figure is a median in milliseconds.
 
 import platform
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
+from peers.measure import repeated, take_turns
 
 from minifw import Adam, Array, Parameter
 
@@ -53,13 +53,9 @@ def main() -> None:
             for block in (WHOLE, *BLOCKS):
                 name = "whole" if block == WHOLE else f"{block:,}"
                 contenders[name] = blocked(dtype, size, grad, block)
-            times: dict[str, list[float]] = {name: [] for name in contenders}
-            for _ in range(turns + 1):
-                for name, update in contenders.items():
-                    start = time.perf_counter()
-                    update()
-                    times[name].append((time.perf_counter() - start) * 1e3)
-            shown = (f"{name} {statistics.median(t[1:]):.3f}" for name, t in times.items())
+            jobs = {name: repeated(update) for name, update in contenders.items()}
+            times = take_turns(jobs, turns, "process")
+            shown = (f"{name} {statistics.median(t) * 1e3:.3f}" for name, t in times.items())
             print(f"{dtype.__name__} {size:>10,}: {'; '.join(shown)}", flush=True)
 
 

@@ -13,11 +13,11 @@ machine does not stretch; with several, which wait for each other, time on the c
 import os
 import platform
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from peers.measure import quartiles, ratios, repeated, take_turns
 
 from minifw import Array, Conv2D, __version__
 from minifw.layers._windows import Windows, batch_last, taps
@@ -171,30 +171,16 @@ class Contenders:
         return other(*self.arrays)
 
 
-ONE_THREAD = os.environ.get("OPENBLAS_NUM_THREADS") == "1"
-clock = time.process_time if ONE_THREAD else time.perf_counter
-
-
-def timed(job: Callable[[], object]) -> float:
-    """Return milliseconds."""
-    start = clock()
-    job()
-    return (clock() - start) * 1e3
+CLOCK = "process" if os.environ.get("OPENBLAS_NUM_THREADS") == "1" else "wall"
 
 
 def compare(jobs: dict[str, Callable[[], object]], unit: str, turns: int = TURNS) -> None:
     """Let them take turns; print medians, and the ratios to `unit` turn by turn."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(-1, turns):  # the first is to warm up
-        for name, job in jobs.items():
-            milliseconds = timed(job)
-            if turn >= 0:
-                times[name].append(milliseconds)
+    times = take_turns({name: repeated(job) for name, job in jobs.items()}, turns, CLOCK)
     for name, own in times.items():
-        ratios = [a / b for a, b in zip(own, times[unit], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
+        low, middle, high = quartiles(ratios(own, times[unit]))
         print(
-            f"  {name:43s}{statistics.median(own):10.2f} ms"
+            f"  {name:43s}{statistics.median(own) * 1e3:10.2f} ms"
             f"{middle:9.2f} times (quartiles {low:.2f} and {high:.2f})"
         )
 

@@ -18,6 +18,9 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 
 def test_pages_say_what_was_measured(peers: Callable[[str], Any]) -> None:
     pages, stored = peers("pages"), peers("report").load()
+    assert {*peers("pieces").PIECES, *peers("workloads").WORKLOADS} <= {
+        *next(iter(stored.values()))
+    }
     marked = 0
     for path in pages.pages():
         text = path.read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ W10: what NumPy cannot give, minifw against the bare products or a bare pass ove
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ __all__ = [
     "batches",
     "dtypes",
     "images",
+    "loops",
     "lstm_products",
     "one_pass",
     "predictions",
@@ -32,6 +33,7 @@ __all__ = [
 
 LR = 1e-5
 ROWS = 1024  # of the data of a step
+EPOCHS = 5  # of 250 batches, for each call of fit
 Sides = tuple[Side, Side]
 
 
@@ -43,14 +45,19 @@ def nothing(_: object) -> list[Any]:
     return []
 
 
-def stepper(
-    sizes: tuple[int, ...], dtype: Any = np.float32, **options: Any
-) -> Callable[[Any], float]:
-    """Return a training step of a net with tanh and one output, for the rows that it gets."""
+def net(sizes: tuple[int, ...], dtype: Any = np.float32) -> Any:
+    """Return `Dense` with tanh, and logits at the end."""
     layers: list[Any] = []
     for n, k in pairwise(sizes):
         layers += [fw.Dense(n, k, dtype=dtype, rng=0), fw.Tanh()]
-    model = fw.Sequential(*layers[:-1])
+    return fw.Sequential(*layers[:-1])
+
+
+def stepper(
+    sizes: tuple[int, ...], dtype: Any = np.float32, **options: Any
+) -> Callable[[Any], float]:
+    """Return a training step of `net` with the binary loss, for the rows that it gets."""
+    model = net(sizes, dtype)
     objective = fw.Objective(model, fw.BCEWithLogitsLoss(), **options)
     optimizer = fw.SGD(model.parameters(), lr=LR)
     x = normal(ROWS, sizes[0], dtype=dtype)
@@ -112,6 +119,45 @@ def replay(sizes: tuple[int, ...], batch: int) -> Sides:
     return (
         Side("replayed", lambda: quick(rows), lambda loss: [loss]),
         Side("its text", lambda: plain(rows), lambda loss: [loss]),
+    )
+
+
+def loops(sizes: tuple[int, ...], batch: int, *, cut: bool) -> Sides:
+    """Time some epochs of `Trainer.fit`, and a loop over the same batches."""
+    models = [net(sizes) for _ in range(2)]
+    updates = [fw.SGD(model.parameters(), lr=LR) for model in models]
+    x = normal(250 * batch, sizes[0])
+    y = (x[:, :1] > 0).astype(np.float32)
+    trainer = fw.Trainer(models[0], fw.BCEWithLogitsLoss(), updates[0], rng=0)
+    objective, rng = fw.Objective(models[1], fw.BCEWithLogitsLoss()), np.random.default_rng(0)
+    kept: list[Any] = []
+
+    def taken() -> Iterator[Any]:
+        for _ in range(EPOCHS):
+            order = rng.permutation(len(x))
+            for start in range(0, len(x), batch):
+                rows = order[start : start + batch]
+                yield x[rows], y[rows]
+
+    def loop() -> None:
+        for some, target in kept or taken():
+            objective.forward(some, target)
+            objective.backward()
+            updates[1].step()
+
+    if cut:
+        kept.extend(taken())
+
+    def look(model: Any) -> list[Any]:
+        return [] if cut else [parameter.value for parameter in model.parameters()]
+
+    return (
+        Side(
+            "fit",
+            lambda: trainer.fit(x, y, epochs=EPOCHS, batch_size=batch),
+            lambda _: look(models[0]),
+        ),
+        Side("a loop", loop, lambda _: look(models[1])),
     )
 
 

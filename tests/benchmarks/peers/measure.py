@@ -13,7 +13,7 @@ import numpy as np
 from peers.contender import Contender, find
 from peers.workloads import Problem, Workload, make_problem
 
-__all__ = ["CLOCKS", "Row", "compare", "repeated", "rows_of", "take_turns"]
+__all__ = ["Row", "compare", "quartiles", "ratios", "repeated", "rows_of", "take_turns"]
 
 # Relative. What some steps make of different orders of summation; the losses themselves have
 # moved by far more.
@@ -124,8 +124,8 @@ def rows_of(times: Mapping[str, list[float]], contenders: Mapping[str, Named]) -
     floor = times.get("floor")
     rows = []
     for name, own in times.items():
-        low, middle, high = _quartiles(own)
-        ratio_low, ratio, ratio_high = _quartiles(_ratios(own, ours))
+        low, middle, high = quartiles(own)
+        ratio_low, ratio, ratio_high = quartiles(ratios(own, ours))
         rows.append(
             Row(
                 name,
@@ -136,19 +136,19 @@ def rows_of(times: Mapping[str, list[float]], contenders: Mapping[str, Named]) -
                 ratio,
                 ratio_low,
                 ratio_high,
-                statistics.median(_ratios(own, floor)) if floor else None,
+                statistics.median(ratios(own, floor)) if floor else None,
                 contenders[name].exact,
             )
         )
     return rows
 
 
-def _ratios(own: list[float], others: list[float]) -> list[float]:
+def ratios(own: list[float], others: list[float]) -> list[float]:
     """Return the ratios turn by turn: what slows the machine down for a while slows both."""
     return [a / b for a, b in zip(own, others, strict=True)]
 
 
-def _quartiles(values: list[float]) -> tuple[float, float, float]:
+def quartiles(values: list[float]) -> tuple[float, float, float]:
     if len(values) == 1:
         return values[0], values[0], values[0]
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
