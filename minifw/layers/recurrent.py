@@ -131,13 +131,13 @@ class _Recurrent(Layer):
     def _through_time(self, dy: Array, *dstates: Array) -> tuple[Array, ...]:
         """Set the gradients; return da, of the weighted sums of x, and those of the start."""
 
-    def _sums_of_x(self, x: Array) -> tuple[Array, Array]:
-        """Return x as (time, batch, in), and W_ih x + b_ih as (time, batch, gates, hidden)."""
+    def _sums_of_x(self, x: Array, bias: Array) -> tuple[Array, Array]:
+        """Return x as (time, batch, in), and W_ih x + bias as (time, batch, gates, hidden)."""
         weight = self.weight_ih_l0.value  # (gates * hidden, in)
         batch, time = check_sequences(self, x, self.input_size, weight.dtype)
         steps = np.ascontiguousarray(x.swapaxes(0, 1))  # (time, batch, in)
         a: Array = steps.reshape(-1, self.input_size).dot(weight.T)  # (time * batch, ...)
-        a += self.bias_ih_l0.value
+        a += bias
         return steps, a.reshape(time, batch, self._gates, self.hidden_size)
 
     def _begin(
@@ -333,24 +333,27 @@ class LSTM(_Recurrent):
         c: Array | None = None,
     ) -> Array | Any:
         """Return h after each step, or after the last; with ``return_state`` (y, h, c)."""
-        steps, gates = self._sums_of_x(x)  # (time, batch, in), (time, batch, 4, hidden)
-        gates += self.bias_hh_l0.value.reshape(4, -1)
-        (h, c), skipped = self._begin(gates, mask, h, c)
+        bias = self.bias_ih_l0.value + self.bias_hh_l0.value
+        steps, sums = self._sums_of_x(x, bias)  # (time, batch, in), (time, batch, 4, hidden)
+        (h, c), skipped = self._begin(sums, mask, h, c)
         shown = np.empty_like(h[1:])  # (time, batch, hidden): tanh(c)
-        weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 4 * hidden)
+        weight = self.weight_hh_l0.value.T  # (hidden, 4 * hidden)
+        a = np.empty_like(sums[0])  # (batch, 4, hidden): the sums of a step
+        by_gate = a.swapaxes(0, 1)  # (4, batch, hidden)
+        # Each gate lies by itself, in memory that the sums of its step no longer need.
+        gates = sums.reshape(len(sums), *by_gate.shape)  # (time, 4, batch, hidden)
         with np.errstate(over="ignore", under="ignore"):  # see _sigmoid
             for t in range(len(gates)):
-                a = gates[t]  # (batch, 4, hidden): the sums, and then i, f, g, o
-                a += h[t].dot(weight).reshape(a.shape)
-                g = np.tanh(a[:, 2])  # (batch, hidden)
-                _sigmoid(a)  # of all four: one part too many costs less than two calls
-                a[:, 2] = g
+                h[t].dot(weight, a.reshape(len(a), -1))
+                a += sums[t]
+                i, f, g, o = gates[t]  # each (batch, hidden)
+                _sigmoid(by_gate, gates[t])  # of all: one too many costs less than two calls
+                np.tanh(by_gate[2], g)
                 for skip in skipped:
-                    _shut(a, skip[t])
-                np.multiply(a[:, 1], c[t], c[t + 1])
-                c[t + 1] += a[:, 0] * g
-                np.tanh(c[t + 1], shown[t])
-                np.multiply(a[:, 3], shown[t], h[t + 1])
+                    _shut(gates[t].swapaxes(0, 1), skip[t])
+                c1 = np.multiply(f, c[t], c[t + 1])  # (batch, hidden)
+                c1 += i * g
+                np.multiply(o, np.tanh(c1, shown[t]), h[t + 1])
                 for skip in skipped:
                     h[t + 1, skip[t]] = h[t, skip[t]]
         self.save(steps, gates, h, c, shown, *skipped)
@@ -360,22 +363,23 @@ class LSTM(_Recurrent):
         steps, gates, h, c, shown, *skipped = self.saved()
         # (time, batch, hidden), and twice (batch, hidden)
         dh_out, dh, dc = self._dy_of_steps(h, dy, *dstates)
-        i, f, g, o = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
+        i, f, g, o = gates.swapaxes(0, 1)  # each (time, batch, hidden)
         one = constant(1.0, h.dtype)
         # What dc1 (the last: dh1) is multiplied by to give da is known before the loop.
-        slopes = gates * (one - gates)  # (time, batch, 4, hidden)
-        slopes[:, :, 0] *= g
-        slopes[:, :, 1] *= c[:-1]
-        slopes[:, :, 2] = i * (one - g * g)
-        slopes[:, :, 3] *= shown
+        by_step = gates.swapaxes(1, 2)  # (time, batch, 4, hidden)
+        da = np.subtract(one, by_step, order="C")  # (time, batch, 4, hidden)
+        da *= by_step
+        da[:, :, 0] *= g
+        da[:, :, 1] *= c[:-1]
+        da[:, :, 2] = i * (one - g * g)
+        da[:, :, 3] *= shown
         from_h = o * (one - shown * shown)  # (time, batch, hidden): dc1 / dh1
-        da = np.empty_like(gates)  # (time, batch, 4, hidden)
         weight = self.weight_hh_l0.value  # (4 * hidden, hidden)
         for t in reversed(range(len(da))):
             dh += dh_out[t]
             dc += dh * from_h[t]
-            np.multiply(slopes[t, :, :3], dc[:, np.newaxis], da[t, :, :3])
-            np.multiply(slopes[t, :, 3], dh, da[t, :, 3])
+            da[t, :, :3] *= dc[:, np.newaxis]
+            da[t, :, 3] *= dh
             dc *= f[t]
             if skipped:  # there h went past the gates
                 past = dh * skipped[0][t, :, np.newaxis]  # (batch, hidden)
@@ -480,7 +484,8 @@ class GRU(_Recurrent):
         self, x: Array, mask: npt.NDArray[Any] | None = None, h: Array | None = None
     ) -> Array | Any:
         """Return h after each step, or after the last; with ``return_state`` (y, h)."""
-        steps, gates = self._sums_of_x(x)  # (time, batch, in), (time, batch, 3, hidden)
+        # (time, batch, in), (time, batch, 3, hidden)
+        steps, gates = self._sums_of_x(x, self.bias_ih_l0.value)
         (h,), skipped = self._begin(gates, mask, h)
         seen = np.empty_like(h[1:])  # (time, batch, hidden): q_n
         weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 3 * hidden)
@@ -492,7 +497,7 @@ class GRU(_Recurrent):
                 q += bias
                 q = q.reshape(a.shape)
                 a[:, :2] += q[:, :2]
-                _sigmoid(a[:, :2])
+                _sigmoid(a[:, :2], a[:, :2])
                 seen[t] = q[:, 2]
                 a[:, 2] += a[:, 0] * seen[t]
                 np.tanh(a[:, 2], a[:, 2])
@@ -510,16 +515,16 @@ class GRU(_Recurrent):
         r, z, n = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
         one = constant(1.0, h.dtype)
         # What dh1 (the first: da_n) is multiplied by to give da is known before the loop.
-        slopes = gates * (one - gates)  # (time, batch, 3, hidden)
-        slopes[:, :, 0] *= seen
-        slopes[:, :, 1] *= h[:-1] - n
-        slopes[:, :, 2] = (one - z) * (one - n * n)
-        da, dq = np.empty((2, *gates.shape), h.dtype)  # (time, batch, 3, hidden)
+        da = gates * (one - gates)  # (time, batch, 3, hidden)
+        da[:, :, 0] *= seen
+        da[:, :, 1] *= h[:-1] - n
+        da[:, :, 2] = (one - z) * (one - n * n)
+        dq = np.empty_like(da)  # (time, batch, 3, hidden)
         weight = self.weight_hh_l0.value  # (3 * hidden, hidden)
         for t in reversed(range(len(da))):
             dh += dh_out[t]
-            np.multiply(slopes[t, :, 1:], dh[:, np.newaxis], da[t, :, 1:])
-            np.multiply(slopes[t, :, 0], da[t, :, 2], da[t, :, 0])
+            da[t, :, 1:] *= dh[:, np.newaxis]
+            da[t, :, 0] *= da[t, :, 2]
             dq[t, :, :2] = da[t, :, :2]
             np.multiply(da[t, :, 2], r[t], dq[t, :, 2])
             dh *= z[t]
@@ -537,13 +542,13 @@ def _shut(a: Array, rows: npt.NDArray[np.bool_]) -> None:
     a[rows, 1] = 1.0
 
 
-def _sigmoid(a: Array) -> None:
-    """Turn a into 1 / (1 + exp(-a)), in place.
+def _sigmoid(a: Array, out: Array) -> None:
+    """Set out, which may be a, to 1 / (1 + exp(-a)).
 
     Far below 0 the exponential is infinite and the sigmoid 0, far above it is 0 and the
     sigmoid 1, as it should be: the caller silences overflow and underflow, once for all steps.
     """
-    np.negative(a, a)
-    np.exp(a, a)
-    a += constant(1.0, a.dtype)
-    np.reciprocal(a, a)
+    np.negative(a, out)
+    np.exp(out, out)
+    out += constant(1.0, a.dtype)
+    np.reciprocal(out, out)
