@@ -16,6 +16,7 @@ import numpy as np
 from minifw._engine.protocols import AnyParameter
 from minifw._tools.arrays import finite_vector
 from minifw._tools.checks import describe
+from minifw._tools.loading import is_blank
 from minifw._tools.numbers import check_positive
 from minifw._tools.warn import warn_user
 from minifw.errors import NonFiniteError, StaleArrayWarning
@@ -52,6 +53,14 @@ class Memory:
         self.packed = False  # whether a FlatParameters looks at it
         self.author: Author | None = None  # of the gradients, until the next step
         self.signed = 0  # the number of the backward that wrote them; 0 if none is known
+
+    @classmethod
+    def of(cls, array: Array) -> "Memory":
+        """Return one with a copy of the values; zeros take no memory until one is written."""
+        memory = cls(array.size, array.dtype)
+        if not is_blank(array):
+            memory.values.reshape(array.shape)[...] = array
+        return memory
 
 
 class FlatParameters:

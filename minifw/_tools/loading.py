@@ -38,6 +38,11 @@ def claim(owner: str, shape: Shape) -> bool:
     return True
 
 
+def is_blank(array: Array) -> bool:
+    """Return whether an array is one zero, repeated, as `make_weight` makes it within."""
+    return not any(array.strides) and array.size > 0 and not array.item(0)
+
+
 def make_weight(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:
     """Return what `init` makes, in `dtype`; raise for `owner` if it is no such array."""
     if isinstance(init, type) or not callable(init):
@@ -50,7 +55,7 @@ def make_weight(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) ->
         )
     generator = check_rng(owner, rng)
     if claim(owner, shape):
-        return np.zeros(shape, dtype)  # the file has the weights
+        return np.broadcast_to(np.zeros((), dtype), shape)  # the file has the weights
     weight = np.asarray(init(shape, generator))
     if weight.shape != shape:
         raise ValueError(

@@ -81,8 +81,7 @@ class Parameter:
             )
         object.__setattr__(self, "frozen", False)
         self._note_places(frozenset())
-        self._place_in(Memory(array.size, array.dtype), 0, array.shape)
-        self.value = array
+        self._place_in(Memory.of(array), 0, array.shape)
 
     def _place_in(self, memory: Memory, start: int, shape: Shape) -> None:
         """Make `value` and `grad` views of `memory`, from `start` on."""

@@ -121,9 +121,9 @@ index (0, 1)
         self._padding_idx = _padding(padding_idx, rows)
         start = Normal(START_STD) if init is None else init
         weight = make_weight("Embedding", start, shape, check_dtype("Embedding", dtype), rng)
-        if self.padding_idx is not None:
-            weight[self.padding_idx] = 0
         self.weight = Parameter(weight)
+        if self.padding_idx is not None:
+            self.weight.value[self.padding_idx] = 0
 
     @property
     def num_embeddings(self) -> int:

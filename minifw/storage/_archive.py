@@ -4,7 +4,8 @@ The file is a zip archive without compression: one `.npy` file for each array, a
 `numpy.load` reads them, and `minifw.json` with the rest. `zipfile` reads it, but no member
 before a check that the file is laid out as `write_archive` does it: the members back to back
 from the first byte on, then the directory, then the end. Hence no two members overlap, and
-none is larger than the file. Headers of arrays are compared with the one form that is
+none is larger than the file: an array is read from its place, without `zipfile`, which would
+copy it twice. Headers of arrays are compared with the one form that is
 written, never evaluated, and hold no size that is believed.
 """
 
@@ -12,6 +13,7 @@ import errno
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader, FileIO
@@ -152,7 +154,7 @@ def read_archive(
             if _JSON not in members:
                 raise FileFormatError(f"it holds no {_JSON}, so minifw did not write it")
             meta = head_of(_JSON, kind, archive.read(members.pop(_JSON)))
-            return meta, {_name_of(name): _array(archive, members[name]) for name in members}
+            return meta, {_name_of(name): _array(file, info) for name, info in members.items()}
 
 
 @contextmanager
@@ -229,17 +231,24 @@ def dtype_of(code: str) -> np.dtype[Any]:
     return np.dtype(code)
 
 
-def _array(archive: ZipFile, info: ZipInfo) -> np.ndarray[Any, Any]:
+def _array(file: BufferedReader, info: ZipInfo) -> np.ndarray[Any, Any]:
     """Return the array of a `.npy` file; its shape is held against the bytes that are there."""
-    with archive.open(info) as member:
-        head = member.read(10)
-        length = int.from_bytes(head[8:], "little")
-        found = _NPY_HEADER.fullmatch((head + member.read(length)).decode("latin-1"))
-        if found is None or length > _HEADER:
-            raise FileFormatError(f"{info.filename} has no header of a plain array")
-        data = np.empty(info.file_size - 10 - length, np.uint8)
-        for at in range(0, data.size, _BLOCK):  # zipfile checks the checksum at the last one
-            data[at : at + _BLOCK] = np.frombuffer(member.read(_BLOCK), np.uint8)
+    file.seek(info.header_offset + 26)
+    file.seek(sum(np.frombuffer(file.read(4), "<u2").tolist()), os.SEEK_CUR)  # name, extra fields
+    head = file.read(10)
+    length = int.from_bytes(head[8:], "little")
+    head += file.read(length)
+    found = _NPY_HEADER.fullmatch(head.decode("latin-1"))
+    if found is None or length > _HEADER:
+        raise FileFormatError(f"{info.filename} has no header of a plain array")
+    data, checksum = np.empty(info.file_size - len(head), np.uint8), zlib.crc32(head)
+    for at in range(0, data.size, _BLOCK):  # which is in the cache for its checksum
+        block = data[at : at + _BLOCK].data
+        if file.readinto(block) < len(block):
+            raise EOFError(f"{info.filename} is cut off")
+        checksum = zlib.crc32(block, checksum)
+    if checksum != info.CRC:
+        raise BadZipFile(f"Bad CRC-32 for file {info.filename!r}")
     dtype = dtype_of(found["descr"])
     array = data.view(dtype).reshape([int(axis) for axis in re.findall("[0-9]+", found["shape"])])
     return array.astype(dtype.newbyteorder("="), copy=False)

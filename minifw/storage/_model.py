@@ -90,7 +90,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
             names = dict(made.named_parameters())
             ties = {name: first for name, first in ties.items() if name in names}
             meta |= {"ties": ties} if ties else {}
-        twin = _built(meta, arrays, classes)
+        twin = _built(meta, arrays, classes, numbers=False)
     except FileFormatError as error:
         raise ValueError(f"save: {model!r} could not be loaded again: {error}") from error
     _compare(model, twin)
@@ -150,13 +150,22 @@ def _format(owner: str, path: object) -> tuple[str, tuple[Any, Any]]:
     return place, found
 
 
-def _built(meta: Mapping[str, Any], arrays: Arrays, custom: tuple[type[Buildable], ...]) -> Layer:
-    """Return the model of a file, whose contents may be anyone's."""
+def _built(
+    meta: Mapping[str, Any],
+    arrays: Arrays,
+    custom: tuple[type[Buildable], ...],
+    *,
+    numbers: bool = True,
+) -> Layer:
+    """Return the model of a file, whose contents may be anyone's; its numbers, too, or not."""
     ties = meta.get("ties", {})
     check_is("the file", "ties to be a dict", ties, dict)
     arrays = merged("the file", ties, arrays)
     model = _tied(_constructed(meta, arrays, custom), ties)
-    _fill(model, {name: array for name, array in arrays.items() if name[:1] != "~"})
+    own, state = model._state(), {n: array for n, array in arrays.items() if n[:1] != "~"}
+    _check_fits(own, state)
+    for name, array in own.items() if numbers else ():
+        array[...] = state[name]
     layers = model._all_layers()
     modes = meta["modes"]
     if [name for name, _ in modes] != [name for name, _ in layers]:
@@ -199,9 +208,8 @@ def _tied(model: Layer, ties: dict[str, Any]) -> Layer:
 # -- numbers -------------------------------------------------------------------------
 
 
-def _fill(model: Layer, state: Arrays) -> None:
-    """Copy the numbers in; raise unless names, shapes and dtypes are the same."""
-    own = model._state()
+def _check_fits(own: Arrays, state: Arrays) -> None:
+    """Raise unless names, shapes and dtypes are the same."""
     for name in {**own, **state}:
         if name not in state:
             raise FileFormatError(f"{name} is missing")
@@ -213,7 +221,6 @@ def _fill(model: Layer, state: Arrays) -> None:
         found, array = state[name], own[name]
         if (found.shape, found.dtype) != (array.shape, array.dtype):
             raise FileFormatError(f"{name} is {describe(found)}, and not {describe(array)}")
-        array[...] = found
 
 
 def _compare(model: Layer, twin: Layer) -> None:
