@@ -40,7 +40,7 @@ def claim(owner: str, shape: Shape) -> bool:
 
 def is_blank(array: Array) -> bool:
     """Return whether an array is one zero, repeated, as `make_weight` makes it within."""
-    return not any(array.strides) and array.size > 0 and not array.item(0)
+    return array.size > 1 and not any(array.strides) and not array.item(0)
 
 
 def make_weight(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:

@@ -515,11 +515,12 @@ class GRU(_Recurrent):
         r, z, n = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
         one = constant(1.0, h.dtype)
         # What dh1 (the first: da_n) is multiplied by to give da is known before the loop.
-        da = gates * (one - gates)  # (time, batch, 3, hidden)
+        da, dq = np.empty((2, *gates.shape), h.dtype)  # (time, batch, 3, hidden)
+        np.subtract(one, gates, da)
+        da *= gates
         da[:, :, 0] *= seen
         da[:, :, 1] *= h[:-1] - n
         da[:, :, 2] = (one - z) * (one - n * n)
-        dq = np.empty_like(da)  # (time, batch, 3, hidden)
         weight = self.weight_hh_l0.value  # (3 * hidden, hidden)
         for t in reversed(range(len(da))):
             dh += dh_out[t]
