@@ -81,7 +81,7 @@ class Recording:
         pairs = zip(parts, saved, strict=True)
         self.saved = [] if loss is None else [(vars(part), one) for part, one in pairs]
         self.noted = [one["_saved"] for _, one in self.saved]
-        self._guarded = parts if recorder.guarded else None
+        self._guarded = State(parts, ()) if recorder.guarded else None
         self.results, self.backward_calls = recorder.results, tuple(recorder.calls)
         self.calls = tuple(calls)
 
@@ -95,12 +95,13 @@ class Recording:
         if self.saved:
             self._check_target(self.output, target)
             self.target[...] = target
-        state = None if self._guarded is None else State(self._guarded, ())
+        if self._guarded is not None:  # a condition may come out otherwise
+            self._guarded.note_numbers()
         try:
             run(self.calls)
         except BaseException:
-            if state is not None:
-                state.put_back()
+            if self._guarded is not None:
+                self._guarded.put_back_numbers()
             for own, _ in self.saved:  # of two forwards by now: backward has to refuse
                 own["_saved"] = None
             raise
@@ -120,20 +121,30 @@ class State:
         arrays = [*self._grads, *(p.value for p in parameters)]
         arrays += [value for value in values if isinstance(value, np.ndarray)]
         self._arrays = [(array, array.copy()) for array in arrays]
-        generators = [g.bit_generator for g in values if isinstance(g, np.random.Generator)]
-        self._generators = [(generator, generator.state) for generator in generators]
+        self._generators = [g.bit_generator for g in values if isinstance(g, np.random.Generator)]
+        self._places = [generator.state for generator in self._generators]
 
     @property
     def content(self) -> list[Any]:
         """What the arrays and generators hold now."""
-        return [*(a for a, _ in self._arrays), *(repr(g.state) for g, _ in self._generators)]
+        return [*(a for a, _ in self._arrays), *(repr(g.state) for g in self._generators)]
+
+    def note_numbers(self) -> None:
+        """Note what the arrays and generators hold now; no call of NumPy changes the rest."""
+        for array, numbers in self._arrays:
+            numbers[...] = array
+        self._places = [generator.state for generator in self._generators]
+
+    def put_back_numbers(self) -> None:
+        """Make the arrays and generators what they were."""
+        for array, numbers in self._arrays:
+            array[...] = numbers
+        for generator, place in zip(self._generators, self._places, strict=True):
+            generator.state = place
 
     def put_back(self) -> None:
         """Make all what it was."""
-        for array, numbers in self._arrays:
-            array[...] = numbers
-        for generator, state in self._generators:
-            generator.state = state
+        self.put_back_numbers()
         for own, attributes in self._attributes:
             for name in own.keys() - attributes.keys():
                 del own[name]
