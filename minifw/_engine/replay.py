@@ -39,6 +39,8 @@ from minifw.typing import Target
 
 KEPT = 4  # recordings: of full batches and of an epoch's last one, in train and in eval mode
 
+COST = 200  # steps by the text: a recording takes as long as some 10 to 50, and must be worth it
+
 SAVED = operator.methodcaller("get", "_saved")  # in C: it is asked of each part in each step
 OTHER = 0.75  # a factor that is exact in floating point
 
@@ -72,6 +74,7 @@ class Replay:
         self._modes: tuple[Any, ...] = ()  # of all parts
         self._held: list[Any] = []  # what was assigned to the parts by then
         self._recordings: list[Recording] = []
+        self._credit = KEPT * COST  # for recordings; a step by the text earns 1
         self._now: Recording | None = None  # what made the latest forward
 
     def forward(self, x: Any, target: Any, sample_weight: Any = None) -> float:
@@ -192,7 +195,11 @@ class Replay:
 
     def _judge(self, recording: "Recording", x: Any, target: Target) -> "Recording | None":
         """Record the text, or run both ways; return the recording once they agree."""
+        self._credit = min(self._credit + 1, KEPT * COST)
         if recording.calls is None and not recording.refused:
+            if self._credit < COST:  # shapes change all the time
+                return None
+            self._credit -= COST
             recording.refused = not (
                 self.possible and all(array.flags.forc for array in (*outputs_of(x), target))
             )

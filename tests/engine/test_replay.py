@@ -29,6 +29,7 @@ from minifw import (
     Tanh,
 )
 from minifw._engine.recording import Recording
+from minifw._engine.replay import COST, KEPT
 
 STEPS = 7  # text, recorded, both ways, backward recorded, both ways, and twice alone
 
@@ -378,3 +379,14 @@ def test_modes_keep_their_recordings() -> None:
         objective.forward(x, y)
     assert in_use(objective) == found
     assert len(found) == 2
+
+
+def test_shapes_that_change_all_the_time_are_rarely_recorded() -> None:
+    objective, _ = trained()
+    x, y = flower_like()
+    made = 0
+    for rows in [2, 3, 4, 5, 6] * (2 * COST // 5):  # one more than are kept, each twice
+        for _ in range(2):
+            objective.forward(x[:rows], y[:rows])
+        made += objective._step._recordings[0].calls is not None
+    assert KEPT <= made + 1 <= 2 * KEPT + 1  # one was made before
