@@ -11,7 +11,7 @@ import numpy as np
 from minifw._engine.heads import outputs_of
 from minifw._engine.packing import Memory
 from minifw._engine.recorder import Dice, Recorder, Unseen, plain, run
-from minifw._tools.changes import CountsChanges
+from minifw._tools.changes import CHANGES, CountsChanges
 from minifw.typing import Array, Target
 
 # Bytes of all arrays of a step. A replayed step takes 0.6 of the text's time at 0.1 MB, 0.8 to 0.9
@@ -220,6 +220,16 @@ def attributes(part: Any) -> Iterator[tuple[str, Any]]:
     for name, value in vars(part).items():
         if not name.startswith("_saved") and name not in ("training", "_arguments"):
             yield name, value
+
+
+def holdings(network: Any, parts: Sequence[Any]) -> list[Any]:
+    """Return what an assignment to these parts, or to a class, replaces by something else."""
+    memories = [parameter._memory for _, parameter in network.named_parameters()]
+    # One that no optimizer packed is not kept alive: its arrays would look as if held.
+    held = [CHANGES.classes, *(memory if memory.packed else None for memory in memories)]
+    for part in parts:
+        held += [part, type(part), *chain.from_iterable(attributes(part))]
+    return held
 
 
 def each(function: Callable[[Array], Any], x: Any) -> Any:

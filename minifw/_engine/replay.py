@@ -10,8 +10,8 @@ recording is used alone only if all bits agree. An assignment to a layer, to a l
 of theirs, or a parameter that moves, ends all recordings; each mode has its own.
 """
 
+import copy
 import operator
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ from minifw._engine.recording import (
     NO_TARGET,
     Recording,
     State,
-    attributes,
     bits,
     each,
+    holdings,
     ignored,
     locked,
     losses,
@@ -62,7 +62,12 @@ class Replay:
         What the network gave in the latest forward. The next step may write over it.
     parts : list
         The layers and the loss.
+    shared : bool
+        Whether others may read the parameters at any time. These are then never changed, not even
+        for a moment: before a recording is used, others are tried in a copy of the network.
     """
+
+    shared = False
 
     def __init__(self, network: AnyLayer, loss: AnyLoss | None, *, enabled: bool = True) -> None:
         self.network, self.loss, self.enabled = network, loss, enabled
@@ -92,7 +97,7 @@ class Replay:
                 self.output, self._now = recording.output, recording
                 self._saved = recording.noted
                 return value
-        value = self._text(x, target, sample_weight)
+        value = np.nan if self.shared else self._text(x, target, sample_weight)
         self.note_saved()
         return value
 
@@ -143,7 +148,10 @@ class Replay:
         return dys
 
     def predict(self, x: Any) -> Any:
-        """Return the network's output, which the next call may write over."""
+        """Return the network's output, which the next call may write over.
+
+        Of a shared network None, unless it comes out of a recording.
+        """
         self.forward(x, NO_TARGET)
         return self.output
 
@@ -151,11 +159,7 @@ class Replay:
         """Look whether what was assigned concerns these parts; if so, forget all recordings."""
         self.parts = [*(layer for _, layer in self.network._all_layers()), *losses(self.loss)]
         self._owns = [vars(part) for part in self.parts]
-        memories = [parameter._memory for parameter in self._parameters()]
-        # One that no optimizer packed is not kept alive: its arrays would look as if held.
-        held = [CHANGES.classes, *(memory if memory.packed else None for memory in memories)]
-        for part in self.parts:
-            held += [part, type(part), *chain.from_iterable(attributes(part))]
+        held = holdings(self.network, self.parts)
         if len(held) != len(self._held) or not all(map(operator.is_, held, self._held)):
             self._recordings = []
         self._held, self._count, self._modes_count = held, CHANGES.count, -1
@@ -205,7 +209,7 @@ class Replay:
             )
         if recording.refused:
             return None
-        state = State(self.parts, self._parameters())
+        state = State(self.parts, () if self.shared else self._parameters())
         try:
             if recording.calls is None:
                 with np.errstate(all="call", call=ignored):
@@ -214,7 +218,13 @@ class Replay:
                 # A value that came past the recorder is the same for the same batch, so another
                 # batch, and other parameters and options, are tried before this one.
                 other = each(lambda array: turned(array, OTHER), x), turned(target)
-                recording.agrees = self._agree(recording, state, *other, OTHER)
+                if self.shared:
+                    trial = Replay(copy.deepcopy(self.network), None)
+                    for _ in range(3):
+                        trial.predict(x)
+                    recording.agrees = trial._now is not None
+                else:
+                    recording.agrees = self._agree(recording, state, *other, OTHER)
                 del other
                 recording.agrees &= self._agree(recording, state, each(locked, x), locked(target))
                 recording.refused = not recording.agrees
