@@ -135,7 +135,7 @@ class _Recurrent(Layer):
         """Return x as (time, batch, in), and W_ih x + bias as (time, batch, gates, hidden)."""
         weight = self.weight_ih_l0.value  # (gates * hidden, in)
         batch, time = check_sequences(self, x, self.input_size, weight.dtype)
-        steps = np.ascontiguousarray(x.swapaxes(0, 1))  # (time, batch, in)
+        steps = x.swapaxes(0, 1).copy()  # (time, batch, in)
         a: Array = steps.reshape(-1, self.input_size).dot(weight.T)  # (time * batch, ...)
         a += bias
         return steps, a.reshape(time, batch, self._gates, self.hidden_size)
@@ -148,7 +148,7 @@ class _Recurrent(Layer):
         And which steps do not count, (time, batch), in a list; [] if all do.
         """
         time, batch, _, hidden = gates.shape
-        states: Array = np.zeros((len(starts), time + 1, batch, hidden), gates.dtype)
+        states = np.zeros_like(gates, shape=(len(starts), time + 1, batch, hidden))
         for place, start in enumerate(starts):
             if start is not None:
                 check_state(self, self._states[place], start, (batch, hidden), gates.dtype)
@@ -178,7 +178,7 @@ class _Recurrent(Layer):
                 f"{self!r}.backward expects a gradient for each of {', '.join(self.output_names)}"
                 f", got {1 + len(dstates)}"
             )
-        ends = np.zeros((len(self._states), batch, hidden), h.dtype)
+        ends = np.zeros_like(h, shape=(len(self._states), batch, hidden))
         for place, dstate in enumerate(dstates):
             check_cotangent(self, dstate, (batch, hidden), h.dtype)
             ends[place] = dstate
@@ -321,6 +321,7 @@ class LSTM(_Recurrent):
         "bias_ih_l0": "column sums of da",
         "bias_hh_l0": "column sums of da",
     }
+    replayable: ClassVar[bool] = True
     stepwise: ClassVar[bool] = True
     _gates = 4
     _states = ("h", "c")
@@ -476,6 +477,7 @@ class GRU(_Recurrent):
         "bias_ih_l0": "column sums of da",
         "bias_hh_l0": "column sums of dq",
     }
+    replayable: ClassVar[bool] = True
     stepwise: ClassVar[bool] = True
     _gates = 3
     _states = ("h",)
@@ -488,7 +490,7 @@ class GRU(_Recurrent):
         steps, gates = self._sums_of_x(x, self.bias_ih_l0.value)
         (h,), skipped = self._begin(gates, mask, h)
         seen = np.empty_like(h[1:])  # (time, batch, hidden): q_n
-        weight = np.ascontiguousarray(self.weight_hh_l0.value.T)  # (hidden, 3 * hidden)
+        weight = self.weight_hh_l0.value.T.copy()  # (hidden, 3 * hidden)
         bias = self.bias_hh_l0.value  # (3 * hidden,)
         with np.errstate(over="ignore", under="ignore"):  # see _sigmoid
             for t in range(len(gates)):
@@ -515,7 +517,7 @@ class GRU(_Recurrent):
         r, z, n = gates.transpose(2, 0, 1, 3)  # each (time, batch, hidden)
         one = constant(1.0, h.dtype)
         # What dh1 (the first: da_n) is multiplied by to give da is known before the loop.
-        da, dq = np.empty((2, *gates.shape), h.dtype)  # (time, batch, 3, hidden)
+        da, dq = np.empty_like(gates), np.empty_like(gates)  # (time, batch, 3, hidden)
         np.subtract(one, gates, da)
         da *= gates
         da[:, :, 0] *= seen
