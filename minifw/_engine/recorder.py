@@ -42,9 +42,11 @@ def run(calls: Iterable[Call]) -> None:
 
 
 def root(array: AnyArray) -> AnyArray:
-    """Return the array that owns the numbers of a view."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    """Return the array that owns the numbers of a view; `as_strided` puts an object between."""
+    base: Any = array
+    while base is not None:
+        array = base if isinstance(base, np.ndarray) else array
+        base = getattr(base, "base", None)
     return array
 
 
@@ -128,7 +130,8 @@ class Recorder:
 
     def written(self, out: Any) -> AnyArray:
         """Return an array that a call writes into."""
-        array: AnyArray = plain(out) if isinstance(out, Recorded) else _refuse()
+        seen = isinstance(out, Recorded) or (isinstance(out, np.ndarray) and self.knows(out))
+        array: AnyArray = plain(out) if seen else _refuse()
         return array
 
     def write(self, function: Any, *given: Any) -> None:

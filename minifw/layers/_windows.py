@@ -7,8 +7,7 @@ examples a long one, where the row alone would be copied a few numbers at a time
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -42,8 +41,7 @@ def check_image_shape(owner: object, shape: Shape, channels: int | None = None) 
         )
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(NamedTuple):
     """Where the windows of a kernel lie.
 
     Along an axis of n pixels there are
@@ -131,7 +129,9 @@ class Windows:
 
 def batch_last(image: Array) -> Array:
     """Return the image with the examples last in memory; itself if they are."""
-    return np.ascontiguousarray(image.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    laid_out = image.transpose(1, 2, 3, 0)
+    whole = laid_out if laid_out.flags.c_contiguous else laid_out.copy()
+    return whole.transpose(3, 0, 1, 2)
 
 
 def taps(windows: Array) -> Iterator[Array]:

@@ -138,7 +138,7 @@ class _Convolution(Layer):
     def _pixels(self, image: Array, bias: Parameter | None = None) -> Array:
         """Return Y = W X + b, block by block; image and pixels have the examples last."""
         size = self._windows.view(image).shape[4:]
-        memory = np.empty((self._channels[0], *size, len(image)), image.dtype)
+        memory = np.empty_like(image, order="C", shape=(self._channels[0], *size, len(image)))
         pixels = memory.transpose(3, 0, 1, 2)  # (batch, out, rows, columns)
         weight = self._by_group(self.weight.value)  # (groups, out / groups, depth)
         for place, columns in self._blocks(image):
@@ -181,7 +181,7 @@ class _Convolution(Layer):
         row = windows[0, ..., 0, :].size  # the numbers that one output row needs
         examples = min(batch, max(1, BLOCK // row))
         rows = min(height, max(1, BLOCK // (row * examples)))
-        memory = np.empty(examples * rows * row, image.dtype)
+        memory = np.empty_like(image, shape=examples * rows * row)
         for n in range(0, batch, examples):
             for r in range(0, height, rows):
                 place = (slice(n, n + examples), slice(None), slice(r, r + rows))
@@ -348,6 +348,7 @@ class Conv2D(_Convolution):
         "bias": "sums of {dy} over examples and places",
     }
 
+    replayable: ClassVar[bool] = True
     kernel_size = Option(pair, fixed=True)
     stride = Option(pair, fixed=True)
     padding = Option(_padding, fixed=True)
@@ -436,6 +437,7 @@ class Conv1D(_Convolution):
     """
 
     formulas: ClassVar[Formulas] = Conv2D.formulas
+    replayable: ClassVar[bool] = True
     kernel_size = Option(check_size, fixed=True)
     stride = Option(check_size, fixed=True)
     padding = Option(partial(_padding, words=("same", "causal")), fixed=True)
