@@ -54,3 +54,23 @@ def test_ratios_are_taken_turn_by_turn(peers: Callable[[str], Any]) -> None:
     assert (notes.ratio_low, notes.ratio, notes.ratio_high) == (1.5, 2.0, 2.5)
     assert notes.floor == 4.0  # of 4, 2 and 12
     assert rows["minifw"].ratio == rows["minifw"].ratio_low == rows["minifw"].ratio_high == 1.0
+
+
+def test_networks_for_tables_are_compared_set_by_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    tables = importlib.import_module("tables")
+    monkeypatch.setattr(tables, "CONTENDERS", {tables.OURS: None, tables.AUTHORS: None})
+    results = {
+        "banana": {  # 20 % worse, and as good in the seed after
+            tables.OURS: {"error": [0.24, 0.20], "seconds": [1.0, 2.0]},
+            tables.AUTHORS: {"error": [0.20, 0.20], "seconds": [4.0, 4.0]},
+        },
+        "diabetes": {  # 20 % worse in both, in another unit
+            tables.OURS: {"error": [60.0, 60.0], "seconds": [1.0, 1.0]},
+            tables.AUTHORS: {"error": [50.0, 50.0], "seconds": [1.0, 1.0]},
+        },
+    }
+    apart, ranks = tables.sentences(results)
+    assert "by +15.0% +- 5.0% in the mean over the sets (from +10.0% to +20.0%)" in apart
+    assert "0.50 of theirs" in apart
+    assert ranks.endswith(f"{tables.OURS} 1.88, {tables.AUTHORS} 1.12.")

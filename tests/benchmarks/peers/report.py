@@ -85,10 +85,10 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} processors, {platform.system()}"
 
 
-def versions() -> dict[str, str]:
+def versions(names: Sequence[str] = DISTRIBUTIONS) -> dict[str, str]:
     """Return the version of Python and of each distribution that is there."""
     found = {"Python": platform.python_version()}
-    for name in DISTRIBUTIONS:
+    for name in names:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
