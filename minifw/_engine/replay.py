@@ -87,6 +87,7 @@ class Replay:
         if CHANGES.count != self._count:
             self._look()
         self.output = self._now = None
+        self._saved = []  # so that what the latest forward saved goes, part by part
         recording = self._find(x, target) if sample_weight is None else None
         if recording is not None:
             try:

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+import weakref
 from typing import Any, ClassVar
 
 import numpy as np
@@ -602,6 +603,28 @@ def test_a_loss_that_returns_a_wrong_derivative_is_told_so(value: Any) -> None:
     objective.forward(*batch())
     with pytest.raises(TypeError, match=r"Forgetful\(\)\.backward must return an array of the"):
         objective.backward()
+
+
+def test_what_a_step_saved_goes_layer_by_layer_in_the_next_forward() -> None:
+    saved: list[Any] = []
+    gone: list[bool] = []
+
+    class Look(Layer):
+        def forward(self, x: Array) -> Array:
+            self.save(x.shape)
+            gone.extend(one() is None for one in saved)
+            return x.copy()
+
+        def backward(self, dy: Array) -> Array:
+            return dy.copy()
+
+    model = Sequential(Tanh(), Tanh(), Look())
+    objective = Objective(model, MSELoss(), replay=False)
+    objective.forward(batch()[0], batch()[0])
+    objective.backward()
+    saved.append(weakref.ref(model[0].saved()[0]))
+    objective.forward(batch()[0], batch()[0])
+    assert gone == [True]
 
 
 # -- copies -----------------------------------------------------------------------------
