@@ -14,6 +14,8 @@ from minifw.typing import Array, Formulas, Shape
 
 __all__ = ["AvgPool2D", "GlobalAvgPool2D", "MaxPool2D", "UpSample2D"]
 
+BLOCK = 2**17  # numbers of an image that `MaxPool2D` goes back through at a time
+
 
 @lru_cache
 def _windows(kernel: Pair, stride: Pair, padding: Pair) -> Windows:
@@ -53,10 +55,10 @@ class _Pool2D(Layer):
         check_image_shape(self, input_shape)
         return (input_shape[0], *self._windows.output_size(self, input_shape))
 
-    def _reduced(self, two_to_one: np.ufunc, image: Array) -> tuple[Array, Array]:
-        """Return what a kernel's row sees, made one number, and so the kernel; new arrays."""
+    def _reduced(self, two_to_one: np.ufunc, image: Array) -> Array:
+        """Return what a kernel sees, made one number: first its rows, then what they gave."""
         rows = self._along(two_to_one, image, 3)  # (batch, channels, padded height, across)
-        return rows, self._along(two_to_one, rows, 2)  # (batch, channels, down, across)
+        return self._along(two_to_one, rows, 2)  # (batch, channels, down, across)
 
     def _along(self, two_to_one: np.ufunc, image: Array, axis: int) -> Array:
         first, *rest = self._windows.along(image, axis)
@@ -96,9 +98,9 @@ class MaxPool2D(_Pool2D):
 
     The largest of a window is the largest of its rows' largest, and the first row that has
     it, with the first column there, is where it stands. So a window costs kh + kw steps
-    each way and not kh kw. For ``backward`` the layer keeps x (padded, a copy), each row's
-    largest, and y. Where y has a NaN or an infinity, it sorts x first, and takes the places
-    in this order for numbers.
+    each way and not kh kw. For ``backward`` the layer keeps x (padded, a copy) and y, and goes
+    through a few channels at a time, whose rows' largest then stay in the cache. Where y has a
+    NaN or an infinity, it sorts x first, and takes the places in this order for numbers.
 
     References
     ----------
@@ -131,19 +133,25 @@ class MaxPool2D(_Pool2D):
         check_images(self, x)
         self._windows.output_size(self, x.shape)
         image = self._windows.padded(x, -np.inf)  # (batch, channels, padded height, padded width)
-        rows, y = self._reduced(np.maximum, image)
-        self.save(image, rows, y)
+        y = self._reduced(np.maximum, image)
+        self.save(image, y)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx: dy where x was the first that is y, added up over the windows."""
-        image, rows, y = self.saved()
+        image, y = self.saved()
         check_cotangent(self, dy, y.shape, y.dtype)
         if not np.isfinite(y).all():
             image = self._ranks(image)  # (batch, channels, padded height, padded width)
-            rows, y = self._reduced(np.maximum, image)
-        drows = self._to_largest(dy, rows, y, axis=2)  # (batch, channels, padded height, across)
-        dimage = self._to_largest(drows, image, rows, axis=3)  # the shape of image
+            y = self._reduced(np.maximum, image)
+        dimage = np.zeros_like(image, dy.dtype)
+        few = max(1, BLOCK * image.shape[1] // image.size)
+        for start in range(0, image.shape[1], few):
+            own = np.s_[:, start : start + few]
+            rows = self._along(np.maximum, image[own], 3)  # (batch, few, padded height, across)
+            drows = np.zeros_like(rows, dy.dtype)
+            self._to_largest(dy[own], rows, y[own], 2, drows)
+            self._to_largest(drows, image[own], rows, 3, dimage[own])
         return self._windows.cropped(dimage)
 
     def _ranks(self, image: Array) -> Array:
@@ -154,17 +162,19 @@ class MaxPool2D(_Pool2D):
         ranks[np.lexsort((np.where(np.isnan(x), places, -places), x))] = places
         return self._windows.padded(ranks.reshape(self._windows.cropped(image).shape), -1.0)
 
-    def _to_largest(self, dy: Array, image: Array, y: Array, axis: int) -> Array:
-        """Return dy at the first pixel along the axis that is y, else 0."""
-        dimage = np.zeros_like(image, dy.dtype)
+    def _to_largest(self, dy: Array, image: Array, y: Array, axis: int, dimage: Array) -> None:
+        """Add dy, in zeros, to the first pixel along the axis that is y."""
         waiting = np.full_like(y, True, bool)  # the windows whose largest has not come yet
+        apart = self.stride[axis - 2] >= self.kernel_size[axis - 2]  # no pixel is in two windows
         along = self._windows.along
         for tap, dtap in zip(along(image, axis), along(dimage, axis), strict=True):
             largest = tap == y  # the shape of y
             largest &= waiting
             waiting ^= largest
-            np.add(dtap, dy * largest, out=dtap)
-        return dimage
+            if apart:
+                np.multiply(dy, largest, out=dtap)
+            else:
+                np.add(dtap, dy * largest, out=dtap)
 
 
 class AvgPool2D(_Pool2D):
@@ -222,7 +232,7 @@ class AvgPool2D(_Pool2D):
         check_images(self, x)
         self._windows.output_size(self, x.shape)
         share = self._windows.padded(x * self._share)  # (batch, channels, padded h, padded w)
-        _, y = self._reduced(np.add, share)
+        y = self._reduced(np.add, share)
         self.save(x)  # for its shape and dtype
         return y
 
