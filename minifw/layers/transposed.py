@@ -156,24 +156,14 @@ class Conv2DTranspose(_Convolution):
             )
         return (self.out_channels, *size)
 
-    def _reach(self, image: Array, shape: Shape) -> Array:
-        """Return a view of what the windows of (..., height, width) pixels reach."""
-        steps = zip(shape[-2:], self.stride, self._windows.extent, strict=True)
-        rows, columns = (s * (n - 1) + extent for n, s, extent in steps)
-        return image[:, :, :rows, :columns]
-
     @np.errstate(over="ignore", invalid="ignore")
     def forward(self, x: Array) -> Array:
         """Return y, the sums of X = W' x, plus b, without the padding."""
         check_images(self, x, self.in_channels, self.weight.dtype)
-        out, *size = self.output_shape(x.shape[1:])
+        _, *size = self.output_shape(x.shape[1:])
         pixels = batch_last(x)  # the shape of x
         self.save(pixels)
-        memory = np.zeros((out, *self._windows.padded_size(*size), len(x)), x.dtype)
-        image = memory.transpose(3, 0, 1, 2)  # (batch, out, padded height, padded width)
-        reach = self._reach(image, x.shape)
-        self._back(pixels, reach, reach, learn=False)
-        y = self._windows.cropped(image)
+        y = self._image(pixels, self._windows.padded_size(*size))
         if self.bias is not None:
             y += self.bias.value[:, None, None]
         vars(self)["_saved_shape"] = y.shape
@@ -181,19 +171,16 @@ class Conv2DTranspose(_Convolution):
 
     def backward(self, dy: Array) -> Array:
         """Return dx = W dX, and set the gradients of weight and bias."""
-        return self._pixels(self._learn(dy))
-
-    def backward_parameters(self, dy: Array) -> None:
-        """Set dW = x dX' and db, the sums of dy."""
-        self._learn(dy)
+        return self._pixels(self._set(dy), self.weight.value)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def _learn(self, dy: Array) -> Array:
-        """Set the gradients, and return the dy of all windows."""
+    def _set(self, dy: Array) -> Array:
+        """Set dW = x dX' and db, the sums of dy; return the dy of all windows."""
         (pixels,) = self.saved()
         check_cotangent(self, dy, self._saved_shape, pixels.dtype)
-        image = self._reach(batch_last(self._windows.padded(dy)), pixels.shape)
-        self._back(pixels, image, None)
+        rows, columns = self._windows.span(*pixels.shape[2:])
+        image = batch_last(self._windows.padded(dy))[:, :, :rows, :columns]
+        self._learn(pixels, image)
         if self.bias is not None:
             np.sum(dy, axis=(0, 2, 3), out=self.bias.grad)
         return image

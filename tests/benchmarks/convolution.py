@@ -196,11 +196,11 @@ def agree(one: tuple[Array, ...], other: tuple[Array, ...]) -> None:
 def rest(contenders: Contenders) -> dict[str, Callable[[], object]]:
     """Return what Conv2D does beside its products, each alone and in its blocks."""
     layer, x, dy = contenders.layer, contenders.x, contenders.dy_last
-    image = WINDOWS.padded(x)
-    dimage = np.zeros_like(image)
+    image, around = WINDOWS.padded(x), WINDOWS.around(dy)
     blocks = [(place, columns.copy()) for place, columns in layer._blocks(image)]
+    cotangents = [columns.copy() for _, columns in layer._blocks(around)]
     weight = layer._by_group(layer.weight.value)
-    transposed = weight.swapaxes(1, 2)
+    mirrored = layer._by_group(np.ascontiguousarray(layer.weight.value.swapaxes(0, 1)))
     output = np.empty_like(dy)
 
     def products() -> None:
@@ -208,7 +208,8 @@ def rest(contenders: Contenders) -> dict[str, Callable[[], object]]:
             d = layer._by_group(dy[place].transpose(1, 2, 3, 0))
             np.matmul(weight, columns)
             np.matmul(d, columns.swapaxes(1, 2))
-            np.matmul(transposed, d)
+        for columns in cotangents:
+            np.matmul(mirrored, columns)
 
     def biases() -> None:
         for place, columns in blocks:
@@ -217,15 +218,15 @@ def rest(contenders: Contenders) -> dict[str, Callable[[], object]]:
             np.add(value, layer.bias.value[:, None, None, None], out=block)  # type: ignore[union-attr]
         dy.sum(axis=(0, 2, 3))
 
-    def adding() -> None:
-        for place, columns in blocks:
-            layer._add(columns, dimage, place)
-
     return {
         "the products, block by block": products,
         "making X, twice": lambda: [None for _ in range(2) for _ in layer._blocks(image)],
-        "adding up dX": adding,
-        "padding x, and zeros for dx": lambda: (WINDOWS.padded(x), np.zeros_like(image)),
+        "making X of dY": lambda: [None for _ in layer._blocks(around)],
+        "zeros around x, twice, and dY": lambda: (
+            [WINDOWS.padded(contenders.x_last) for _ in range(2)],
+            WINDOWS.around(dy),
+        ),
+        "x in its order": lambda: batch_last(x),
         "dy in its order": lambda: batch_last(contenders.dy),
         "writing y with b, and db": biases,
     }

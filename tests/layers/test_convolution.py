@@ -121,13 +121,30 @@ def test_convolution_is_the_nested_loops(
     assert_is_naive(layer, draw(2, 2, 6, 7), groups=groups, **geometry)
 
 
-@pytest.mark.parametrize("block", [1, 30, 100, 400, 10**6])
+@pytest.mark.parametrize("block", [1, 80, 130, 300, 10**6])
 def test_the_size_of_a_block_does_not_matter(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One output row at a time, some rows, an example, some examples, all."""
+    """One output pixel at a time, some pixels of a row, a row, some rows, all."""
     monkeypatch.setattr(convolution, "BLOCK", block)
     layer = Conv2D(2, 4, (3, 2), (1, 2), 1, (1, 2), 2)
     geometry = {"stride": (1, 2), "before": (1, 1), "after": (1, 1), "dilation": (1, 2)}
     assert_is_naive(layer, draw(5, 2, 5, 6), groups=2, **geometry)
+
+
+@pytest.mark.parametrize("longest", [1, 10**6])
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), GEOMETRIES)
+def test_channels_alone_are_the_nested_loops_run_by_run_or_not(
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    *,
+    longest: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(convolution, "RUN", longest)
+    layer = Conv2D(3, 3, kernel, stride, padding, dilation, groups=3)
+    geometry = {"stride": stride, "before": padding, "after": padding, "dilation": dilation}
+    assert_is_naive(layer, draw(2, 3, 6, 7), groups=3, **geometry)
 
 
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 4), (5, 2)])
