@@ -8,6 +8,7 @@ from minifw._tools.checks import check_numbers, of_channels
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_fraction, check_size
 from minifw._tools.options import Option
+from minifw.layers._windows import batch_last
 from minifw.layers.normalization import LayerNorm, _Normalization
 from minifw.typing import Array, Formulas, Shape
 
@@ -151,10 +152,12 @@ shape (1, 2); take a larger batch, or call eval()
         return input_shape
 
     def _rows(self, x: Array) -> Array:
-        return x.swapaxes(0, 1).reshape(x.shape[1], -1)
+        # Images with their examples last, as `Conv2D` makes and takes them.
+        x = batch_last(x) if x.ndim == 4 else x
+        return x.transpose(*range(1, x.ndim), 0).reshape(x.shape[1], -1)
 
     def _shaped(self, rows: Array, shape: Shape) -> Array:
-        return rows.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
+        return rows.reshape(*shape[1:], shape[0]).transpose(-1, *range(len(shape) - 1))
 
     def _normalized(self, x: Array) -> tuple[Array, Array]:
         """Return z and r, and in train mode move the running statistics."""
