@@ -74,6 +74,7 @@ class PiecewiseLinearEncoding(_Fitted):
            [[1. , 2. ]]])
     """
 
+    replayable: ClassVar[bool] = True
     buffers = ("edges",)
     formulas: ClassVar[Formulas] = {
         "y": "({x} - left edges) / widths, within 0 and 1 between the end bins",
@@ -102,10 +103,11 @@ class PiecewiseLinearEncoding(_Fitted):
 
     def slopes(self) -> tuple[Array, Array, Array]:
         """Return 1 / width of each bin, and the bounds of its y: each (features, bins)."""
-        width = np.diff(self.edges)
+        width = self.edges[:, 1:] - self.edges[:, :-1]
         used = width > 0
-        last = used & ~np.pad(used[:, 1:], ((0, 0), (0, 1)))
-        first = used & (np.arange(self.bins) == 0)
+        none = np.zeros_like(used)
+        first = np.concatenate([used[:, :1], none[:, 1:]], axis=1)
+        last = used & ~np.concatenate([used[:, 1:], none[:, :1]], axis=1)
         zero, infinity = np.zeros_like(width), np.full_like(width, np.inf)
         slope = 1 / np.where(used, width, infinity)
         return slope, np.where(first, -infinity, zero), np.where(last, infinity, used + zero)
@@ -250,7 +252,7 @@ class PeriodicEncoding(Layer):
         """Return dv, (batch, features, k), and set dw."""
         x, cos, sin = self.saved()
         check_cotangent(self, dy, (*x.shape, 2 * self.frequencies), x.dtype)
-        dcos, dsin = np.split(dy, 2, axis=2)  # (batch, features, k)
+        dcos, dsin = dy[..., : self.frequencies], dy[..., self.frequencies :]
         dv: Array = dsin * cos - dcos * sin  # (batch, features, k)
         self.weight.grad[...] = 2 * math.pi * np.einsum("nfk,nf->fk", dv, x)
         return dv

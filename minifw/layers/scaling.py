@@ -159,6 +159,7 @@ class NTKDense(Dense):
     array([[5.]])
     """
 
+    replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
         "y": ("c {x} {weight}' + {bias}", "c {x} {weight}'"),
         "dx": "c {dy} {weight}",

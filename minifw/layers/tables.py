@@ -59,8 +59,6 @@ def adapt(model: Layer, x: Any) -> None:
 class _Fitted(Layer):
     """A layer whose buffers, one row for each feature, are NaN until `adapt` measures them."""
 
-    replayable: ClassVar[bool] = True
-
     def __init__(self, features: int, dtype: object) -> None:
         owner = type(self).__name__
         self._features = check_size(owner, "features", features)
@@ -179,6 +177,7 @@ class Standardize(_Fitted):
     array([[0., 2.]])
     """
 
+    replayable: ClassVar[bool] = True
     buffers = ("center", "factor")
     formulas: ClassVar[Formulas] = {"y": "({x} - center) * factor", "dx": "{dy} * factor"}
 
@@ -254,6 +253,7 @@ class RobustScale(_Fitted):
            [3.   ]])
     """
 
+    replayable: ClassVar[bool] = True
     buffers = ("center", "factor")
     formulas: ClassVar[Formulas] = {
         "y": "s / sqrt(1 + (s/3)^2), s = ({x} - center) * factor",
@@ -333,6 +333,7 @@ class Impute(_Fitted):
     array([[2., 7., 1., 0.]])
     """
 
+    replayable: ClassVar[bool] = True
     buffers = ("fill",)
     formulas: ClassVar[Formulas] = {"y": "{x}, the gaps filled", "dx": "{dy}, 0 in the gaps"}
     add_indicator = Option(check_flag, fixed=True)
@@ -359,7 +360,7 @@ class Impute(_Fitted):
         gaps = np.isnan(x)  # (batch, features)
         self.save(gaps)
         y = np.where(gaps, self.fill, x)  # (batch, features)
-        return np.concatenate([y, gaps], axis=1, dtype=x.dtype) if self.add_indicator else y
+        return np.concatenate([y, gaps.astype(x.dtype)], axis=1) if self.add_indicator else y
 
     def backward(self, dy: Array) -> Array:
         """Return dy where x had a number, else 0."""

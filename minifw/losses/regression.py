@@ -295,7 +295,8 @@ class PinballLoss(Loss):
         """Return the mean of max(q e, (q - 1) e)."""
         self.check(prediction, target)
         share = self.shares(prediction, sample_weight)
-        q = np.array(self.quantiles, prediction.dtype)  # (quantiles,)
+        one = prediction[:1, :1]
+        q = np.concatenate([np.full_like(one, q) for q in self.quantiles], axis=1)  # (1, k)
         with np.errstate(over="ignore", invalid="ignore"):
             error = target - prediction  # (batch, quantiles), as all arrays below
             costs = np.maximum(q * error, (q - 1) * error)

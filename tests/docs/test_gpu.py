@@ -14,18 +14,23 @@ from minifw import Layer
 THROUGH = frozenset(
     [
         "Add",
+        "AvgPool2D",
         "BatchNorm",
         "Clamp",
         "Columns",
+        "Conv1D",
+        "Conv2D",
+        "Conv2DTranspose",
         "ELU",
         "Flatten",
         "GELU",
-        "AvgPool2D",
         "GlobalAvgPool2D",
         "GradientReversal",
         "GroupNorm",
         "HardTanh",
         "Identity",
+        "Impute",
+        "Increasing",
         "Join",
         "LayerNorm",
         "LeakyReLU",
@@ -35,15 +40,19 @@ THROUGH = frozenset(
         "Multiply",
         "PReLU",
         "Pad2D",
+        "PeriodicEncoding",
+        "PiecewiseLinearEncoding",
         "Positions",
         "RMSNorm",
         "ReLU",
         "Reshape",
+        "RobustScale",
         "SELU",
         "SiLU",
         "Sigmoid",
         "Softmax",
         "Softplus",
+        "Standardize",
         "StopGradient",
         "Tanh",
         "UpSample2D",
@@ -155,7 +164,7 @@ def goes_through(layer: Layer) -> bool:
     kind = type(layer).__name__
     if kind == "Sequential":
         return all(goes_through(inner) for _, inner in layer.named_layers())
-    if kind == "Dense":
+    if kind in ("Dense", "NTKDense"):
         return len(layer.parameters()) == 1
     return kind in THROUGH
 

@@ -10,6 +10,7 @@ from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.smooth import MISH_REACH, TANH_CUBIC, TANH_SCALE
+from minifw.layers.softmax import SOFTPLUS
 
 
 @register(layers.Tanh)
@@ -130,10 +131,10 @@ def softmax(layer: layers.Softmax | layers.LogSoftmax, graph: Graph, x: str) -> 
 
 
 @register(layers.Increasing)
-def increasing(layer: layers.Increasing, graph: Graph, x: str) -> str:
+def increasing(_: layers.Increasing, graph: Graph, x: str) -> str:
     """Write the running sums of x_1 and the softplus of the others: a product with a triangle."""
     size, maths = graph.shape(x)[0], Arithmetic(graph)
     first = np.eye(1, size)
-    steps = maths.mul(graph.layer(layer.step_up, x), graph.constant(1 - first))
+    steps = maths.mul(softplus(SOFTPLUS, graph, x), graph.constant(1 - first))
     parts = maths.add(steps, maths.mul(x, graph.constant(first)))
     return graph.node("MatMul", parts, graph.constant(np.triu(np.ones((size, size)))))
