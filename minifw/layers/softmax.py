@@ -201,6 +201,7 @@ class Increasing(Layer):
             raise ValueError(f"{self!r} expects examples of shape (features,), got {input_shape}")
         return input_shape
 
+    @np.errstate(under="ignore")
     def forward(self, x: Array) -> Array:
         """Return the running sums."""
         check_array(self, "x", x)
@@ -211,6 +212,7 @@ class Increasing(Layer):
         y: Array = np.concatenate([x[:, :1], up[:, 1:]], axis=1).cumsum(axis=1)
         return y
 
+    @np.errstate(under="ignore")
     def backward(self, dy: Array) -> Array:
         """Return g_1, and g_k s(x_k)."""
         (slope,) = self.saved()
