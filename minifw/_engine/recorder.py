@@ -250,6 +250,10 @@ class Recorded(np.ndarray[Any, Any]):
         """Return the product of two arrays."""
         return self.recorder.call(np.ndarray.dot, (self, b), {"out": out})
 
+    def view(self, dtype: Any) -> Any:  # type: ignore[override]
+        """Return the same bits, read as numbers of another kind."""
+        return self.recorder.call(np.ndarray.view, (self, np.dtype(dtype)), {})
+
     def __bool__(self) -> bool:
         outcome = bool(plain(self))
         self.recorder.guarded = True
@@ -276,7 +280,7 @@ for _name in "argmax argmin astype compress copy flatten ravel repeat reshape ta
     setattr(Recorded, _name, _method(_name))
 for _name in (  # noqa: SIM905
     "byteswap choose dump dumps fill getfield item nonzero partition put resize searchsorted "
-    "setfield sort tobytes tofile tolist trace view"
+    "setfield sort tobytes tofile tolist trace"
 ).split():
     setattr(Recorded, _name, _refuse)
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from minifw._tools.arrays import between
 from minifw.typing import Array
 
 __all__ = ["expm1", "log1p", "normal", "sigmoids"]
@@ -151,7 +152,7 @@ def expm1(x: Array, e: Array) -> Array:
     >>> expm1(x, np.exp(x))
     array([-1.e-20, -1.e+00])
     """
-    lost: Array = x - np.log(np.maximum(e, SMALL))
+    lost: Array = x - np.log(between(e, SMALL, 1))
     return (e - 1) + e * lost
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minifw._engine.steps import refuse_axis
-from minifw._tools.arrays import constant
+from minifw._tools.arrays import between, constant, one_or
 from minifw._tools.checks import check_array, check_cotangent, check_feature_axis, check_numbers
 from minifw._tools.numbers import (
     check_axis,
@@ -109,7 +109,7 @@ class LeakyReLU(_Curve):
 
     def _curve(self, x: Array, y: Array, slope: Array) -> None:
         """Set y = x or a x, and its slope 1 or a."""
-        _slopes(x, self.negative_slope, slope)
+        one_or(constant(self.negative_slope, x.dtype), x > 0, slope)
         with np.errstate(over="ignore"):  # what is beyond the largest float is infinite
             np.multiply(x, slope, out=y)
 
@@ -206,7 +206,7 @@ class PReLU(Layer):
         self._check(x)
         shape = [1] * x.ndim
         shape[self.axis] = self.num_parameters
-        slope = _slopes(x, self.weight.value.reshape(shape))
+        slope = one_or(self.weight.value.reshape(shape), x > 0, np.empty_like(x))
         self.save(x, slope)
         with np.errstate(over="ignore"):  # what is beyond the largest float is infinite
             return x * slope
@@ -238,14 +238,6 @@ class PReLU(Layer):
             )
 
 
-def _slopes(x: Array, below: float | Array, out: Array | None = None) -> Array:
-    """Return 1 where x > 0, and `below` elsewhere; `np.where` takes three times as long."""
-    positive = x > 0
-    slope: Array = np.multiply(~positive, below, out=out, dtype=x.dtype)
-    slope += positive
-    return slope
-
-
 class _Exponential(_Curve):
     """y = l x where x > 0, and l a (exp(x) - 1) elsewhere; dx = dy l or dy l a exp(x).
 
@@ -258,10 +250,11 @@ class _Exponential(_Curve):
 
     def _curve(self, x: Array, y: Array, slope: Array) -> None:
         """Set y = l (max(x, 0) + a (exp(x) - 1)), and its slope l or l a exp(x)."""
-        below = np.minimum(x, 0)
+        below = between(x, -math.inf, 0)
         np.exp(below, out=slope)
-        np.add(np.maximum(x, 0), self.alpha * expm1(below, slope), out=y)
-        slope *= _slopes(x, self.alpha)
+        np.multiply(expm1(below, slope), self.alpha, out=y)
+        y += between(x, 0, math.inf)
+        slope *= one_or(constant(self.alpha, x.dtype), x > 0, below)
         if self.scale != 1:
             slope *= self.scale
             with np.errstate(over="ignore"):

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from minifw._tools.arrays import between
 from minifw._tools.numbers import check_positive, finite_in_both
 from minifw._tools.options import Option
 from minifw.layers._special import SIGMOID_REACH, log1p, normal, sigmoids
@@ -112,7 +113,7 @@ def _tanh_gate(x: Array, rise: Array) -> Array:
 class SiLU(_Curve):
     """y = x s(x), s being the sigmoid; dx = dy s (1 + x (1 - s)). Also known as swish.
 
-    s' = s (1 - s), and the rest is the product rule: s + x s (1 - s).
+    s' = s (1 - s), and the rest is the product rule: s + x s (1 - s) = s + y (1 - s).
 
     References
     ----------
@@ -137,11 +138,14 @@ class SiLU(_Curve):
     }
 
     def _curve(self, x: Array, y: Array, slope: Array) -> None:
-        """Set y = x s, and its slope s (1 + x (1 - s))."""
-        near = np.minimum(x, SIGMOID_REACH)
-        s, rest = sigmoids(near)
-        np.multiply(x, s, out=y)
-        np.multiply(s, 1 + near * rest, out=slope)
+        """Set y = x s, and its slope s + y (1 - s)."""
+        np.negative(x, out=slope)
+        with np.errstate(over="ignore"):  # where exp(-x) is infinite, s is next to 0
+            np.exp(slope, out=slope)
+        slope += 1
+        np.reciprocal(slope, out=slope)  # s
+        np.multiply(x, slope, out=y)
+        slope += (1 - slope) * y
 
 
 class Mish(_Curve):
@@ -177,7 +181,7 @@ class Mish(_Curve):
 
     def _curve(self, x: Array, y: Array, slope: Array) -> None:
         """Set y = x t, and its slope t + x t'."""
-        near = np.minimum(x, MISH_REACH)
+        near = between(x, -math.inf, MISH_REACH)
         e = np.exp(near)
         n = e * (e + 2)
         inverse = 1 / (n + 2)
@@ -232,6 +236,7 @@ class Softplus(_Curve):
     def _curve(self, x: Array, y: Array, slope: Array) -> None:
         """Set y = max(x, log(1 + e) / b), and its slope e / (1 + e)."""
         with np.errstate(over="ignore"):  # an infinite b x is as right as a large one
-            e = np.exp(np.minimum(x * self.beta, SIGMOID_REACH))
+            e = between(x * self.beta, -math.inf, SIGMOID_REACH)
+        np.exp(e, out=e)
         np.maximum(x, log1p(e) / self.beta, out=y)
         np.divide(e, 1 + e, out=slope)
