@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_numbers, of_channels
+from minifw._tools.checks import check_cotangent, check_numbers, of_channels
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_fraction, check_size
 from minifw._tools.options import Option
@@ -24,11 +24,11 @@ class BatchNorm(_Normalization):
         z = (x - m) r,    r = 1 / sqrt(v + eps),    v = mean((x - m)^2).
 
     m and v depend on x as well. dm/dx = 1/n and dv/dx = 2 (x - m) / n give, by the chain rule
-    with dz = w dy, what is left of dz when its parts along 1 and along z are taken out:
+    what is left of dy when its parts along 1 and along z are taken out, times w:
 
-        dx = r (dz - mean(dz) - z mean(dz z)),    dw = sum(dy z),    db = sum(dy).
+        dx = r w (dy - mean(dy) - z mean(dy z)),    dw = sum(dy z),    db = sum(dy).
 
-    In eval mode m and v are the running statistics, which are constants: dx = r dz.
+    In eval mode m and v are the running statistics, which are constants: dx = r w dy.
 
     Parameters
     ----------
@@ -113,6 +113,7 @@ shape (1, 2); take a larger batch, or call eval()
     buffers = ("running_mean", "running_var")
     momentum = Option(check_fraction)
     _axes = "wn"
+    _saved_constant = False  # whether mean and variance did not depend on x: in eval mode
 
     def __init__(
         self,
@@ -158,6 +159,23 @@ shape (1, 2); take a larger batch, or call eval()
 
     def _shaped(self, rows: Array, shape: Shape) -> Array:
         return rows.reshape(*shape[1:], shape[0]).transpose(-1, *range(len(shape) - 1))
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = r w (dy - mean(dy) - z mean(dy z)), and set the gradients of w and b."""
+        z, r = self.saved()
+        check_cotangent(self, dy, z.shape, z.dtype)
+        rows, z = self._rows(dy), self._rows(z)  # (channels, n)
+        db, dw = self._sums(rows), np.einsum("wn,wn->w", rows, z)  # (channels,)
+        if self.weight is not None and self.bias is not None:
+            r = r * self.weight.value[:, np.newaxis]  # (channels, 1)
+            self.weight.grad[...], self.bias.grad[...] = dw, db
+        if self._saved_constant:
+            return self._shaped(rows * r, dy.shape)
+        dx = z * (dw[:, np.newaxis] / rows.shape[1])  # (channels, n)
+        np.subtract(rows, dx, dx)
+        dx -= db[:, np.newaxis] / rows.shape[1]
+        dx *= r
+        return self._shaped(dx, dy.shape)
 
     def _normalized(self, x: Array) -> tuple[Array, Array]:
         """Return z and r, and in train mode move the running statistics."""

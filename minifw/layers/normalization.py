@@ -38,7 +38,6 @@ class _Normalization(Layer):
 
     _centred: ClassVar[bool] = True  # whether z has the mean 0; only then is there a b
     _axes: ClassVar[str]  # of `_by_weight`: "w" is the one of w and b
-    _saved_constant = False  # whether mean and variance did not depend on x: BatchNorm, eval mode
 
     def __init__(self, shape: Shape, eps: float, affine: bool, dtype: object) -> None:
         owner = type(self).__name__
@@ -77,8 +76,6 @@ class _Normalization(Layer):
         self.backward_parameters(dy)
         z, r = self.saved()
         dz = self._affine(self._rows(dy), None)  # (groups, n)
-        if self._saved_constant:
-            return self._shaped(dz * r, dy.shape)
         z = self._rows(z)
         dx = z * _mean_of_product(dz, z)  # (groups, n)
         np.subtract(dz, dx, dx)
