@@ -110,6 +110,20 @@ def test_every_layer_is_the_same_in_onnx_runtime_and_comes_back(
         assert (twin.predict(x) == model.predict(x)).all()
 
 
+def test_a_batch_of_a_given_size(tmp_path: pathlib.Path) -> None:
+    path, model = tmp_path / "model.onnx", Sequential(Dense(2, 3, rng=0), Tanh())
+    export(model, path, batch=3)
+    proto = onnx.load(path)
+    for value in (*proto.graph.input, *proto.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_value == 3
+    x = np.ones((3, 2))
+    close(run(path, x), model.predict(x))
+    assert repr(import_(path)) == repr(model)  # of any batch again
+    for batch, error in ((0, ValueError), (2.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="export expects batch to be"):
+            export(model, path, batch=batch)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.onnx")), ids=lambda path: path.stem)
 def test_graphs_of_pytorch_predict_as_pytorch(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """They were written by PyTorch's own exporters, before and with dynamo: see make_onnx.py."""

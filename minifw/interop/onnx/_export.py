@@ -41,8 +41,9 @@ def export(
     input_name: str = "x",
     output_name: str = "y",
     dtype: object = None,
+    batch: int | None = None,
 ) -> None:
-    """Write what a model computes in eval mode as an ONNX file, with an open batch axis.
+    """Write what a model computes in eval mode as an ONNX file, its batch axis open.
 
     Parameters
     ----------
@@ -58,6 +59,9 @@ def export(
     dtype : float64 or float32, optional
         In which the graph computes; by default as the model does. In float32 the graph is
         smaller, quicker, and made of operators that every runtime has.
+    batch : int, optional
+        How many rows the graph takes, for programs that need to know it beforehand. By default
+        the axis is left open, for any number.
 
     Raises
     ------
@@ -84,11 +88,25 @@ def export(
     >>> twin
     Sequential(Dense(2, 4, rng=3), Tanh())
     """
-    onnx = package("export")
     place = path_of("export", path)
+    proto = described(model, input_shape, (input_name, output_name), dtype, batch)
+    data = proto.SerializeToString(deterministic=True)
+    with replacing(place) as file:
+        file.write(data)
+
+
+def described(
+    model: Layer,
+    input_shape: Shape | None,
+    names: tuple[str, str],
+    dtype: object,
+    batch: int | None,
+) -> Any:
+    """Return the ModelProto of a model, checked, or raise as `export` does."""
+    onnx = package("export")
     hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else ""
     check_is("export", "a layer", model, Layer, hint=hint)
-    for name in (input_name, output_name):
+    for name in names:
         if not isinstance(name, str) or not name:
             raise TypeError(f"export expects names as str, not empty, got {name!r}")
     if (required(model) or 1) > 1:
@@ -99,7 +117,8 @@ def export(
     shape = _checked_shape(model, input_shape)
     own = survey(model).dtype or np.float64
     numbers = check_dtype("export", own if dtype is None else dtype)
-    proto = written(model, shape, input_name, output_name, numbers)
+    rows = BATCH if batch is None else check_size("export", "batch", batch)
+    proto = written(model, shape, names, numbers, rows)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -107,13 +126,14 @@ def export(
             f"export: the graph of {model!r} fails onnx's checker, by a fault in a function "
             f"registered for one of its layers: {error}"
         ) from error
-    data = proto.SerializeToString(deterministic=True)
-    with replacing(place) as file:
-        file.write(data)
+    return proto
 
 
-def written(model: Layer, shape: Shape, input_name: str, output_name: str, dtype: DType) -> Any:
-    """Return the ModelProto of a model."""
+def written(
+    model: Layer, shape: Shape, names: tuple[str, str], dtype: DType, batch: int | str
+) -> Any:
+    """Return the ModelProto of a model, for `batch` rows."""
+    input_name, output_name = names
     onnx = package("export")
     graph = Graph(model, dtype)
     graph.begin(input_name, shape)
@@ -124,8 +144,8 @@ def written(model: Layer, shape: Shape, input_name: str, output_name: str, dtype
     proto = onnx.helper.make_model(
         graph.finish(
             type(model).__name__,
-            [info(input_name, x_type, [BATCH, *shape])],
-            [info(output_name, float_type, [BATCH, *y_shape])],
+            [info(input_name, x_type, [batch, *shape])],
+            [info(output_name, float_type, [batch, *y_shape])],
         ),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,

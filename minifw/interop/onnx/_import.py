@@ -12,7 +12,7 @@ from minifw._tools.loading import building
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.interop.onnx import _operators  # noqa: F401 - it says what it reads
-from minifw.interop.onnx._export import DESCRIPTION, SHAPE, written
+from minifw.interop.onnx._export import BATCH, DESCRIPTION, SHAPE, written
 from minifw.interop.onnx._graph import package
 from minifw.interop.onnx._reading import LARGEST, read_graph
 from minifw.storage._archive import regular
@@ -131,7 +131,9 @@ def _described(onnx: Any, proto: Any, custom: tuple[type[Buildable], ...]) -> La
         return None
     kind = graph.output[0].type.tensor_type.elem_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
-    again = written(model, shape, graph.input[0].name, graph.output[0].name, dtype)
+    batch = graph.input[0].type.tensor_type.shape.dim[0].dim_value or BATCH
+    names = graph.input[0].name, graph.output[0].name
+    again = written(model, shape, names, dtype, batch)
     bytes_of = partial(type(graph).SerializeToString, deterministic=True)
     return model if bytes_of(again.graph) == bytes_of(graph) else None
 
