@@ -10,7 +10,7 @@ from email.parser import Parser
 from pathlib import Path
 
 DESCRIBED = ("Name", "Version", "Summary", "License-Expression", "Requires-Python", "Keywords")
-DOORS = ("mpi", "onnx", "plot", "progress", "safetensors", "scipy", "sklearn")
+DOORS = ("c", "mpi", "onnx", "plot", "progress", "safetensors", "scipy", "sklearn")
 
 
 MADE = {"__pycache__", "_build", "gallery", "generated"}  # by Python, and by a build of the site
