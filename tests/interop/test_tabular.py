@@ -98,6 +98,10 @@ def test_words_are_taken_as_they_are(make: Any) -> None:
     fitted = NetworkRegressor(**SMALL | rate).fit(make(table), y)
     assert fitted.score(make(table), y) > 0.95
     assert list(fitted.feature_names_in_) == list(table.columns)
+    assert fitted.categories_["city"] == ["Bonn", "Oslo", "Rome"]
+    np.testing.assert_array_equal(
+        fitted.as_numbers(make(table))[:, 2], table["size"].astype(float)
+    )
     new = table[:3].copy()
     new["city"] = ["Paris", None, "Rome"]  # unknown and missing count alike
     got = fitted.predict(make(new))
@@ -144,7 +148,7 @@ def test_numbers_become_vectors(encoding: str, preset: str | None, tmp_path: Pat
     assert scores[1] > scores[0] + 0.05
     minifw.save(fitted.model_, tmp_path / "model.npz")
     again = minifw.load(tmp_path / "model.npz")
-    x = fitted._validated(table, reset=False)
+    x = fitted.as_numbers(table)
     np.testing.assert_array_equal(again.predict(x), fitted.model_.predict(x))
     with pytest.raises(ValueError, match="number_encoding to be 'piecewise', 'periodic' or None"):
         NetworkRegressor(number_encoding="ple").fit(table, y)
@@ -158,7 +162,7 @@ def test_a_table_travels_in_onnx(encoding: str | None, tmp_path: Path) -> None:
     fitted = NetworkRegressor(
         (16,), preset="realmlp", number_encoding=encoding, max_epochs=20, random_state=0
     ).fit(table, y)
-    x = fitted._validated(table, reset=False)  # with codes for the words
+    x = fitted.as_numbers(table)  # with codes for the words
     onnx.export(fitted.model_, tmp_path / "model.onnx", input_shape=(5,))
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (got,) = session.run(None, {"x": x})

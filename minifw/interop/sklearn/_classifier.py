@@ -101,6 +101,9 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     n_features_in_ : int
     feature_names_in_ : array of str
         The columns of the table, if `X` was one whose columns have names.
+    categories_ : dict
+        The words of each column that held words, by its name; ``model_`` takes 1 for the first
+        word, 0 for one that training did not see. ``as_numbers(X)`` puts them in.
     model_ : Layer
         The network, which `minifw.save` writes and `summary` shows.
     optimizer_ : Optimizer

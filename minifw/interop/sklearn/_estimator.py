@@ -479,8 +479,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     def _outputs(self, X: Any, part: Layer | None = None) -> Any:
         """Return what the network, or this first part of it, gives for the rows of `X`."""
-        check_is_fitted(self)
-        X = self._input(self._validated(X, reset=False))
+        X = self.as_numbers(X)
         model = self.model_ if part is None else part
         if self.model_.training:  # somebody called model_.train()
             return np.asarray(model.predict(X))
@@ -489,6 +488,26 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         owner = f"{type(self).__name__}.predict"
         kept = WHOLE * self._whole
         return in_blocks(ArrayRows(owner, "X", X, self._dtype, kept), ROWS, model)
+
+    def as_numbers(self, X: Any) -> Any:
+        """Return the rows of `X` as ``model_`` takes them: words are numbers, all of one dtype.
+
+        Parameters
+        ----------
+        X : array or table of shape (examples, features)
+
+        Returns
+        -------
+        array of shape (examples, features)
+        """
+        check_is_fitted(self)
+        return self._input(self._validated(X, reset=False))
+
+    @property
+    def categories_(self) -> dict[Any, list[Any]]:
+        """The words of each column that held words; the first counts as 1, a new word as 0."""
+        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
+        return {names[place]: list(codes) for place, codes in self._categories.codes.items()}
 
     def _input(self, X: Array) -> Any:
         """Return `X` as the network takes it: as whole numbers, if it looks them up."""
