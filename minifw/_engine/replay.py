@@ -87,7 +87,6 @@ class Replay:
         if CHANGES.count != self._count:
             self._look()
         self.output = self._now = None
-        self._saved = []  # so that what the latest forward saved goes, part by part
         recording = self._find(x, target) if sample_weight is None else None
         if recording is not None:
             try:
@@ -98,6 +97,8 @@ class Replay:
                 self.output, self._now = recording.output, recording
                 self._saved = recording.noted
                 return value
+        if self.loss is not None:
+            self._forget_saved()
         value = np.nan if self.shared else self._text(x, target, sample_weight)
         self.note_saved()
         return value
@@ -122,6 +123,13 @@ class Replay:
             except Unseen:
                 pass
         return self._text_backward(everything)
+
+    def _forget_saved(self) -> None:
+        """Let go of what the step before saved, before this one takes memory of its own."""
+        self._saved = []
+        for own in self._owns:
+            if own.get("_saved") is not None:
+                own["_saved"], own["_saved_stamp"] = None, (None, None)
 
     def note_saved(self) -> None:
         """Note what each part has saved by now."""
