@@ -99,6 +99,8 @@ class PiecewiseLinearEncoding(_Fitted):
         """Return the quantiles, each once, in the layer's dtype."""
         quantiles = np.quantile(column, np.linspace(0, 1, self.bins + 1)).astype(self._dtype)
         edges = np.unique(quantiles)
+        # Those so close that 1 / width overflows count as one.
+        edges = edges[np.diff(edges, append=np.inf) > np.finfo(self._dtype).tiny]
         return (np.pad(edges, (0, quantiles.size - edges.size), mode="edge"),)
 
     def slopes(self) -> tuple[Array, Array, Array]:
@@ -232,6 +234,8 @@ class PeriodicEncoding(Layer):
     def forward(self, x: Array) -> Array:
         """Return y = (cos v, sin v)."""
         check_rows(self, x, self.features, self.weight.dtype)
+        if x.ndim > 2:
+            raise ValueError(f"{self!r} expects x of shape (batch, features), got {x.shape}")
         v = x[:, :, np.newaxis] * (2 * math.pi * self.weight.value)  # (batch, features, k)
         waves = np.cos(v), np.sin(v)
         self.save(x, *waves)

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minifw._engine.listening import listening
-from minifw._tools.checks import check_cotangent, check_rows
+from minifw._tools.checks import check_cotangent, check_is, check_rows
 from minifw._tools.loading import claim
 from minifw._tools.numbers import check_dtype, check_flag, check_size
 from minifw._tools.options import Option
-from minifw._tools.rows import as_array
+from minifw._tools.rows import Rows
 from minifw._tools.values import refuse_first
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas, Shape
@@ -22,6 +22,7 @@ from minifw.typing import Array, Formulas, Shape
 __all__ = ["Impute", "RobustScale", "Standardize", "adapt"]
 
 REACH = 3.0  # what a robustly scaled number stays below
+FAR = 1e9  # beyond, it is 3 in float64; the square of this is finite in float32
 
 
 def adapt(model: Layer, x: Any) -> None:
@@ -45,6 +46,7 @@ def adapt(model: Layer, x: Any) -> None:
     >>> model[0].fill, model[1].center, model[1].factor
     (array([2.]), array([2.]), array([0.66666667]))
     """
+    check_is("adapt", "model to be a layer", model, Layer)
     layers = [("", model), *model.named_layers()]
     fitted = [(name, layer) for name, layer in layers if hasattr(layer, "adapt")]
 
@@ -91,6 +93,8 @@ class _Fitted(Layer):
     def adapt(self, x: Any) -> Self:
         """Measure the columns of the training rows; gaps (NaN) are left out.
 
+        A column of gaps alone is measured as one of zeros.
+
         Parameters
         ----------
         x : array or table of shape (rows, features)
@@ -102,19 +106,16 @@ class _Fitted(Layer):
         Raises
         ------
         TypeError, ValueError
-            If x is no such table, a number is infinite, or a column has gaps alone.
+            If x is no such table, or a number is infinite.
         """
-        rows: Array = np.array(as_array(f"{self!r}.adapt", "x", x), np.float64)  # for both dtypes
-        rows = check_rows(self, rows, self.features, rows.dtype)
+        wide = np.dtype(np.float64)  # for both dtypes
+        rows = Rows(f"{self!r}.adapt", "x", x, wide).take(slice(None))
+        rows = check_rows(self, rows, self.features, wide)
         infinite, known = np.isinf(rows), ~np.isnan(rows)
         if infinite.any():
             refuse_first(f"{self!r}.adapt", "x to be finite", rows, ~infinite)
-        if not (right := known.any(axis=0)).all():
-            raise ValueError(
-                f"{self!r}.adapt expects a number in every column, got gaps alone in column "
-                f"{right.argmin()}; leave that column out"
-            )
-        pairs = zip(rows.T, known.T, strict=True)
+        known[0] |= ~known.any(axis=0)
+        pairs = zip(np.nan_to_num(rows).T, known.T, strict=True)
         measured = [self._measure(column[places]) for column, places in pairs]
         for (_, buffer), values in zip(
             self.named_buffers(), zip(*measured, strict=True), strict=True
@@ -125,6 +126,11 @@ class _Fitted(Layer):
     @abstractmethod
     def _measure(self, column: Array) -> tuple[Any, ...]:
         """Return what each buffer holds of a column, of which these are the numbers."""
+
+    def _inverse(self, *spreads: float) -> float:
+        """Return 1 / spread, of the first of which that does not overflow; else 0."""
+        least = np.finfo(self._dtype).tiny
+        return next((1 / float(spread) for spread in spreads if spread > least), 0.0)
 
     def _check(self, x: Array, buffer: Array) -> None:
         check_rows(self, x, self.features, self._dtype)
@@ -187,7 +193,8 @@ class Standardize(_Fitted):
 
     def _measure(self, column: Array) -> tuple[float, float]:
         """Return m and 1 / s."""
-        return float(column.mean()), _inverse(float(column.std()))
+        # The mean of a number alone can be rounded, and then differs from it.
+        return float(column.mean()), self._inverse(column.std() if np.ptp(column) else 0.0)
 
     def forward(self, x: Array) -> Array:
         """Return y = (x - m) / s."""
@@ -267,12 +274,14 @@ class RobustScale(_Fitted):
     def _measure(self, column: Array) -> tuple[float, float]:
         """Return m and 1 / q."""
         least, low, median, high, most = np.quantile(column, (0, 0.25, 0.5, 0.75, 1))
-        return median, _inverse(float(high - low) or float(most - least) / 2)
+        return median, self._inverse(high - low, (most - least) / 2)
 
     def forward(self, x: Array) -> Array:
         """Return y = s / h."""
         self._check(x, self.center)
-        s = (x - self.center) * self.factor  # (batch, features), as all arrays here
+        with np.errstate(over="ignore"):  # what is beyond the largest float is far out
+            s = (x - self.center) * self.factor  # (batch, features), as all arrays here
+        s = np.clip(s, -FAR, FAR)
         h = np.hypot(1, s / REACH)
         self.save(h)
         y: Array = s / h
@@ -284,11 +293,6 @@ class RobustScale(_Fitted):
         check_cotangent(self, dy, h.shape, h.dtype)
         dx: Array = dy * self.factor / h / h / h  # h^3 can overflow
         return dx
-
-
-def _inverse(spread: float) -> float:
-    """Return 1 / spread; 0 of a column that has none."""
-    return 1 / spread if spread else 0.0
 
 
 class Impute(_Fitted):

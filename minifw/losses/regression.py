@@ -277,7 +277,7 @@ class PinballLoss(Loss):
     quantiles: Option[tuple[float, ...]] = Option(_levels)
 
     def __init__(self, quantiles: Sequence[float] = (0.05, 0.5, 0.95)) -> None:
-        self.quantiles = tuple(quantiles)
+        self.quantiles = quantiles  # type: ignore[assignment]
 
     def check(self, prediction: Array, target: Target) -> None:
         """Raise unless prediction is (batch, quantiles), target (batch, 1), of one dtype."""

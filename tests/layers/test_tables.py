@@ -16,6 +16,7 @@ from minifw import (
     Dense,
     Embedding,
     Impute,
+    PeriodicEncoding,
     PiecewiseLinearEncoding,
     RobustScale,
     Sequential,
@@ -78,7 +79,8 @@ def test_pieces_add_up_to_the_place_between_the_edges() -> None:
 def test_no_cell_moves_a_robust_scale_by_more_than_three() -> None:
     for dtype in (np.float64, np.float32):
         layer = RobustScale(1, dtype=dtype).adapt(np.arange(9.0)[:, None])
-        far: Any = np.array([[-1e30], [1e4], [1e38]], dtype)
+        far: Any = np.array([[-1e30], [1e4], [np.finfo(dtype).max]], dtype)
+        layer.factor *= 8  # times which the largest number overflows
         y = layer.forward(far)
         np.testing.assert_allclose(y, [[-3], [3], [3]], rtol=1e-6)
         assert np.isfinite(layer.backward(np.ones_like(far))).all()
@@ -101,12 +103,21 @@ def test_forward_waits_for_the_training_rows(kind: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(other.forward(x), layer.forward(x))
 
 
+@pytest.mark.parametrize("kind", [*LAYERS, PeriodicEncoding])
+def test_sequences_are_refused(kind: Any) -> None:
+    x, layer = table(), kind(4)
+    if kind is not PeriodicEncoding:
+        layer.adapt(x)
+    with pytest.raises(ValueError, match=r"x of shape \(batch, features\), got \(3, 20, 4\)"):
+        layer.forward(x.reshape(3, 20, 4))
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda x: x.__setitem__((2, 1), np.inf), r"x to be finite, got inf at index \(2, 1\)"),
-        (lambda x: x.__setitem__((slice(None), 2), np.nan), "gaps alone in column 2"),
+        (lambda x: x.__setitem__((2, 1), -np.inf), r"x to be finite, got -inf at index \(2, 1\)"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(kind: Any, change: Any, message: str) -> None:
@@ -122,12 +133,36 @@ def test_what_cannot_be_measured_is_refused(kind: Any, change: Any, message: str
         np.testing.assert_array_equal(buffer, old)
 
 
-def test_a_constant_column_gives_nothing() -> None:
-    x = np.full((5, 1), 7.0)
+@pytest.mark.parametrize("value", [7.0, 0.1, 1e8 + 0.1])  # the mean of 0.1 three times is not 0.1
+def test_a_constant_column_gives_nothing(value: float) -> None:
+    x = np.full((5, 1), value)
+    assert np.std(np.full(3, 0.1)) > 0
+    assert Standardize(1).adapt(np.full((3, 1), 0.1)).factor == 0
     for kind in (Standardize, RobustScale, PiecewiseLinearEncoding):
         layer = kind(1).adapt(x)
         assert not layer.forward(x + np.array([[0.0], [1], [-3], [1e9], [0]])).any()
         check_layer(layer, x)
+
+
+@pytest.mark.parametrize("kind", [Standardize, RobustScale, PiecewiseLinearEncoding])
+def test_a_spread_whose_inverse_overflows_counts_as_none(kind: Any) -> None:
+    for dtype, tiny in ((np.float64, 5e-324), (np.float32, 1e-45)):
+        layer = kind(1, dtype=dtype).adapt(np.arange(4.0)[:, None] * tiny)
+        assert not layer.forward(np.array([[0], [tiny], [1]], dtype)).any()
+    mixed = RobustScale(1).adapt(np.array([[0.0], [0], [5e-324], [5e-324], [2]]))
+    assert mixed.factor == 1  # by half of the range
+
+
+def test_a_column_of_gaps_alone_gives_nothing() -> None:
+    x = table()
+    x[:, 2] = np.nan
+    model = Sequential(Impute(4), RobustScale(4))
+    adapt(model, x)
+    assert not model.forward(table())[:, 2].any()
+    with pytest.raises(TypeError, match="adapt expects model to be a layer, got a list"):
+        adapt([model], x)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="x to hold real numbers, got a complex128"):
+        Impute(4).adapt(x * 1j)
 
 
 def test_a_model_is_adapted_in_the_order_of_its_forward() -> None:

@@ -311,6 +311,8 @@ def test_what_a_pinball_loss_refuses() -> None:
     for levels in ((), (0.5, 0.5), (0.9, 0.1), (0.0, 0.5), (0.5, 1.0), (np.nan,)):
         with pytest.raises(ValueError, match="quantiles"):
             PinballLoss(levels)
+    with pytest.raises(TypeError, match="expects quantiles to be a number, got None"):
+        PinballLoss(None)  # type: ignore[arg-type]
     loss = PinballLoss((0.1, 0.9))
     with pytest.raises(ValueError, match=r"shape \(batch, 2\), a column for each quantile"):
         loss.forward(np.zeros((3, 1)), np.zeros((3, 1)))

@@ -7,12 +7,8 @@ import numpy as np
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
-from minifw.layers.tables import REACH
+from minifw.layers.tables import FAR, REACH
 from minifw.typing import Array
-
-FAR = (
-    1e9  # a robustly scaled number beyond gives 3 in float64, and its square is finite in float32
-)
 
 
 @register(layers.Standardize)
