@@ -236,13 +236,15 @@ def test_the_temperature_is_that_of_the_lowest_cross_entropy(classes: int) -> No
     fitted.fit(x[:300], y[:300], X_val=x[300:450], y_val=y[300:450])
     logs = plain.predict_log_proba(x[300:450])
 
-    def loss_at(temperature: float) -> float:
+    def loss_at(temperature: float, share: float = 0.0) -> float:
         p = np.exp(logs / temperature)
-        return float(log_loss(y[300:450], p / p.sum(axis=1, keepdims=True)))
+        p /= p.sum(axis=1, keepdims=True)
+        return float((1 - share) * log_loss(y[300:450], p) - share * np.log(p).mean())
 
     best = fitted.temperature_
     assert best > 1  # it was too sure
-    assert loss_at(best) <= min(loss_at(best * 1.01), loss_at(best / 1.01))
+    one = 1 / 151  # row of all classes alike
+    assert loss_at(best, one) <= min(loss_at(best * 1.001, one), loss_at(best / 1.001, one))
     p = fitted.predict_proba(x[300:450])
     assert log_loss(y[300:450], p) == pytest.approx(loss_at(best), rel=1e-9)
     np.testing.assert_allclose(np.exp(fitted.predict_log_proba(x)), fitted.predict_proba(x))
@@ -266,3 +268,33 @@ def test_labels_are_smoothed() -> None:
         assert np.median(fitted.predict_proba(x).max(axis=1)) == pytest.approx(limit, abs=0.02)
     with pytest.raises(ValueError, match="leave label_smoothing out"):
         NetworkClassifier(label_smoothing=0.1).fit(x, np.c_[y > 0, y > 1].astype(int))
+@pytest.mark.parametrize("preset", [None, "realmlp"])
+def test_a_validation_part_without_a_mistake_leaves_doubt(preset: str | None) -> None:
+    x, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier(
+        (32,),
+        preset=preset,
+        max_epochs=32,
+        tol=None,
+        lr=0.02,
+        random_state=0,
+        calibrate="temperature",
+    ).fit(x, y > 0, X_val=x[:1], y_val=y[:1] > 0)
+    # Of one row of a class, and one of both alike: 1.5 of 2.
+    np.testing.assert_allclose(fitted.predict_proba(x[:1]), [[0.75, 0.25]], rtol=1e-6)
+
+
+def test_a_temperature_weighs_the_rows() -> None:
+    x, y = make_classification(400, 5, flip_y=0.2, random_state=0)
+    options: dict[str, Any] = {"hidden_layers": (16,), "max_epochs": 20, "lr": 0.01, "tol": None}
+
+    def found(rows: Any, weight: Any) -> float:
+        fitted = NetworkClassifier(**options, random_state=0, calibrate="temperature")
+        fitted.fit(x[:200], y[:200], X_val=x[rows], y_val=y[rows], sample_weight_val=weight)
+        return float(fitted.temperature_)
+
+    rows = np.arange(200, 400)
+    weight = np.repeat([0.0, 1.0, 2.0], [50, 100, 50])
+    assert found(rows, weight) == pytest.approx(found(np.repeat(rows, weight.astype(int)), None))
+
+

@@ -1,39 +1,30 @@
 """Temperature: one number by which logits are divided, so that probabilities are honest."""
 
-from typing import ClassVar
-
 import numpy as np
+from scipy.optimize import minimize_scalar
 
-from minifw.core.layer import Layer
-from minifw.core.objective import Objective
-from minifw.core.parameter import Parameter
-from minifw.losses import Loss
-from minifw.training.minimize import minimize
+from minifw.losses import BCEWithLogitsLoss, CrossEntropyLoss
 from minifw.typing import Array, Target
 
-
-class _Temperature(Layer):
-    """y = x e^t: dx = dy e^t, dt = sum of dy y. The temperature is e^-t."""
-
-    replayable: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        self.t = Parameter(np.zeros(1))
-
-    def forward(self, x: Array) -> Array:
-        y: Array = x * np.exp(self.t.value)
-        self.save(y)
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        (y,) = self.saved()
-        self.t.grad[...] = (dy * y).sum()
-        dx: Array = dy * np.exp(self.t.value)
-        return dx
+FARTHEST = 10.0  # of the logarithm of a temperature from 0: float32 still tells logits apart
+EXACT = 1e-9  # to what it is found
 
 
-def temperature(logits: Array, target: Target, loss: Loss) -> float:
-    """Return the temperature at which the loss of these logits, of rows held out, is lowest."""
-    layer = _Temperature()
-    minimize(Objective(layer, loss), logits.astype(np.float64), target, "BFGS")
-    return float(np.exp(-layer.t.value[0]))
+def temperature(logits: Array, target: Target, weight: Array | None, *, yes_or_no: bool) -> float:
+    """Return the temperature at which the cross-entropy of these rows, held out, is lowest.
+
+    One row more is counted, that is of all classes alike, as in Laplace's rule. Otherwise rows
+    that are all told right would ask for a temperature of 0, at which nothing is uncertain.
+    """
+    weight = np.ones(len(logits)) if weight is None else weight.astype(np.float64)
+    share = 1 / (1 + weight.sum())
+    target = target + share * (0.5 - target) if yes_or_no else target
+    loss = BCEWithLogitsLoss() if yes_or_no else CrossEntropyLoss(label_smoothing=share)
+    z = logits.astype(np.float64)
+    found = minimize_scalar(
+        lambda t: loss.forward(z / np.exp(t), target, weight),
+        bounds=(-FARTHEST, FARTHEST),
+        method="bounded",
+        options={"xatol": EXACT},
+    )
+    return float(np.exp(found.x))

@@ -14,7 +14,7 @@ from minifw.interop.sklearn._calibration import temperature
 from minifw.interop.sklearn._estimator import NetworkEstimator, Rows
 from minifw.interop.sklearn._heads import head_of
 from minifw.layers import Scale, Sequential
-from minifw.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss
+from minifw.losses import Loss
 from minifw.typing import Array, Target
 
 HALF = 0.5  # the probability above which it is a yes
@@ -91,7 +91,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         classes then have an output each.
     calibrate : {"temperature"} or None, default None
         Whether the logits are divided by the number, `temperature_`, with which the validation
-        part has the lowest cross-entropy. It needs `early_stopping`, or ``X_val``.
+        part, and one row more that is of all classes alike, have the lowest cross-entropy. It
+        needs `early_stopping`, or ``X_val``.
 
     Attributes
     ----------
@@ -370,8 +371,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             )
         before, last = head.logits_of(self._learner), self._learner.split_last()[1]
         logits = before.predict(validation.x)  # (rows, outputs)
-        plain = BCEWithLogitsLoss() if head.yes_or_no else CrossEntropyLoss()
-        self.temperature_ = temperature(logits, validation.target, plain)
+        _, target, weight = validation
+        self.temperature_ = temperature(logits, target, weight, yes_or_no=head.yes_or_no)
         scale = Scale(logits.shape[1], 1 / self.temperature_, dtype=logits.dtype).freeze()
         layers = [*before] if isinstance(before, Sequential) else [before]
         end = [] if head.ends_in is None else [last]
