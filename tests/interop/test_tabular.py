@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import minifw
-from minifw import Dense, HuberLoss, Sequential, Softplus
+from minifw import Dense, HuberLoss, RobustScale, Sequential, Sigmoid, Softplus
 from minifw.interop import onnx
 from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
 
@@ -84,6 +84,8 @@ def test_a_warm_start_keeps_the_units() -> None:
     before = fitted.score(x, y)
     fitted.set_params(max_epochs=1, tol=None).fit(x, y + 3)
     assert fitted.score(x, y) > before - 0.05
+    with pytest.raises(ValueError, match="cannot go on with another normalize_target"):
+        fitted.set_params(normalize_target=False).fit(x, y)
 
 
 # -- categories and gaps -------------------------------------------------------------------
@@ -169,6 +171,29 @@ def test_a_table_travels_in_onnx(encoding: str | None, tmp_path: Path) -> None:
     np.testing.assert_allclose(got[:, 0], fitted.predict(table), rtol=1e-5)
 
 
+def test_gaps_may_come_after_the_training() -> None:
+    table = people()
+    y, holed = spending(table), table.assign(age=np.nan)
+    fitted = NetworkRegressor((16,), preset="realmlp", max_epochs=4, random_state=0)
+    fitted.fit(table, y, X_val=holed, y_val=y)
+    filled = table.assign(age=table["age"].median())
+    np.testing.assert_array_equal(fitted.predict(holed), fitted.predict(filled))
+    assert np.isfinite(fitted.fit(holed, y).predict(table)).all()  # a column of gaps alone
+
+
+@pytest.mark.parametrize("make", [lambda table: table, pl.from_pandas], ids=["pandas", "polars"])
+def test_what_is_neither_number_nor_word_is_refused(make: Any) -> None:
+    table = people()
+    y = spending(table)
+    dated = make(table.assign(born=pd.date_range("2000-01-01", periods=len(table))))
+    with pytest.raises(TypeError, match=r"numbers or words, 'born' holds [dD]atetime"):
+        NetworkRegressor(**SMALL).fit(dated, y)
+    fitted = NetworkRegressor(**SMALL).fit(make(table[["city"]]), y)
+    with pytest.raises(TypeError, match=r"a table of pandas or polars.*; got a float64 array"):
+        fitted.predict(np.ones((3, 1)))  # which would be codes of words
+    fitted.fit(pl.from_pandas(table[["age"]]).to_arrow(), y)  # as scikit-learn takes it
+
+
 # -- the recipe ----------------------------------------------------------------------------
 
 
@@ -193,8 +218,50 @@ def test_what_is_given_holds_against_the_recipe() -> None:
     assert [p.shape for p in fitted.model_.parameters()][1] == (8, 4)
     assert given.get_params()["batch_size"] == "auto"
     assert clone(given).get_params() == given.get_params()
-    with pytest.raises(ValueError, match="preset to be one of realmlp, or a None; got 'tabm'"):
+    with pytest.raises(ValueError, match="preset to be 'realmlp' or None, got 'tabm'"):
         NetworkClassifier(preset="tabm").fit(x, y)
+
+
+def test_rows_of_weight_0_measure_nothing() -> None:
+    x, y = load_diabetes(return_X_y=True)
+    options: dict[str, Any] = {"hidden_layers": (8,), "max_epochs": 3, "random_state": 0}
+    weight = np.repeat([1.0, 0.0], len(x))
+    held = {"X_val": x, "y_val": y}
+    one = NetworkRegressor(preset="realmlp", **options).fit(x, y, **held)
+    two = NetworkRegressor(preset="realmlp", **options)
+    two.fit(np.r_[x, x + 9], np.r_[y, y + 9], sample_weight=weight, **held)
+    models: Any = one.model_, two.model_
+    for layer in (0, 1):
+        for name, buffer in models[0][layer].named_buffers():
+            np.testing.assert_array_equal(getattr(models[1][layer], name), buffer)
+    np.testing.assert_array_equal(one._spread, two._spread)
+    for weight in np.eye(4):  # the row that counts is in one part, and none in the other
+        with pytest.raises(
+            ValueError, match=r"one of the [13] rows of the (training|valid).* count"
+        ):
+            two.fit(x[:4], y[:4], sample_weight=weight)
+
+
+def test_a_recipe_predicts_all_digits_of_a_far_target() -> None:
+    x, y = load_diabetes(return_X_y=True)
+    fitted = NetworkRegressor(preset="realmlp", max_epochs=32, random_state=0).fit(x, y + 1e10)
+    assert fitted.score(x, y + 1e10) > 0.3
+
+
+def test_a_partial_fit_after_the_cycles_learns() -> None:
+    x, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier(preset="realmlp", hidden_layers=(8,), max_epochs=2).fit(x, y)
+    before = fitted.predict_proba(x)
+    fitted.partial_fit(x, y)
+    assert fitted.optimizer_.lr == 0.04
+    assert np.abs(fitted.predict_proba(x) - before).max() > 1e-3
+
+
+def test_a_layer_that_only_measures_says_the_dtype() -> None:
+    x, y = load_iris(return_X_y=True)
+    fitted = NetworkClassifier([RobustScale(4), 8], max_epochs=2, tol=None)
+    fitted.fit(x.astype(np.float32), y)
+    assert {p.dtype for p in fitted.model_.parameters()} == {np.dtype(np.float64)}
 
 
 def test_the_learning_rates_of_the_recipe() -> None:
@@ -258,16 +325,6 @@ def test_the_temperature_is_that_of_the_lowest_cross_entropy(classes: int) -> No
         NetworkClassifier(**options, calibrate="platt").fit(x, y)
 
 
-def test_labels_are_smoothed() -> None:
-    x, y = load_iris(return_X_y=True)
-    for labels in (y, y > 0):
-        options = SMALL | {"max_epochs": 400, "lr": 0.05, "tol": None}
-        fitted = NetworkClassifier(**options, label_smoothing=0.3).fit(x, labels)
-        k = len(fitted.classes_)
-        limit = 1 - 0.3 + 0.3 / k  # what the loss asks of the true class
-        assert np.median(fitted.predict_proba(x).max(axis=1)) == pytest.approx(limit, abs=0.02)
-    with pytest.raises(ValueError, match="leave label_smoothing out"):
-        NetworkClassifier(label_smoothing=0.1).fit(x, np.c_[y > 0, y > 1].astype(int))
 @pytest.mark.parametrize("preset", [None, "realmlp"])
 def test_a_validation_part_without_a_mistake_leaves_doubt(preset: str | None) -> None:
     x, y = load_iris(return_X_y=True)
@@ -298,3 +355,18 @@ def test_a_temperature_weighs_the_rows() -> None:
     assert found(rows, weight) == pytest.approx(found(np.repeat(rows, weight.astype(int)), None))
 
 
+def test_labels_are_smoothed() -> None:
+    x, y = load_iris(return_X_y=True)
+    for labels in (y, y > 0):
+        options = SMALL | {"max_epochs": 400, "lr": 0.05, "tol": None}
+        fitted = NetworkClassifier(**options, label_smoothing=0.3).fit(x, labels)
+        k = len(fitted.classes_)
+        limit = 1 - 0.3 + 0.3 / k  # what the loss asks of the true class
+        assert np.median(fitted.predict_proba(x).max(axis=1)) == pytest.approx(limit, abs=0.02)
+    NetworkClassifier(  # whose labels the recipe does not smooth
+        network=lambda n, k, rng: Sequential(Dense(n, k, rng=rng), Sigmoid()),
+        preset="realmlp",
+        max_epochs=2,
+    ).fit(x, y > 0)
+    with pytest.raises(ValueError, match="leave label_smoothing out"):
+        NetworkClassifier(label_smoothing=0.1).fit(x, np.c_[y > 0, y > 1].astype(int))

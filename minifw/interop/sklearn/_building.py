@@ -92,7 +92,9 @@ def build_chain(
         )
     items = list(hidden_layers)
     # A given layer says in which dtype it computes; without one it is that of the data.
-    given = [p.dtype for item in items if isinstance(item, Layer) for p in item.parameters()]
+    own = [item for item in items if isinstance(item, Layer)]
+    given = [p.dtype for item in own for p in item.parameters()]
+    given += [buffer.dtype for item in own for _, buffer in item.named_buffers()]
     dtype = given[0] if given else dtype
     layers: list[Layer] = [*front(dtype)]
     shape: Shape = sizes[:1]

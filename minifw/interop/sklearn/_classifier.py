@@ -333,8 +333,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return 1 if pair else count
 
     def _smoothing(self) -> float:
-        """Return the share that label smoothing takes; no preset smooths several labels."""
-        own = self._use if self.preset is None or not self._multilabel else self
+        """Return the share that label smoothing takes; a preset's is for its own network."""
+        own = self if self._multilabel or self.network is not None else self._use
         smoothing: float = own.label_smoothing
         return smoothing
 

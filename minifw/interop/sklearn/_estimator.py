@@ -34,7 +34,6 @@ from minifw.interop.sklearn._building import (
     build_optimizer,
     build_with,
     call,
-    known,
     same,
     snapshot,
 )
@@ -183,7 +182,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         elif early:
             part, measured = self._split(owner, part, random)
         if not again:
-            self._begin(part)
+            self._begin(_counted(part))
         validation = None
         if measured is not None:
             validation = self._rows(owner, "validation part", measured)
@@ -212,7 +211,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """Return the parameters; a preset has its own in place of defaults."""
         given = self.get_params(deep=False)
         if self.preset is not None:
-            recipe = known(owner, "preset", self.preset, presets.PRESETS, "None")
+            check_choice(*presets.PRESETS, None)(owner, "preset", self.preset)
+            recipe = presets.PRESETS[self.preset]
             own = recipe["both"] | recipe["regressor" if self._numeric else "classifier"]
             defaults = inspect.signature(type(self)).parameters
             kept = {n for n in own if not same(snapshot(given[n]), snapshot(defaults[n].default))}
@@ -233,10 +233,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             part = Rows(X, target, self._read_weight(owner, "sample_weight", sample_weight, X))
             if first:
                 self._build(owner, X, _random_state(owner, self.random_state))
-                self._begin(part)
+                self._begin(_counted(part))
                 self.history_ = History()
             else:
                 self._go_on(owner)
+                if self.preset is not None:  # of whose cycles `fit` leaves the end, which is 0
+                    self.optimizer_.lr = self._base_lr
             trainer = self._trainer(owner, [], measured=False, watch=first)
             rows = self._rows(owner, "rows", part)
             history = self._run(trainer, rows, 1, None)
@@ -266,7 +268,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
 
     def _read(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         if reset:
-            self._categories = Categories(X)
+            self._categories = Categories(type(self).__name__, X)
         read: tuple[Any, Any] = self._validated(
             X, y, reset=reset, multi_output=True, y_numeric=self._numeric
         )
@@ -275,7 +277,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
     def _validated(self, X: Any, *y: Any, **options: Any) -> Any:
         """Return what scikit-learn's check makes of X, after words became numbers."""
         preset = self._use.preset is not None
-        X = self._categories.encoded(X)
+        X = self._categories.encoded(type(self).__name__, X)
         return validate_data(
             self,
             X,
@@ -403,6 +405,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         names = ["preset", "optimizer", "lr", "weight_decay", "network"]
         if self.network is None:
             names += ["hidden_layers", "activation", "number_encoding"]
+        if self._numeric:
+            names.append("normalize_target")
         return {name: snapshot(getattr(self._use, name)) for name in names}
 
     def _go_on(self, owner: str) -> None:
@@ -513,12 +517,11 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """Return `X` as the network takes it: as whole numbers, if it looks them up."""
         if not self._whole:
             return X
-        whole = X.astype(np.intp)
-        if (whole != X).any():
+        if (X % 1).any():  # of a gap, too
             raise ValueError(
                 f"{type(self).__name__}: the network takes whole numbers, X holds others"
             )
-        return whole
+        return X.astype(np.intp)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -535,6 +538,14 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """The score of the validation part after each epoch; None without such a part."""
         column = f"val_{self._metric}"
         return self.history_[column] if column in self.history_.columns else None
+
+
+def _counted(rows: Rows) -> Rows:
+    """Return the rows of a weight above 0; all if there is none, which is refused later."""
+    if rows.weight is None or not rows.weight.any():
+        return rows._replace(weight=None)
+    counted = rows.weight > 0
+    return Rows(rows.x[counted], rows.target[counted], rows.weight[counted])
 
 
 def _named(which: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_flag
@@ -214,9 +215,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         -------
         array of shape (examples,), or (examples, columns) if `y` had columns
         """
-        output: Array = self._outputs(X)
-        if self.preset is not None:  # whose float32 is the network's matter
-            output = output.astype(np.float64)
+        if self.preset is None:
+            output: Array = self._outputs(X)
+        else:  # its float32 is the network's matter, and has too few digits for a far target
+            check_is_fitted(self)
+            output = self._outputs(X, self._learner) * self._spread + self._center
         return output if self._columns else output[:, 0]
 
     # -- what the classifier does otherwise --------------------------------------

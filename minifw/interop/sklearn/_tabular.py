@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._tools.checks import describe
 from minifw.core.layer import Layer
 from minifw.layers import (
     Columns,
@@ -34,6 +35,8 @@ ENCODINGS: dict[str, Callable[[int, DType, Generator], list[Layer]]] = {
         Flatten(),
     ],
 }
+# How the names of dtypes begin that hold neither numbers nor words: times, and nested ones.
+OTHERS = ("date", "time", "duration", "period", "struct", "list", "large_list", "array", "map")
 WAVES = 48  # of each column, and a quarter as many numbers that are made of them
 WIDEST = 8  # numbers for a category: as many as there are categories, up to this
 
@@ -45,20 +48,25 @@ class Categories:
     are known by their dtypes: categories, enums, strings, and objects among which is a string.
     """
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, owner: str, table: Any) -> None:
         self.codes: dict[int, dict[Any, int]] = {}  # by the place of the column
-        for place in range(len(getattr(table, "columns", ()))):
-            values = _words(_column(table, place))
+        for place in range(len(table.columns) if _known(table) else 0):
+            values = _words(owner, _column(table, place))
             if values is not None:
                 words = sorted(
                     {v for v in values if v is not None}, key=lambda v: (str(v), repr(v))
                 )
                 self.codes[place] = {word: number for number, word in enumerate(words, 1)}
 
-    def encoded(self, table: Any) -> Any:
-        """Return the table with numbers for the words, or what came if it is no such table."""
-        if not self.codes or not hasattr(table, "columns"):
+    def encoded(self, owner: str, table: Any) -> Any:
+        """Return the table with numbers for the words; what came if there are none."""
+        if not self.codes:
             return table
+        if not _known(table):
+            raise TypeError(
+                f"{owner} expects a table of pandas or polars, as that of the first fit, whose "
+                f"words it knows by their columns; got {describe(table)}"
+            )
         pandas = hasattr(table, "iloc")
         table = table.copy() if pandas else table
         for place, codes in self.codes.items():
@@ -73,6 +81,10 @@ class Categories:
         return table
 
 
+def _known(table: Any) -> bool:
+    return hasattr(table, "columns") and (hasattr(table, "iloc") or hasattr(table, "to_series"))
+
+
 def _column(table: Any, place: int) -> Any:
     return table.iloc[:, place] if hasattr(table, "iloc") else table.to_series(place)
 
@@ -83,9 +95,14 @@ def _values(column: Any) -> list[Any]:
     return [None if gap else v for v, gap in zip(column.to_list(), gaps.to_list(), strict=True)]
 
 
-def _words(column: Any) -> list[Any] | None:
-    """Return the values of a column, or None if it does not hold words."""
+def _words(owner: str, column: Any) -> list[Any] | None:
+    """Return the values of a column, None if it holds numbers, or raise if neither."""
     name = str(column.dtype).lower()
+    if name.startswith(OTHERS):
+        raise TypeError(
+            f"{owner} expects columns of numbers or words, {column.name!r} holds {column.dtype}; "
+            "make numbers or words of it, or leave it out"
+        )
     words = any(kind in name for kind in ("categor", "enum", "str"))
     if not words and name != "object":
         return None
@@ -110,10 +127,10 @@ def front(
     places = [place for place in range(X.shape[1]) if place not in categories.codes]
     numbers: list[Layer] = []
     width = len(places)
-    if robust and np.isnan(X[:, places]).any():
-        numbers.append(Impute(width, add_indicator=True, dtype=dtype))
-        width *= 2
     if robust and width:
+        marked = bool(np.isnan(X[:, places]).any())  # new rows can have gaps all the same
+        numbers.append(Impute(width, marked, dtype=dtype))
+        width *= 1 + marked
         numbers.append(RobustScale(width, dtype=dtype))
     if encoding and width:
         numbers += ENCODINGS[encoding](width, dtype, rng)
