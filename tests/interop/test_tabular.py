@@ -188,6 +188,8 @@ def test_what_is_neither_number_nor_word_is_refused(make: Any) -> None:
     dated = make(table.assign(born=pd.date_range("2000-01-01", periods=len(table))))
     with pytest.raises(TypeError, match=r"numbers or words, 'born' holds [dD]atetime"):
         NetworkRegressor(**SMALL).fit(dated, y)
+    with pytest.raises(TypeError, match=r"X in memory, got a LazyFrame; use X.collect\(\)"):
+        NetworkRegressor(**SMALL).fit(pl.from_pandas(table).lazy(), y)
     fitted = NetworkRegressor(**SMALL).fit(make(table[["city"]]), y)
     with pytest.raises(TypeError, match=r"a table of pandas or polars.*; got a float64 array"):
         fitted.predict(np.ones((3, 1)))  # which would be codes of words

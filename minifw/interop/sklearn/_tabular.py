@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minifw._tools.checks import describe
+from minifw._tools.frames import as_plain
 from minifw.core.layer import Layer
 from minifw.layers import (
     Columns,
@@ -49,6 +50,8 @@ class Categories:
     """
 
     def __init__(self, owner: str, table: Any) -> None:
+        if hasattr(table, "collect"):  # a table that is not in memory is refused
+            as_plain(owner, "X", table)
         self.codes: dict[int, dict[Any, int]] = {}  # by the place of the column
         for place in range(len(table.columns) if _known(table) else 0):
             values = _words(owner, _column(table, place))
