@@ -168,10 +168,10 @@ class Replay:
         """Look whether what was assigned concerns these parts; if so, forget all recordings."""
         self.parts = [*(layer for _, layer in self.network._all_layers()), *losses(self.loss)]
         self._owns = [vars(part) for part in self.parts]
-        held = holdings(self.network, self.parts)
+        count, held = CHANGES.count, holdings(self.network, self.parts)
         if len(held) != len(self._held) or not all(map(operator.is_, held, self._held)):
             self._recordings = []
-        self._held, self._count, self._modes_count = held, CHANGES.count, -1
+        self._held, self._count, self._modes_count = held, count, -1
 
     def _parameters(self) -> list[Any]:
         return [parameter for _, parameter in self.network.named_parameters()]
@@ -220,29 +220,36 @@ class Replay:
             return None
         state = State(self.parts, () if self.shared else self._parameters())
         try:
-            if recording.calls is None:
-                with np.errstate(all="call", call=ignored):
+            # What is tried is no fault of the user's numbers, who hears of theirs in the step.
+            with np.errstate(all="call", call=ignored):
+                if recording.calls is None:
                     recording.record(self.network, self.loss, self.parts, x, target)
-            else:
-                # A value that came past the recorder is the same for the same batch, so another
-                # batch, and other parameters and options, are tried before this one.
-                other = each(lambda array: turned(array, OTHER), x), turned(target)
-                if self.shared:
-                    trial = Replay(copy.deepcopy(self.network), None)
-                    for _ in range(3):
-                        trial.predict(x)
-                    recording.agrees = trial._now is not None
                 else:
-                    recording.agrees = self._agree(recording, state, *other, OTHER)
-                del other
-                recording.agrees &= self._agree(recording, state, each(locked, x), locked(target))
-                recording.refused = not recording.agrees
+                    agrees = self._both_ways(recording, state, x, target)
+                    recording.refused, recording.agrees = not agrees, agrees
         except Exception:  # noqa: BLE001 - the text, which runs then, says what is wrong
             recording.refused, recording.agrees = True, False
         finally:
             state.put_back()
             self._count = CHANGES.count
         return recording if recording.agrees else None
+
+    def _both_ways(self, recording: "Recording", state: "State", x: Any, target: Any) -> bool:
+        """Return whether text and recording agree on another batch, and on this one.
+
+        A value that came past the recorder is the same for the same batch, so another batch,
+        and other parameters and options, are tried first.
+        """
+        if self.shared:
+            trial = Replay(copy.deepcopy(self.network), None)
+            for _ in range(3):
+                trial.predict(x)
+            agrees = trial._now is not None
+        else:
+            other = each(lambda array: turned(array, OTHER), x), turned(target)
+            agrees = self._agree(recording, state, *other, OTHER)
+            del other
+        return agrees and self._agree(recording, state, each(locked, x), locked(target))
 
     def _agree(
         self, recording: "Recording", state: "State", x: Any, target: Target, factor: float = 1

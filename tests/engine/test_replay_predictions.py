@@ -1,6 +1,7 @@
 """`predict` from recordings: the numbers of the text, whatever happened to the model meanwhile."""
 
 import copy
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -194,3 +195,31 @@ def test_an_error_names_the_layer() -> None:
     with np.errstate(all="raise"), pytest.raises(FloatingPointError) as raised:
         model.predict(1e3 * X)
     assert any("in layer 1, Seen()" in note for note in raised.value.__notes__)
+
+
+class Elementwise(Layer):
+    """What is done to each number, given as a class attribute."""
+
+    replayable: ClassVar[bool] = True
+
+    def backward(self, dy: Array) -> Array:
+        return dy.copy()
+
+
+class Logarithm(Elementwise):
+    """Of the first feature, to which the second one is added."""
+
+    replayable: ClassVar[bool] = True
+
+    def forward(self, x: Array) -> Array:
+        y: Array = np.log(x[:, :1]) + x[:, 1:]
+        return y
+
+
+def test_what_is_tried_warns_of_nothing() -> None:
+    model, x = Sequential(Logarithm(), Dense(1, 1, rng=0)), np.array([[1.0, -1.0], [2.0, -3.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(CALLS):
+            model.predict(x)
+    assert recorded(model)
