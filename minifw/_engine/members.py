@@ -23,18 +23,18 @@ def members(layer: Any) -> Iterator[tuple[str, Any]]:
 def walk(layer: Any) -> list[tuple[str, Any]]:
     """Return what a layer holds and, after each layer, what that one holds; each once."""
     found: list[tuple[str, Any]] = []
-    seen = {id(layer)}
-
-    def visit(prefix: str, one: Any) -> None:
-        for name, member in one._members():
-            if id(member) not in seen:
-                seen.add(id(member))
-                found.append((prefix + name, member))
-                if hasattr(type(member), "_members"):
-                    visit(f"{prefix}{name}.", member)
-
-    visit("", layer)
+    _visit("", layer, found, {id(layer)})
     return found
+
+
+def _visit(prefix: str, one: Any, found: list[tuple[str, Any]], seen: set[int]) -> None:
+    # A function inside of `walk` would hold itself, and so what was found, until gc comes.
+    for name, member in one._members():
+        if id(member) not in seen:
+            seen.add(id(member))
+            found.append((prefix + name, member))
+            if hasattr(type(member), "_members"):
+                _visit(f"{prefix}{name}.", member, found, seen)
 
 
 def note_assigned(layer: Any, name: str, held: object, value: object) -> None:

@@ -41,10 +41,17 @@ class Author(Protocol):
         """Return where, or None if it cannot be found."""
 
 
+class Reader(Protocol):
+    """Holds the arrays of a memory to use them again, as a recording does."""
+
+    def let_go(self) -> None:
+        """Hold them no more."""
+
+
 class Memory:
     """One vector of values and one of gradients, in which parameters live."""
 
-    __slots__ = ("author", "grads", "moved", "packed", "signed", "values")
+    __slots__ = ("author", "grads", "moved", "packed", "readers", "signed", "values")
 
     def __init__(self, size: int, dtype: DType) -> None:
         self.values: Array = np.zeros(size, dtype)
@@ -52,7 +59,14 @@ class Memory:
         self.moved = 0  # how often a parameter left it, or a layer
         self.packed = False  # whether a FlatParameters looks at it
         self.author: Author | None = None  # of the gradients, until the next step
+        self.readers: weakref.WeakSet[Reader] | None = None  # while it is not packed
         self.signed = 0  # the number of the backward that wrote them; 0 if none is known
+
+    def note_reader(self, reader: Reader) -> None:
+        """Note who holds its arrays, and lets go of them when the parameter moves."""
+        if not self.packed:  # a view of a packed one is asked for by itself
+            self.readers = self.readers or weakref.WeakSet()
+            self.readers.add(reader)
 
     @classmethod
     def of(cls, array: Array) -> "Memory":
@@ -275,6 +289,8 @@ def _move(parameter: AnyParameter, memory: Memory, start: int) -> list["weakref.
     the parameter was alone that array is asked, too: it knows of transposes and rows.
     """
     old, value, grad = parameter._memory, parameter.value, parameter.grad
+    for reader in list(old.readers or ()):
+        reader.let_go()
     left = [weakref.ref(value), weakref.ref(grad)]
     if not old.packed:
         left += [weakref.ref(old.values), weakref.ref(old.grads)]

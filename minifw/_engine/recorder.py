@@ -69,6 +69,10 @@ class Recorder:
         self._known: dict[int, AnyArray] = {}
         self._left = limit  # bytes
 
+    def let_go(self) -> None:
+        """Hold no array any more: views of a recorded one hold it, and so this."""
+        self.calls, self._known = [], {}
+
     def hold(self, array: AnyArray) -> "Recorded":
         """Return an array that a replay finds in the same place, to be recorded."""
         owner = root(array)

@@ -57,7 +57,14 @@ class Recording:
         self.x: Any = each(lambda array: array.copy("K"), x)
         self.target = target.copy("K")
         recorder = Recorder(LIMIT - sum(a.nbytes for a in (*outputs_of(self.x), target)))
-        twin, twin_loss = copy.deepcopy((network, loss), _stand_ins(network, parts, recorder))
+        try:
+            self._record(recorder, network, loss, parts)
+        finally:
+            recorder.let_go()
+
+    def _record(self, recorder: Recorder, network: Any, loss: Any, parts: Sequence[Any]) -> None:
+        target = self.target
+        twin, twin_loss = copy.deepcopy((network, loss), self._stand_ins(network, parts, recorder))
         if loss is not None:
             self._check_target = loss.check_target  # which a replay asks, before its calls
             vars(twin_loss).update(check_target=ignored, finite=_float64)
@@ -84,6 +91,35 @@ class Recording:
         self._guarded = State(parts, ()) if recorder.guarded else None
         self.results, self.backward_calls = recorder.results, tuple(recorder.calls)
         self.calls = tuple(calls)
+
+    def _stand_ins(self, network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[int, Any]:
+        """Return what deepcopy puts in the place of arrays, parameters and generators, by id.
+
+        A copy of the layers made so works on their very arrays, recorded, and the layers are
+        not touched: whatever interrupts the text, they are as they were.
+        """
+        memo: dict[int, Any] = {}
+        for value in (value for part in parts for _, value in attributes(part)):
+            if isinstance(value, np.ndarray):
+                memo[id(value)] = recorder.hold(value)
+            elif isinstance(value, np.random.Generator):
+                memo[id(value)] = Dice(value, recorder)
+        memories: dict[int, Memory] = {}
+        for _, parameter in network.named_parameters():
+            memory = parameter._memory
+            if id(memory) not in memories:
+                memory.note_reader(self)
+                memories[id(memory)] = held = copy.copy(memory)
+                held.values, held.grads = recorder.hold(memory.values), recorder.hold(memory.grads)
+            memo[id(parameter)] = stand_in = copy.copy(parameter)
+            stand_in._place_in(memories[id(memory)], parameter._start, parameter.shape)
+        return memo
+
+    def let_go(self) -> None:
+        """Hold no array any more: an optimizer moves the parameters, and asks who does."""
+        key = self.key
+        vars(self).clear()
+        vars(self).update(key=key, agrees=False, refused=True, calls=None)
 
     def forward(self, x: Any, target: Target) -> float:
         """Return the loss of another batch; nan for a prediction."""
@@ -156,31 +192,6 @@ class State:
             np.multiply(array, factor, out=array)
         for array in (array for array in (*self._grads, *results) if array.dtype.kind == "f"):
             array.fill(np.nan)
-
-
-def _stand_ins(network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[int, Any]:
-    """Return what deepcopy puts in the place of arrays, parameters and generators, by identity.
-
-    A copy of the layers made so works on their very arrays, recorded, and the layers are
-    not touched: whatever interrupts the text, they are as they were.
-    """
-    memo: dict[int, Any] = {}
-    for value in (value for part in parts for _, value in attributes(part)):
-        if isinstance(value, np.ndarray):
-            memo[id(value)] = recorder.hold(value)
-        elif isinstance(value, np.random.Generator):
-            memo[id(value)] = Dice(value, recorder)
-    memories: dict[int, Memory] = {}
-    for _, parameter in network.named_parameters():
-        memory = parameter._memory
-        if id(memory) not in memories:
-            memories[id(memory)] = held = copy.copy(memory)
-            held.values, held.grads = recorder.hold(memory.values), recorder.hold(memory.grads)
-            if not memory.packed:  # frozen: an optimizer that takes it later sees these arrays,
-                memory.values, memory.grads = memory.values.view(), memory.grads.view()  # unheld
-        memo[id(parameter)] = stand_in = copy.copy(parameter)
-        stand_in._place_in(memories[id(memory)], parameter._start, parameter.shape)
-    return memo
 
 
 def replayable(parts: Sequence[Any], loss: Any) -> bool:

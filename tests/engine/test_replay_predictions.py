@@ -1,6 +1,7 @@
 """`predict` from recordings: the numbers of the text, whatever happened to the model meanwhile."""
 
 import copy
+import gc
 import warnings
 import weakref
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from minifw import (
+    SGD,
     Adam,
     BatchNorm,
     Dense,
@@ -19,6 +21,7 @@ from minifw import (
     MSELoss,
     Objective,
     Sequential,
+    StaleArrayWarning,
     Tanh,
 )
 from minifw._engine.prediction import _TWINS
@@ -223,3 +226,22 @@ def test_what_is_tried_warns_of_nothing() -> None:
         for _ in range(CALLS):
             model.predict(x)
     assert recorded(model)
+
+
+@pytest.mark.parametrize("view", [lambda a: a.T, lambda a: a[0], lambda a: a], ids="T0a")
+def test_an_optimizer_tells_of_the_views_of_the_user_alone(view: Callable[[Any], Any]) -> None:
+    model = served(network())
+    trained(copy.deepcopy(model))
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            SGD(model[1].parameters(), lr=0.1)  # the recordings hold arrays, and are nobody
+    finally:
+        gc.enable()
+    same_as_the_text(model)
+    taken = view(model[0][0].weight.value)
+    with pytest.warns(StaleArrayWarning):
+        SGD(model[0].parameters(), lr=0.1)
+    assert not taken.flags.writeable or taken.base is not None
+    same_as_the_text(model)
