@@ -2,16 +2,19 @@
 
 import copy
 import operator
+from abc import ABC
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Generic, Protocol
 
 import numpy as np
 
 from minifw._engine.heads import outputs_of
 from minifw._engine.packing import Memory
 from minifw._engine.recorder import Dice, Recorder, Unseen, plain, run
-from minifw._tools.changes import CHANGES, CountsChanges
+from minifw._tools.arguments import KeepsArguments
+from minifw._tools.cache import SavesForBackward
+from minifw._tools.changes import CHANGES, CountsChanges, CountsClassChanges
 from minifw.typing import Array, Target
 
 # Bytes of all arrays of a step. A replayed step takes 0.6 of the text's time at 0.1 MB, 0.8 to 0.9
@@ -24,6 +27,8 @@ FIXED = (
     *(bool, int, float, complex, str, type(None), type, np.dtype, np.generic),
     *(np.ndarray, np.random.Generator),
 )
+# What a layer is made of besides classes whose changes are counted.
+BASES = {*SavesForBackward.__mro__, KeepsArguments, ABC, Generic, Protocol}
 
 
 class Recording:
@@ -197,17 +202,23 @@ class State:
 def replayable(parts: Sequence[Any], loss: Any) -> bool:
     """Return whether the very classes declare it, and no object or class changes in place."""
     declared = [part for part in parts if hasattr(part, "_walk") or part is loss]
+    kinds = {base for part in parts for base in type(part).__mro__}
     return (
         all(vars(type(part)).get("replayable") is True for part in declared)
         and sum("finite" in vars(base) for base in type(loss).__mro__) < 2  # the Loss's own
         and all(_fixed(value, parts) for part in parts for _, value in attributes(part))
-        and not any(map(_has_tables, {base for part in parts for base in type(part).__mro__}))
+        and all(kind in BASES or isinstance(kind, CountsClassChanges) for kind in kinds)
+        and not any(map(_has_tables, kinds))
     )
 
 
 def _fixed(value: Any, parts: Sequence[Any]) -> bool:
     if isinstance(value, tuple):
-        return all(_fixed(item, parts) and not isinstance(item, np.ndarray) for item in value)
+        changing = np.ndarray | np.random.Generator
+        return all(_fixed(item, parts) and not isinstance(item, changing) for item in value)
+    if isinstance(value, np.ndarray):
+        # A copy of the layer has a copy of a read-only one, which others may write into.
+        return value.flags.writeable
     counted = hasattr(value, "_memory") or any(value is part for part in parts)
     return counted or isinstance(value, FIXED)
 

@@ -245,3 +245,74 @@ def test_an_optimizer_tells_of_the_views_of_the_user_alone(view: Callable[[Any],
         SGD(model[0].parameters(), lr=0.1)
     assert not taken.flags.writeable or taken.base is not None
     same_as_the_text(model)
+
+
+class Table(Elementwise):
+    """y = x table, of which another one holds the numbers, too."""
+
+    replayable: ClassVar[bool] = True
+
+    def __init__(self, numbers: Array) -> None:
+        self.table = numbers[:]
+        self.table.flags.writeable = False
+
+    def forward(self, x: Array) -> Array:
+        y: Array = x * self.table
+        return y
+
+
+def test_a_read_only_array_is_followed() -> None:
+    numbers = np.arange(3.0)
+    model: Any = Sequential(Dense(3, 3, rng=0), Table(numbers))
+    for factor in range(2 * CALLS):
+        numbers[...] = 1 + factor // CALLS
+        assert np.array_equal(model.predict(X), model[1].forward(model[0].forward(X)))
+
+
+def test_a_layer_with_a_read_only_array_is_trained() -> None:
+    objective = Objective(Sequential(Dense(3, 3, rng=0), Table(np.ones(3))), MSELoss())
+    for _ in range(CALLS):
+        objective.forward(X, np.ones((4, 3)))
+        objective.backward()
+
+
+class Factor:
+    """Of no class of minifw: an assignment to it is not counted."""
+
+    factor = 2.0
+
+
+class Mixed(Factor, Elementwise):
+    replayable: ClassVar[bool] = True
+
+    def forward(self, x: Array) -> Array:
+        return x * self.factor
+
+
+def test_a_base_that_changes_unnoticed_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Sequential(Dense(3, 3, rng=0), Mixed())
+    for _ in range(CALLS):
+        before = model.predict(X)
+    monkeypatch.setattr(Factor, "factor", 4.0)
+    assert np.array_equal(model.predict(X), 2 * before)
+
+
+class Drawing(Elementwise):
+    """Draws, also in eval mode, from a generator in a tuple."""
+
+    replayable: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.generators = (np.random.default_rng(0),)
+
+    def forward(self, x: Array) -> Array:
+        drawn = np.empty_like(x)
+        self.generators[0].random(out=drawn)
+        return x * drawn
+
+
+def test_a_generator_in_a_tuple_draws_once_for_each_prediction() -> None:
+    model = Sequential(Dense(3, 3, rng=0), Drawing())
+    twin = copy.deepcopy(model)
+    for _ in range(2 * CALLS):
+        assert np.array_equal(model.predict(X), twin(X))
