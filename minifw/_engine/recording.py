@@ -199,14 +199,18 @@ class State:
             array.fill(np.nan)
 
 
-def replayable(parts: Sequence[Any], loss: Any) -> bool:
-    """Return whether the very classes declare it, and no object or class changes in place."""
+def replayable(parts: Sequence[Any], loss: Any, outer: Any = None) -> bool:
+    """Return whether the very classes declare it, and no object or class changes in place.
+
+    `outer` is a part that no part may hold.
+    """
+    inner = [part for part in parts if part is not outer]
     declared = [part for part in parts if hasattr(part, "_walk") or part is loss]
     kinds = {base for part in parts for base in type(part).__mro__}
     return (
         all(vars(type(part)).get("replayable") is True for part in declared)
         and sum("finite" in vars(base) for base in type(loss).__mro__) < 2  # the Loss's own
-        and all(_fixed(value, parts) for part in parts for _, value in attributes(part))
+        and all(_fixed(value, inner) for part in parts for _, value in attributes(part))
         and all(kind in BASES or isinstance(kind, CountsClassChanges) for kind in kinds)
         and not any(map(_has_tables, kinds))
     )

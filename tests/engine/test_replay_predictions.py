@@ -209,6 +209,42 @@ class Elementwise(Layer):
         return dy.copy()
 
 
+class Exp(Elementwise):
+    def forward(self, x: Array) -> Array:
+        y: Array = x + 0 * np.exp(x)
+        return y
+
+    replayable: ClassVar[bool] = True
+
+
+def test_a_handler_may_predict_in_the_middle_of_a_prediction() -> None:
+    model, x = served(Sequential(Exp(), Dense(3, 2, rng=0))), X.copy()
+    x[0, 0] = 800.0
+    inside = []
+    with np.errstate(all="ignore"):
+        wanted = copy.deepcopy(model)(x)
+    with np.errstate(all="ignore", over="call", call=lambda *_: inside.append(model.predict(X))):
+        y = model.predict(x, allow_nan=True)
+    assert inside
+    assert np.array_equal(y, wanted, equal_nan=True)
+    assert np.array_equal(inside[0], model[1](model[0](X)))
+
+
+@pytest.mark.parametrize("times", [1, 2, CALLS])
+@pytest.mark.parametrize("kind", [lambda m: m, lambda m: [m], lambda m: (m,), lambda m: lambda: m])
+def test_a_model_that_a_layer_of_it_holds_is_not_kept_alive(
+    times: int, kind: Callable[[Any], Any]
+) -> None:
+    model: Any = Sequential(Dense(3, 3, rng=0), Exp())
+    model[1].owner = kind(model)
+    for _ in range(times):
+        model.predict(X)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
 class Logarithm(Elementwise):
     """Of the first feature, to which the second one is added."""
 
