@@ -76,7 +76,8 @@ class Layer(KeepsArguments, SavesForBackward):
         A promise: ``forward`` and ``backward`` read x, dy, parameters, buffers, options and what
         was saved, and nothing else; they make NumPy calls on these, assign no attribute, and
         draw by ``self.rng.random(out=...)`` alone. The calls of a small step are then recorded
-        and made again, which is quicker. A subclass does not inherit it.
+        and made again, which is quicker. Nor do they look at a value by ``np.asarray``, which no
+        recording sees: ``if (x > 3).any()`` it does see. A subclass does not inherit it.
     saturation : class attribute, a tuple (low, high) or None
         The outputs at which an activation lets no gradient through, such as (0, 1) of
         `Sigmoid`; high is infinite where there is one such side, as (0, inf) of `ReLU`.
