@@ -4,7 +4,9 @@ What they measure there are buffers. They travel in the model's file, in ONNX an
 prediction takes the table as it comes. Nothing of it is trained.
 """
 
+import sys
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -28,8 +30,8 @@ FAR = 1e9  # beyond, it is 3 in float64; the square of this is finite in float32
 def adapt(model: Layer, x: Any) -> None:
     """Fit every layer of a model that has `adapt` to what it gets of the training rows.
 
-    One forward in eval mode, of all rows: each layer is adapted to its input, and then gives
-    its output to the next. A layer that stands behind another one sees what that one gives.
+    One forward in eval mode, of all rows at once, up to the last such layer: each is adapted to
+    its input, and then gives its output to the next.
 
     Parameters
     ----------
@@ -50,12 +52,21 @@ def adapt(model: Layer, x: Any) -> None:
     layers = [("", model), *model.named_layers()]
     fitted = [(name, layer) for name, layer in layers if hasattr(layer, "adapt")]
 
+    left = {id(layer) for _, layer in fitted}
+
     def first(_: str, layer: Any, __: str, call: Any, *xs: Array) -> Any:
         layer.adapt(*xs)
+        left.discard(id(layer))
+        if not left:  # what comes behind would only take memory for all rows at once
+            raise _AllAdaptedError
         return call(*xs)
 
-    with listening(fitted, ["forward"], first):
-        model.predict(x, allow_nan=True)
+    with suppress(_AllAdaptedError), listening(fitted, ["forward"], first):
+        model.predict(x, batch_size=sys.maxsize, allow_nan=True)
+
+
+class _AllAdaptedError(Exception):
+    """Ends the forward of `adapt`."""
 
 
 class _Fitted(Layer):

@@ -184,6 +184,18 @@ def test_a_model_is_adapted_in_the_order_of_its_forward() -> None:
     np.testing.assert_array_equal(alone.center, np.nanmedian(x[:, :3], axis=0))
 
 
+def test_all_rows_of_a_large_table_count_and_nothing_behind_runs() -> None:
+    x = np.random.default_rng(0).standard_normal((1800, 2)) * np.linspace(0.1, 5, 1800)[:, None]
+    behind = Dense(2, 1, rng=0)
+    behind.forward = None  # type: ignore[method-assign, assignment]
+    model = Sequential(Standardize(2), RobustScale(2), behind)
+    adapt(model, x)
+    first = Standardize(2).adapt(x)
+    np.testing.assert_array_equal(model[0].state_dict()["center"], first.center)
+    second = RobustScale(2).adapt(first.forward(x))
+    np.testing.assert_array_equal(model[1].state_dict()["factor"], second.factor)
+
+
 def test_pandas_tables_are_measured_as_they_come() -> None:
     x = table(gaps=True)
     frame = pd.DataFrame(x, columns=list("abcd"))
