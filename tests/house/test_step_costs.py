@@ -186,26 +186,26 @@ CASES = {
         (400, 2), BCELoss, (400, 1), dtype=np.float64,
     ),
     "notes, its text": Case(
-        Costs(101, 28, 19, 30_584),
+        Costs(102, 28, 19, 30_584),
         lambda: mlp(2, 4, 1, dtype=np.float64),
         (400, 2), BCELoss, (400, 1), dtype=np.float64, replay=False,
     ),
     "64": Case(
-        Costs(16, 45, 3, 17_632),
+        Costs(15, 44, 3, 17_632),
         lambda: mlp(64, 128, 64, 1), (32, 64), BCELoss, (32, 1),
     ),
     "BatchNorm, Dropout, Adam": Case(
-        Costs(68, 108, 23, 15_388),
+        Costs(24, 91, 22, 9_912),
         lambda: normed(BatchNorm, ReLU, 30, 64, 64, 1),
         (32, 30), BCEWithLogitsLoss, (32, 1), optimizer=Adam,
     ),
     "LayerNorm, GELU, Dropout": Case(
-        Costs(348, 209, 532, 5_281_408),
+        Costs(349, 211, 534, 1_619_720),
         lambda: normed(LayerNorm, GELU, 64, 512, 512, 10),
         (256, 64), CrossEntropyLoss, (256,), classes=10,
     ),
     "convolutional net": Case(
-        Costs(423, 199, 327, 3_252_296),
+        Costs(463, 183, 429, 1_542_363),
         lambda: [
             Conv2D(3, 16, 3, padding=1, **F32), BatchNorm(16, **F32), ReLU(), MaxPool2D(2),
             Conv2D(16, 16, 3, padding=1, groups=16, **F32), ReLU(), Flatten(),
@@ -214,16 +214,16 @@ CASES = {
         (32, 3, 16, 16), CrossEntropyLoss, (32,), classes=10,
     ),
     "LSTM": Case(
-        Costs(130, 175, 149, 119_200),
+        Costs(19, 133, 3, 34_208),
         lambda: [LSTM(16, 32, **F32), Dense(32, 1, **F32)],
         (8, 10, 16), MSELoss, (8, 10, 1),
     ),
     "cross-entropy of 10,000 classes": Case(
-        Costs(100, 41, 51, 7_042_400),
+        Costs(101, 41, 53, 3_202_196),
         lambda: [Dense(16, 10_000, **F32)], (64, 16), CrossEntropyLoss, (64,), classes=10_000,
     ),
     "Embedding, Adam": Case(
-        Costs(40, 51, 23, 132_256),
+        Costs(24, 47, 22, 132_256),
         lambda: [Embedding(1000, 32, **F32), Flatten(), Dense(320, 1, **F32)],
         (32, 10), BCEWithLogitsLoss, (32, 1), indices=1000, optimizer=Adam,
     ),
