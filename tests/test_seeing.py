@@ -622,7 +622,8 @@ IN_WORDS = {  # declared, but not to be computed from
         "Embedding",
     ),
     *("Conv2D", "MaxPool2D", "AvgPool2D", "GlobalAvgPool2D", "Columns", "GELU", "LSTM", "GRU"),
-    *("Residual", "Concat", "Join"),
+    *("Residual", "Concat", "Join", "Standardize", "RobustScale", "Impute", "Increasing"),
+    *("PiecewiseLinearEncoding", "PeriodicEncoding"),
 }
 LEAVES = [
     case
@@ -726,6 +727,7 @@ def test_the_formulas_of_losses(name: str) -> None:
     values = trace(Objective(_Start(prediction), loss), prediction * 0 + 1, target)
     names: dict[str, Any] = {row.symbol: row.value for row in values.rows}
     names["pos_weight"] = getattr(loss, "pos_weight", None)
+    names["q"] = np.asarray(getattr(loss, "quantiles", ()))
     for row in values.rows:
         if row.symbol not in {"J", "dZ1"}:
             continue

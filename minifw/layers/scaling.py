@@ -161,9 +161,12 @@ class NTKDense(Dense):
 
     replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
-        "y": ("c {x} {weight}' + {bias}", "c {x} {weight}'"),
-        "dx": "c {dy} {weight}",
-        "weight": "c {dy}' {x}",
+        "y": (
+            "{x} {weight}' / sqrt({in_features}) + {bias}",
+            "{x} {weight}' / sqrt({in_features})",
+        ),
+        "dx": "{dy} {weight} / sqrt({in_features})",
+        "weight": "{dy}' {x} / sqrt({in_features})",
         "bias": "column sums of {dy}",
     }
 

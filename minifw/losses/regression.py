@@ -270,8 +270,8 @@ class PinballLoss(Loss):
 
     replayable: ClassVar[bool] = True
     formulas: ClassVar[Formulas] = {
-        "L": "mean(max(q e, (q - 1) e)), e = {t} - {p}",
-        "dp": "-q / {n} where e > 0, (1 - q) / {n} where e < 0",
+        "L": "mean(max(q * e, (q - 1) * e)), e = {t} - {p}",
+        "dp": "((1 - q) * (e < 0) - q * (e > 0)) / {n}, e = {t} - {p}",
     }
 
     quantiles: Option[tuple[float, ...]] = Option(_levels)

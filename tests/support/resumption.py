@@ -23,6 +23,7 @@ from minifw import (
     BatchNorm,
     BCEWithLogitsLoss,
     Callback,
+    CosineCyclesLR,
     CosineLR,
     Dense,
     Dropout,
@@ -43,6 +44,9 @@ from minifw import (
 SCHEDULES: dict[str, Callable[[Optimizer], Scheduled]] = {
     "StepLR": lambda optimizer: Scheduled(StepLR(optimizer, 2)),
     "ExponentialLR": lambda optimizer: Scheduled(ExponentialLR(optimizer, 0.9), per="batch"),
+    "CosineCyclesLR": lambda optimizer: Scheduled(
+        CosineCyclesLR(optimizer, 16, cycles=2), per="batch"
+    ),
     "CosineLR": lambda optimizer: Scheduled(CosineLR(optimizer, 16), per="batch"),
     "LinearWarmup": lambda optimizer: Scheduled(
         LinearWarmup(optimizer, 6, then=CosineLR(optimizer, 10)), per="batch"
