@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification
-from sklearn.metrics import log_loss
+from sklearn.metrics import d2_pinball_score, log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import minifw
-from minifw import Dense, HuberLoss, RobustScale, Sequential, Sigmoid, Softplus
+from minifw import Dense, HuberLoss, PinballLoss, RobustScale, Sequential, Sigmoid, Softplus
 from minifw.interop import onnx
-from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
+from minifw.interop.sklearn import ConformalRegressor, NetworkClassifier, NetworkRegressor
 
 SMALL: dict[str, Any] = {"hidden_layers": (16,), "max_epochs": 12, "tol": None, "random_state": 0}
 
@@ -86,6 +86,33 @@ def test_a_warm_start_keeps_the_units() -> None:
     assert fitted.score(x, y) > before - 0.05
     with pytest.raises(ValueError, match="cannot go on with another normalize_target"):
         fitted.set_params(normalize_target=False).fit(x, y)
+
+
+@pytest.mark.parametrize("preset", [None, "realmlp"])
+def test_quantiles_hold_their_shares_far_from_0(preset: str | None, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (1500, 1))
+    y = 1e4 + 300 * (x[:, 0] + (0.2 + 0.5 * np.abs(x[:, 0])) * rng.standard_normal(1500))
+    fitted: Any = NetworkRegressor(
+        (32,), preset=preset, loss=PinballLoss((0.1, 0.5, 0.9)), lr=0.01, max_epochs=100,
+        tol=None, random_state=0, early_stopping=True,
+    ).fit(x, y)  # fmt: skip
+    quantiles = fitted.predict(x)
+    assert quantiles.shape == (1500, 3)
+    np.testing.assert_allclose((y[:, None] < quantiles).mean(axis=0), (0.1, 0.5, 0.9), atol=0.04)
+    assert (np.diff(quantiles, axis=1) > 0).all()
+    pairs = zip(quantiles.T, (0.1, 0.5, 0.9), strict=True)
+    levels = [d2_pinball_score(y, q, alpha=a) for q, a in pairs]
+    assert fitted.score(x, y) == pytest.approx(np.mean(levels))
+    assert fitted.history_.columns == ["loss", "val_loss"]
+    minifw.save(fitted.model_, tmp_path / "model.npz")
+    again = minifw.load(tmp_path / "model.npz")
+    dtype = np.float32 if preset else np.float64
+    np.testing.assert_allclose(again.predict(x.astype(dtype)), quantiles, rtol=1e-6)
+    held = ConformalRegressor(fitted).conformalize(x[:500], y[:500])
+    assert held.predict_interval(x)[1].shape == (1500, 2, 1)
+    with pytest.raises(ValueError, match="expects one column of y for PinballLoss"):
+        clone(fitted).fit(x, np.c_[y, y])
 
 
 # -- categories and gaps -------------------------------------------------------------------

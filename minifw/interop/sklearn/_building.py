@@ -77,6 +77,7 @@ def build_chain(
     *,
     front: Callable[[DType], Iterable[Layer]],
     dense: Callable[..., Layer] | None,
+    end: Iterable[Layer],
     dtype: DType,
     rng: Generator,
 ) -> Layer:
@@ -118,7 +119,7 @@ def build_chain(
             )
     inner = _features(owner, "the output", shape)
     layers.append(make(inner, sizes[1], dtype, rng, last=True))
-    return Sequential(*layers)
+    return Sequential(*layers, *end)
 
 
 def _dense(

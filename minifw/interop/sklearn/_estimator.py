@@ -100,6 +100,10 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         del y
         return weight
 
+    def _end(self) -> list[Layer]:
+        """Return what stands behind the last `Dense` of a network of its own."""
+        return []
+
     def _strata(self, y: Any) -> Any:
         """Return the labels of which the validation part shall have its share, or None."""
         del y
@@ -195,7 +199,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             callbacks = [Scheduled(schedule, per="batch")]
         stopping: EarlyStopping | None = None
         if early:
-            column = "val_loss" if use.preset is None else f"val_{self._metric}"
+            column = f"val_{self._metric or 'loss'}" if use.preset else "val_loss"
             stopping = EarlyStopping(column, use.n_iter_no_change, min_delta=use.tol or 0.0)
             callbacks.append(stopping)
         elif use.tol is not None and use.n_iter_no_change is not None:
@@ -374,6 +378,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
                     X, self._categories, robust=recipe, encoding=encoding, dtype=dtype, rng=rng
                 ),
                 dense=presets.dense if recipe else None,
+                end=self._end(),
                 dtype=X.dtype,
                 rng=rng,
             )
@@ -434,7 +439,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
     def _trainer(
         self, owner: str, callbacks: list[Any], *, measured: bool, watch: bool = True
     ) -> Trainer:
-        metrics = [self._metric] if measured else []
+        metrics = [self._metric] if measured and self._metric else []
         parts = self._learner, self._loss, self.optimizer_
         trainer = Trainer(*parts, metrics=metrics, rng=self._rng, watch=watch)
         trainer._validation_fix = "give fit X_val and y_val, or set early_stopping=True"

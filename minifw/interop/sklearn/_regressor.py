@@ -1,10 +1,12 @@
 """A regressor made of layers."""
 
 import copy
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_pinball_score
 from sklearn.utils.validation import check_is_fitted
 
 from minifw._tools.checks import describe
@@ -12,7 +14,7 @@ from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
 from minifw.initializers import Zeros
 from minifw.interop.sklearn._estimator import NetworkEstimator, Rows
-from minifw.layers import Dense, Sequential
+from minifw.layers import Dense, Increasing, Sequential
 from minifw.losses import Loss, MSELoss
 from minifw.typing import Array, Target
 
@@ -41,6 +43,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         numbers as `y` has columns.
     loss : Loss, optional
         `MSELoss()` by default, the mean of the squares; or `HuberLoss()`, `L1Loss()`, ...
+        With `PinballLoss` the network gives its quantiles, which do not cross (`Increasing`).
     optimizer : str, class or function, default "adam"
         "adam", "adamw", "sgd", "rmsprop", "adagrad"; or what is called as
         ``optimizer(parameters, lr=lr)``, such as ``partial(SGD, momentum=0.9)``.
@@ -91,7 +94,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         Whether the network learns y with mean 0 and standard deviation 1, of the training rows,
         in every column; the loss and `tol` are in these units. A last layer gives back those of
         y, in the model's file, too. With a `loss` of your own, or a `network` that does not end
-        in a linear layer, y is learned as it is.
+        in a linear layer, y is learned as it is. Quantiles are learned in units of y's spread.
 
     Attributes
     ----------
@@ -214,19 +217,52 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         Returns
         -------
         array of shape (examples,), or (examples, columns) if `y` had columns
+            With the loss `PinballLoss`, a column for each quantile.
         """
         if self.preset is None:
             output: Array = self._outputs(X)
         else:  # its float32 is the network's matter, and has too few digits for a far target
             check_is_fitted(self)
             output = self._outputs(X, self._learner) * self._spread + self._center
-        return output if self._columns else output[:, 0]
+        return output if self._columns or self._levels else output[:, 0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2; of quantiles the mean of their D2, which compares pinball losses likewise.
+
+        Parameters
+        ----------
+        X : array or table of shape (examples, features)
+        y : array of shape (examples,) or (examples, columns)
+        sample_weight : array of shape (examples,), optional
+
+        Returns
+        -------
+        float
+            1 is perfect, 0 what a constant reaches.
+        """
+        if not self._levels:
+            return float(super().score(X, y, sample_weight))
+        pairs = zip(self.predict(X).T, self._levels, strict=True)
+        d2 = partial(d2_pinball_score, y, sample_weight=sample_weight)
+        return float(np.mean([d2(column, alpha=level) for column, level in pairs]))
+
+    @property
+    def _levels(self) -> tuple[float, ...]:
+        """The quantiles that the loss asks for, if it does."""
+        levels: tuple[float, ...] = getattr(self.loss, "quantiles", ())
+        return levels
 
     # -- what the classifier does otherwise --------------------------------------
 
     def _learn_target(self, y: Any) -> None:
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
         self._columns = y.ndim > 1
+        self._metric = "" if self._levels else "r2"
+        if self._levels and self.n_outputs_ > 1:
+            raise ValueError(
+                f"{type(self).__name__} expects one column of y for {self.loss!r}, got "
+                f"{self.n_outputs_}; fit one for each column"
+            )
 
     def _check_target(self, owner: str, y: Any) -> Any:
         columns = y.reshape(len(y), -1)
@@ -238,14 +274,18 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         return columns
 
     def _out_features(self) -> int:
-        return self.n_outputs_
+        return len(self._levels) or self.n_outputs_
+
+    def _end(self) -> list[Layer]:
+        return [Increasing()] if self._levels else []
 
     def _loss_of(self, model: Layer, outputs: int) -> Loss:
         del model
         owner = type(self).__name__
-        if outputs != self.n_outputs_:
+        if outputs != self._out_features():
+            what = "as the loss has quantiles" if self._levels else "as y has"
             raise ValueError(
-                f"{owner} expects the network to give {self.n_outputs_} numbers, as y has, it "
+                f"{owner} expects the network to give {self._out_features()} numbers, {what}, it "
                 f"gives {outputs}"
             )
         loss = MSELoss() if self.loss is None else copy.deepcopy(self.loss)
@@ -260,10 +300,10 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
     def _dressed(self, learner: Layer) -> Layer:
         """Put a frozen layer behind the network, which gives back the units of y."""
         wanted = check_flag(type(self).__name__, "normalize_target", self.normalize_target)
-        last = learner.split_last()[1]
-        if not wanted or self.loss is not None or not last.linear:
+        fits = learner.split_last()[1].linear if self.loss is None else self.network is None
+        if not wanted or not fits or not (self.loss is None or self._levels):
             return learner
-        count, dtype = self.n_outputs_, learner.parameters()[0].dtype
+        count, dtype = self._out_features(), learner.parameters()[0].dtype
         back = Dense(count, count, init=Zeros(), dtype=dtype, rng=0).freeze()
         layers = learner if isinstance(learner, Sequential) else [learner]
         return Sequential(*layers, back)
@@ -278,7 +318,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         spread = np.sqrt(np.average((y - self._center) ** 2, axis=0, weights=rows.weight))
         self._spread = np.where(spread > 0, spread, 1.0)
         weight, bias = self.model_[-1].named_parameters()
-        weight[1].value, bias[1].value = np.diag(self._spread), self._center
+        weight[1].value = np.identity(len(bias[1].value)) * self._spread
+        bias[1].value = np.broadcast_to(self._center, bias[1].shape)
 
     def _for_loss(self, y: Target) -> Target:
         return (y.astype(np.float64) - self._center) / self._spread
