@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from minifw._tools.numbers import check_choice
 from minifw.core.layer import Layer
 from minifw.interop.sklearn._calibration import temperature
-from minifw.interop.sklearn._estimator import NetworkEstimator, Rows
+from minifw.interop.sklearn._estimator import NetworkEstimator
 from minifw.interop.sklearn._heads import head_of
+from minifw.interop.sklearn._reading import Rows
 from minifw.layers import Scale, Sequential
 from minifw.losses import Loss
 from minifw.typing import Array, Target
@@ -155,6 +156,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     >>> classifier.score(x, y) > 0.95, classifier.predict_proba(x[:2]).shape
     (True, (2, 3))
     """
+
+    _kind = "classifier"
 
     def __init__(
         self,

@@ -1,23 +1,16 @@
 """What the classifier and the regressor share: the parameters, and training."""
 
 import copy
-import inspect
 from collections.abc import Callable
-from types import SimpleNamespace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from minifw._engine.prediction import ROWS, in_blocks, survey
 from minifw._tools.checks import describe
 from minifw._tools.numbers import (
     check_choice,
-    check_finite_number,
     check_flag,
     check_non_negative,
     check_positive,
@@ -37,37 +30,26 @@ from minifw.interop.sklearn._building import (
     same,
     snapshot,
 )
+from minifw.interop.sklearn._reading import Rows, TableReader, counted, random_state
 from minifw.interop.sklearn._rollback import undone_by_errors
 from minifw.interop.sklearn._stopping import Plateau
-from minifw.interop.sklearn._tabular import ENCODINGS, Categories, front
+from minifw.interop.sklearn._tabular import ENCODINGS, front
 from minifw.layers import adapt
 from minifw.losses import Loss
 from minifw.schedules import CosineCyclesLR
 from minifw.training import History, Trainer
 from minifw.training._hooks import check_callbacks
-from minifw.typing import Array, Target
+from minifw.typing import Array
 
 AUTO_BATCH = 200  # rows, or all where there are fewer: what "auto" means to scikit-learn
 SEED_WORDS = 4  # of 32 bits, the entropy that NumPy asks for
 
-DTYPES = (np.float64, np.float32)
 
-
-class Rows(NamedTuple):
-    """Checked rows: inputs, targets (later as the loss takes them), and weights or None."""
-
-    x: Array
-    target: Target
-    weight: Array | None
-
-
-class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
+class NetworkEstimator(TableReader):
     """The parameters and the training of both estimators; see there."""
 
+    _kind: str  # "classifier" or "regressor"
     _metric: str  # of minifw.metrics: what is recorded beside the loss
-    _numeric = False  # whether y has to hold numbers
-
-    _use: SimpleNamespace  # the parameters, with those of a preset
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Keep the arguments of the constructor under their names, as scikit-learn asks for it."""
@@ -80,10 +62,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """Take from `y` what the network has to say: classes, columns."""
         raise NotImplementedError
 
-    def _check_target(self, owner: str, y: Any) -> Any:
-        """Return `y` as whole numbers of classes or as columns, or raise if it does not fit."""
-        raise NotImplementedError
-
     def _out_features(self) -> int:
         raise NotImplementedError
 
@@ -91,22 +69,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """Return the loss that this network needs, and remember how to read its outputs."""
         raise NotImplementedError
 
-    def _for_loss(self, y: Target) -> Target:
-        """Return the target in the form of the loss."""
-        raise NotImplementedError
-
-    def _weights(self, y: Any, weight: Array | None) -> Array | None:
-        """Return the weights of the rows, those of their classes included."""
-        del y
-        return weight
-
     def _end(self) -> list[Layer]:
         """Return what stands behind the last `Dense` of a network of its own."""
         return []
-
-    def _strata(self, y: Any) -> Any:
-        """Return the labels of which the validation part shall have its share, or None."""
-        del y
 
     def _dressed(self, learner: Layer) -> Layer:
         """Return the network as it predicts, of the one that learns."""
@@ -165,7 +130,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self, owner: str, X: Any, y: Any, sample_weight: Any, held: tuple[Any, Any, Any] | None
     ) -> Trainer:
         """Do what `fit` is, and return the trainer."""
-        use = self._use = self._chosen(owner)
+        use = self._use = presets.chosen(owner, self, self._kind)
         epochs = self._check_parameters(owner)
         again = check_flag(owner, "warm_start", use.warm_start) and hasattr(self, "model_")
         X, y = self._read(X, y, reset=not again)
@@ -174,7 +139,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         target = self._check_target(owner, y)
         part = Rows(X, target, self._read_weight(owner, "sample_weight", sample_weight, X))
         early = check_flag(owner, "early_stopping", use.early_stopping)
-        random = _random_state(owner, use.random_state)
+        random = random_state(owner, use.random_state)
         if again:
             self._go_on(owner)
             self.optimizer_.lr = self._base_lr  # a schedule of the fit before may have left 0
@@ -186,7 +151,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         elif early:
             part, measured = self._split(owner, part, random)
         if not again:
-            self._begin(_counted(part))
+            self._begin(counted(part))
         validation = None
         if measured is not None:
             validation = self._rows(owner, "validation part", measured)
@@ -211,24 +176,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         self._finish(owner, validation)
         return trainer
 
-    def _chosen(self, owner: str) -> SimpleNamespace:
-        """Return the parameters; a preset has its own in place of defaults."""
-        given = self.get_params(deep=False)
-        if self.preset is not None:
-            check_choice(*presets.PRESETS, None)(owner, "preset", self.preset)
-            recipe = presets.PRESETS[self.preset]
-            own = recipe["both"] | recipe["regressor" if self._numeric else "classifier"]
-            defaults = inspect.signature(type(self)).parameters
-            kept = {n for n in own if not same(snapshot(given[n]), snapshot(defaults[n].default))}
-            given |= {name: value for name, value in own.items() if name not in kept}
-        return SimpleNamespace(**given)
-
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, learn: Callable[[Any], None]
     ) -> Self:
         owner = f"{type(self).__name__}.partial_fit"
         with undone_by_errors(self):
-            self._use = self._chosen(owner)
+            self._use = presets.chosen(owner, self, self._kind)
             self._check_parameters(owner)
             first = not hasattr(self, "model_")
             X, y = self._read(X, y, reset=first)
@@ -236,8 +189,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
             target = self._check_target(owner, y)
             part = Rows(X, target, self._read_weight(owner, "sample_weight", sample_weight, X))
             if first:
-                self._build(owner, X, _random_state(owner, self.random_state))
-                self._begin(_counted(part))
+                self._build(owner, X, random_state(owner, self.random_state))
+                self._begin(counted(part))
                 self.history_ = History()
             else:
                 self._go_on(owner)
@@ -269,96 +222,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         check_positive(owner, "lr", use.lr)
         check_non_negative(owner, "weight_decay", use.weight_decay)
         return check_size(owner, "max_epochs", use.max_epochs)
-
-    def _read(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
-        if reset:
-            self._categories = Categories(type(self).__name__, X)
-        read: tuple[Any, Any] = self._validated(
-            X, y, reset=reset, multi_output=True, y_numeric=self._numeric
-        )
-        return read
-
-    def _validated(self, X: Any, *y: Any, **options: Any) -> Any:
-        """Return what scikit-learn's check makes of X, after words became numbers."""
-        preset = self._use.preset is not None
-        X = self._categories.encoded(type(self).__name__, X)
-        return validate_data(
-            self,
-            X,
-            *y,
-            dtype=np.float32 if preset else DTYPES,
-            ensure_all_finite="allow-nan" if preset else True,
-            **options,
-        )
-
-    def _read_weight(self, owner: str, name: str, given: Any, X: Any) -> Array | None:
-        if given is None:
-            return None
-        try:
-            weight: Array = _check_sample_weight(given, X, dtype=X.dtype)
-        except ValueError as error:
-            raise ValueError(f"{owner} cannot take {name}: {error}") from error
-        if not ((weight >= 0).all() and weight.any()):
-            raise ValueError(
-                f"{owner} expects every {name} to be at least 0, and one above 0, got "
-                f"{weight.min():g} to {weight.max():g}"
-            )
-        if not np.isfinite(_total(weight)):
-            raise ValueError(
-                f"{owner} expects the sum of {name} to be finite, it overflows; divide them by "
-                "their largest"
-            )
-        return weight
-
-    def _read_held(self, owner: str, X: Any, y: Any, weight: Any) -> Rows:
-        if X is None or y is None:
-            raise ValueError(f"{owner} expects both X_val and y_val, got one of them")
-        X, y = self._read(X, y, reset=False)
-        weight = self._read_weight(owner, "sample_weight_val", weight, X)
-        return Rows(X, self._check_target(owner, y), weight)
-
-    def _rows(self, owner: str, which: str, part: Rows) -> Rows:
-        """Return the rows as the network and the loss take them, or raise if none counts."""
-        X, target, weight = part
-        rows = Rows(self._input(X), self._for_loss(target), self._weights(target, weight))
-        total = 1.0 if rows.weight is None else _total(rows.weight)
-        fix = "" if which == "rows" else "; leave out what counts nothing, or pass X_val and y_val"
-        if not total:
-            raise ValueError(
-                f"{owner} expects one of the {len(X)} {_named(which)} to count, but the weights "
-                f"of all of them are 0, by sample_weight or class_weight{fix}"
-            )
-        if not np.isfinite(total):
-            raise ValueError(
-                f"{owner} expects the sum of sample_weight times class_weight to be finite, of "
-                f"the {_named(which)} it overflows; scale them down"
-            )
-        return rows
-
-    def _split(self, owner: str, rows: Rows, random: Any) -> tuple[Rows, Rows]:
-        """Return the training part, and the validation part."""
-        X, target, weight = rows
-        share = check_finite_number(owner, "validation_fraction", self._use.validation_fraction)
-        if not 0 < share < 1:
-            raise ValueError(
-                f"{owner} expects validation_fraction to be between 0 and 1, got {share}"
-            )
-        strata = self._strata(target)
-        try:
-            try:
-                train, val = _parts(len(X), share, random, strata)
-            except ValueError:  # a part would have fewer rows than there are classes
-                train, val = _parts(len(X), share, random, None)
-        except ValueError as error:
-            raise ValueError(
-                f"{owner} cannot take the share validation_fraction={share} of {len(X)} rows: "
-                f"{error}"
-            ) from error
-        first, held = (
-            Rows(X[part], target[part], None if weight is None else weight[part])
-            for part in (train, val)
-        )
-        return first, held
 
     def _build(self, owner: str, X: Array, random: Any) -> None:
         """Make network, loss and optimizer."""
@@ -498,41 +361,6 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         kept = WHOLE * self._whole
         return in_blocks(ArrayRows(owner, "X", X, self._dtype, kept), ROWS, model)
 
-    def as_numbers(self, X: Any) -> Any:
-        """Return the rows of `X` as ``model_`` takes them: words are numbers, all of one dtype.
-
-        Parameters
-        ----------
-        X : array or table of shape (examples, features)
-
-        Returns
-        -------
-        array of shape (examples, features)
-        """
-        check_is_fitted(self)
-        return self._input(self._validated(X, reset=False))
-
-    @property
-    def categories_(self) -> dict[Any, list[Any]]:
-        """The words of each column that held words; the first counts as 1, a new word as 0."""
-        names = getattr(self, "feature_names_in_", range(self.n_features_in_))
-        return {names[place]: list(codes) for place, codes in self._categories.codes.items()}
-
-    def _input(self, X: Array) -> Any:
-        """Return `X` as the network takes it: as whole numbers, if it looks them up."""
-        if not self._whole:
-            return X
-        if (X % 1).any():  # of a gap, too
-            raise ValueError(
-                f"{type(self).__name__}: the network takes whole numbers, X holds others"
-            )
-        return X.astype(np.intp)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.preset is not None
-        return tags
-
     @property
     def loss_curve_(self) -> list[float]:
         """The training loss of each epoch."""
@@ -543,40 +371,3 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         """The score of the validation part after each epoch; None without such a part."""
         column = f"val_{self._metric}"
         return self.history_[column] if column in self.history_.columns else None
-
-
-def _counted(rows: Rows) -> Rows:
-    """Return the rows of a weight above 0; all if there is none, which is refused later."""
-    if rows.weight is None or not rows.weight.any():
-        return rows._replace(weight=None)
-    counted = rows.weight > 0
-    return Rows(rows.x[counted], rows.target[counted], rows.weight[counted])
-
-
-def _named(which: str) -> str:
-    return which if which == "rows" else f"rows of the {which}"
-
-
-def _total(weight: Array) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.sum(weight, dtype=np.float64))
-
-
-def _parts(n: int, share: float, random: Any, strata: Any) -> tuple[Array, Array]:
-    train, val = train_test_split(
-        np.arange(n), test_size=share, random_state=random, stratify=strata
-    )
-    return train, val
-
-
-def _random_state(owner: str, given: Any) -> Any:
-    try:
-        return check_random_state(given)
-    except ValueError as error:
-        if hasattr(given, "__index__"):
-            raise ValueError(f"{owner} cannot take random_state={given!r}: {error}") from None
-        fix = "; pass int(rng.integers(2**32))" if isinstance(given, np.random.Generator) else ""
-        raise TypeError(
-            f"{owner} expects random_state to be an int, a RandomState or None, got "
-            f"{describe(given)}{fix}"
-        ) from None

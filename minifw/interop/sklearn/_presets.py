@@ -6,11 +6,15 @@ Tabular Data", NeurIPS 2024: robust scaling, a learned factor for each column, l
 form, cycles of the learning rate, and the best epoch of a validation part.
 """
 
+import inspect
+from types import SimpleNamespace
 from typing import Any
 
+from minifw._tools.numbers import check_choice
 from minifw.core.layer import Layer
 from minifw.core.optimizer import Optimizer
 from minifw.initializers import Zeros
+from minifw.interop.sklearn._building import same, snapshot
 from minifw.layers import SELU, Mish, NTKDense, Scale
 from minifw.optimizers import Adam
 from minifw.typing import DType, Generator
@@ -34,6 +38,18 @@ BETAS = 0.9, 0.95  # of Adam
 BIASES = 0.1  # learning rates of these, over lr
 FACTORS = 6.0
 CYCLES = 4
+
+
+def chosen(owner: str, estimator: Any, kind: str) -> SimpleNamespace:
+    """Return the parameters of an estimator; a preset has its own in place of defaults."""
+    given = estimator.get_params(deep=False)
+    if given["preset"] is not None:
+        check_choice(*PRESETS, None)(owner, "preset", given["preset"])
+        own = PRESETS[given["preset"]]["both"] | PRESETS[given["preset"]][kind]
+        defaults = inspect.signature(type(estimator)).parameters
+        kept = {n for n in own if not same(snapshot(given[n]), snapshot(defaults[n].default))}
+        given |= {name: value for name, value in own.items() if name not in kept}
+    return SimpleNamespace(**given)
 
 
 def dense(

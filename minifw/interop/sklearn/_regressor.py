@@ -13,7 +13,8 @@ from minifw._tools.checks import describe
 from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
 from minifw.initializers import Zeros
-from minifw.interop.sklearn._estimator import NetworkEstimator, Rows
+from minifw.interop.sklearn._estimator import NetworkEstimator
+from minifw.interop.sklearn._reading import Rows
 from minifw.layers import Dense, Increasing, Sequential
 from minifw.losses import Loss, MSELoss
 from minifw.typing import Array, Target
@@ -153,6 +154,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
     True
     """
 
+    _kind = "regressor"
     _metric = "r2"
     _numeric = True
 
