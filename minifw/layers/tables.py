@@ -169,7 +169,6 @@ class Standardize(_Fitted):
 
     Attributes
     ----------
-    features : int
     center, factor : array of shape (features,)
         Buffers: m and 1 / s; NaN before `adapt`.
 
@@ -243,7 +242,6 @@ class RobustScale(_Fitted):
 
     Attributes
     ----------
-    features : int
     center, factor : array of shape (features,)
         Buffers: m and 1 / q; NaN before `adapt`.
 
@@ -323,7 +321,6 @@ class Impute(_Fitted):
 
     Attributes
     ----------
-    features : int
     fill : array of shape (features,)
         A buffer: the medians; NaN before `adapt`.
 
