@@ -31,7 +31,7 @@ def adapt(model: Layer, x: Any) -> None:
     """Fit every layer of a model that has `adapt` to what it gets of the training rows.
 
     One forward in eval mode, of all rows at once, up to the last such layer: each is adapted to
-    its input, and then gives its output to the next.
+    its input, and then gives its output to the next. A model without one is left as it is.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ def adapt(model: Layer, x: Any) -> None:
     check_is("adapt", "model to be a layer", model, Layer)
     layers = [("", model), *model.named_layers()]
     fitted = [(name, layer) for name, layer in layers if hasattr(layer, "adapt")]
-
+    if not fitted:
+        return
     left = {id(layer) for _, layer in fitted}
 
     def first(_: str, layer: Any, __: str, call: Any, *xs: Array) -> Any:

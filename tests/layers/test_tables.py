@@ -196,6 +196,12 @@ def test_all_rows_of_a_large_table_count_and_nothing_behind_runs() -> None:
     np.testing.assert_array_equal(model[1].state_dict()["factor"], second.factor)
 
 
+def test_a_model_without_such_a_layer_does_not_run() -> None:
+    alone = Dense(2, 1, rng=0)
+    alone.forward = None  # type: ignore[method-assign, assignment]
+    adapt(Sequential(alone), np.ones((3, 2)))
+
+
 def test_pandas_tables_are_measured_as_they_come() -> None:
     x = table(gaps=True)
     frame = pd.DataFrame(x, columns=list("abcd"))
