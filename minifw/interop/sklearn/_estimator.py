@@ -156,10 +156,10 @@ class NetworkEstimator(TableReader):
         if measured is not None:
             validation = self._rows(owner, "validation part", measured)
         rows = self._rows(owner, "training part" if held is None and early else "rows", part)
-        size = self._batch_size(owner, len(X := rows.x))
         callbacks: list[Any] = []
         if use.preset is not None:
-            total = epochs * (len(X) // size)
+            n = len(rows.x)
+            total = epochs * (n // self._batch_size(owner, n))
             schedule = CosineCyclesLR(self.optimizer_, total, presets.CYCLES)
             callbacks = [Scheduled(schedule, per="batch")]
         stopping: EarlyStopping | None = None
