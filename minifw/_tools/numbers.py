@@ -4,13 +4,14 @@ import contextlib
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from minifw._tools.checks import DTYPES, SMALLEST_DTYPE, describe
 from minifw.typing import DType, Generator
 
+_T = TypeVar("_T")
 _Check: TypeAlias = Callable[[str, str, float], float]
 
 
@@ -55,6 +56,15 @@ def check_choice(*choices: object) -> Callable[[str, str, Any], Any]:
         return value
 
     return check
+
+
+def or_none(check: Callable[[str, str, _T], _T]) -> Callable[[str, str, _T | None], _T | None]:
+    """Return the check of an option that may be None as well."""
+
+    def checked(owner: str, name: str, value: _T | None) -> _T | None:
+        return None if value is None else check(owner, name, value)
+
+    return checked
 
 
 def check_number(owner: str, name: str, value: float) -> float:

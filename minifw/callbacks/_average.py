@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from minifw._tools.changes import CHANGES
-from minifw._tools.numbers import check_size
+from minifw._tools.numbers import check_decay_rate, check_size, or_none
 from minifw._tools.options import Option
 from minifw._tools.warn import warn_of_run
-from minifw.optimizers.wrappers import check_decay_or_none, move_mean
+from minifw.optimizers.wrappers import move_mean
 from minifw.training import Trainer
 from minifw.training._hooks import Callback
 from minifw.typing import Array
@@ -82,7 +82,7 @@ class Average(Callback):
     array([[0.625]])
     """
 
-    decay = Option(check_decay_or_none)
+    decay = Option(or_none(check_decay_rate))
     start = Option(partial(check_size, least=0))
     count = 0
     _mean: list[Array] | None = None

@@ -3,7 +3,13 @@
 import math
 from typing import Any
 
-from minifw._tools.numbers import check_choice, check_non_negative, check_number, check_size
+from minifw._tools.numbers import (
+    check_choice,
+    check_non_negative,
+    check_number,
+    check_size,
+    or_none,
+)
 from minifw._tools.options import Option
 from minifw._tools.tables import counted, shown
 from minifw.metrics import Metric
@@ -118,10 +124,6 @@ def check_column(owner: str, column: str, trainer: Trainer) -> None:
     )
 
 
-def _patience(owner: str, name: str, value: int | None) -> int | None:
-    return None if value is None else check_size(owner, name, value)
-
-
 class EarlyStopping(Callback):
     """Stop when a value has not got better for some epochs; leave the weights of the best.
 
@@ -167,7 +169,7 @@ class EarlyStopping(Callback):
 (val_loss 1.9737)
     """
 
-    patience = Option(_patience)
+    patience = Option(or_none(check_size))
 
     def __init__(
         self,

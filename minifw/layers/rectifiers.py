@@ -17,6 +17,7 @@ from minifw._tools.numbers import (
     check_finite_number,
     check_non_negative,
     finite_in_both,
+    or_none,
 )
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
@@ -25,10 +26,6 @@ from minifw.layers.activations import _Curve, _Elementwise, _filled
 from minifw.typing import Array, Formulas
 
 __all__ = ["ELU", "SELU", "Clamp", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
-
-
-def _bound(owner: str, name: str, value: float | None) -> float | None:
-    return None if value is None else check_finite_number(owner, name, value)
 
 
 class ReLU(_Elementwise):
@@ -417,8 +414,8 @@ class Clamp(_Clipped):
     }
     _inside = (np.greater_equal, np.less_equal)
 
-    min = Option(_bound)
-    max = Option(_bound)
+    min = Option(or_none(check_finite_number))
+    max = Option(or_none(check_finite_number))
     _min: float | None = None  # until they are given
     _max: float | None = None
 

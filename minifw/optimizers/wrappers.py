@@ -14,7 +14,7 @@ import numpy as np
 from minifw._engine.prediction import survey
 from minifw._engine.team import Alone
 from minifw._tools.checks import check_is
-from minifw._tools.numbers import check_decay_rate, check_fraction, check_size
+from minifw._tools.numbers import check_decay_rate, check_fraction, check_size, or_none
 from minifw._tools.options import Option, Vector, delegated, options_of
 from minifw._tools.rows import cut, first
 from minifw.core.objective import Objective
@@ -163,11 +163,6 @@ class Lookahead(Wrapper):
             self.slow = None  # what is loaded before the next step counts
 
 
-def check_decay_or_none(owner: str, name: str, value: float | None) -> float | None:
-    """Return the decay of a mean, or None for the mean of all; or raise."""
-    return None if value is None else check_decay_rate(owner, name, value)
-
-
 def move_mean(mean: Array, value: Array, n: int, decay: float | None) -> None:
     """Move the mean of n - 1 arrays to the mean of n; `Averaged` has the formulas."""
     share = 1 / n if decay is None or n == 1 else 1 - decay
@@ -248,7 +243,7 @@ class Averaged(Wrapper):
     array([3.])
     """
 
-    decay = Option(check_decay_or_none)
+    decay = Option(or_none(check_decay_rate))
     start = Option(partial(check_size, least=0))
     count = Option(partial(check_size, least=0), counts=True)
     _vectors: ClassVar = {"average": Vector()}

@@ -15,6 +15,7 @@ from minifw._tools.numbers import (
     check_non_negative,
     check_positive,
     check_size,
+    or_none,
 )
 from minifw._tools.rows import WHOLE
 from minifw._tools.rows import Rows as ArrayRows
@@ -215,10 +216,8 @@ class NetworkEstimator(TableReader):
     def _check_parameters(self, owner: str) -> int:
         """Return max_epochs, or raise if a number is none that serves."""
         use = self._use
-        if use.tol is not None:
-            check_non_negative(owner, "tol", use.tol)
-        if use.n_iter_no_change is not None:
-            check_size(owner, "n_iter_no_change", use.n_iter_no_change)
+        or_none(check_non_negative)(owner, "tol", use.tol)
+        or_none(check_size)(owner, "n_iter_no_change", use.n_iter_no_change)
         check_positive(owner, "lr", use.lr)
         check_non_negative(owner, "weight_decay", use.weight_decay)
         return check_size(owner, "max_epochs", use.max_epochs)
