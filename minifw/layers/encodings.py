@@ -5,13 +5,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from minifw._tools.checks import check_cotangent, check_rows
+from minifw._tools.checks import check_cotangent
 from minifw._tools.loading import make_weight
 from minifw._tools.numbers import check_dtype, check_size
-from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.initializers import Normal
-from minifw.layers.tables import _Fitted
+from minifw.layers.tables import _Fitted, _OfColumns
 from minifw.typing import RNG, Array, Formulas, Shape
 
 __all__ = ["PeriodicEncoding", "PiecewiseLinearEncoding"]
@@ -131,7 +130,7 @@ class PiecewiseLinearEncoding(_Fitted):
         return dx
 
 
-class PeriodicEncoding(Layer):
+class PeriodicEncoding(_OfColumns):
     """Each number x becomes waves of it: y = (cos v, sin v), v = 2 pi w x, w learned.
 
     w is (features, frequencies). With dv = sin-part of dy * cos v - cos-part of dy * sin v,
@@ -218,24 +217,13 @@ class PeriodicEncoding(Layer):
         """How many waves each column has."""
         return self.weight.shape[1]
 
-    @property
-    def input_shape(self) -> Shape:
-        """(features,)."""
-        return (self.features,)
-
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (features, 2 * frequencies)."""
-        if input_shape != self.input_shape:
-            raise ValueError(
-                f"{self!r} expects examples of shape {self.input_shape}, got {input_shape}"
-            )
-        return (*input_shape, 2 * self.frequencies)
+        return (*super().output_shape(input_shape), 2 * self.frequencies)
 
     def forward(self, x: Array) -> Array:
         """Return y = (cos v, sin v)."""
-        check_rows(self, x, self.features, self.weight.dtype)
-        if x.ndim > 2:
-            raise ValueError(f"{self!r} expects x of shape (batch, features), got {x.shape}")
+        self._check_table(x, self.weight.dtype)
         v = x[:, :, np.newaxis] * (2 * math.pi * self.weight.value)  # (batch, features, k)
         waves = np.cos(v), np.sin(v)
         self.save(x, *waves)

@@ -19,7 +19,7 @@ from minifw._tools.options import Option
 from minifw._tools.rows import Rows
 from minifw._tools.values import refuse_first
 from minifw.core.layer import Layer
-from minifw.typing import Array, Formulas, Shape
+from minifw.typing import Array, DType, Formulas, Shape
 
 __all__ = ["Impute", "RobustScale", "Standardize", "adapt"]
 
@@ -70,7 +70,34 @@ class _AllAdaptedError(Exception):
     """Ends the forward of `adapt`."""
 
 
-class _Fitted(Layer):
+class _OfColumns(Layer):
+    """A layer that takes tables, (batch, features), and no sequences."""
+
+    @property
+    @abstractmethod
+    def features(self) -> int:
+        """The number of columns."""
+
+    @property
+    def input_shape(self) -> Shape:
+        """(features,)."""
+        return (self.features,)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of y, (features,), or raise unless x has it too."""
+        if input_shape != self.input_shape:
+            raise ValueError(
+                f"{self!r} expects examples of shape {self.input_shape}, got {input_shape}"
+            )
+        return input_shape
+
+    def _check_table(self, x: Array, dtype: DType) -> None:
+        check_rows(self, x, self.features, dtype)
+        if x.ndim > 2:
+            raise ValueError(f"{self!r} expects x of shape (batch, features), got {x.shape}")
+
+
+class _Fitted(_OfColumns):
     """A layer whose buffers, one row for each feature, are NaN until `adapt` measures them."""
 
     def __init__(self, features: int, dtype: object) -> None:
@@ -88,19 +115,6 @@ class _Fitted(Layer):
     def features(self) -> int:
         """The number of columns."""
         return self._features
-
-    @property
-    def input_shape(self) -> Shape:
-        """(features,)."""
-        return (self.features,)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape of y, (features,), or raise unless x has it too."""
-        if input_shape != self.input_shape:
-            raise ValueError(
-                f"{self!r} expects examples of shape {self.input_shape}, got {input_shape}"
-            )
-        return input_shape
 
     def adapt(self, x: Any) -> Self:
         """Measure the columns of the training rows; gaps (NaN) are left out.
@@ -145,9 +159,7 @@ class _Fitted(Layer):
         return next((1 / float(spread) for spread in spreads if spread > least), 0.0)
 
     def _check(self, x: Array, buffer: Array) -> None:
-        check_rows(self, x, self.features, self._dtype)
-        if x.ndim > 2:
-            raise ValueError(f"{self!r} expects x of shape (batch, features), got {x.shape}")
+        self._check_table(x, self._dtype)
         if np.isnan(buffer).any():
             raise RuntimeError(
                 f"{self!r}: forward needs the training rows first; call its adapt(x), or "
