@@ -357,13 +357,13 @@ class Conv2D(_Convolution):
     as that of `Dense`, and the bias at 0. Of n pixels along an axis it makes
     floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
 
-    Memory: besides y and dx, the layer allocates the padded x, which it keeps
-    for ``backward`` (x itself if there is no padding and its examples lie last in
-    memory, as in what this layer and a pooling return), a padded dx, and X. X is
-    as large as kh kw images, so it is never there as a whole: it is made, used
-    and forgotten in blocks of some rows of all examples, or of a part of one row, of
-    at most 2**19 numbers (one pixel of all examples, if that is more); backward makes
-    it again, which is quicker than to fetch it from memory.
+    Memory: besides y and dx, the layer keeps x with its examples last in memory for
+    ``backward`` (x itself if they lie so, as in what this layer and a pooling return). For
+    a while it allocates a padded x, in backward dy with zeros around it, or a padded dx
+    where a stride or many filters ask for it, and X. X is as large as kh kw images, so it
+    is never there as a whole: it is made, used and forgotten in blocks of some rows of all
+    examples, or of a part of one row, of at most 2**19 numbers (one pixel of all examples,
+    if that is more); backward makes it again, which is quicker than to fetch it from memory.
 
     References
     ----------
