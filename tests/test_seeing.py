@@ -616,6 +616,7 @@ IN_WORDS = {  # declared, but not to be computed from
         "LayerNorm",
         "RMSNorm",
         "GroupNorm",
+        "Permute",
         "Reshape",
         "Flatten",
         "Dropout",

@@ -18,10 +18,10 @@ from minifw.layers.padding import Pad2D
 from minifw.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D, UpSample2D
 from minifw.layers.rectifiers import ELU, SELU, Clamp, HardTanh, LeakyReLU, PReLU, ReLU
 from minifw.layers.recurrent import GRU, LSTM
-from minifw.layers.scaling import GradientReversal, NTKDense, Scale, StopGradient
+from minifw.layers.scaling import GradientReversal, NTKDense, Rescaling, Scale, StopGradient
 from minifw.layers.sequences import Flip, Mask, MeanOverTime, Positions, SinusoidalPositions
 from minifw.layers.sequential import Sequential
-from minifw.layers.shape import Flatten, Reshape
+from minifw.layers.shape import Flatten, Permute, Reshape
 from minifw.layers.smooth import GELU, Mish, SiLU, Softplus
 from minifw.layers.softmax import Increasing, LogSoftmax, Softmax
 from minifw.layers.tables import Impute, RobustScale, Standardize, adapt
@@ -70,10 +70,12 @@ __all__ = [
     "PReLU",
     "Pad2D",
     "PeriodicEncoding",
+    "Permute",
     "PiecewiseLinearEncoding",
     "Positions",
     "RMSNorm",
     "ReLU",
+    "Rescaling",
     "Reshape",
     "Residual",
     "RobustScale",

@@ -1,12 +1,14 @@
 """What scales: each feature by a factor that is learned, the width away, the gradient alone."""
 
 import math
-from typing import ClassVar
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from minifw._tools.arrays import sum_rows
-from minifw._tools.checks import check_cotangent, check_rows
+from minifw._tools.checks import SMALLEST_DTYPE, check_array, check_cotangent, check_rows
 from minifw._tools.numbers import check_non_negative, finite_in_both
 from minifw._tools.options import Option
 from minifw.core.layer import Identity, Layer
@@ -15,7 +17,7 @@ from minifw.layers.activations import _filled
 from minifw.layers.dense import Dense
 from minifw.typing import RNG, Array, Formulas, Init, Shape
 
-__all__ = ["GradientReversal", "NTKDense", "Scale", "StopGradient"]
+__all__ = ["GradientReversal", "NTKDense", "Rescaling", "Scale", "StopGradient"]
 
 
 class Scale(Layer):
@@ -109,6 +111,95 @@ class Scale(Layer):
         check_cotangent(self, dy, x.shape, x.dtype)
         share = dy * x  # (batch, ..., features)
         sum_rows(share.reshape(-1, self.features), self.weight.grad)
+
+
+def _fixed(owner: str, name: str, value: npt.ArrayLike) -> Array | float:
+    """Return a float, or a frozen float64 array, or raise unless all is finite in both dtypes."""
+    array = np.array(value, np.float64)
+    largest = float(np.finfo(SMALLEST_DTYPE).max)
+    if not (np.abs(array) <= largest).all():  # of NaN it is False
+        raise ValueError(f"{owner} expects {name} to be finite in float32, got {value!r}")
+    array.flags.writeable = False
+    return array if array.ndim else float(array)
+
+
+class Rescaling(Layer):
+    """y = s x + o, with a scale s and an offset o that are given and not learned.
+
+    dx = s dy. It puts a change of units into the model: pixels from 0 to 255 become numbers
+    from -1 to 1, a table's columns what the network was trained with.
+
+    Parameters
+    ----------
+    scale : float or array, default 1.0
+        The factor s: a number for all, or an array that is broadcast to the shape of one example.
+    offset : float or array, default 0.0
+        What is added, o, likewise.
+
+    Attributes
+    ----------
+    scale, offset : float or array
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite in float32. By ``forward``, if the arrays do not broadcast to the
+        shape of an example.
+    TypeError
+        By ``forward``, unless x holds float64 or float32 numbers.
+
+    Notes
+    -----
+    Keras' ``Rescaling``. `Standardize` measures its numbers, and `Scale` learns them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Rescaling
+    >>> layer = Rescaling(1 / 127.5, -1.0)
+    >>> layer.forward(np.array([[0.0, 127.5, 255.0]]))
+    array([[-1.,  0.,  1.]])
+    >>> layer.backward(np.array([[127.5, 0.0, 0.0]]))
+    array([[1., 0., 0.]])
+    """
+
+    replayable: ClassVar[bool] = True
+    stepwise: ClassVar[bool] = True
+    takes_sequences: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {"y": "{x} * scale + offset", "dx": "{dy} * scale"}
+    scale: Option[Any] = Option(_fixed, fixed=True)
+    offset: Option[Any] = Option(_fixed, fixed=True)
+
+    def __init__(self, scale: npt.ArrayLike = 1.0, offset: npt.ArrayLike = 0.0) -> None:
+        self.scale = scale
+        self.offset = offset
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of x, or raise if the arrays do not broadcast to it."""
+        arrays = np.shape(self.scale), np.shape(self.offset)
+        with suppress(ValueError):
+            if np.broadcast_shapes(input_shape, *arrays) == input_shape:
+                return input_shape
+        raise ValueError(
+            f"{type(self).__name__} of a scale of shape {arrays[0]} and an offset of shape "
+            f"{arrays[1]} cannot take examples of shape {input_shape}"
+        )
+
+    def forward(self, x: Array) -> Array:
+        """Return y = s x + o."""
+        check_array(self, "x", x)
+        self.output_shape(x.shape[1:])
+        self.save(x)  # for its shape and dtype
+        y: Array = np.multiply(x, self.scale, dtype=x.dtype)  # the shape of x
+        y += self.offset
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = s dy."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, x.shape, x.dtype)
+        dx: Array = np.multiply(dy, self.scale, dtype=x.dtype)  # the shape of x
+        return dx
 
 
 class NTKDense(Dense):

@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from minifw._tools.checks import check_array, check_cotangent, describe
-from minifw._tools.numbers import check_size
+from minifw._tools.numbers import check_axis, check_size
 from minifw._tools.options import Option
 from minifw.core.layer import Layer
 from minifw.typing import Array, Formulas, Shape
 
-__all__ = ["Flatten", "Reshape"]
+__all__ = ["Flatten", "Permute", "Reshape"]
 
 
 def _target(owner: str, name: str, shape: int | Sequence[int]) -> Shape:
@@ -139,6 +139,91 @@ class Flatten(Reshape):
 
     def __init__(self) -> None:
         super().__init__(-1)
+
+
+def _order(owner: str, name: str, dims: tuple[int, ...]) -> Shape:
+    """Return the axes as they are, or raise unless they are 1, 2, ... in some order."""
+    axes = tuple(check_axis(owner, name, axis) for axis in dims)
+    if not axes or sorted(axes) != list(range(1, len(axes) + 1)):
+        raise ValueError(
+            f"{owner} expects {name} to be 1 to the number of axes, each once and without the "
+            f"batch, got {axes}"
+        )
+    return axes
+
+
+class Permute(Layer):
+    """The axes of each example get another order: axis k of y is axis dims[k - 1] of x.
+
+    A permutation moves numbers and mixes none, so its derivative moves them back: dx is dy in
+    the opposite order.
+
+    Parameters
+    ----------
+    *dims : int
+        The axes of x in the order of y, counted from 1; 0 is the batch, which stays.
+
+    Attributes
+    ----------
+    dims : tuple of int
+
+    Raises
+    ------
+    ValueError
+        If an axis is missing or comes twice. By ``forward``, if x has another number of axes.
+    TypeError
+        By ``forward``, unless x holds float64 or float32 numbers.
+
+    Notes
+    -----
+    Keras' ``Permute``; PyTorch's ``permute`` also counts the batch. ``Permute(3, 1, 2)`` takes
+    images (height, width, channels) to `Conv2D`. y and dx are copies, never views.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from minifw import Permute
+    >>> layer = Permute(2, 1)
+    >>> layer.forward(np.array([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]))
+    array([[[1., 4.],
+            [2., 5.],
+            [3., 6.]]])
+    >>> layer.output_shape((2, 3))
+    (3, 2)
+    """
+
+    replayable: ClassVar[bool] = True
+    formulas: ClassVar[Formulas] = {
+        "y": "{x} with its axes in another order",
+        "dx": "{dy} with its axes in their old order",
+    }
+
+    dims: Option[Shape] = Option(_order, fixed=True)
+
+    def __init__(self, *dims: int) -> None:
+        self.dims = dims
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the sizes in the new order."""
+        if len(input_shape) != len(self.dims):
+            raise ValueError(
+                f"{self!r} expects examples of {len(self.dims)} axes, got the shape {input_shape}"
+            )
+        return tuple(input_shape[axis - 1] for axis in self.dims)
+
+    def forward(self, x: Array) -> Array:
+        """Return x with its axes in the new order."""
+        check_array(self, "x", x)
+        self.output_shape(x.shape[1:])
+        self.save(x)  # for its shape and dtype
+        return x.transpose(0, *self.dims).copy()  # (batch, *output_shape)
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx: dy with its axes in their old order."""
+        (x,) = self.saved()
+        check_cotangent(self, dy, (len(x), *self.output_shape(x.shape[1:])), x.dtype)
+        back = sorted(range(x.ndim), key=(0, *self.dims).index)
+        return dy.transpose(back).copy()  # the shape of x
 
 
 def _reshaped(array: Array, shape: Shape) -> Array:

@@ -47,6 +47,19 @@ def reshape(layer: layers.Reshape, graph: Graph, x: str) -> str:
     return graph.node("Reshape", x, graph.whole([0, *layer.output_shape(graph.shape(x))]))
 
 
+@register(layers.Permute)
+def permute(layer: layers.Permute, graph: Graph, x: str) -> str:
+    """Write x with its axes in another order."""
+    return graph.node("Transpose", x, perm=[0, *layer.dims])
+
+
+@register(layers.Rescaling)
+def rescaling(layer: layers.Rescaling, graph: Graph, x: str) -> str:
+    """Write y = x s + o."""
+    y = graph.node("Mul", x, graph.constant(layer.scale))
+    return graph.node("Add", y, graph.constant(layer.offset))
+
+
 @register(layers.Identity)
 def identity(layer: layers.Identity, graph: Graph, x: str) -> str:  # noqa: ARG001
     """Write y = x."""
