@@ -2,8 +2,10 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,6 @@ import numpy as np
 from minifw._tools.loading import building
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
-from minifw.interop.onnx import _operators  # noqa: F401 - it says what it reads
 from minifw.interop.onnx._export import BATCH, DESCRIPTION, SHAPE, written
 from minifw.interop.onnx._graph import package
 from minifw.interop.onnx._reading import LARGEST, read_graph
@@ -24,27 +25,38 @@ from minifw.storage._text import from_text
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 
-def import_(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = ()) -> Layer:
+def import_(
+    path: str | os.PathLike[str],
+    custom_layers: Iterable[type[Any]] = (),
+    *,
+    outputs: Iterable[str] | None = None,
+) -> Layer:
     """Return the model that an ONNX file computes, made of minifw's layers, in eval mode.
 
     Parameters
     ----------
     path : str or os.PathLike
-        What `export` wrote, or a graph of the usual operators of other programs: a chain of
-        layers, with residual connections and branches that are joined.
+        What `export` wrote, or a graph of the usual operators of other programs. Numbers that
+        it keeps in another file, as PyTorch's default does, are read from the same folder.
     custom_layers : iterable of classes, default ()
         The classes of layers of your own, for a file that `export` wrote.
+    outputs : iterable of str, optional
+        Which outputs of the file the model gives; by default all. It leaves out the labels of
+        a classifier that skl2onnx wrote: ``outputs=["probabilities"]``.
 
     Returns
     -------
     Layer
-        Of a file that `export` wrote, the layers that were exported. Otherwise a `Sequential`.
+        Of a file that `export` wrote, the layers that were exported. Otherwise a `Sequential`, or
+        a `Graph` where values meet, or where the file has several inputs or outputs.
 
     Raises
     ------
     FileFormatError
-        If the file is damaged or no ONNX file, if its numbers are in other files, or if it has
-        a node that no layer of minifw does, which is named.
+        If the file is damaged or no ONNX file, if its numbers are in a file that is missing or
+        elsewhere, or if it has a node that no layer of minifw does, which is named.
+    ValueError
+        If the file has no output of a name in `outputs`.
     FileNotFoundError, OSError
         If there is no file, or it cannot be read.
     ImportError
@@ -77,31 +89,71 @@ def import_(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = (
         raise
     except Exception as error:  # protobuf has errors of its own, and they differ between versions
         raise FileFormatError(f"{place} cannot be read: it is no ONNX file ({error})") from error
-    try:
-        _refuse_external(onnx, proto)
+    with _refusing(place):
+        _fill_external(onnx, proto, Path(place))
         try:
             onnx.checker.check_model(proto)
         except Exception as error:
             raise FileFormatError(f"onnx's checker refuses it: {error}") from error
-        model = _model(onnx, proto, custom)
+        names = [value.name for value in proto.graph.output]
+    wanted = names if outputs is None else list(outputs)
+    if not wanted or not set(wanted) <= set(names):
+        raise ValueError(f"import_ expects outputs to be some of {names}, got {wanted}")
+    with _refusing(place):
+        model = _model(onnx, proto, custom, wanted)
+    return model.eval()
+
+
+@contextmanager
+def _refusing(place: str) -> Iterator[None]:
+    """Raise a FileFormatError that names the file for whatever is raised inside."""
+    try:
+        yield
     except FileFormatError as error:
         raise FileFormatError(f"{place} cannot be imported: {error}") from error
     except Exception as error:  # of a graph that the checker lets through and no layer accepts
         raise FileFormatError(
             f"{place} cannot be imported: {type(error).__name__}: {error}"
         ) from error
-    return model.eval()
 
 
-def _refuse_external(onnx: Any, proto: Any) -> None:
-    for tensor in onnx.external_data_helper._get_all_tensors(proto):
-        if onnx.external_data_helper.uses_external_data(tensor):
+def _fill_external(onnx: Any, proto: Any, place: Path) -> None:
+    """Take the numbers of tensors that are in a file beside `place`, as PyTorch writes them."""
+    helper, left = onnx.external_data_helper, dict[Path, int]()
+    for tensor in helper._get_all_tensors(proto):
+        if not helper.uses_external_data(tensor):
+            continue
+        given = {entry.key: entry.value for entry in tensor.external_data}
+        named = tensor.name[:200]
+        location = given.get("location", "")
+        # Another folder, a link or a device is not what the file's author can ask for.
+        plain = location and not set(location) & set("/\\:\0") and location not in {".", ".."}
+        beside = place.parent / location
+        if not plain or beside.is_symlink() or not beside.is_file():
             raise FileFormatError(
-                f"the numbers of {tensor.name[:200]!r} are in another file; save it as one file"
+                f"the numbers of {named!r} are in {location[:200]!r}, which is no file in the "
+                "folder of the ONNX file; put it there"
             )
+        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        size = beside.stat().st_size
+        count = math.prod(tensor.dims) * kind.itemsize
+        start, length = int(given.get("offset", 0)), int(given.get("length", count))
+        left[beside] = left.get(beside, size) - length
+        if length != count or not 0 <= start <= size - length or left[beside] < 0:
+            raise FileFormatError(
+                f"{named!r}, {tuple(tensor.dims)} numbers of {kind}, takes {length} bytes at "
+                f"{start} of {location!r}, which has {size}; the two files do not belong together"
+            )
+        with beside.open("rb") as file:
+            file.seek(start)
+            tensor.raw_data = file.read(length)
+        tensor.ClearField("external_data")
+        tensor.data_location = onnx.TensorProto.DEFAULT
 
 
-def _model(onnx: Any, proto: Any, custom: tuple[type[Buildable], ...]) -> Layer:
+def _model(
+    onnx: Any, proto: Any, custom: tuple[type[Buildable], ...], outputs: list[str]
+) -> Layer:
     """Return the layers that were exported, or else those that the nodes are."""
     try:
         described = _described(onnx, proto, custom)
@@ -111,7 +163,7 @@ def _model(onnx: Any, proto: Any, custom: tuple[type[Buildable], ...]) -> Layer:
     except Exception as error:  # noqa: BLE001 - whatever is wrong, the graph is there to be read
         why = f" (and the layers that it says it was exported from cannot be built: {error})"
     try:
-        return read_graph(onnx, proto)
+        return read_graph(onnx, proto, outputs)
     except FileFormatError as error:
         raise FileFormatError(f"{error}{why}") from error
 

@@ -1,0 +1,86 @@
+"""What a graph computes from constants, and from the sizes of arrays."""
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minifw.errors import FileFormatError
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+# The number of rows, and a size that the file does not say, in what is computed from shapes:
+# larger than any size that a layer may have, and within int32. The first is a prime.
+BATCH, UNKNOWN = 2**31 - 19, 2**31 - 18
+
+LARGEST_CONSTANT = 2**26  # numbers; a file that asks for more is not followed into memory
+
+VIEWS = {"Identity", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+COMPUTED = {
+    *("Abs", "Add", "And", "Cast", "Ceil", "Concat", "Constant", "Div", "Equal", "Exp", "Flatten"),
+    *("Floor", "Gather", "Greater", "Less", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg"),
+    *("Not", "Pow", "Reciprocal", "ReduceProd", "ReduceSum", "Reshape", "Shape", "Sqrt", "Sub"),
+    *("Sum", "Where"),
+}
+
+
+def computed(onnx: Any, opset: int, node: Any, arrays: list[Array]) -> list[Array]:
+    """Return the outputs of a node of constants, by onnx's own reference implementation.
+
+    An array of one number at all places, such as a state of zeros, is given without memory for it:
+    its size may depend on `BATCH`.
+    """
+    kind = node.op_type
+    if kind == "Expand":
+        shape = [int(size) for size in arrays[1]]
+        return [np.broadcast_to(arrays[0], np.broadcast_shapes(arrays[0].shape, tuple(shape)))]
+    if kind == "ConstantOfShape":
+        value = [onnx.numpy_helper.to_array(a.t) for a in node.attribute] or [np.zeros(1, "f4")]
+        return [np.broadcast_to(value[0].reshape(()), tuple(int(size) for size in arrays[0]))]
+    if kind not in COMPUTED | VIEWS:
+        raise FileFormatError("minifw does not compute it from constants")
+    if kind not in VIEWS and _size(kind, node, arrays) > LARGEST_CONSTANT:
+        raise FileFormatError(f"it makes a constant of more than {LARGEST_CONSTANT} numbers")
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415 - slow to load, seldom needed
+
+    names = [name for name in node.input if name]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node],
+        "constants",
+        [
+            info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            for name, array in dict(zip(names, arrays, strict=True)).items()
+        ],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in node.output],
+    )
+    evaluator = ReferenceEvaluator(graph, opsets={"": opset})
+    with np.errstate(all="ignore"):
+        made = evaluator.run(None, dict(zip(names, arrays, strict=True)))
+    return [as_floats(np.asarray(array)) for array in made]
+
+
+def _size(kind: str, node: Any, arrays: list[Array]) -> int:
+    """Return how many numbers the output has at most."""
+    if kind == "Gather":
+        axis: int = next((a.i for a in node.attribute if a.name == "axis"), 0)
+        return int(arrays[1].size * (arrays[0].size // max(arrays[0].shape[axis], 1)))
+    if kind == "MatMul":
+        return math.prod(array.size for array in arrays)
+    together = sum(array.size for array in arrays)
+    try:
+        return max(together, math.prod(np.broadcast_shapes(*[a.shape for a in arrays])))
+    except ValueError:  # they are joined, not broadcast
+        return together
+
+
+def as_floats(array: Array) -> Array:
+    """Return numbers of 16 bits as float32, which holds all of them; others as they are."""
+    half = array.dtype == np.float16 or array.dtype.name == "bfloat16"
+    return array.astype(np.float32) if half else array
+
+
+def is_zero(array: Array) -> bool:
+    """Return whether all numbers are 0; a broadcast axis is looked at once."""
+    places = tuple(slice(None) if step else slice(0, 1) for step in array.strides)
+    return not array[places].any()

@@ -1,0 +1,157 @@
+"""Formulas that a graph spells out in several nodes, and the layer that each of them is.
+
+A form is written as the formula is, from its last operator: ``("Mul", "x", ("Sigmoid", "x"))``.
+A small letter stands for a value and a capital one for a constant, the same at each place; a
+number is a constant of that value, and a list gives several forms. ``"Conv:c"`` also keeps the
+node, and ``...`` at the end allows more inputs.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from minifw import layers
+from minifw.core.layer import Layer
+from minifw.interop.onnx._reading.graph import Found, Node, Value, dense, formula, in_dtype
+from minifw.interop.onnx._reading.images import conv
+from minifw.interop.onnx._reading.shape import embedded
+
+SCALED = ("Mul", "x", "B")
+EXP = ("Exp", "x")
+MISH = ("Mul", [EXP, ("Exp", ("Min", "x", "C"))], ("Add", [EXP, ("Exp", ("Min", "x", "C"))], 2.0))
+ERF = ("Add", ("Erf", [("Div", "x", math.sqrt(2)), ("Mul", "x", math.sqrt(0.5))]), 1.0)
+CUBE = [("Pow", "x", 3.0), ("Mul", "x", ("Mul", "x", "x"))]
+TANH = (
+    "Add",
+    ("Tanh", ("Mul", ("Add", "x", ("Mul", CUBE, 0.044715)), math.sqrt(2 / math.pi))),
+    1.0,
+)
+SQUARE = [("Pow", "x", 2.0), ("Mul", "x", "x")]
+ROOT = ("Sqrt", ("Add", ("ReduceMean:m", SQUARE, ...), "E"))
+NORMAL = [("Div", "x", ROOT), ("Mul", "x", ("Reciprocal", ROOT)), ("Mul", "x", ("Div", 1.0, ROOT))]
+CENTRED = ("Sub", "x", ("ReduceMean:n", "x", ...))
+SPREAD = ("ReduceMean:m", [("Pow", CENTRED, 2.0), ("Mul", CENTRED, CENTRED)], ...)
+NEGATIVE = ("Less", "x", 0.0)
+TURNED = ("Add", "x", "N")
+STANDARD = ("Div", CENTRED, ("Sqrt", ("Add", SPREAD, "E")))
+
+
+@formula(
+    ("Div", "x", ("Add", ("Exp", ("Neg", "x")), 1.0)), ("Mul", "x", ("Sigmoid", "x")), order="same"
+)
+def silu(*_: Any) -> Layer:
+    """X / (1 + exp(-x))."""
+    return layers.SiLU()
+
+
+@formula(
+    ("Div", ("Softplus", SCALED), "B"),
+    ("Where", ("Greater", SCALED, "T"), "x", ("Div", ("Softplus", SCALED), "B")),
+    ("Where", ("Greater", "x", "T"), "x", ("Softplus", "x")),
+    when=lambda found: found.get("T", 20.0) >= 20.0,  # below it the line is not softplus
+    order="same",
+)
+def softplus(_: Node, found: Found) -> Layer:
+    """log(1 + exp(b x)) / b; above 20 x itself, in PyTorch's, which differs by 2e-9."""
+    return layers.Softplus(float(found.get("B", 1.0)))
+
+
+@formula(("Mul", "x", ("Div", MISH, ("Add", MISH, 2.0))), order="same")
+def mish(*_: Any) -> Layer:
+    """X n / (n + 2), n = e (e + 2), e = exp(x)."""
+    return layers.Mish()
+
+
+def _halves(part: Any) -> list[Any]:
+    """Return x part / 2 in the forms in which it is written."""
+    return [
+        ("Mul", ("Mul", "x", part), 0.5),
+        ("Mul", ("Mul", "x", 0.5), part),
+        ("Mul", "x", ("Mul", part, 0.5)),
+    ]
+
+
+@formula(*_halves(ERF), order="same")
+def gelu(*_: Any) -> Layer:
+    """X Phi(x)."""
+    return layers.GELU()
+
+
+@formula(*_halves(TANH), order="same")
+def gelu_tanh(*_: Any) -> Layer:
+    """Phi(x) by a tanh."""
+    return layers.GELU("tanh")
+
+
+@formula(("Add", ("Mul", STANDARD, "W"), "B"), STANDARD)
+def layer_norm(node: Node, found: Found) -> Layer:
+    """W (x - m) / sqrt(mean((x - m)^2) + eps) + b."""
+    return normalization(layers.LayerNorm, node, found, ["m", "n"])
+
+
+@formula(*[("Mul", one, "W") for one in NORMAL], *NORMAL)
+def rms_norm(node: Node, found: Found) -> Layer:
+    """X w / sqrt(mean(x^2) + eps)."""
+    return normalization(layers.RMSNorm, node, found, ["m"])
+
+
+def normalization(kind: Any, node: Node, found: Found, means: list[str]) -> Layer:
+    """Return a normalisation over the last axes, over which all means have to be."""
+    shape = node.shape or ()
+    taken = {tuple(sorted(node.part(found[letter]).axes())) for letter in means}
+    kept = all(node.part(found[letter]).attributes.get("keepdims", 1) for letter in means)
+    (axes,) = taken if len(taken) == 1 else ((),)
+    last = shape[len(shape) - len(axes) :]
+    if not axes or axes[-1] != len(shape) or len(axes) > axes[-1] - axes[0] + 1 or not kept:
+        raise node.refuse("minifw normalises over the last axes")
+    given = {
+        key: found[letter] for key, letter in (("weight", "W"), ("bias", "B")) if letter in found
+    }
+    if None in last or any(one.size != math.prod(last) for one in given.values()):
+        raise node.refuse(f"minifw needs one scale for each number of the last axes {last}")
+    dtype = in_dtype(next(iter(given.values()), found["E"]))
+    layer: Layer = kind(last, eps=float(found["E"]), affine=bool(given), **dtype)
+    if given:
+        layer.load_state_dict({key: one.reshape(last) for key, one in given.items()})
+    return layer
+
+
+@formula(
+    ("Add", ("MatMul", "x", "W"), "B"),
+    when=lambda found: (
+        (found["W"].ndim, found["B"].shape[-1:]) == (2, found["W"].shape[1:])
+        and found["B"].size == found["W"].shape[1]
+    ),
+)
+def affine(_: Node, found: Found) -> Layer:
+    """X W + b."""
+    return dense(found["W"].T, found["B"])
+
+
+@formula(
+    ("Add", ("Conv:c", "x", "W"), "B"),
+    when=lambda found: (
+        found["B"].ndim >= found["W"].ndim - 1
+        and found["B"].shape[1 - found["W"].ndim] == found["B"].size == len(found["W"])
+    ),
+)
+def conv_with_bias(node: Node, found: Found) -> Any:
+    """conv(x) + b, with a number for each channel."""
+    inputs = [node.x, found["W"], found["B"].reshape(-1)]
+    return conv(replace(node.part(found["c"]), inputs=inputs))
+
+
+@formula(
+    ("Gather", "W", ("Where", NEGATIVE, TURNED, "x")),
+    (
+        "Gather",
+        "W",
+        ("Add", ("Mul", ("Cast", NEGATIVE), TURNED), ("Mul", "x", ("Cast", ("Not", NEGATIVE)))),
+    ),
+    when=lambda found: (
+        found["W"].ndim == 2 and found["N"].size == 1 and found["N"].reshape(()) == len(found["W"])
+    ),
+)
+def embedding(node: Node, found: Found) -> Value:
+    """W[x], as Keras writes it; there a negative x counts from the end, here it is refused."""
+    return embedded(node, found["W"], node.x)
