@@ -222,7 +222,7 @@ class Permute(Layer):
         """Return dx: dy with its axes in their old order."""
         (x,) = self.saved()
         check_cotangent(self, dy, (len(x), *self.output_shape(x.shape[1:])), x.dtype)
-        back = sorted(range(x.ndim), key=(0, *self.dims).index)
+        back = sorted(range(x.ndim), key=(0, *self.dims).__getitem__)  # the inverse
         return dy.transpose(back).copy()  # the shape of x
 
 

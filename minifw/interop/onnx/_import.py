@@ -15,7 +15,8 @@ from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.interop.onnx._export import BATCH, DESCRIPTION, SHAPE, written
 from minifw.interop.onnx._graph import package
-from minifw.interop.onnx._reading import LARGEST, read_graph
+from minifw.interop.onnx._reading import read_graph
+from minifw.interop.onnx._reading.constants import LARGEST
 from minifw.storage._archive import regular
 from minifw.storage._arguments import Builder
 from minifw.storage._atomic import path_of

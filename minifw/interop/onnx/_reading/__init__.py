@@ -8,6 +8,6 @@ from minifw.interop.onnx._reading import (  # noqa: F401 - they register what th
     recurrent,
     shape,
 )
-from minifw.interop.onnx._reading.graph import LARGEST, read_graph
+from minifw.interop.onnx._reading.graph import read_graph
 
-__all__ = ["LARGEST", "read_graph"]
+__all__ = ["read_graph"]

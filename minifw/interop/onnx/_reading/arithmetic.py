@@ -10,7 +10,7 @@ from minifw import layers
 from minifw._tools.checks import DTYPES
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.constants import Array
-from minifw.interop.onnx._reading.graph import Node, Value, dense, in_dtype, reader
+from minifw.interop.onnx._reading.values import Node, Value, dense, in_dtype, reader
 
 BROADCAST = 7  # the operator set from which on constants are broadcast as in NumPy
 CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs

@@ -13,7 +13,8 @@ Array: TypeAlias = np.ndarray[Any, Any]
 # larger than any size that a layer may have, and within int32. The first is a prime.
 BATCH, UNKNOWN = 2**31 - 19, 2**31 - 18
 
-LARGEST_CONSTANT = 2**26  # numbers; a file that asks for more is not followed into memory
+# Numbers of a constant and of one example: a file that asks for more is not followed into memory.
+LARGEST_CONSTANT, LARGEST = 2**26, 2**24
 
 VIEWS = {"Identity", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 COMPUTED = {

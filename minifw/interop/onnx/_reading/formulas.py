@@ -12,9 +12,9 @@ from typing import Any
 
 from minifw import layers
 from minifw.core.layer import Layer
-from minifw.interop.onnx._reading.graph import Found, Node, Value, dense, formula, in_dtype
 from minifw.interop.onnx._reading.images import conv
 from minifw.interop.onnx._reading.shape import embedded
+from minifw.interop.onnx._reading.values import Found, Node, Value, dense, formula, in_dtype
 
 SCALED = ("Mul", "x", "B")
 EXP = ("Exp", "x")

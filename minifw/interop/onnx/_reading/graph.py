@@ -9,11 +9,10 @@ import keyword
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import permutations
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +20,9 @@ from minifw import layers
 from minifw._tools.loading import building
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
-from minifw.interop.onnx._reading.constants import BATCH, UNKNOWN, Array, as_floats, computed
-
-Size: TypeAlias = Any  # an int, or None where the file does not say it
-Found: TypeAlias = dict[str, Any]
-Filled = TypeVar("Filled", bound=Layer)
-Pattern: TypeAlias = str | float | tuple[Any, ...] | list[Any]
-
-LARGEST = 2**24  # numbers of one example; a file that says more is not followed into memory
+from minifw.interop.onnx._reading.constants import BATCH, LARGEST, UNKNOWN, Array, as_floats
+from minifw.interop.onnx._reading.source import Source
+from minifw.interop.onnx._reading.values import Formula, Node, Size, Value, line_of, readers
 
 NEWEST = 28  # the operator set of onnx 1.23, the latest that was there when this was written
 
@@ -41,289 +35,9 @@ OTHER_TYPES = frozenset({"Dropout", "Gather", "Pad", "Pow", "Resize", "Upsample"
 # Which inputs may depend on the number of rows: shapes, and the zeros at which states start
 TAKES_BATCH = {"Reshape": {1}, "LSTM": {4, 5, 6}, "GRU": {4, 5}, "Pad": {1}}
 
-FLOATS = {1, 11}  # the types of ONNX that are float32 and float64: a cast to them rounds, no more
-
-COMMUTATIVE = frozenset({"Add", "Mul"})
-
 # Sizes that stand for one that is not known: where a layer gives another size for each pair, its
 # own is not known, either. They are tried until its checks accept them.
 STAND_INS = ((2520, 5040), (8, 16))
-
-
-@dataclass(frozen=True)
-class Value:
-    """A value that depends on the input."""
-
-    line: str
-    """The line of the `Graph` that makes it, or the input."""
-    shape: tuple[Size, ...] | None
-    """The shape of one example as the line gives it; None where it is not known."""
-    dtype: np.dtype[Any] | None
-    order: tuple[int, ...] | None = None
-    """Which axis of the line each axis in the file is, if they differ; 0 is the batch."""
-
-    @property
-    def sizes(self) -> tuple[Size, ...]:
-        """The shape in the file, the number of rows as `BATCH`."""
-        if self.shape is None:
-            raise FileFormatError("it needs a number of axes that the file does not say")
-        own = (BATCH, *self.shape)
-        return own if self.order is None else tuple(own[axis] for axis in self.order)
-
-    def axis(self, axis: int) -> int:
-        """Return which axis of the line an axis in the file is."""
-        count = len(self.sizes if self.order is None else self.order)
-        if not -count <= axis < count:
-            raise FileFormatError(f"it has no axis {axis}")
-        return axis % count if self.order is None else self.order[axis]
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node while it is read."""
-
-    operator: str
-    name: str
-    attributes: Mapping[str, Any]
-    inputs: Sequence[Value | Array | None]
-    """Its inputs: values that depend on the input, constants, and None for those left out."""
-    opset: int
-    reading: "Reading"
-
-    def refuse(self, why: str) -> FileFormatError:
-        """Return an error that names the node."""
-        return FileFormatError(
-            f"node {self.name!r}, {self.operator}: {why}; change the model before it is exported, "
-            "or run the file in ONNX Runtime"
-        )
-
-    @property
-    def values(self) -> list[Value]:
-        """The inputs that are no constants."""
-        return [value for value in self.inputs if isinstance(value, Value)]
-
-    @property
-    def x(self) -> Value:
-        """The first of them."""
-        return self.values[0]
-
-    @property
-    def shape(self) -> tuple[Size, ...] | None:
-        """The shape of one example of x, if it is known."""
-        return self.x.shape
-
-    def constant(self, index: int) -> Array | None:
-        """Return the constant at an input, or None."""
-        found = self.inputs[index] if index < len(self.inputs) else None
-        return found if isinstance(found, np.ndarray) else None
-
-    def needed(self, index: int) -> Array:
-        """Return the constant at an input, or raise if it is computed."""
-        found = self.constant(index)
-        if found is None:
-            raise self.refuse(f"minifw needs its input {index} to be a constant")
-        return found
-
-    def expect(self, **wanted: Any) -> None:
-        """Raise unless each attribute is absent or what is wanted."""
-        for key, value in wanted.items():
-            if key in self.attributes and self.attributes[key] != value:
-                raise self.refuse(f"minifw has no {key}={self.attributes[key]!r}")
-
-    def axes(self, index: int = 1) -> list[int]:
-        """Return the axes of x, as its line has them: an attribute, later an input."""
-        given = self.constant(index)
-        axes = self.attributes.get("axes", ()) if given is None else given.reshape(-1)
-        return [self.x.axis(int(axis)) for axis in axes]
-
-    def part(self, proto: Any) -> "Node":
-        """Return another node of the same formula, with the same x."""
-        constants = [self.reading.source.constants.get(name) for name in proto.input[1:]]
-        attributes = self.reading.attributes(proto)
-        inputs = [self.x, *constants]
-        return replace(self, operator=proto.op_type, attributes=attributes, inputs=inputs)
-
-    def add(self, layer: Layer, *values: Value) -> Value:
-        """Return what a layer makes of values, by default of x."""
-        return self.reading.add(self, layer, *values or [self.x])
-
-
-Made: TypeAlias = Layer | Value | list[Value | None]
-Reader: TypeAlias = Callable[[Node], Made]
-
-_readers: dict[str, tuple[Reader, str, bool]] = {}
-_formulas: dict[str, list["Formula"]] = {}
-
-
-def reader(
-    *operators: str, order: str = "plain", several: bool = False
-) -> Callable[[Reader], Reader]:
-    """Say how nodes of these operators are layers.
-
-    `order` is "same" of a function of each number alone, which the order of the axes does not
-    change; "features" of one of the last axis alone. It is "own" if the reader takes values in any
-    order, and "plain" if it takes them in the file's. `several` is whether it joins values.
-    """
-
-    def keep(function: Reader) -> Reader:
-        for operator in operators:
-            _readers[operator] = function, order, several
-        return function
-
-    return keep
-
-
-Builder: TypeAlias = Callable[[Node, Found], Layer | Value]
-
-
-class Formula(NamedTuple):
-    """A pattern of nodes, and what it is."""
-
-    form: tuple[Any, ...]
-    when: Callable[[Found], bool]
-    build: Builder
-    order: str
-    found: Found
-
-
-def formula(
-    *forms: tuple[Any, ...], when: Callable[[Found], bool] = lambda _: True, order: str = "plain"
-) -> Callable[[Builder], Builder]:
-    """Say which layer a formula of several nodes is.
-
-    `when` is asked with what its letters stand for, before any node is read.
-    """
-
-    def keep(function: Builder) -> Builder:
-        for form in forms:
-            kind = form[0].partition(":")[0]
-            _formulas.setdefault(kind, []).append(Formula(form, when, function, order, {}))
-        return function
-
-    return keep
-
-
-class Source:
-    """The nodes of a file, its constants, and which node or pattern makes each value."""
-
-    def __init__(self, onnx: Any, graph: Any, opset: int, outputs: frozenset[str]) -> None:
-        self.onnx, self.opset, self.graph, self.outputs = onnx, opset, graph, outputs
-        self.makers: dict[str, Any] = {}
-        self.takers: dict[str, list[Any]] = {}
-        self.constants: dict[str, Array] = {
-            tensor.name: as_floats(onnx.numpy_helper.to_array(tensor))
-            for tensor in graph.initializer
-        }
-        kinds = ["float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64"]
-        kinds += ["uint8", "uint16", "uint32", "uint64"]
-        self.taken_types = {
-            onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)): np.dtype(kind) for kind in kinds
-        }
-        self.sizes: set[str] = set()  # values that depend on the shape of the input alone
-        self.failed: dict[str, str] = {}  # constants that cannot be computed, and why
-        for node in graph.node:
-            self.makers |= dict.fromkeys(node.output, node)
-            names = [name for name in node.input if name]
-            for name in names:
-                self.takers.setdefault(name, []).append(node)
-            fixed = [name in self.constants or name in self.failed for name in names]
-            inside = any(a.HasField("g") or a.graphs for a in node.attribute)  # as If has
-            if all(fixed) and not inside:
-                self.compute(node)
-            elif not inside and (
-                node.op_type == "Shape"
-                or all(one or name in self.sizes for one, name in zip(fixed, names, strict=True))
-            ):
-                self.sizes |= set(node.output)
-
-    def compute(self, node: Any) -> None:
-        """Compute the constants of a node, or note why they cannot be."""
-        why = next((self.failed[name] for name in node.input if name in self.failed), None)
-        if why is not None:
-            self.failed |= dict.fromkeys(node.output, why)
-            return
-        try:
-            arrays = [self.constants[name] for name in node.input if name]
-            made = computed(self.onnx, self.opset, node, arrays)
-        except Exception as error:  # noqa: BLE001 - raised where the constant is needed
-            self.failed |= dict.fromkeys(node.output, f"{node.op_type}: {error}")
-        else:
-            self.constants |= dict(zip(node.output, made, strict=False))
-
-    def plan(self) -> list[tuple[Any, Formula | None]]:
-        """Return the nodes that are needed, in order, each with the formula that it ends."""
-        needed, chosen = set(self.outputs), []
-        for node in reversed(self.graph.node):
-            if needed.isdisjoint(node.output) or node.output[0] in self.constants:
-                continue
-            whole = None if node.output[0] in self.sizes else self._formula(node)
-            taken = node.input if whole is None else whole.found.values()
-            needed |= {name for name in taken if isinstance(name, str)}
-            chosen.append((node, whole))
-        return chosen[::-1]
-
-    def _formula(self, node: Any) -> Formula | None:
-        for one in _formulas.get(node.op_type, ()):
-            inside: list[Any] = []
-            found = self._match(node.output[0], one.form, {}, inside)
-            if found is None:
-                continue
-            # What is taken elsewhere, too, is made for itself.
-            names = {name for other in inside if other is not node for name in other.output}
-            takers = (taker for name in names for taker in self.takers.get(name, ()))
-            if not names & self.outputs and all(t in inside for t in takers) and one.when(found):
-                return one._replace(found=found)
-        return None
-
-    def _match(self, name: str, form: Pattern, found: Found, inside: list[Any]) -> Found | None:
-        """Return what the letters of a form stand for at a value, besides those found."""
-        if isinstance(form, list):
-            options = (self._match(name, one, found, inside) for one in form)
-            return next((option for option in options if option is not None), None)
-        if not isinstance(form, tuple):
-            return self._match_end(name, form, found)
-        (kind, _, letter), parts = form[0].partition(":"), form[1:]
-        name, passed = self._origin(name)
-        node = self.makers.get(name)
-        if node is None or node.op_type != kind or node.output[0] != name:
-            return None
-        names, more = [one for one in node.input if one], parts[-1:] == (...,)
-        parts = parts[: len(parts) - more]
-        if len(names) < len(parts) or (len(names) > len(parts) and not more):
-            return None
-        for order in permutations(names) if kind in COMMUTATIVE else [names]:
-            trial: Found | None = found | ({letter: node} if letter else {})
-            seen = [*inside, *passed, node]
-            for one, part in zip(order, parts, strict=False):
-                trial = None if trial is None else self._match(one, part, trial, seen)
-            if trial is not None:
-                inside[:] = seen
-                return trial
-        return None
-
-    def _match_end(self, name: str, form: str | float, found: Found) -> Found | None:
-        """Match a letter or a number."""
-        constant = self.constants.get(name)
-        if not isinstance(form, str):
-            same = constant is not None and constant.size == 1 and np.isclose(constant, form, 1e-5)
-            return found if same else None
-        one = constant if form.isupper() else name
-        if one is None or (form.islower() and constant is not None):
-            return None
-        known = found.get(form, one)
-        own = self._origin(known)[0] == self._origin(name)[0] if form.islower() else False
-        return found | {form: known} if own or np.array_equal(known, one) else None
-
-    def _origin(self, name: str) -> tuple[str, list[Any]]:
-        """Return the value before nodes that only hand it on, and these nodes."""
-        passed = []
-        while (node := self.makers.get(name)) is not None and name not in self.constants:
-            to = {a.i for a in node.attribute if a.name == "to"}
-            if node.op_type != "Identity" and not (node.op_type == "Cast" and to <= FLOATS):
-                break
-            passed.append(node)
-            name = node.input[0]
-        return name, passed
 
 
 @dataclass
@@ -402,7 +116,7 @@ class Reading:
     def _made(self, node: Node, proto: Any) -> Value | list[Value | None]:
         """Return what a node makes: its value, or all that it has."""
         node = replace(node, inputs=[self._input(node, name) for name in proto.input])
-        read, kind, several = _readers.get(proto.op_type, (None, "", False))
+        read, kind, several = readers.get(proto.op_type, (None, "", False))
         if read is None or proto.domain not in READ_DOMAINS or not node.values:
             raise node.refuse("minifw has no layer that computes this")
         if len(node.values) > 1 and not several:
@@ -511,8 +225,9 @@ class Reading:
     def _attribute(self, attribute: Any) -> Any:
         onnx = self.source.onnx
         value = onnx.helper.get_attribute_value(attribute)
-        if attribute.name == "to":  # of a Cast
-            return as_floats(np.empty(0, onnx.helper.tensor_dtype_to_np_dtype(value))).dtype
+        if attribute.name == "to":  # of a Cast; to 16 bits it rounds, and float32 rounds less
+            to = onnx.helper.tensor_dtype_to_np_dtype(value)
+            return np.dtype(np.float32) if to == np.float16 else to
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         if isinstance(value, onnx.TensorProto):
@@ -610,11 +325,6 @@ def _shape_after(
     return None
 
 
-def line_of(value: str) -> str:
-    """Return the line that makes a value; of several outputs they are "line.y", "line.h"."""
-    return value.partition(".")[0]
-
-
 def _trimmed(layer: Layer, taken: set[str]) -> Layer:
     """Return a recurrent layer that gives y alone, or its last state alone, if that is taken."""
     ends = {value.rpartition(".")[2] for value in taken}
@@ -630,22 +340,3 @@ def _trimmed(layer: Layer, taken: set[str]) -> Layer:
     )
     alone.load_state_dict(layer.state_dict())
     return alone
-
-
-def in_dtype(weight: Array) -> dict[str, Any]:
-    """Return the argument for the dtype of a weight, if it is not the default."""
-    return {} if weight.dtype == np.float64 else {"dtype": weight.dtype}
-
-
-def dense(weight: Array, bias: Array | None) -> layers.Dense:
-    """Return the layer of a weight, (out, in), and a bias."""
-    out, into = weight.shape
-    without: dict[str, Any] = {} if bias is not None else {"bias": False}
-    layer = layers.Dense(into, out, **without, **in_dtype(weight))
-    return filled(layer, weight=weight, bias=None if bias is None else bias.reshape(-1))
-
-
-def filled(layer: Filled, **state: Array | None) -> Filled:
-    """Return a layer with these parameters and buffers; None for those that it lacks."""
-    layer.load_state_dict({name: array for name, array in state.items() if array is not None})
-    return layer

@@ -7,7 +7,7 @@ import numpy as np
 
 from minifw import layers
 from minifw.core.layer import Layer
-from minifw.interop.onnx._reading.graph import Node, Size, Value, filled, in_dtype, reader
+from minifw.interop.onnx._reading.values import Node, Size, Value, filled, in_dtype, reader
 
 
 def by_images(node: Node, layer: Layer) -> Value:

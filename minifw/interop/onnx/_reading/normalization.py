@@ -4,8 +4,8 @@ import numpy as np
 
 from minifw import layers
 from minifw.core.layer import Layer
-from minifw.interop.onnx._reading.graph import Node, Value, filled, in_dtype, reader
 from minifw.interop.onnx._reading.images import by_images
+from minifw.interop.onnx._reading.values import Node, Value, filled, in_dtype, reader
 
 
 @reader("BatchNormalization")

@@ -6,7 +6,7 @@ import numpy as np
 
 from minifw import layers
 from minifw.interop.onnx._reading.constants import is_zero
-from minifw.interop.onnx._reading.graph import Node, Value, filled, in_dtype, line_of, reader
+from minifw.interop.onnx._reading.values import Node, Value, filled, in_dtype, line_of, reader
 
 LSTM_ORDER = (0, 2, 3, 1)  # here: i, f, g, o; ONNX: i, o, f, g
 GRU_ORDER = (1, 0, 2)  # here: r, z, n; ONNX: z, r, n

@@ -6,9 +6,8 @@ from typing import Any
 
 from minifw import layers
 from minifw.core.layer import Layer
-from minifw.interop.onnx._reading.constants import BATCH, UNKNOWN, Array
-from minifw.interop.onnx._reading.graph import (
-    LARGEST,
+from minifw.interop.onnx._reading.constants import BATCH, LARGEST, UNKNOWN, Array
+from minifw.interop.onnx._reading.values import (
     Node,
     Size,
     Value,
