@@ -1,14 +1,27 @@
 """State by name: it is loaded all together, or not at all."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minifw._engine.members import is_layer
 from minifw._tools.checks import describe
+from minifw._tools.numbers import check_flag
 from minifw.typing import Array
+
+
+class Loaded(NamedTuple):
+    """How a state fitted: what it lacked, and what it had besides; PyTorch's names and text."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        missing, unexpected = self
+        shown = f"Loaded(missing_keys={missing}, unexpected_keys={unexpected})"
+        return shown if missing or unexpected else "<All keys matched successfully>"
 
 
 def aliases(layer: Any, own: Iterable[str]) -> dict[str, str]:
@@ -51,10 +64,13 @@ def load_arrays(
     own: Mapping[str, Array],
     state: Mapping[str, npt.ArrayLike],
     check: Callable[[Mapping[str, Array]], None],
-) -> None:
+    *,
+    strict: bool,
+) -> Loaded:
     """Copy the values of `state` into the arrays of `own`, or raise and change nothing.
 
-    `check` gets all the new values, and raises if one is impossible.
+    `check` gets all the new values, and raises if one is impossible. If not `strict`, only the
+    names that both have are loaded.
     """
 
     def as_like(name: str, value: npt.ArrayLike) -> Array:
@@ -63,7 +79,8 @@ def load_arrays(
             raise ValueError(f"{name} has shape {array.shape}, not {own[name].shape}")
         return array
 
-    new = checked_state(owner, own, state, as_like)
+    strict = check_flag(owner, "strict", strict)
+    new = checked_state(owner, own, state, as_like, strict=strict)
     for name, array in new.items():
         dtype = own[name].dtype
         if not np.can_cast(array.dtype, dtype, "same_kind"):
@@ -71,6 +88,7 @@ def load_arrays(
     check(new)
     for name, array in new.items():
         own[name][...] = array
+    return Loaded([n for n in own if n not in new], [n for n in state if n not in own])
 
 
 def checked_state(
@@ -78,15 +96,17 @@ def checked_state(
     own: Mapping[str, Any],
     state: Mapping[str, Any],
     checked: Callable[[str, Any], Any],
+    *,
+    strict: bool = True,
 ) -> dict[str, Any]:
     """Return what `checked` makes of each value, or raise one error that names all faults.
 
-    `own` says which names there are.
+    `own` says which names there are; if not `strict`, others are left out.
     """
     if not isinstance(state, Mapping):
         raise TypeError(f"{owner} expects a dict, got {describe(state)}")
-    faults = [f"{name} is missing" for name in own if name not in state]
-    faults += [f"{name} is unexpected" for name in state if name not in own]
+    faults = [f"{name} is missing" for name in own if strict and name not in state]
+    faults += [f"{name} is unexpected" for name in state if strict and name not in own]
     values = {}
     for name in sorted(own):
         try:

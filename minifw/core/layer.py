@@ -12,7 +12,7 @@ import numpy.typing as npt
 from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
 from minifw._engine.sharing import LayerMemory, adding, check_returned
-from minifw._engine.state import aliases, load_arrays, merged
+from minifw._engine.state import Loaded, aliases, load_arrays, merged
 from minifw._engine.steps import place_by_place, step
 from minifw._engine.summary import Summary, summary
 from minifw._tools.arguments import KeepsArguments, argument_names
@@ -455,8 +455,21 @@ class Layer(KeepsArguments, SavesForBackward):
         """Return a copy of every parameter's value and of every buffer, by name."""
         return {name: array.copy() for name, array in self._state().items()}
 
-    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike], strict: bool = True) -> Loaded:
         """Copy the values of `state` into the parameters and buffers.
+
+        Parameters
+        ----------
+        state : dict {str: array}
+            As `state_dict` returns it.
+        strict : bool, default True
+            Whether `state` must have all names and no others. If not, what has no value there
+            stays as it is, and what has no place here is left out.
+
+        Returns
+        -------
+        Loaded
+            Two lists of names, as in PyTorch: `missing_keys` and `unexpected_keys`.
 
         Raises
         ------
@@ -466,11 +479,10 @@ class Layer(KeepsArguments, SavesForBackward):
         TypeError
             If a value does not hold real numbers; nothing is changed.
         """
-        owner = f"{type(self).__name__}.load_state_dict"
-        own = self._state()
+        own, owner = self._state(), f"{type(self).__name__}.load_state_dict"
         if isinstance(state, Mapping) and not own.keys() >= state.keys():
             state = merged(owner, aliases(self, own), state)
-        load_arrays(owner, own, state, self._check_buffers)
+        return load_arrays(owner, own, state, self._check_buffers, strict=strict)
 
     def check_buffer(self, name: str, value: Array) -> None:
         """Raise if a buffer may not hold such numbers; asked before anything is loaded."""
@@ -478,7 +490,8 @@ class Layer(KeepsArguments, SavesForBackward):
     def _check_buffers(self, new: Mapping[str, Array]) -> None:
         for name, layer in self._all_layers():
             for buffer in layer.buffers:
-                layer.check_buffer(buffer, new[f"{name}.{buffer}" if name else buffer])
+                if (full := f"{name}.{buffer}".removeprefix(".")) in new:
+                    layer.check_buffer(buffer, new[full])
 
     def _state(self) -> dict[str, Array]:
         """Return the arrays themselves."""

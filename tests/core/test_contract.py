@@ -16,6 +16,7 @@ from cases import LAYER_CASES, LOSS_CASES
 from minifw import (
     SGD,
     Array,
+    BatchNorm,
     BCELoss,
     BCEWithLogitsLoss,
     Dense,
@@ -316,6 +317,24 @@ def test_all_faults_of_a_state_dict_are_named_at_once() -> None:
     model = Sequential(Dense(3, 2, rng=0))
     with pytest.raises(ValueError, match=r"0\.weight is missing; 0\.bias is missing; x is unexp"):
         model.load_state_dict({"x": np.ones(1)})
+
+
+def test_a_part_of_a_state_is_loaded_on_request() -> None:
+    model = Sequential(Dense(3, 2, rng=0), BatchNorm(2))
+    before, weight = model.state_dict(), np.ones((2, 3))
+    found = model.load_state_dict({"0.weight": weight, "head.bias": np.ones(9)}, strict=False)
+    kept = [name for name in before if name != "0.weight"]
+    assert (found.missing_keys, found.unexpected_keys) == (kept, ["head.bias"])
+    after = model.state_dict()
+    np.testing.assert_array_equal(after["0.weight"], weight)
+    assert all((after[name] == before[name]).all() for name in kept)
+    assert repr(model.load_state_dict(before)) == "<All keys matched successfully>"
+    for bad in ({"0.bias": np.ones(3)}, {"1.running_var": np.full(2, -1.0)}):
+        with pytest.raises(ValueError, match=next(iter(bad)).rpartition(".")[2]):
+            model.load_state_dict({"0.weight": weight, **bad}, strict=False)
+    assert (model[0].weight.value == before["0.weight"]).all()
+    with pytest.raises(TypeError, match="strict to be True or False, got a str"):
+        model.load_state_dict(before, strict="no")  # type: ignore[arg-type]
 
 
 def test_saved_arrays_are_those_of_the_latest_forward() -> None:

@@ -173,7 +173,7 @@ def test_two_entries_of_a_tied_parameter(tmp_path: Path) -> None:
     save(tied(), tmp_path / "m.npz")
     meta, arrays = read_archive(tmp_path / "m.npz", "model")
     model = siamese()
-    doors: list[tuple[tuple[str, str], Callable[[Any], None]]] = [
+    doors: list[tuple[tuple[str, str], Callable[[Any], object]]] = [
         (("0.weight", "2.weight"), lambda state: stored(tmp_path / "m.npz", meta, state)),
         (("0.weight", "2.weight"), tied().load_state_dict),
         (("h.1.running_mean", "k.1.running_mean"), model.load_state_dict),
