@@ -34,9 +34,12 @@ def aliases(layer: Any, own: Iterable[str]) -> dict[str, str]:
     first = {id(member): name for name, member in walked}
     found: dict[str, str] = {}
     for path, one in reversed([("", layer), *walked]):  # the inner ones first
+        named: set[int] = set()
         for name, member in one._members() if is_layer(one) else ():
             full, known = f"{path}.{name}".removeprefix("."), first.get(id(member), "")
-            if known not in ("", full):
+            listed = name.startswith("_") and id(member) in named  # such as a container's _layers
+            named.add(id(member))
+            if known not in ("", full) and not listed:
                 inside = [n for n in (*own, *found) if n == known or n.startswith(f"{known}.")]
                 found.update({full + n[len(known) :]: found.get(n, n) for n in inside})
     return found

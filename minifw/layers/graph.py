@@ -294,7 +294,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
 
     def _members(self) -> Iterator[tuple[str, Any]]:
         yield from zip(self._names, vars(self).get("_layers", ()), strict=False)
-        yield from super()._members()
+        yield from Layer._members(self)  # not by their numbers
 
     def _is_whole(self, name: str) -> bool:
         """Return whether a value has no derivative, as a mask or whole numbers."""
