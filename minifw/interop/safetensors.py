@@ -7,18 +7,18 @@ without a twin, and an author's own, go by their own names.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from minifw._engine.state import aliases, merged
+from minifw._engine.state import Loaded, aliases
 from minifw._tools.checks import check_is, describe
 from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
-from minifw.errors import FileFormatError
 from minifw.layers import BatchNorm
 from minifw.storage._atomic import path_of, replacing
-from minifw.storage._safetensors import check_header, package, storable
+from minifw.storage._safetensors import Tensors, package, storable
 
 __all__ = ["load_into", "save"]
 
@@ -34,8 +34,9 @@ _BESIDES: tuple[tuple[type[Layer], str, np.ndarray[Any, Any]], ...] = (
 
 _METADATA = {"format": "pt"}  # some readers take a file for PyTorch's by this alone
 
-# The format's names of dtypes; of all others NumPy has none.
-_NUMPY = {"BOOL": "?", "F16": "f2", "F32": "f4", "F64": "f8"} | {
+# The format's names of dtypes; of all others NumPy has none. BF16 is read as float32, which has
+# its numbers.
+_NUMPY = {"BOOL": "?", "F16": "f2", "BF16": "f4", "F32": "f4", "F64": "f8"} | {
     f"{kind}{8 * size}": f"{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
 }
 
@@ -83,11 +84,19 @@ def save(model: Layer, path: str | os.PathLike[str], *, names: Names | None = No
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "weights.safetensors"
     >>> save(Sequential(Dense(2, 4, rng=3), Tanh(), Dense(4, 1, rng=4)), path)
     >>> load_into(Sequential(Dense(2, 4), Tanh(), Dense(4, 1)), path)
+    <All keys matched successfully>
     """
     numpy_format = package().numpy
     path = path_of("save", path)
     own, besides = _entries("save", model)
     places = _renamed("save", names, [*own, *besides])
+    owners: dict[str, str] = {}
+    for name, place in places.items():
+        if owners.setdefault(place, name) != name:
+            raise ValueError(
+                f"save expects names= to keep entries apart, but {owners[place]} and {name} "
+                f"are both called {place}"
+            )
     arrays = {places[name]: array for name, array in {**own, **besides}.items()}
     data = numpy_format.save(storable(arrays), _METADATA)
     with replacing(path) as file:
@@ -95,8 +104,13 @@ def save(model: Layer, path: str | os.PathLike[str], *, names: Names | None = No
 
 
 def load_into(
-    model: Layer, path: str | os.PathLike[str], *, names: Names | None = None, cast: bool = False
-) -> None:
+    model: Layer,
+    path: str | os.PathLike[str],
+    *,
+    names: Names | None = None,
+    cast: bool = False,
+    strict: bool = True,
+) -> Loaded:
     """Copy a state dict that PyTorch's side saved into the parameters and buffers of a model.
 
     All is checked first; if anything is refused, nothing is changed.
@@ -105,33 +119,45 @@ def load_into(
     ----------
     model : Layer
     path : str or os.PathLike
-        What ``safetensors.torch.save_file(module.state_dict(), path)`` wrote.
+        What ``safetensors.torch.save_file(module.state_dict(), path)`` wrote, or `save_model`
+        there; or the index of several such files in one folder, ``model.safetensors.index.json``.
     names : dict {str: str} or callable, optional
-        From the model's name of an entry to the file's, as in `save`.
+        From the model's name of an entry to the file's, as in `save`. Two may lead to one entry.
     cast : bool, default False
         Whether numbers may be rounded, as from float64 to float32. A cast that loses nothing,
-        as from float32 to float64, is done without.
+        as from float16, bfloat16 or float32 to float64, is done without.
+    strict : bool, default True
+        Whether the file must have all entries of the model and no others. If not, what is
+        missing stays as it is, and what is unexpected is left out; but something must match.
+
+    Returns
+    -------
+    Loaded
+        Two lists, as of PyTorch's ``load_state_dict``: `missing_keys`, by the model's names, and
+        `unexpected_keys`, by the file's.
 
     Raises
     ------
     ImportError
         Without the extra ``minifw[safetensors]``.
     ValueError
-        If entries are missing, unexpected, of another shape or too large for the model's dtype:
-        all of them are named. If `names` is as `save` refuses it.
+        If entries are missing, unexpected or of another shape: all of them are named. If one is
+        too large for the model's dtype, or what is tied in the model has unequal entries. If
+        `names` has a name that the model lacks.
     TypeError
         If `model` is no layer, or entries have a dtype that does not go into the model's: all
         of them are named.
     FileFormatError
-        If it is no safetensors file, or damaged.
+        If it is no safetensors file, or damaged; if an index lists anything but plain names of
+        such files in its own folder, or if two of them have one entry.
     OSError
-        If it cannot be opened.
+        If it cannot be opened, or a file of the index.
 
     Notes
     -----
     ``num_batches_tracked`` of a BatchNorm may be there or not; it is not used. What is tied
-    may have an entry for each of its names, if they are equal.
-    bfloat16, which NumPy lacks, is refused.
+    may have an entry for each of its names, if they are equal, or one by any of them; the
+    metadata in which `save_model` says what it left out are heeded.
 
     Examples
     --------
@@ -146,34 +172,37 @@ def load_into(
         ...
     ValueError: load_into: bias is missing; fc.bias is unexpected; names= maps the model's names \
 to the file's
+    >>> load_into(layer, path, names={"weight": "fc.weight"}, strict=False)
+    Loaded(missing_keys=['bias'], unexpected_keys=['fc.bias'])
     >>> load_into(layer, path, names="fc.{}".format)
+    <All keys matched successfully>
     >>> bool((layer.weight.value == Dense(2, 4, rng=3).weight.value).all())
     True
     """
-    safetensors = package()
     path = path_of("load_into", path)
     rounding = check_flag("load_into", "cast", cast)
+    whole = check_flag("load_into", "strict", strict)
     own, besides = _entries("load_into", model)
     tied = aliases(model, own)
-    places = _renamed("load_into", names, [*own, *besides, *tied])
-    ties = {places[name]: places[first] for name, first in tied.items()}
-    check_header(path)
-    try:
-        with safetensors.safe_open(path, framework="numpy") as opened:
-            there = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            heads = {n: (tuple(s.get_shape()), str(s.get_dtype())) for n, s in there.items()}
-            known = {place for place, (_, code) in heads.items() if code in _NUMPY}
-            shared = known & {*ties, *ties.values()}
-            # copies, because a tensor may be a view of the file
-            read = {place: np.array(opened.get_tensor(place)) for place in shared}
-            read = merged("load_into", ties, read)
-            heads = {ties.get(place, place): head for place, head in heads.items()}
-            _check(own, besides, places, heads, rounding)
-            for place in (places[name] for name in own if places[name] not in read):
-                read[place] = np.array(opened.get_tensor(place))
-    except (safetensors.SafetensorError, OSError) as error:
-        raise FileFormatError(f"{path} cannot be read: it is damaged ({error})") from error
-    model.load_state_dict(_cast(own, {name: read[places[name]] for name in own}, places))
+    wanted = {**own, **{name: own[first] for name, first in tied.items()}}
+    places = _renamed("load_into", names, [*wanted, *besides])
+    with ExitStack() as stack:
+        file = Tensors(path, stack)
+        heads, told = file.heads, file.metadata.items()
+        # what save_model of safetensors.torch left out, with the name of what it is tied to
+        left = {place: kept for place, kept in told if kept in heads and place not in heads}
+        places = {name: left.get(place, place) for name, place in places.items()}
+        here = [name for name in wanted if places[name] in heads]
+        known = {tied.get(name, name) for name in here}
+        missing = [name for name in own if name not in known]
+        found = Loaded(missing, sorted(heads.keys() - {*places.values()}))
+        # nothing at all is no part of a file: then names= is wrong
+        unmatched = found if whole or not here else Loaded([], [])
+        _check(wanted, besides, unmatched, places, heads, rounding=rounding)
+        new = {name: file.read(places[name]) for name in here}
+    new = {name: _cast(places[name], array, wanted[name].dtype) for name, array in new.items()}
+    model.load_state_dict(new, strict=False)
+    return found
 
 
 def _entries(owner: str, model: Layer) -> tuple[Arrays, Arrays]:
@@ -190,7 +219,7 @@ def _entries(owner: str, model: Layer) -> tuple[Arrays, Arrays]:
 
 
 def _renamed(owner: str, names: object, entries: Iterable[str]) -> dict[str, str]:
-    """Return the file's name of every entry, or raise unless each has one of its own."""
+    """Return the file's name of every entry."""
     own = list(entries)
     if names is None:
         return {name: name for name in own}
@@ -206,41 +235,38 @@ def _renamed(owner: str, names: object, entries: Iterable[str]) -> dict[str, str
         places = {name: names(name) for name in own}
     else:
         raise TypeError(f"{owner} expects names to be a dict or callable, got {describe(names)}")
-    owners: dict[str, str] = {}
     for name, place in places.items():
         check_is(owner, "names= to give strings", place, str, hint=f" for {name}")
-        if place in owners:
-            raise ValueError(
-                f"{owner} expects names= to keep entries apart, but {owners[place]} and {name} "
-                f"are both called {place}"
-            )
-        owners[place] = name
     return places
 
 
 def _check(
-    own: Arrays, besides: Arrays, places: Mapping[str, str], heads: Heads, rounding: bool
+    wanted: Arrays,
+    besides: Arrays,
+    unmatched: Loaded,
+    places: Mapping[str, str],
+    heads: Heads,
+    *,
+    rounding: bool,
 ) -> None:
     """Raise unless the file has what the model needs, judged by its header alone."""
-    faults = [f"{places[name]} is missing" for name in own if places[name] not in heads]
-    expected = set(places.values())
-    unexpected = [f"{name} is unexpected" for name in sorted(heads) if name not in expected]
-    faults += unexpected
+    faults = [f"{places[name]} is missing" for name in unmatched.missing_keys]
+    faults += [f"{place} is unexpected" for place in unmatched.unexpected_keys]
     wrong = []
-    for name, array in {**own, **besides}.items():
+    for name, array in {**wanted, **besides}.items():
         shape, code = heads.get(places[name], (array.shape, ""))
         if shape != array.shape:
             faults.append(f"{places[name]} has shape {shape}, not {array.shape}")
         # what is not used may have any: {name: tensor.float() ...} makes a float of a count
-        if code and name in own and not _fits(code, array.dtype, rounding):
+        if code and name in wanted and not _fits(code, array.dtype, rounding):
             wrong.append(f"{places[name]} is {code}, not {array.dtype}")
     if faults:
-        hint = "; names= maps the model's names to the file's" if unexpected else ""
+        hint = "; names= maps the model's names to the file's" if unmatched.unexpected_keys else ""
         raise ValueError(f"load_into: {'; '.join(faults + wrong)}{hint}")
     if wrong:
         raise TypeError(
             f"load_into: {'; '.join(wrong)}; pass cast=True to round float64 to float32; convert "
-            "what NumPy lacks, such as BF16, with .float() in PyTorch before it is saved"
+            "what NumPy lacks, such as F8_E4M3, with .float() in PyTorch before it is saved"
         )
 
 
@@ -253,19 +279,12 @@ def _fits(code: str, dtype: np.dtype[Any], rounding: bool) -> bool:
     )
 
 
-def _cast(own: Arrays, new: Arrays, places: Mapping[str, str]) -> Arrays:
-    """Return the arrays in the model's dtypes, or raise if one does not hold their numbers."""
-    result, faults = {}, []
-    for name, array in new.items():
-        with np.errstate(over="ignore", invalid="ignore"):
-            result[name] = array.astype(own[name].dtype)
-        lost = (
-            np.isfinite(array) & ~np.isfinite(result[name])
-            if array.dtype.kind == "f"
-            else result[name] != array
-        )
+def _cast(place: str, array: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Any:
+    """Return an array in the model's dtype, or raise if that does not hold its numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(dtype, copy=False)
+    if not np.can_cast(array.dtype, dtype):
+        lost = np.isfinite(array) > np.isfinite(result) if dtype.kind == "f" else result != array
         if lost.any():
-            faults.append(f"{places[name]} has numbers too large for {own[name].dtype}")
-    if faults:
-        raise ValueError(f"load_into: {'; '.join(faults)}")
+            raise ValueError(f"load_into: {place} has numbers too large for {dtype}")
     return result

@@ -1,7 +1,8 @@
 """Weights go to PyTorch and come back: names, shapes, numbers, and what is refused.
 
 tests/data/torch holds state dicts, inputs and outputs that PyTorch itself wrote, by
-make_torch.py there. Where torch is installed, it loads what was written here, too.
+make_torch.py and state_dicts.py there. Where torch is installed, it loads what was written here,
+too; state_dicts.py counts further cases.
 """
 
 import json
@@ -29,6 +30,7 @@ from minifw import (
     Embedding,
     FileFormatError,
     Flatten,
+    Graph,
     Layer,
     LayerNorm,
     MaxPool2D,
@@ -44,11 +46,14 @@ from minifw import (
 
 tensors = pytest.importorskip("safetensors.numpy")
 
+from safetensors import safe_open  # noqa: E402
+
 from minifw.interop.safetensors import load_into, save  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 DATA = Path(__file__).parents[1] / "data" / "torch"
+STATES = DATA / "states"
 DTYPES = {"32": np.float32, "64": np.float64}
 TOLERANCE = {"32": 1e-6, "64": 1e-12}
 
@@ -173,9 +178,29 @@ def test_float64_goes_into_float32_only_when_asked() -> None:
         assert (array == other[entry].astype(np.float32)).all()
 
 
-def test_bfloat16_is_refused_with_what_to_do() -> None:
-    with pytest.raises(TypeError, match=r"bias is BF16, not float64.*\.float\(\) in PyTorch"):
-        load_into(Dense(2, 1), DATA / "bfloat16.safetensors", cast=True)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("half", ["bfloat16", "float16"])
+def test_halves_are_read_exactly(half: str, dtype: Any) -> None:
+    model = RMSNorm(64, dtype=dtype)
+    found = load_into(model, STATES / "half.safetensors", names={"weight": half}, strict=False)
+    assert (found.missing_keys, len(found.unexpected_keys)) == ([], 3)
+    theirs = read_f4("half.safetensors", f"{half}.float")
+    (weight,) = model.parameters()
+    np.testing.assert_array_equal(weight.value, theirs)  # NaN, infinities, subnormal ones
+    assert (np.signbit(weight.value) == np.signbit(theirs)).all()
+
+
+def read_f4(name: str, entry: str) -> np.ndarray[Any, Any]:
+    """Read an entry by the other library, of a file in which it cannot read all."""
+    with safe_open(STATES / name, framework="numpy") as file:
+        return np.array(file.get_tensor(entry))
+
+
+def test_what_numpy_lacks_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    head = json.dumps({"weight": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}})
+    (tmp_path / "f").write_bytes(len(head).to_bytes(8, "little") + head.encode() + b"ab")
+    with pytest.raises(TypeError, match=r"weight is F8_E4M3, not float64.*\.float\(\) in PyTorch"):
+        load_into(RMSNorm(2), tmp_path / "f", cast=True)
 
 
 # -- names -------------------------------------------------------------------------
@@ -200,8 +225,6 @@ def test_names_lead_from_the_models_to_the_files_both_ways(tmp_path: Path) -> No
     ("names", "error", "says"),
     [
         ({"weights": "w"}, ValueError, "has no 'weights'"),
-        ({"weight": "bias"}, ValueError, "weight and bias are both called bias"),
-        (lambda _: "x", ValueError, "weight and bias are both called x"),
         (lambda _: 3, TypeError, "give strings, got an int for weight"),
         (7, TypeError, "a dict or callable, got an int"),
     ],
@@ -213,6 +236,30 @@ def test_names_that_do_not_tell_entries_apart_are_refused(
         with pytest.raises(error, match=f"^{call.__name__} .*{says}"):
             call(Dense(2, 1), tmp_path / "f", names=names)
     assert not list(tmp_path.iterdir())
+
+
+def test_two_names_for_one_entry_may_be_read_and_not_written(tmp_path: Path) -> None:
+    model = Sequential(Dense(2, 2, bias=False), Tanh(), Dense(2, 2, bias=False))
+    for names in ({"0.weight": "2.weight"}, lambda _: "2.weight"):
+        with pytest.raises(ValueError, match=r"0\.weight and 2\.weight are both called 2\.weight"):
+            save(model, tmp_path / "f", names=names)
+        weight = np.arange(4.0).reshape(2, 2)
+        load_into(model, write(tmp_path / "g", **{"2.weight": weight}), names=names)
+        assert all((parameter.value == weight).all() for parameter in model.parameters())
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_function_is_asked_for_the_models_names_alone(tmp_path: Path) -> None:
+    """Not for those of the lists in which containers keep their layers."""
+    shared = Dense(2, 2)
+    graph = Graph("x", a=Dense(2, 2), b=shared, c=shared)
+    graph["b"].bias = graph["a"].bias
+    for model, more in ((Sequential(Dense(2, 2), Sequential(Tanh(), Dense(2, 2))), set()),
+                        (graph, {"b.bias", "c.bias", "c.weight"})):  # fmt: skip
+        asked: set[str] = set()
+        save(model, tmp_path / "f")
+        load_into(model, tmp_path / "f", names=lambda name: asked.add(name) or name)  # type: ignore[func-returns-value] # noqa: B023
+        assert asked == {*model.state_dict(), *more}
 
 
 class Own(Layer):
@@ -406,5 +453,98 @@ def test_what_is_tied_may_have_two_entries_if_they_are_equal(tmp_path: Path) -> 
     load_into(model, path, names="m.{}".format)
     assert (model[0].weight.value == weight + 1).all()
     tensors.save_file({**entries, "m.0.weight": weight, "m.2.weight": weight + 1}, path)
-    with pytest.raises(ValueError, match=r"m\.0\.weight and m\.2\.weight are tied"):
+    with pytest.raises(ValueError, match=r"0\.weight and 2\.weight are tied"):
         load_into(model, path, names="m.{}".format)
+
+
+@pytest.mark.parametrize("tie", [False, True])
+def test_what_save_model_of_torch_left_out_is_found_by_its_metadata(tie: bool) -> None:
+    model = Graph(
+        "x",
+        embed=Embedding(5, 3, dtype=np.float32),
+        head=Dense(3, 5, bias=False, dtype=np.float32),
+    )
+    if tie:
+        model["head"].weight = model["embed"].weight
+    assert list(read(STATES / "tied.safetensors")) == ["embed.weight"]
+    load_into(model, STATES / "tied.safetensors")
+    weight = read(STATES / "tied.safetensors")["embed.weight"]
+    assert (model["head"].weight.value == weight).all()
+    assert (model["embed"].weight.value == weight).all()
+
+
+# -- parts -----------------------------------------------------------------------------
+
+
+def test_a_part_of_a_file_is_loaded_on_request(tmp_path: Path) -> None:
+    model = Sequential(Dense(2, 3), BatchNorm(3))
+    before, weight = bits(model), np.ones((3, 2))
+    path = write(tmp_path / "f", **{"m.0.weight": weight, "head": np.ones(1)})
+    found = load_into(model, path, names="m.{}".format, strict=False)
+    assert found.missing_keys == [name for name in before if name != "0.weight"]
+    assert found.unexpected_keys == ["head"]
+    assert bits(model) == {**before, "0.weight": weight.tobytes()}
+    with pytest.raises(
+        ValueError, match=r"0\.weight is missing.* head is unexpected; .*names= maps"
+    ):
+        load_into(model, path, strict=False)  # nothing fits
+    path = write(tmp_path / "g", **{"0.weight": weight + 1, "1.running_var": -np.ones(3)})
+    with pytest.raises(ValueError, match="running_var"):
+        load_into(model, path, strict=False)
+    path = write(tmp_path / "g", **{"0.weight": weight + 1, "0.bias": np.ones(2)})
+    with pytest.raises(ValueError, match=r"load_into: 0\.bias has shape \(2,\), not \(3,\)$"):
+        load_into(model, path, strict=False)
+    assert bits(model) == {**before, "0.weight": weight.tobytes()}
+
+
+def test_an_index_leads_to_all_its_files(tmp_path: Path) -> None:
+    model = Sequential(Dense(4, 8, dtype=np.float32), ReLU(), Dense(8, 2, dtype=np.float32))
+    index = "model.safetensors.index.json"
+    assert not any(load_into(model, STATES / index))
+    theirs = {k: v for path in sorted(STATES.glob("model-*")) for k, v in read(path).items()}
+    assert bits(model) == {name: theirs[name].tobytes() for name in bits(model)}
+    (tmp_path / index).write_bytes((STATES / index).read_bytes())
+    for path in sorted(STATES.glob("model-*")):
+        with pytest.raises(FileNotFoundError, match=path.name):
+            load_into(model, tmp_path / index)
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    load_into(model, tmp_path / index)
+    write(tmp_path / path.name, **theirs)
+    with pytest.raises(FileFormatError, match=r"0\.bias is in another file of the index, too"):
+        load_into(model, tmp_path / index)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../f.safetensors", "/f.safetensors", "a/f.safetensors", "a\\f.safetensors",
+     "C:f.safetensors", "f.bin", ".safetensors", "f.safetensors\n", "f.safetensors\0", "", None, 3,
+     ["f.safetensors"]],
+)  # fmt: skip
+def test_an_index_opens_plain_names_alone(place: object, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    write(tmp_path / "a" / "f.safetensors", **Dense(2, 1).state_dict())
+    write(tmp_path / "f.safetensors", **Dense(2, 1).state_dict())
+    index = tmp_path / "a" / "m.index.json"
+    for places in ({"weight": "f.safetensors", "bias": place}, place, [place]):
+        index.write_text(json.dumps({"weight_map": places}))
+        with pytest.raises(FileFormatError, match=r"is no index|damaged"):
+            load_into(Dense(2, 1), index)
+    for text in (
+        b"",
+        b"[" * 10**5,
+        b"\xff",
+        b'{"weight_map": {}}' + b" " * 2**22,
+        b"[]",
+        b"9" * 5000,
+    ):
+        index.write_bytes(text)
+        with pytest.raises(FileFormatError, match=r"index\.json cannot be read"):
+            load_into(Dense(2, 1), index)
+
+
+def test_what_torch_pickles_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "f.pt").write_bytes(b"PK\3\4" + bytes(100))
+    with pytest.raises(
+        FileFormatError, match=r"save_file\(module.state_dict\(\), path\) writes one"
+    ):
+        load_into(Dense(2, 1), tmp_path / "f.pt")

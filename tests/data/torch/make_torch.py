@@ -72,8 +72,6 @@ def main() -> None:
             save_file(model.state_dict(), HERE / f"{name}{suffix}.safetensors")
             out |= {f"{name}{suffix}.x": x.numpy(), f"{name}{suffix}.y": y.numpy()}
     np.savez_compressed(HERE / "out.npz", **out)
-    half = nn.Linear(2, 1).to(torch.bfloat16)
-    save_file(half.state_dict(), HERE / "bfloat16.safetensors")
 
 
 if __name__ == "__main__":
