@@ -171,7 +171,7 @@ def load_into(
     Traceback (most recent call last):
         ...
     ValueError: load_into: bias is missing; fc.bias is unexpected; names= maps the model's names \
-to the file's
+to the file's, strict=False loads what both have
     >>> load_into(layer, path, names={"weight": "fc.weight"}, strict=False)
     Loaded(missing_keys=['bias'], unexpected_keys=['fc.bias'])
     >>> load_into(layer, path, names="fc.{}".format)
@@ -261,8 +261,8 @@ def _check(
         if code and name in wanted and not _fits(code, array.dtype, rounding):
             wrong.append(f"{places[name]} is {code}, not {array.dtype}")
     if faults:
-        hint = "; names= maps the model's names to the file's" if unmatched.unexpected_keys else ""
-        raise ValueError(f"load_into: {'; '.join(faults + wrong)}{hint}")
+        hint = "; names= maps the model's names to the file's, strict=False loads what both have"
+        raise ValueError(f"load_into: {'; '.join(faults + wrong)}{hint if any(unmatched) else ''}")
     if wrong:
         raise TypeError(
             f"load_into: {'; '.join(wrong)}; pass cast=True to round float64 to float32; convert "
