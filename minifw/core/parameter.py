@@ -141,18 +141,18 @@ class Parameter:
         return f"Parameter(shape={self.shape}, dtype={self.dtype})"
 
     def __copy__(self) -> "Parameter":
-        return _restore(self.value, self.grad, self.frozen)
+        twin = Parameter.__new__(Parameter)
+        twin.__setstate__(self.__getstate__())
+        return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Parameter":
         memo[id(self)] = twin = self.__copy__()
         return twin
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.value.copy(), self.grad.copy(), self.frozen)
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle is made of, by every protocol and by skops."""
+        return {"value": self.value, "grad": self.grad, "frozen": self.frozen}
 
-
-def _restore(value: Array, grad: Array, frozen: bool) -> Parameter:
-    parameter = Parameter(value)
-    parameter.grad = grad
-    parameter.frozen = frozen
-    return parameter
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["value"])  # type: ignore[misc] # with a memory of its own
+        self.grad, self.frozen = state["grad"], state["frozen"]

@@ -15,6 +15,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -90,6 +91,11 @@ def weights(estimator: Any) -> bytes:
     return b"".join(p.value.tobytes() for p in estimator.model_.parameters())
 
 
+def through_skops(value: Any) -> Any:
+    data = skops.io.dumps(value)
+    return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+
 def two_branches(in_features: int, out_features: int, rng: np.random.Generator) -> Layer:
     """Build what a module-level factory builds: it can be pickled."""
     return Sequential(
@@ -144,21 +150,40 @@ def test_a_clone_is_unfitted_and_trains_alike(make: Any) -> None:
     assert weights(twin.fit(X_CANCER, Y_CANCER)) == weights(fitted)
 
 
-@pytest.mark.parametrize("how", ["pickle", "joblib"])
+@pytest.mark.parametrize("how", ["pickle", "joblib", "skops"])
 @pytest.mark.parametrize("network", [None, two_branches])
 def test_copies_predict_alike_and_go_on_alike(how: str, network: Any) -> None:
     fitted = quick(network=network, early_stopping=True).fit(X_IRIS, Y_IRIS)
     file = io.BytesIO()
-    if how == "pickle":
-        pickle.dump(fitted, file)
+    if how == "skops":
+        twin = through_skops(fitted)
     else:
-        joblib.dump(fitted, file)
-    file.seek(0)
-    twin = pickle.load(file) if how == "pickle" else joblib.load(file)
+        module: Any = pickle if how == "pickle" else joblib
+        module.dump(fitted, file)
+        file.seek(0)
+        twin = module.load(file)
     assert np.array_equal(twin.predict_proba(X_IRIS), fitted.predict_proba(X_IRIS))
     for one in (twin, fitted):
         one.partial_fit(X_IRIS, Y_IRIS)
     assert weights(twin) == weights(fitted)
+
+
+def test_skops_takes_models_with_their_optimizers_and_schedules() -> None:
+    """They still belong together: the schedule sets the rate, and the step moves the model."""
+    model = Sequential(Dense(4, 3, rng=0), BatchNorm(3), Dropout(0.5, rng=0), Dense(3, 1, rng=0))
+    model[0].freeze()
+    optimizer = AdamW(model.parameters(), lr=0.1)
+    kept = [model, optimizer, CosineLR(optimizer, total_steps=4)]
+    found = []
+    for one, its_optimizer, its_schedule in (through_skops(kept), kept):
+        objective = minifw.Objective(one, minifw.MSELoss())
+        for _ in range(3):
+            objective.forward(X_IRIS, X_IRIS[:, :1])
+            objective.backward()
+            its_optimizer.step()
+            its_schedule.step()
+        found.append((one.predict(X_IRIS).tobytes(), its_optimizer.lr))
+    assert found[0] == found[1]
 
 
 def test_tables_of_pandas() -> None:
