@@ -35,7 +35,8 @@ class Rows:
     """One example per row, given out in the dtype of a model.
 
     An array in memory is cast once. One that is mapped from a file, or that is no
-    NumPy array but can be indexed like one, is read and cast batch by batch.
+    NumPy array but can be indexed like one, is read and cast batch by batch; a sparse
+    matrix of SciPy gets its zeros so.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ class Rows:
         self, owner: str, name: str, data: Any, dtype: DType | None, kept: str = ""
     ) -> None:
         self.owner, self.name = owner, name
+        if hasattr(data, "tocsr"):  # in the form that is quickly cut by rows
+            data = data.tocsr()
         is_table = hasattr(data, "to_numpy") and hasattr(type(data), "columns")
         self.header = list(data.columns) if is_table else []  # of its columns
         self._dtype, self._kept = dtype, kept
@@ -92,9 +95,9 @@ class Rows:
             # What reads from files, such as h5py, wants rows in rising order.
             order = rows.argsort()
             found = np.empty((len(rows), *self.shape[1:]), np.dtype(self._array.dtype))
-            found[order] = self._array[rows[order]]
+            found[order] = _with_zeros(self._array[rows[order]])
         else:
-            found = np.asarray(self._array[rows])
+            found = np.asarray(_with_zeros(self._array[rows]))
         return cast(found, self._dtype, self._kept)
 
 
@@ -237,10 +240,9 @@ def as_array(owner: str, name: str, data: Any) -> AnyArray:
 def _indexable(data: Any) -> bool:
     """Return whether it can be indexed by rows as an array can: of h5py, zarr and their like.
 
-    A table or column of pandas is none of them: it is not indexed by rows. Nor is a sparse
-    matrix, of which NumPy can make no array.
+    A table or column of pandas is none of them: it is not indexed by rows.
     """
-    if hasattr(data, "iloc") or hasattr(data, "toarray"):
+    if hasattr(data, "iloc"):
         return False
     if not all(hasattr(data, name) for name in ("shape", "dtype", "ndim")):
         return False
@@ -249,6 +251,10 @@ def _indexable(data: Any) -> bool:
     except TypeError:  # of another framework: np.asarray knows what to do
         return False
     return hasattr(data, "__getitem__") and not isinstance(data, np.generic)
+
+
+def _with_zeros(rows: Any) -> Any:
+    return rows.toarray() if hasattr(rows, "toarray") else rows
 
 
 def _transposed(column: Rows, x: Rows) -> str:

@@ -209,11 +209,11 @@ class Trainer:
         ----------
         x, y : array of shape (examples, ...); or x alone, an iterable of batches
             Arrays in memory are cast to the model's dtype once; arrays mapped from files
-            are read and cast batch by batch. Whole numbers stay what they are where the
-            model takes them (`Embedding`), and as labels. An iterable yields pairs (x, y) or
-            triples (x, y, weight), and is gone through once an epoch. Of several inputs x is
-            a tuple of arrays, or a dict by name, and truth values in it stay what they are; of
-            several outputs y is one.
+            are read and cast batch by batch, and sparse ones of SciPy get their zeros so. Whole
+            numbers stay what they are where the model takes them (`Embedding`), and as labels.
+            An iterable yields pairs (x, y) or triples (x, y, weight), and is gone through once
+            an epoch. Of several inputs x is a tuple of arrays, or a dict by name, and truth
+            values in it stay what they are; of several outputs y is one.
         epochs : int
             How many times to go through the data; in a run that was loaded, all in all. A run
             that was stopped stays so with the number that it was given, and goes on with a

@@ -18,7 +18,9 @@ import pytest
 import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_array, csc_matrix, csr_array, issparse
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -29,7 +31,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import minifw
@@ -173,7 +175,7 @@ def test_skops_takes_models_with_their_optimizers_and_schedules() -> None:
     model = Sequential(Dense(4, 3, rng=0), BatchNorm(3), Dropout(0.5, rng=0), Dense(3, 1, rng=0))
     model[0].freeze()
     optimizer = AdamW(model.parameters(), lr=0.1)
-    kept = [model, optimizer, CosineLR(optimizer, total_steps=4)]
+    kept: list[Any] = [model, optimizer, CosineLR(optimizer, total_steps=4)]
     found = []
     for one, its_optimizer, its_schedule in (through_skops(kept), kept):
         objective = minifw.Objective(one, minifw.MSELoss())
@@ -199,6 +201,39 @@ def test_tables_of_pandas() -> None:
     several = NetworkRegressor((8,), lr=0.01, tol=None, random_state=0).fit(X_DIABETES, columns)
     assert several.predict(X_DIABETES).shape == (442, 2)
     assert several.score(X_DIABETES, columns) > 0.4
+
+
+@pytest.mark.parametrize("make", [NetworkClassifier, NetworkRegressor])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"early_stopping": True, "batch_size": 32},
+        {"number_encoding": "piecewise"},
+        {"preset": "realmlp", "hidden_layers": (8,)},
+        {"hidden_layers": [Embedding(9, 2), Flatten()]},
+    ],
+)
+def test_sparse_tables_are_tables(make: Any, options: dict[str, Any]) -> None:
+    x = (np.arange(600).reshape(-1, 6) % 7 == 0) * 2.0
+    y = np.arange(100) % 2
+    options = {"max_epochs": 3, "random_state": 0, **options}
+    dense, sparse = make(**options).fit(x, y), make(**options).fit(csr_array(x), y)
+    for _ in range(2):
+        assert weights(dense) == weights(sparse)
+        assert np.array_equal(dense.predict(x), sparse.predict(csc_matrix(x)))
+        dense.partial_fit(x, y)
+        sparse.partial_fit(coo_array(x), y)
+
+
+def test_words_that_a_pipeline_makes_sparse() -> None:
+    table = pd.DataFrame({"kind": [f"k{i % 30}" for i in range(300)], "size": np.arange(300.0)})
+    y = np.arange(300) % 30 % 2
+    encoder = ColumnTransformer(
+        [("words", OneHotEncoder(), ["kind"]), ("numbers", StandardScaler(), ["size"])]
+    )
+    pipeline = make_pipeline(encoder, quick(max_epochs=60)).fit(table, y)
+    assert issparse(encoder.fit_transform(table))
+    assert pipeline.score(table, y) == 1.0
 
 
 # -- what the parameters mean --------------------------------------------------

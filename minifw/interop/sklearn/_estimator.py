@@ -159,7 +159,7 @@ class NetworkEstimator(TableReader):
         rows = self._rows(owner, "training part" if held is None and early else "rows", part)
         callbacks: list[Any] = []
         if use.preset is not None:
-            n = len(rows.x)
+            n = rows.x.shape[0]
             total = epochs * (n // self._batch_size(owner, n))
             schedule = CosineCyclesLR(self.optimizer_, total, presets.CYCLES)
             callbacks = [Scheduled(schedule, per="batch")]
@@ -321,7 +321,7 @@ class NetworkEstimator(TableReader):
         return trainer
 
     def _run(self, trainer: Trainer, rows: Rows, epochs: int, validation: Rows | None) -> History:
-        owner, n = type(self).__name__, len(rows.x)
+        owner, n = type(self).__name__, rows.x.shape[0]
         size = self._batch_size(owner, n)
         return trainer.fit(
             rows.x,

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_finite_number
-from minifw.interop.sklearn._tabular import Categories
+from minifw.interop.sklearn._tabular import Categories, numbers_of
 from minifw.typing import Array, Target
 
 DTYPES = (np.float64, np.float32)
@@ -70,6 +70,7 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
             self,
             X,
             *y,
+            accept_sparse="csr",
             dtype=np.float32 if preset else DTYPES,
             ensure_all_finite="allow-nan" if preset else True,
             **options,
@@ -109,8 +110,8 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
         fix = "" if which == "rows" else "; leave out what counts nothing, or pass X_val and y_val"
         if not total:
             raise ValueError(
-                f"{owner} expects one of the {len(X)} {_named(which)} to count, but the weights "
-                f"of all of them are 0, by sample_weight or class_weight{fix}"
+                f"{owner} expects one of the {len(target)} {_named(which)} to count, but the "
+                f"weights of all of them are 0, by sample_weight or class_weight{fix}"
             )
         if not np.isfinite(total):
             raise ValueError(
@@ -130,13 +131,13 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
         strata = self._strata(target)
         try:
             try:
-                train, val = _parts(len(X), share, random, strata)
+                train, val = _parts(len(target), share, random, strata)
             except ValueError:  # a part would have fewer rows than there are classes
-                train, val = _parts(len(X), share, random, None)
+                train, val = _parts(len(target), share, random, None)
         except ValueError as error:
             raise ValueError(
-                f"{owner} cannot take the share validation_fraction={share} of {len(X)} rows: "
-                f"{error}"
+                f"{owner} cannot take the share validation_fraction={share} of {len(target)} "
+                f"rows: {error}"
             ) from error
         first, held = (
             Rows(X[part], target[part], None if weight is None else weight[part])
@@ -168,7 +169,7 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
         """Return `X` as the network takes it: as whole numbers, if it looks them up."""
         if not self._whole:
             return X
-        if (X % 1).any():  # of a gap, too
+        if (numbers_of(X) % 1).any():  # of a gap, too
             raise ValueError(
                 f"{type(self).__name__}: the network takes whole numbers, X holds others"
             )
@@ -176,6 +177,7 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.preset is not None
         return tags
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from minifw._tools.checks import describe
 from minifw._tools.frames import as_plain
@@ -113,6 +114,12 @@ def _words(owner: str, column: Any) -> list[Any] | None:
     return values if words or any(isinstance(value, str) for value in values) else None
 
 
+def numbers_of(X: Any) -> Array:
+    """Return the numbers of a table, of a sparse one those that it keeps: all others are 0."""
+    numbers: Array = X.data if issparse(X) else X
+    return numbers
+
+
 def front(
     X: Array,
     categories: Categories,
@@ -131,7 +138,9 @@ def front(
     numbers: list[Layer] = []
     width = len(places)
     if robust and width:
-        marked = bool(np.isnan(X[:, places]).any())  # new rows can have gaps all the same
+        marked = bool(
+            np.isnan(numbers_of(X[:, places])).any()
+        )  # new rows can have gaps all the same
         numbers.append(Impute(width, marked, dtype=dtype))
         width *= 1 + marked
         numbers.append(RobustScale(width, dtype=dtype))
