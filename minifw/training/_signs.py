@@ -89,7 +89,7 @@ class Signs:
             spread = columns[:, -1 - out] - columns[:, out]  # (features,)
         wide = int(spread.argmax())
         narrow = int(np.where(spread > ROUNDING * spread[wide], spread, np.inf).argmin())
-        if math.inf > spread[wide] > SCALES * spread[narrow] > 0:
+        if math.inf > spread[wide] / SCALES > spread[narrow] > 0:
             self.tell(
                 "scales",
                 f"the columns of x differ in scale: column {wide} spreads over "

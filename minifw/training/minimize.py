@@ -75,6 +75,7 @@ def minimize(
     target: Any,
     method: str = "L-BFGS-B",
     *,
+    sample_weight: Array | None = None,
     options: Mapping[str, Any] | None = None,
     callback: Callback | None = None,
 ) -> MinimizeResult:
@@ -95,6 +96,8 @@ def minimize(
         One of L-BFGS-B, BFGS, CG, TNC, SLSQP (gradients); Newton-CG, trust-ncg,
         trust-krylov, trust-constr (with products H p); trust-exact, dogleg (with H, from
         as many products as there are parameters; dogleg for convex costs only).
+    sample_weight : array of shape (examples,), optional
+        What each example counts in the loss.
     options : mapping, optional
         The method's options in ``scipy.optimize.minimize``, such as ``{"maxiter": 200}``.
     callback : callable, optional
@@ -157,7 +160,7 @@ def minimize(
             f"minimize expects method to be one of {', '.join(METHODS)}; got {method!r}"
         )
     method = names[method.lower()]
-    search = _Search(objective, x, target, callback)
+    search = _Search(objective, (x, target, sample_weight), callback)
     try:
         found = scipy_minimize(
             search.evaluate,
@@ -174,7 +177,7 @@ def minimize(
         success, message = False, "the callback asked to stop"
     finally:
         search.place(search.best)  # by an error, too
-    search.objective.forward(x, target)
+    search.objective.forward(*search.batch)
     gradient = search.gradient()
     return MinimizeResult(
         cost=search.best_cost,
@@ -196,11 +199,11 @@ class _Search:
     """The objective as functions of one float64 vector, with the best point so far."""
 
     def __init__(
-        self, objective: Objective, x: Any, target: Any, callback: Callback | None
+        self, objective: Objective, batch: tuple[Any, Any, Any], callback: Callback | None
     ) -> None:
-        self.objective, self.x, self.target, self.callback = objective, x, target, callback
-        _check_steady(objective, x, target)
-        objective.forward(x, target)  # a layer may make its parameters in its first forward
+        self.objective, self.batch, self.callback = objective, batch, callback
+        _check_steady(objective, batch)
+        objective.forward(*batch)  # a layer may make its parameters in its first forward
         self.vector = FlatParameters(
             "minimize", check_parameters("minimize", objective.model.parameters())
         )
@@ -213,7 +216,7 @@ class _Search:
     def evaluate(self, theta: Array) -> tuple[float, Array]:
         """Return cost and gradient at `theta`."""
         self.place(theta)
-        cost = self.objective.forward(self.x, self.target)
+        cost = self.objective.forward(*self.batch)
         if cost < self.best_cost:
             self.best, self.best_cost = theta.copy(), cost
         return cost, self.gradient()
@@ -228,7 +231,7 @@ class _Search:
         gradients: list[Array] = []
         for point in (theta + h * p, theta - h * p):
             self.place(point)
-            self.objective.forward(self.x, self.target)
+            self.objective.forward(*self.batch)
             gradients.append(self.gradient())
         product: Array = (gradients[0] - gradients[1]) / (2 * h)
         return product
@@ -263,20 +266,21 @@ class _Search:
         return gradient
 
 
-def _check_steady(objective: Objective, x: Any, target: Any) -> None:
+def _check_steady(objective: Objective, batch: tuple[Any, Any, Any]) -> None:
     """Raise if a forward draws random numbers or moves buffers; a copy of the objective runs."""
     twin = copy.deepcopy(objective)
-    first = twin.forward(x, target)
+    first = twin.forward(*batch)
     before = copy.deepcopy(dict(twin.model.named_buffers()))
-    second = twin.forward(x, target)
+    second = twin.forward(*batch)
     after = dict(twin.model.named_buffers())
     moved = [n for n in after if not np.array_equal(before[n], after[n], equal_nan=True)]
     eps = max((np.finfo(p.dtype).eps for p in twin.model.parameters()), default=0.0)
     if abs(second - first) <= ROUNDING * eps * abs(first) and not moved:
         return
     what = f"moves {moved[0]}" if moved else f"gives {first:.6g} once and {second:.6g} then"
+    fix = "; leave out Dropout and BatchNorm, or put the model into eval mode: model.eval()"
     training = any(layer.training for _, layer in twin.model._all_layers())
     raise ValueError(
         "minimize expects a cost that depends on the parameters alone, but a forward on the same "
-        f"batch {what}{'; put the model into eval mode: model.eval()' if training else ''}"
+        f"batch {what}{fix * training}"
     )

@@ -6,6 +6,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,9 @@ from minifw import (
     Softmax,
     Tanh,
     Trainer,
+    minimize,
 )
+from minifw.interop.onnx import export
 from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
 
 pytestmark = pytest.mark.slow
@@ -91,6 +94,13 @@ def quick(**options: Any) -> Any:
 
 def weights(estimator: Any) -> bytes:
     return b"".join(p.value.tobytes() for p in estimator.model_.parameters())
+
+
+class Locked(minifw.Callback):
+    """Cannot be copied, as a writer of TensorBoard cannot."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 def through_skops(value: Any) -> Any:
@@ -403,6 +413,88 @@ def test_verbose_prints(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("epoch 1/2  loss ")
 
 
+def test_the_rate_is_lowered_where_the_loss_stands_still() -> None:
+    rates: list[float] = []
+
+    class Rates(minifw.Callback):
+        def on_epoch_end(self, trainer: Trainer) -> None:
+            rates.append(trainer.optimizer.lr)
+
+    options = {"schedule": "adaptive", "tol": 0.3, "n_iter_no_change": 2, "max_epochs": 200}
+    for early in (False, True):
+        rates.clear()
+        fitted = quick(early_stopping=early, callbacks=[Rates()], **options).fit(X_IRIS, Y_IRIS)
+        steps = np.flatnonzero(np.diff(rates))
+        assert np.allclose(np.unique(rates)[::-1], 0.02 / 5.0 ** np.arange(8))
+        assert (np.diff(steps)[1:] == 2).all()  # the loss moves too little for this tol
+        assert fitted.optimizer_.lr < 1e-6 < rates[steps[-1]]
+        assert fitted.n_iter_ == steps[-1] + 3
+        assert "the loss did not fall by tol=0.3" in fitted.history_.stopped
+
+
+def test_a_schedule_is_a_function_of_the_optimizer() -> None:
+    falling = functools.partial(CosineLR, total_steps=10)
+    fitted = quick(schedule=falling).fit(X_IRIS, Y_IRIS)
+    own = quick(callbacks=[lambda trainer: Scheduled(falling(trainer.optimizer))])
+    assert weights(fitted) == weights(own.fit(X_IRIS, Y_IRIS))
+    assert weights(pickle.loads(pickle.dumps(fitted)).fit(X_IRIS, Y_IRIS)) == weights(fitted)
+    lowered = functools.partial(minifw.ReduceOnPlateau, patience=0, threshold=0.5)
+    for held in ({}, {"X_val": X_IRIS, "y_val": Y_IRIS}):
+        assert quick(schedule=lowered).fit(X_IRIS, Y_IRIS, **held).optimizer_.lr < 0.02
+
+
+def test_no_patience_is_infinite() -> None:
+    assert quick(tol=1e9, n_iter_no_change=np.inf).fit(X_IRIS, Y_IRIS).n_iter_ == 10
+
+
+def test_lbfgs_takes_all_rows_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    fitted = quick(optimizer="lbfgs", tol=1e-3, max_epochs=500, weight_decay=0.01)
+    fitted.fit(X_IRIS, Y_IRIS)
+    assert "CONVERGENCE" in fitted.history_.stopped
+    assert fitted.score(X_IRIS, Y_IRIS) > 0.97
+    assert not hasattr(fitted, "partial_fit")
+    assert (np.diff(fitted.loss_curve_) <= 0).all()
+    twin = quick(optimizer=minimize, max_epochs=500, weight_decay=0.01).fit(X_IRIS, Y_IRIS)
+    assert twin.loss_curve_[-1] == pytest.approx(fitted.loss_curve_[-1], rel=0.02)
+    short = quick(optimizer="lbfgs", tol=1e-3, max_epochs=3, warm_start=True, verbose=True)
+    with pytest.warns(ConvergenceWarning, match="after epoch 3, before .* raise max_epochs"):
+        short.fit(X_IRIS, Y_IRIS)
+    assert capsys.readouterr().out.startswith("iteration 1/3  loss ")
+    lowest = short.loss_curve_[-1]
+    short.set_params(weight_decay=1e-5, lr=3.0, verbose=False).fit(X_IRIS, Y_IRIS)
+    assert short.loss_curve_[0] < lowest
+    with pytest.raises(ValueError, match="another optimizer"):
+        short.set_params(optimizer="adam").fit(X_IRIS, Y_IRIS)
+    before = weights(short)
+    with pytest.raises(minifw.NonFiniteError):
+        short.set_params(optimizer="lbfgs").fit(X_IRIS * 1e200, Y_IRIS)
+    assert weights(short) == before
+    evaluations = functools.partial(minimize, options={"maxfun": 5})
+    with pytest.warns(ConvergenceWarning, match="EXCEEDS LIMIT"):
+        quick(optimizer=evaluations, tol=1e-3).fit(csr_array(X_IRIS), Y_IRIS)
+    weight = Y_IRIS + 1
+    rows = np.repeat(np.arange(150), weight)
+    weighted = quick(optimizer="lbfgs").fit(X_IRIS, Y_IRIS, weight)
+    repeated = quick(optimizer="lbfgs").fit(X_IRIS[rows], Y_IRIS[rows])
+    assert np.allclose(weighted.predict_proba(X_IRIS), repeated.predict_proba(X_IRIS), rtol=1e-6)
+
+
+def test_ctrl_c_leaves_lbfgs_at_its_lowest_cost() -> None:
+    class Press(minifw.CrossEntropyLoss):
+        calls = 0
+
+        def forward(self, *args: Any, **kwargs: Any) -> float:
+            Press.calls += 1
+            if Press.calls == 12:
+                signal.raise_signal(signal.SIGINT)
+            return super().forward(*args, **kwargs)
+
+    regressor = NetworkRegressor((4,), loss=Press(), optimizer="lbfgs", random_state=0)
+    with pytest.warns(UserWarning, match=r"NetworkRegressor: interrupted after epoch \d"):
+        regressor.fit(X_IRIS, np.eye(3)[Y_IRIS])
+    assert 1 < regressor.n_iter_ < 12
+
+
 # -- networks of all kinds -----------------------------------------------------
 
 
@@ -512,7 +604,8 @@ def test_another_loss_of_the_regressor() -> None:
 # -- scikit-learn's networks beside ---------------------------------------------
 
 
-def test_it_learns_what_mlp_learns_from_the_same_start() -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_it_learns_what_mlp_learns_from_the_same_start(optimizer: str) -> None:
     """Full batches and equal weights: after 30 epochs both say the same.
 
     But for eps, which scikit-learn adds to sqrt(v), not to sqrt(v').
@@ -524,7 +617,7 @@ def test_it_learns_what_mlp_learns_from_the_same_start() -> None:
         theirs = make(max_iter=1, learning_rate_init=1e-300, **options).fit(X_IRIS, y)
         pairs = list(zip(theirs.coefs_, theirs.intercepts_, strict=True))
         theirs = make(max_iter=30, learning_rate_init=0.01, warm_start=True, **options)
-        theirs.set_params(tol=0, n_iter_no_change=100)
+        theirs.set_params(tol=0, n_iter_no_change=100, solver=optimizer)
         theirs.fit(X_IRIS, y)
 
         def network(
@@ -538,12 +631,11 @@ def test_it_learns_what_mlp_learns_from_the_same_start() -> None:
         ours: Any = NetworkClassifier if classes else NetworkRegressor
         decay = (1 if classes else 2) * 0.3 / 150
         own = {} if classes else {"normalize_target": False}
-        fitted = ours(
-            network=network, max_epochs=30, tol=None, lr=0.01, weight_decay=decay, **own
-        ).fit(X_IRIS, y)
+        fitted = ours(network=network, tol=None, lr=0.01, weight_decay=decay, **own)
+        fitted.set_params(optimizer=optimizer, max_epochs=30).fit(X_IRIS, y)
         method = "predict_proba" if classes else "predict"
         mine, other = (getattr(one, method)(X_IRIS) for one in (fitted, theirs))
-        assert np.allclose(mine, other, rtol=1e-3)
+        assert np.allclose(mine, other, rtol=1e-3 if optimizer == "adam" else 1e-8, atol=1e-9)
 
 
 # -- what is refused ------------------------------------------------------------
@@ -568,7 +660,13 @@ def test_it_learns_what_mlp_learns_from_the_same_start() -> None:
             ValueError,
             r"a row of numbers .*Dense\(\.\.\., 3\)",
         ),
-        ({"optimizer": "lbfgs"}, ValueError, "optimizer to be one of adam"),
+        ({"optimizer": "bfgs"}, ValueError, "one of adam, .*adagrad, lbfgs, or a class"),
+        ({"optimizer": "lbfgs", "early_stopping": True}, ValueError, "leave out early_stopping"),
+        ({"optimizer": "lbfgs", "hidden_layers": [4, Dropout(0.5)]}, ValueError, "leave out Drop"),
+        ({"schedule": "invscaling"}, TypeError, "schedule to be 'adaptive', or a class"),
+        ({"schedule": "adaptive"}, ValueError, "by tol for n_iter_no_change epochs; give both"),
+        ({"schedule": lambda: 3}, TypeError, r"calls schedule\(optimizer\), but"),
+        ({"callbacks": [Locked()]}, TypeError, r"callbacks\[0\], a Locked, .*lambda trainer"),
         ({"optimizer": 3}, TypeError, "optimizer to be a name, or a class"),
         ({"optimizer": lambda *_, **__: 3}, TypeError, "to return an optimizer, it returned"),
         ({"lr": 0}, ValueError, "lr to be finite and above 0"),
@@ -650,6 +748,11 @@ def test_what_keeps_a_network_from_learning_is_told_once() -> None:
     assert (
         quick(hidden_layers=(8, 8), activation="identity").fit(X_IRIS, Y_IRIS).n_iter_ > 1
     )  # it is meant
+
+
+def test_to_export_an_estimator_is_to_export_its_network() -> None:
+    with pytest.raises(TypeError, match=r"expects a layer, got a NetworkClassifier; .* \.model_"):
+        export(quick().fit(X_IRIS, Y_IRIS), "iris.onnx")
 
 
 def test_without_scikit_learn_it_names_the_extra() -> None:

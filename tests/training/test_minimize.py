@@ -16,6 +16,7 @@ from minifw import (
     Dropout,
     Layer,
     Loss,
+    MSELoss,
     NonFiniteError,
     Objective,
     Parameter,
@@ -128,10 +129,20 @@ def test_bfgs_from_the_notes_start_comes_far_below_gradient_descent() -> None:
     assert result.evaluations < 1500
 
 
+def test_whole_weights_are_as_many_rows() -> None:
+    _, x, target = regression()
+    weighted, repeated = (Objective(Dense(3, 1, rng=0), MSELoss()) for _ in range(2))
+    weight = np.arange(30) % 3
+    minimize(weighted, x, target, sample_weight=weight.astype(float))
+    minimize(repeated, x.repeat(weight, axis=0), target.repeat(weight, axis=0))
+    for mine, other in zip(weighted.model.parameters(), repeated.model.parameters(), strict=True):
+        np.testing.assert_allclose(mine.value, other.value, rtol=1e-5)
+
+
 def test_hessian_products_are_right() -> None:
     """Of least squares H = 2 X'X / n; of the notes' network against differences of the cost."""
     objective, x, target = regression()
-    search = _Search(objective, x, target, None)
+    search = _Search(objective, (x, target, None), None)
     matrix = np.hstack([x, np.ones((30, 1))])
     exact = 2 * matrix.T @ matrix / 30
     for p in (np.array([1.0, 2.0, -1.0, 0.5]), np.array([0, 0, 1e-8, 0]), np.full(4, 1e8)):
@@ -142,7 +153,7 @@ def test_hessian_products_are_right() -> None:
 
     x, y = planar_flower()
     model = Sequential(Dense(2, 4, rng=0), Tanh(), Dense(4, 1, rng=1), Sigmoid())
-    search = _Search(Objective(model, BCELoss()), x, y, None)
+    search = _Search(Objective(model, BCELoss()), (x, y, None), None)
     rng = np.random.default_rng(0)
     p, h = rng.standard_normal(search.start.size), 1e-4
     costs = [search.evaluate(search.start + k * h * p)[0] for k in (-2, -1, 0, 1, 2)]

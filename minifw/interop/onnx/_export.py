@@ -104,7 +104,8 @@ def described(
 ) -> Any:
     """Return the ModelProto of a model, checked, or raise as `export` does."""
     onnx = package("export")
-    hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else ""
+    held = [n for n in ("model", "model_") if isinstance(getattr(model, n, None), Layer)]
+    hint = f"; pass its .{held[0]}" if held else ""
     check_is("export", "a layer", model, Layer, hint=hint)
     for name in names:
         if not isinstance(name, str) or not name:

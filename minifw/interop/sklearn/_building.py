@@ -174,7 +174,7 @@ def build_optimizer(
 def known(owner: str, name: str, value: str, table: Mapping[str, Any], other: str) -> Any:
     """Return what a word stands for, or raise if it stands for nothing."""
     if value not in table:
-        words = ", ".join(table)
+        words = ", ".join(table) + ", lbfgs" * (table is OPTIMIZERS)
         raise ValueError(
             f"{owner} expects {name} to be one of {words}, or a {other}; got {value!r}"
         )

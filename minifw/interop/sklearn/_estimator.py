@@ -1,6 +1,6 @@
 """What the classifier and the regressor share: the parameters, and training."""
 
-import copy
+import math
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -20,24 +20,23 @@ from minifw._tools.numbers import (
 from minifw._tools.rows import WHOLE
 from minifw._tools.rows import Rows as ArrayRows
 from minifw._tools.warn import warn_user
-from minifw.callbacks import EarlyStopping, Progress, Scheduled
+from minifw.callbacks import EarlyStopping, Progress
 from minifw.core.layer import Layer
 from minifw.interop.sklearn import _presets as presets
+from minifw.interop.sklearn._at_once import at_once, is_at_once
 from minifw.interop.sklearn._building import (
     build_chain,
     build_optimizer,
     build_with,
-    call,
     same,
     snapshot,
 )
 from minifw.interop.sklearn._reading import Rows, TableReader, counted, random_state
 from minifw.interop.sklearn._rollback import undone_by_errors
-from minifw.interop.sklearn._stopping import Plateau
+from minifw.interop.sklearn._stopping import between_epochs, own_copy
 from minifw.interop.sklearn._tabular import ENCODINGS, front
 from minifw.layers import adapt
 from minifw.losses import Loss
-from minifw.schedules import CosineCyclesLR
 from minifw.training import History, Trainer
 from minifw.training._hooks import check_callbacks
 from minifw.typing import Array
@@ -50,6 +49,7 @@ class NetworkEstimator(TableReader):
     """The parameters and the training of both estimators; see there."""
 
     _kind: str  # "classifier" or "regressor"
+    optimizer_: Any  # None where there is none that makes steps
     _metric: str  # of minifw.metrics: what is recorded beside the loss
 
     def _keep(self, arguments: dict[str, Any]) -> None:
@@ -115,13 +115,13 @@ class NetworkEstimator(TableReader):
         held = None if X_val is None and y_val is None else (X_val, y_val, sample_weight_val)
         owner = f"{type(self).__name__}.fit"
         with undone_by_errors(self):
-            trainer = self._trained(owner, X, y, sample_weight, held)
-        history = self.history_
-        self._warn_if_interrupted(trainer)
+            self._trained(owner, X, y, sample_weight, held)
         use = self._use
-        if history.stopped is None and not use.early_stopping and use.tol is not None:
+        self._warn_if_interrupted(self.history_)
+        steps, ended = self.optimizer_ is not None, self.history_.stopped is not None
+        if steps and not (ended or use.early_stopping or use.tol is None):
             warn_user(
-                f"{owner}: the loss still fell by tol={use.tol:g} after all {trainer.epochs} "
+                f"{owner}: the loss still fell by tol={use.tol:g} after all {self.n_iter_} "
                 "epochs; raise max_epochs or lr, or train for so many with tol=None",
                 ConvergenceWarning,
             )
@@ -129,8 +129,8 @@ class NetworkEstimator(TableReader):
 
     def _trained(
         self, owner: str, X: Any, y: Any, sample_weight: Any, held: tuple[Any, Any, Any] | None
-    ) -> Trainer:
-        """Do what `fit` is, and return the trainer."""
+    ) -> None:
+        """Do what `fit` is."""
         use = self._use = presets.chosen(owner, self, self._kind)
         epochs = self._check_parameters(owner)
         again = check_flag(owner, "warm_start", use.warm_start) and hasattr(self, "model_")
@@ -143,7 +143,8 @@ class NetworkEstimator(TableReader):
         random = random_state(owner, use.random_state)
         if again:
             self._go_on(owner)
-            self.optimizer_.lr = self._base_lr  # a schedule of the fit before may have left 0
+            if self.optimizer_ is not None:
+                self.optimizer_.lr = self._base_lr  # a schedule of the fit before may have left 0
         else:
             self._build(owner, X, random)
         measured: Rows | None = None
@@ -157,25 +158,22 @@ class NetworkEstimator(TableReader):
         if measured is not None:
             validation = self._rows(owner, "validation part", measured)
         rows = self._rows(owner, "training part" if held is None and early else "rows", part)
-        callbacks: list[Any] = []
-        if use.preset is not None:
-            n = rows.x.shape[0]
-            total = epochs * (n // self._batch_size(owner, n))
-            schedule = CosineCyclesLR(self.optimizer_, total, presets.CYCLES)
-            callbacks = [Scheduled(schedule, per="batch")]
         stopping: EarlyStopping | None = None
-        if early:
-            column = f"val_{self._metric or 'loss'}" if use.preset else "val_loss"
-            stopping = EarlyStopping(column, use.n_iter_no_change, min_delta=use.tol or 0.0)
-            callbacks.append(stopping)
-        elif use.tol is not None and use.n_iter_no_change is not None:
-            callbacks.append(Plateau(use.tol, use.n_iter_no_change))
-        trainer = self._trainer(owner, callbacks, measured=validation is not None)
-        self.history_ = self._run(trainer, rows, epochs, validation)
+        if self.optimizer_ is None:
+            self.history_ = at_once(owner, self._learner, self._loss, rows, use)
+        else:
+            n = rows.x.shape[0]
+            steps = epochs * (n // self._batch_size(owner, n))
+            held_out = validation is not None
+            callbacks = between_epochs(
+                owner, use, self.optimizer_, self._metric, steps, measured=held_out
+            )
+            stopping = next((one for one in callbacks if isinstance(one, EarlyStopping)), None)
+            trainer = self._trainer(owner, callbacks, measured=held_out)
+            self.history_ = self._run(trainer, rows, epochs, validation)
         self.n_iter_ = len(self.history_)
         self.best_epoch_ = self.n_iter_ if stopping is None else stopping.best_epoch
         self._finish(owner, validation)
-        return trainer
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, learn: Callable[[Any], None]
@@ -205,11 +203,11 @@ class NetworkEstimator(TableReader):
                 self.history_ = History()
             self.history_.append(history.last)
         self.n_iter_ = self.best_epoch_ = len(self.history_)
-        self._warn_if_interrupted(trainer)
+        self._warn_if_interrupted(history)
         return self
 
-    def _warn_if_interrupted(self, trainer: Trainer) -> None:
-        why = trainer.history.stopped or ""
+    def _warn_if_interrupted(self, history: History) -> None:
+        why = history.stopped or ""
         if why.startswith("interrupted"):
             warn_user(f"{type(self).__name__}: {why}")
 
@@ -217,6 +215,8 @@ class NetworkEstimator(TableReader):
         """Return max_epochs, or raise if a number is none that serves."""
         use = self._use
         or_none(check_non_negative)(owner, "tol", use.tol)
+        if use.n_iter_no_change == math.inf:
+            use.n_iter_no_change = None
         or_none(check_size)(owner, "n_iter_no_change", use.n_iter_no_change)
         check_positive(owner, "lr", use.lr)
         check_non_negative(owner, "weight_decay", use.weight_decay)
@@ -257,13 +257,15 @@ class NetworkEstimator(TableReader):
             )
         self._outputs_wide = shape[0]
         self._loss = self._loss_of(model, shape[0])
-        if recipe and use.optimizer == "adam" and not use.weight_decay:
+        if is_at_once(use.optimizer):
+            self.optimizer_ = None
+        elif recipe and use.optimizer == "adam" and not use.weight_decay:
             self.optimizer_ = presets.optimizer(model, use.lr)
         else:
             self.optimizer_ = build_optimizer(
                 owner, use.optimizer, model, use.lr, use.weight_decay
             )
-        self._base_lr = self.optimizer_.lr
+        self._base_lr = use.lr if self.optimizer_ is None else self.optimizer_.lr
         self._learner, self.model_ = model, self._dressed(model).eval()
         self._made_with = self._made_of()
 
@@ -281,11 +283,11 @@ class NetworkEstimator(TableReader):
         old, new = self._made_with, self._made_of()
         rates = ("lr", "weight_decay")
         changed = [n for n in (*old, *new) if n not in rates and not same(old.get(n), new.get(n))]
-        if old["weight_decay"] != new["weight_decay"]:
+        if self.optimizer_ is not None and old["weight_decay"] != new["weight_decay"]:
             # A class that was not given a decay does not know whose parameters are left out.
             named = isinstance(self._use.optimizer, str)
             if named or (old["weight_decay"] and hasattr(self.optimizer_, "weight_decay")):
-                self.optimizer_.weight_decay = new["weight_decay"]  # type: ignore[attr-defined]
+                self.optimizer_.weight_decay = new["weight_decay"]
             else:
                 changed.append("weight_decay")
         if changed:
@@ -293,7 +295,7 @@ class NetworkEstimator(TableReader):
                 f"{owner} cannot go on with another {changed[0]} than that of the network "
                 "it has trained; fit without warm_start"
             )
-        if old["lr"] != new["lr"]:
+        if self.optimizer_ is not None and old["lr"] != new["lr"]:
             self.optimizer_.lr = self._base_lr = new["lr"]
         self._loss = self._loss_of(self._learner, self._outputs_wide)
         self._made_with = new
@@ -308,9 +310,7 @@ class NetworkEstimator(TableReader):
         if isinstance(self.callbacks, str) or not hasattr(self.callbacks, "__iter__"):
             raise TypeError(f"{owner} expects a list of callbacks, got {describe(self.callbacks)}")
         own = [
-            call(owner, f"callbacks[{index}](trainer)", item, trainer)
-            if callable(item)
-            else copy.deepcopy(item)
+            own_copy(owner, f"callbacks[{index}]", item, trainer)
             for index, item in enumerate(self.callbacks)
         ]
         if check_flag(owner, "verbose", self.verbose):

@@ -16,7 +16,7 @@ from minifw.core.optimizer import Optimizer
 from minifw.initializers import Zeros
 from minifw.interop.sklearn._building import same, snapshot
 from minifw.layers import SELU, Mish, NTKDense, Scale
-from minifw.optimizers import Adam
+from minifw.optimizers import Adam, biases_and_norms
 from minifw.typing import DType, Generator
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -65,7 +65,7 @@ def dense(
 
 def optimizer(model: Layer, lr: float) -> Optimizer:
     """Return Adam with the learning rates of the recipe."""
-    rates = {id(p): BIASES for name, p in model.named_parameters() if name.endswith("bias")}
+    rates = {id(p): BIASES for p in biases_and_norms(model)}
     layers = [layer for _, layer in model.named_layers() if isinstance(layer, Scale)]
     rates |= {id(layer.weight): FACTORS for layer in layers}
     groups = [{"params": p, "lr": lr * rates.get(id(p), 1.0)} for p in model.parameters()]

@@ -7,12 +7,14 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_flag
 from minifw.core.layer import Layer
 from minifw.initializers import Zeros
+from minifw.interop.sklearn._at_once import makes_steps
 from minifw.interop.sklearn._estimator import NetworkEstimator
 from minifw.interop.sklearn._reading import Rows
 from minifw.layers import Dense, Increasing, Sequential
@@ -47,7 +49,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         With `PinballLoss` the network gives its quantiles, which do not cross (`Increasing`).
     optimizer : str, class or function, default "adam"
         "adam", "adamw", "sgd", "rmsprop", "adagrad"; or what is called as
-        ``optimizer(parameters, lr=lr)``, such as ``partial(SGD, momentum=0.9)``.
+        ``optimizer(parameters, lr=lr)``, such as ``partial(SGD, momentum=0.9)``. "lbfgs", which
+        is often the best for some hundred rows, takes all rows at once by `minimize`, as
+        ``partial(minimize, method="BFGS")`` does: without `partial_fit`, `early_stopping`,
+        `schedule` and `callbacks`; `weight_decay` counts in the loss, and `max_epochs` are its
+        iterations.
     lr : float, default 0.001
         The learning rate.
     weight_decay : float, default 0.0
@@ -62,18 +68,19 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         Whether the rows are put in a new order for each epoch.
     tol : float or None, default 1e-4
         `fit` ends when the training loss has not been `tol` below the lowest so far for
-        `n_iter_no_change` epochs; None trains for `max_epochs`.
-    n_iter_no_change : int or None, default 10
-        None never stops; with `early_stopping` the best epoch is kept all the same.
+        `n_iter_no_change` epochs; None trains for `max_epochs`. Of "lbfgs" it is the largest
+        element of the gradient at which that ends.
+    n_iter_no_change : int, inf or None, default 10
+        None, as infinity, never stops; with `early_stopping` the best epoch is kept all the same.
     early_stopping : bool, default False
         Whether to hold the loss of a validation part to that in place of the training loss, and
         to take the weights of the epoch in which it was lowest.
     validation_fraction : float, default 0.1
         The share of the rows that early stopping sets aside, if `fit` gets no ``X_val``.
     callbacks : sequence of Callback, or of functions (trainer) -> Callback, default ()
-        Copies are called in each `fit`. A schedule needs the optimizer, so it comes as a function:
-        ``lambda trainer: Scheduled(StepLR(trainer.optimizer, 50))``. Like any lambda it cannot be
-        pickled, and so neither can the estimator; a function of a module can.
+        Copies are called in each `fit`. What needs the trainer, or cannot be copied, comes as a
+        function. A lambda cannot be pickled, and so neither can the estimator; a function of a
+        module can.
     warm_start : bool, default False
         Whether `fit` goes on from the weights and the optimizer that it finds, with the learning
         rate of the start. A new `lr` or `weight_decay` takes effect; another network or optimizer
@@ -97,6 +104,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         y, in the model's file, too. With a `loss` of your own, or a `network` that does not end
         in a linear layer, y is learned as it is. Quantiles are learned in units of y's spread.
 
+    schedule : "adaptive", class or function, or None, default None
+        What sets the learning rate after each epoch: what is called as ``schedule(optimizer)``,
+        such as ``partial(StepLR, step_size=50)``; or "adaptive", which divides it by 5 wherever
+        training would end by `tol` and `n_iter_no_change`, and ends at a rate of 1e-6.
+
     Attributes
     ----------
     n_outputs_ : int
@@ -108,7 +120,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         word, 0 for one that training did not see. ``as_numbers(X)`` puts them in.
     model_ : Layer
         The network, which `minifw.save` writes and `summary` shows.
-    optimizer_ : Optimizer
+    optimizer_ : Optimizer, or None with "lbfgs"
     history_ : History
         The values of each epoch, to print or to ``plot()``: "loss", and with a validation part
         "r2", "val_loss" and "val_r2". ``history_.stopped`` says why it ended.
@@ -172,7 +184,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         max_epochs: int = 200,
         shuffle: bool = True,
         tol: float | None = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float | None = 10,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         callbacks: Any = (),
@@ -182,9 +194,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         preset: str | None = None,
         number_encoding: str | None = None,
         normalize_target: bool = True,
+        schedule: Any = None,
     ) -> None:
         self._keep(locals())
 
+    @available_if(makes_steps)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch, from the weights and the optimizer as they are.
 

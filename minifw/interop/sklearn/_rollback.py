@@ -14,7 +14,7 @@ def undone_by_errors(estimator: Any) -> Iterator[None]:
     model: Any = before.get("model_")
     optimizer: Any = before.get("optimizer_")
     if model is not None:  # a warm start and a partial fit change these in place
-        weights, state = model.state_dict(), optimizer.state_dict()
+        weights, state = model.state_dict(), optimizer and optimizer.state_dict()
         roots = {"rng": before["_rng"], "model": model}
         generators = [(g, state_of(g)) for g in find_generators(roots).values()]
     try:
@@ -24,7 +24,8 @@ def undone_by_errors(estimator: Any) -> Iterator[None]:
         vars(estimator).update(before)
         if model is not None:
             model.load_state_dict(weights)
-            optimizer.load_state_dict(state)
+            if optimizer is not None:
+                optimizer.load_state_dict(state)
             for generator, bits in generators:
                 load_state(generator, bits)
         raise
