@@ -664,7 +664,6 @@ def test_it_learns_what_mlp_learns_from_the_same_start(optimizer: str) -> None:
         ({"optimizer": "lbfgs", "early_stopping": True}, ValueError, "leave out early_stopping"),
         ({"optimizer": "lbfgs", "hidden_layers": [4, Dropout(0.5)]}, ValueError, "leave out Drop"),
         ({"schedule": "invscaling"}, TypeError, "schedule to be 'adaptive', or a class"),
-        ({"schedule": "adaptive"}, ValueError, "by tol for n_iter_no_change epochs; give both"),
         ({"schedule": lambda: 3}, TypeError, r"calls schedule\(optimizer\), but"),
         ({"callbacks": [Locked()]}, TypeError, r"callbacks\[0\], a Locked, .*lambda trainer"),
         ({"optimizer": 3}, TypeError, "optimizer to be a name, or a class"),

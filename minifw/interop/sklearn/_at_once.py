@@ -6,11 +6,9 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from minifw._engine.prediction import keeping_modes, survey
+from minifw._engine.prediction import inputs, keeping_modes, survey
 from minifw._tools.interrupt import interruptible
 from minifw._tools.rows import WHOLE, cast
-from minifw._tools.rows import Rows as ArrayRows
-from minifw._tools.tables import shown
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective
@@ -29,10 +27,7 @@ def is_at_once(optimizer: Any) -> bool:
 def makes_steps(estimator: Any) -> bool:
     """Return True, or say why there is no `partial_fit`."""
     if is_at_once(estimator.optimizer):
-        raise AttributeError(
-            f"with optimizer={estimator.optimizer!r} there are no steps of which partial_fit "
-            "could make some; take another optimizer"
-        )
+        raise AttributeError(f"optimizer={estimator.optimizer!r} makes no steps: take another")
     return True
 
 
@@ -48,8 +43,7 @@ def at_once(owner: str, model: Layer, loss: Loss, rows: Rows, use: SimpleNamespa
         method = partial(minimize, options={"gtol": use.tol or 0.0})
     penalties = [L2(model, use.weight_decay)] if use.weight_decay else []
     found = survey(model)
-    kept = WHOLE * model._whole_inputs[0]
-    x = ArrayRows(owner, "X", rows.x, found.dtype, kept).take(slice(None))
+    x: Any = inputs(model).rows(owner, rows.x, found.dtype)
     y = cast(rows.target, found.dtype, WHOLE * loss.takes_labels)
     weight = None if rows.weight is None else cast(rows.weight, found.dtype)
     history = History()
@@ -57,13 +51,13 @@ def at_once(owner: str, model: Layer, loss: Loss, rows: Rows, use: SimpleNamespa
     def note(iteration: int, cost: float) -> bool:
         history.append({"loss": cost})
         if use.verbose:
-            print(f"iteration {iteration}/{use.max_epochs}  loss {shown(cost)}")  # noqa: T201 - asked
+            print(f"iteration {iteration}/{use.max_epochs}  loss {cost:.4f}")  # noqa: T201 - asked
         return interrupt.asked or iteration >= use.max_epochs
 
     with keeping_modes(found.layers), interruptible() as interrupt:
         model.train()
         objective = Objective(model, loss, penalties=penalties)
-        result = method(objective, x, y, sample_weight=weight, callback=note)
+        result = method(objective, x.take(slice(None)), y, sample_weight=weight, callback=note)
     when, whole = f"after epoch {len(history)}", len(history) >= use.max_epochs
     if interrupt.asked:
         history.stopped = f"interrupted {when}"

@@ -226,20 +226,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
                 f"{owner} cannot balance classes of which it sees a part; use class_weight={{...}}"
                 " with the numbers, or sample_weight"
             )
-
-        def learn(y: Any) -> None:
-            first = not hasattr(self, "model_")
-            if first and classes is None:
-                raise ValueError(f"{owner} expects classes in its first call: all that will come")
-            if first:
-                self._learn_target(y, classes)
-            elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError(
-                    f"{owner} expects the classes of its first call, {self.classes_.tolist()}, "
-                    f"got {np.unique(classes).tolist()}"
-                )
-
-        return self._partial_fit(X, y, sample_weight, learn)
+        first = not hasattr(self, "model_")
+        if first and classes is None:
+            raise ValueError(f"{owner} expects classes in its first call: all that will come")
+        if not (first or classes is None or np.array_equal(np.unique(classes), self.classes_)):
+            raise ValueError(
+                f"{owner} expects the classes of its first call, {self.classes_.tolist()}, "
+                f"got {np.unique(classes).tolist()}"
+            )
+        return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Any:
         """Return the class of each row of `X`, the most probable one; or a 0 or 1 per label.

@@ -1,13 +1,11 @@
 """What the classifier and the regressor share: the parameters, and training."""
 
 import math
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from minifw._engine.prediction import ROWS, in_blocks, survey
 from minifw._tools.checks import describe
 from minifw._tools.numbers import (
     check_choice,
@@ -17,8 +15,6 @@ from minifw._tools.numbers import (
     check_size,
     or_none,
 )
-from minifw._tools.rows import WHOLE
-from minifw._tools.rows import Rows as ArrayRows
 from minifw._tools.warn import warn_user
 from minifw.callbacks import EarlyStopping, Progress
 from minifw.core.layer import Layer
@@ -59,8 +55,8 @@ class NetworkEstimator(TableReader):
 
     # -- what the two differ in --------------------------------------------------
 
-    def _learn_target(self, y: Any) -> None:
-        """Take from `y` what the network has to say: classes, columns."""
+    def _learn_target(self, y: Any, *classes: Any) -> None:
+        """Take from `y`, or from all classes, what the network has to say: classes, columns."""
         raise NotImplementedError
 
     def _out_features(self) -> int:
@@ -156,8 +152,9 @@ class NetworkEstimator(TableReader):
             self._begin(counted(part))
         validation = None
         if measured is not None:
-            validation = self._rows(owner, "validation part", measured)
-        rows = self._rows(owner, "training part" if held is None and early else "rows", part)
+            validation = self._rows(owner, "rows of the validation part", measured)
+        split = held is None and early
+        rows = self._rows(owner, "rows of the training part" if split else "rows", part)
         stopping: EarlyStopping | None = None
         if self.optimizer_ is None:
             self.history_ = at_once(owner, self._learner, self._loss, rows, use)
@@ -175,16 +172,15 @@ class NetworkEstimator(TableReader):
         self.best_epoch_ = self.n_iter_ if stopping is None else stopping.best_epoch
         self._finish(owner, validation)
 
-    def _partial_fit(
-        self, X: Any, y: Any, sample_weight: Any, learn: Callable[[Any], None]
-    ) -> Self:
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, *classes: Any) -> Self:
         owner = f"{type(self).__name__}.partial_fit"
         with undone_by_errors(self):
             self._use = presets.chosen(owner, self, self._kind)
             self._check_parameters(owner)
             first = not hasattr(self, "model_")
             X, y = self._read(X, y, reset=first)
-            learn(y)
+            if first:
+                self._learn_target(y, *classes)
             target = self._check_target(owner, y)
             part = Rows(X, target, self._read_weight(owner, "sample_weight", sample_weight, X))
             if first:
@@ -248,7 +244,6 @@ class NetworkEstimator(TableReader):
             model = build_with(owner, use.network, sizes, rng)
         model.eval()
         self._whole = model._whole_inputs[0]
-        self._dtype = survey(model).dtype or X.dtype
         shape = model.output_shape(sizes[:1])
         if len(shape) != 1:
             raise ValueError(
@@ -350,15 +345,8 @@ class NetworkEstimator(TableReader):
 
     def _outputs(self, X: Any, part: Layer | None = None) -> Any:
         """Return what the network, or this first part of it, gives for the rows of `X`."""
-        X = self.as_numbers(X)
-        model = self.model_ if part is None else part
-        if self.model_.training:  # somebody called model_.train()
-            return np.asarray(model.predict(X))
-        # As `Layer.predict`, without going through all layers to ask for their modes: between
-        # two trainings the model is in eval mode.
-        owner = f"{type(self).__name__}.predict"
-        kept = WHOLE * self._whole
-        return in_blocks(ArrayRows(owner, "X", X, self._dtype, kept), ROWS, model)
+        X = self.as_numbers(X)  # asked first whether it is fitted
+        return np.asarray((part or self.model_).predict(X))
 
     @property
     def loss_curve_(self) -> list[float]:

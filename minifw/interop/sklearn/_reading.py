@@ -110,13 +110,13 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
         fix = "" if which == "rows" else "; leave out what counts nothing, or pass X_val and y_val"
         if not total:
             raise ValueError(
-                f"{owner} expects one of the {len(target)} {_named(which)} to count, but the "
+                f"{owner} expects one of the {len(target)} {which} to count, but the "
                 f"weights of all of them are 0, by sample_weight or class_weight{fix}"
             )
         if not np.isfinite(total):
             raise ValueError(
                 f"{owner} expects the sum of sample_weight times class_weight to be finite, of "
-                f"the {_named(which)} it overflows; scale them down"
+                f"the {which} it overflows; scale them down"
             )
         return rows
 
@@ -188,10 +188,6 @@ def counted(rows: Rows) -> Rows:
         return rows._replace(weight=None)
     counted = rows.weight > 0
     return Rows(rows.x[counted], rows.target[counted], rows.weight[counted])
-
-
-def _named(which: str) -> str:
-    return which if which == "rows" else f"rows of the {which}"
 
 
 def _total(weight: Array) -> float:

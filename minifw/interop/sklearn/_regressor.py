@@ -216,12 +216,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         -----
         `tol`, `early_stopping` and `max_epochs` have no part in it.
         """
-
-        def learn(y: Any) -> None:
-            if not hasattr(self, "model_"):
-                self._learn_target(y)
-
-        return self._partial_fit(X, y, sample_weight, learn)
+        return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X: Any) -> Array:
         """Return the prediction for each row of `X`.

@@ -56,14 +56,9 @@ def between_epochs(
     if use.early_stopping:
         column = f"val_{metric or 'loss'}" if use.preset else "val_loss"
         found.append(EarlyStopping(column, None if adaptive else patience, min_delta=tol or 0.0))
-    if adaptive and (tol is None or patience is None):
-        raise ValueError(
-            f"{owner} lowers the rate with schedule='adaptive' where the loss does not fall by "
-            "tol for n_iter_no_change epochs; give both"
-        )
     if adaptive or not (use.early_stopping or tol is None or patience is None):
         column = "val_loss" if use.early_stopping else "loss"
-        found.append(Plateau(tol, patience, column, adaptive=adaptive))
+        found.append(Plateau(tol or 0.0, patience or math.inf, column, adaptive=adaptive))
     return found
 
 
@@ -76,7 +71,7 @@ class Plateau(Callback):
     copies the weights of the best.
     """
 
-    def __init__(self, tol: float, patience: int, column: str, *, adaptive: bool) -> None:
+    def __init__(self, tol: float, patience: float, column: str, *, adaptive: bool) -> None:
         self.tol, self.patience, self.column, self.adaptive = tol, patience, column, adaptive
         self._lowest, self._waited = math.inf, 0
 
