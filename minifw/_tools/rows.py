@@ -143,7 +143,7 @@ class Fields(NamedTuple):
         It is called with a name, the data, and the kinds of numbers that stay what they are.
         """
         names, kept = self.names, self.kept
-        if isinstance(data, dict):
+        if isinstance(data, dict) and not hasattr(data, "tocsr"):  # a sparse one is a dict
             data = self._by_name(owner, data)
         if data is None and names[0][-1] == "?":
             return None if self.alone else ()

@@ -202,7 +202,8 @@ Source: TypeAlias = Table | Stream
 
 def source(owner: str, x: Any, y: Any, weight: Any, casting: Casting) -> Source:
     """Return the batches of the arguments of ``fit`` and ``evaluate``."""
-    table = isinstance(x, np.ndarray | dict) or hasattr(x, "to_numpy")  # of pandas, or polars
+    # Of pandas, polars and SciPy, too.
+    table = isinstance(x, np.ndarray | dict) or hasattr(x, "to_numpy") or hasattr(x, "tocsr")
     table = table or (isinstance(x, tuple) and len(casting.x.names) > 1)
     if y is not None or (table and casting.y.names[0][-1] == "?"):  # no target is needed
         return Table(owner, x, y, weight, casting)

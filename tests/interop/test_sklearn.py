@@ -194,7 +194,8 @@ def test_skops_takes_models_with_their_optimizers_and_schedules() -> None:
             objective.backward()
             its_optimizer.step()
             its_schedule.step()
-        found.append((one.predict(X_IRIS).tobytes(), its_optimizer.lr))
+        frozen = [p.frozen for p in one.parameters()]
+        found.append((one.predict(X_IRIS).tobytes(), its_optimizer.lr, frozen))
     assert found[0] == found[1]
 
 

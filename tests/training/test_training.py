@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from scipy.sparse import coo_array, csr_array, csr_matrix
+from scipy.sparse import coo_array, csr_array, csr_matrix, dok_array
 
 from minifw import (
     GRU,
@@ -240,7 +240,7 @@ def test_data_in_a_file_are_never_in_memory_as_a_whole(tmp_path: Path) -> None:
 def test_sparse_data_get_their_zeros_batch_by_batch() -> None:
     x = np.where(X > 0.5, X, 0.0)
     trainer, twin = linear(), linear()
-    for kind in (csr_array, csr_matrix, coo_array):
+    for kind in (csr_array, csr_matrix, coo_array, dok_array):
         sparse, held = kind(x), (kind(x[:9]), Y[:9])
         history = trainer.fit(sparse, kind(Y), epochs=2, batch_size=16, validation=held)
         assert history == twin.fit(x, Y, epochs=2, batch_size=16, validation=(x[:9], Y[:9]))
@@ -347,6 +347,7 @@ def iter_batches() -> Iterator[Any]:
         (lambda t: t.fit([[1.0], [1.0, 2.0]], Y, epochs=1), "expects x to be an array"),
         (lambda t: t.fit(np.ma.array(X, mask=X > 0), Y, epochs=1), "x without a mask"),
         (lambda t: t.fit([(X, np.ma.array(Y, mask=Y > 0))], epochs=1), "y without a mask"),
+        (lambda t: t.fit(csr_array(X), epochs=1), "got a csr_array without y"),
         (lambda t: t.fit([(csr_matrix(X), Y)], epochs=1), r"a csr_matrix; use x.toarray\(\)"),
         (
             lambda t: t.fit(X, Y, epochs=1, sample_weight=Y[..., np.newaxis]),

@@ -42,7 +42,8 @@ def between_epochs(
 ) -> list[Callback]:
     """Return the callbacks that the parameters stand for; `steps` is how many there will be."""
     found: list[Callback] = []
-    tol, patience, adaptive = use.tol, use.n_iter_no_change, use.schedule == "adaptive"
+    tol, patience = use.tol, use.n_iter_no_change
+    adaptive = isinstance(use.schedule, str) and use.schedule == "adaptive"
     if callable(use.schedule):
         schedule = call(owner, "schedule(optimizer)", use.schedule, optimizer)
         found.append(Scheduled(schedule, monitor="val_loss" if measured else "loss"))
