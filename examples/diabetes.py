@@ -23,9 +23,10 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from minifw import (
     AdamW,
@@ -54,6 +55,8 @@ TICKS = range(0, LIMIT, 100)
 VALIDATION = 0.25  # of the rows that are not held out
 WEIGHT_DECAYS = (0.01, 0.3, 1.0, 3.0)
 WIDTH = 16  # units of the hidden layer
+
+Rows: TypeAlias = npt.NDArray[np.intp]  # which ones, as indices
 
 
 @dataclass
@@ -101,7 +104,7 @@ def load() -> tuple[Array, Array]:
     return bunch.data, bunch.target[:, None]
 
 
-def folds(rows: int) -> Iterator[tuple[Array, Array]]:
+def folds(rows: int) -> Iterator[tuple[Rows, Rows]]:
     """Yield the indices to learn from and those held out, for each fold."""
     from sklearn.model_selection import KFold  # noqa: PLC0415 - optional
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from minifw import (
     Adam,
@@ -55,6 +56,7 @@ SPLITS_SEED = 0
 WHITE = 16.0  # the largest value of a pixel
 
 Build: TypeAlias = Callable[[np.random.Generator], Sequential]
+Rows: TypeAlias = npt.NDArray[np.intp]  # which ones, as indices
 
 
 def perceptron(rng: np.random.Generator) -> Sequential:
@@ -95,7 +97,7 @@ class Outcome:
     """What one network did: the model of the last split, and what all said to held-out images."""
 
     model: Sequential
-    held_out: Array  # (images,), which ones, as indices
+    held_out: Rows  # (images,), which ones
     probabilities: Array  # (images, classes)
 
 
@@ -114,7 +116,7 @@ def load() -> tuple[Array, Array]:
     return images.astype(DTYPE), digits
 
 
-def folds(digits: Array) -> Iterator[tuple[Array, Array]]:
+def folds(digits: Array) -> Iterator[tuple[Rows, Rows]]:
     """Yield the indices to train on and those held out, for each split."""
     from sklearn.model_selection import StratifiedKFold  # noqa: PLC0415 - optional
 

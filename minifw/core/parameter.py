@@ -51,7 +51,8 @@ class Parameter:
     ValueError: Parameter.value has shape (3,), got an array of shape (3, 1)
     """
 
-    __slots__ = ("__weakref__", "_memory", "_places", "_start", "frozen", "grad", "value")
+    if not TYPE_CHECKING:  # pyright takes a name in the slots for the plain property of it
+        __slots__ = ("__weakref__", "_memory", "_places", "_start", "frozen", "grad", "value")
 
     _memory: Memory
     _start: int

@@ -195,5 +195,5 @@ class Container(Layer):
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __iter__(self) -> Iterator[Layer]:
+    def __iter__(self) -> Iterator[Any]:  # for a layer's own attributes, as of `model[0]`
         return iter(self.layers)

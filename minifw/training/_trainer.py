@@ -137,7 +137,7 @@ class Trainer:
         self.optimizer = optimizer
         self._loss_columns = ["loss", *part_columns(self.objective)]
         self.metrics = named_metrics("Trainer", metrics, self._loss_columns)
-        self.callbacks = check_callbacks("Trainer", callbacks)
+        self.callbacks: list[Callback] = check_callbacks("Trainer", callbacks)
         self.rng = check_rng("Trainer", rng)
         self.epochs = 0
         self.batches: int | None = None
