@@ -154,7 +154,7 @@ def cross_validate(build: Build, x: Array, y: Array, *, epochs: int, splits: int
         rng = np.random.default_rng([SPLITS_SEED, split])  # weights, dropout, order
         model = build(rng)
         if split == 0:
-            print(f"{sum(p.value.size for p in model.parameters()):>10,}", end="", flush=True)
+            print(f"{model.count_params():>10,}", end="", flush=True)
         train(model, x[seen], y[seen], epochs, rng)
         held_out.append(unseen)
         probabilities.append(predict(model, x[unseen]))

@@ -1,15 +1,77 @@
-"""State by name: it is loaded all together, or not at all."""
+"""State by name, which is loaded all together, or not at all; and in another dtype."""
 
+import copy
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from minifw._engine.members import is_layer
+from minifw._engine.packing import Memory
+from minifw._engine.protocols import AnyLayer
 from minifw._tools.checks import describe
-from minifw._tools.numbers import check_flag
-from minifw.typing import Array
+from minifw._tools.numbers import check_dtype, check_flag
+from minifw.typing import Array, DType
+
+LayerT = TypeVar("LayerT", bound=AnyLayer)
+
+
+def named_arrays(layer: AnyLayer) -> dict[str, Array]:
+    """Return the values of all parameters and the buffers, or raise if two have one name."""
+    named = [(name, parameter.value) for name, parameter in layer.named_parameters()]
+    state: dict[str, Array] = {}
+    for name, array in [*named, *layer.named_buffers()]:
+        if state.setdefault(name, array) is not array:
+            raise ValueError(
+                f"{type(layer).__name__} expects each array to have a name of its own, "
+                f"{describe(state[name])} and {describe(array)} both have {name!r}; rename a "
+                "dict's key or an attribute"
+            )
+    return state
+
+
+def astype(layer: LayerT, dtype: object) -> LayerT:
+    """Return a copy of a layer that computes in `dtype`, which its arguments say, too."""
+    owner = f"{type(layer).__name__}.astype"
+    kind, twin = check_dtype(owner, dtype), copy.deepcopy(layer)
+    try:
+        with np.errstate(over="raise"):
+            for _, parameter in twin.named_parameters():
+                memory = Memory.of(parameter.value.astype(kind))
+                parameter._place_in(memory, 0, parameter.shape)
+            for _, one in twin._all_layers():
+                for name, held in [*vars(one).items()]:
+                    if (cast := _cast(held, kind)) is not held:
+                        setattr(one, name, cast)
+                _cast_arguments(one, kind)
+    except FloatingPointError:
+        raise ValueError(f"{owner}: a number is too large for {kind}") from None
+    return twin
+
+
+def _cast_arguments(layer: Any, dtype: DType) -> None:
+    """Say the dtype in the arguments, and what followed from the earlier one, as an eps."""
+    args, named = layer._arguments
+    named = {name: _cast(value, dtype) for name, value in named.items()}
+    layer._arguments = tuple([_cast(value, dtype) for value in args]), named
+    for name, argument in inspect.signature(type(layer).__init__).parameters.items():
+        value = dtype if name == "dtype" else getattr(layer, name, None)
+        followed = argument.default is None and isinstance(value, float)
+        if followed or (value is dtype and argument.default != dtype):
+            layer._note_argument(name, value)
+
+
+def _cast(value: Any, dtype: DType) -> Any:
+    """Return an array of floating-point numbers, or what names their dtype, in another dtype."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return value.astype(dtype, copy=False)
+    if isinstance(value, np.dtype) and value.kind == "f":
+        return dtype
+    if isinstance(value, str) and value in ("float64", "float32"):
+        return dtype.name
+    return dtype.type if isinstance(value, type) and issubclass(value, np.floating) else value
 
 
 class Loaded(NamedTuple):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from minifw._engine.members import members, note_assigned, walk
 from minifw._engine.prediction import ROWS, evaluating, predict, probed_shape
 from minifw._engine.sharing import LayerMemory, adding, check_returned
-from minifw._engine.state import Loaded, aliases, load_arrays, merged
+from minifw._engine.state import Loaded, aliases, astype, load_arrays, merged, named_arrays
 from minifw._engine.steps import place_by_place, step
 from minifw._engine.summary import Summary, summary
 from minifw._tools.arguments import KeepsArguments, argument_names
@@ -203,6 +203,19 @@ class Layer(KeepsArguments, SavesForBackward):
         """Return all parameters that are trained, nested ones too, in definition order."""
         return [p for _, p in self.named_parameters() if not p.frozen]
 
+    def count_params(self) -> int:
+        """Return how many numbers the parameters have, frozen ones too; buffers are none.
+
+        Of those that are trained alone it is ``sum(p.size for p in model.parameters())``.
+
+        Examples
+        --------
+        >>> from minifw import Dense, Sequential, Tanh
+        >>> Sequential(Dense(2, 4), Tanh(), Dense(4, 1)).count_params()
+        17
+        """
+        return sum(parameter.size for _, parameter in self.named_parameters())
+
     def named_buffers(self) -> list[tuple[str, Array]]:
         """Return the arrays named in `buffers`, of nested layers too, by name."""
         return [
@@ -332,6 +345,40 @@ class Layer(KeepsArguments, SavesForBackward):
         for _, parameter in self.named_parameters():
             parameter.frozen = mode
         return self
+
+    def astype(self, dtype: npt.DTypeLike) -> Self:
+        """Return a copy of this layer and all inside it that computes in another dtype.
+
+        Parameters
+        ----------
+        dtype : float64 or float32
+
+        Raises
+        ------
+        TypeError
+            If it is another dtype.
+        ValueError
+            If a number is too large for it.
+
+        Notes
+        -----
+        As with NumPy's ``astype``, the original stays as it is, and so do an optimizer, a
+        `Trainer` and a `Predictor` that were built for it: build new ones for the copy. The copy
+        has the modes, the frozen parameters and the ties of the original, and generators in
+        the same states; its gradients are 0. Cast are parameters, arrays of floating-point
+        numbers in attributes, such as buffers, and the arguments that the repr and a file
+        show. In an author's layer that is an argument called ``dtype``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from minifw import Dense, Sequential, Tanh
+        >>> model = Sequential(Dense(2, 4, rng=0), Tanh())
+        >>> small = model.astype(np.float32)
+        >>> small, small(np.ones((1, 2), np.float32)).dtype, model[0].weight.dtype
+        (Sequential(Dense(2, 4, rng=0, dtype=float32), Tanh()), dtype('float32'), dtype('float64'))
+        """
+        return astype(self, dtype)
 
     def memory(self) -> LayerMemory:
         """Return what the latest forward saved in this layer and all inside it.
@@ -495,16 +542,7 @@ class Layer(KeepsArguments, SavesForBackward):
 
     def _state(self) -> dict[str, Array]:
         """Return the arrays themselves."""
-        named = [(name, parameter.value) for name, parameter in self.named_parameters()]
-        state: dict[str, Array] = {}
-        for name, array in [*named, *self.named_buffers()]:
-            if state.setdefault(name, array) is not array:
-                raise ValueError(
-                    f"{type(self).__name__} expects each array to have a name of its own, "
-                    f"{describe(state[name])} and {describe(array)} both have {name!r}; rename a "
-                    "dict's key or an attribute"
-                )
-        return state
+        return named_arrays(self)
 
 
 class Identity(Layer):

@@ -13,11 +13,9 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 
 from minifw._engine.composition import required
-from minifw._engine.packing import Memory
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.testing._equal import Results, cast, copies
-from minifw.testing._state import every_layer
 from minifw.typing import Array, DType, Shape
 
 Given: TypeAlias = tuple[Array | None, ...]
@@ -140,10 +138,9 @@ class LayerSubject:
         """Return a copy of the layer in `dtype`, with random parameters."""
         key = np.dtype(dtype), self.training if training is None else training, draw
         if key not in self._twins:
-            twin = copy.deepcopy(self._ready).train(key[1])
             if draw not in self._values:
-                self._values[draw] = self._drawn(twin, draw)
-            self._twins[key] = _recast(twin, self._values[draw], key[0])
+                self._values[draw] = self._drawn(self._ready, draw)
+            self._twins[key] = _recast(self._ready, self._values[draw], key[0]).train(key[1])
         template, memo = self._twins[key], dict[int, Any]()
         for _, parameter in template.named_parameters():  # without its gradient, which is 0
             memo[id(parameter)] = copied = Parameter(parameter.value)
@@ -156,7 +153,7 @@ class LayerSubject:
         near = [jittered(value, rng) for value in given]
         signed = [value * rng.choice([-1.0, 1.0], value.shape) for value in near]
         for values in (signed, near) if self.signs else (near,):
-            recast = _recast(copy.deepcopy(layer), values, np.dtype(np.float64))
+            recast = _recast(layer, values, np.dtype(np.float64))
             if self.takes(recast, self.given(np.float64)):
                 return values
         return given
@@ -297,18 +294,8 @@ def jittered(value: Array, rng: np.random.Generator) -> Array:
 
 
 def _recast(layer: Layer, values: list[Array], dtype: DType) -> Layer:
-    """Give a layer other parameters, and another dtype; return it."""
-    for (_, parameter), value in zip(layer.named_parameters(), values, strict=True):
-        parameter._place_in(Memory(value.size, dtype), 0, value.shape)
+    """Return a copy of a layer in another dtype, with other parameters."""
+    twin = layer.astype(dtype)
+    for (_, parameter), value in zip(twin.named_parameters(), values, strict=True):
         parameter.value = value
-    for one in every_layer(layer):
-        for name, held in vars(one).items():
-            if isinstance(held, np.ndarray) and held.dtype.kind == "f":
-                setattr(one, name, held.astype(dtype))
-            elif isinstance(held, np.dtype) and held.kind == "f":
-                setattr(one, name, dtype)
-            elif isinstance(held, str) and held in ("float64", "float32"):
-                setattr(one, name, dtype.name)
-            elif isinstance(held, type) and issubclass(held, np.floating):
-                setattr(one, name, dtype.type)
-    return layer
+    return twin
