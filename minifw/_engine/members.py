@@ -43,6 +43,10 @@ def note_assigned(layer: Any, name: str, held: object, value: object) -> None:
     if not plain and held is not value and not name.startswith(NOT_MEMBERS):
         old, new = (_parameters_in(layer, name, one) for one in (held, value))
         note_replaced(layer, name, old, new)
+        if is_layer(held) and is_layer(value):  # the repr and a file show the one that is there
+            args, named = layer._arguments
+            named = {key: value if one is held else one for key, one in named.items()}
+            layer._arguments = tuple([value if one is held else one for one in args]), named
 
 
 def _parameters_in(layer: Any, name: str, value: object) -> list[Any]:

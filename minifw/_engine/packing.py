@@ -241,7 +241,7 @@ def note_replaced(
     Whoever packed them sees it at its next look, for their memory counts as moved. One that
     left without having been noted, as in a copy of a layer, is noted as gone.
     """
-    place = f"{type(layer).__name__}.{name}", id(layer)
+    place = f"{type(layer).__name__}.{name.lstrip('_')}", id(layer)
     here, gone = Place(*place, True), Place(*place, False)
     left, came = {id(p): p for p in old}, {id(p): p for p in new}
     for parameter in [p for key, p in left.items() if key not in came]:

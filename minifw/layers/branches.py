@@ -84,9 +84,12 @@ class Residual(Container):
     stepwise: ClassVar[bool] = True
 
     def __init__(self, layer: Layer) -> None:
-        check_layer("Residual", layer)
-        self._check_single((layer,), (layer,))
-        self.layer = layer
+        self._hold((layer,))
+
+    def _hold(self, layers: tuple[Layer, ...]) -> None:
+        check_layer("Residual", layers[0])
+        self._check_single(layers, layers)
+        (self.layer,) = layers
         fits_one(self)
 
     @property

@@ -66,15 +66,18 @@ class Container(Layer):
                 "which names what each layer takes and gives"
             )
 
-    def __setitem__(self, index: int, layer: Layer) -> None:
-        before, layers = self._layers, list(self._layers)
+    def __getitem__(self, index: Any) -> Any:  # for a layer's own attributes
+        return self.layers[index]
+
+    def __setitem__(self, index: Any, layer: Layer) -> None:
+        before, layers = self.layers, list(self.layers)
         layers[index] = layer
         try:
             self._hold(tuple(layers))
         except Exception:
-            self._layers = before
+            self._hold(before)
             raise
-        self._arguments = self._layers, self._arguments[1]  # which the repr and a file show
+        self._arguments = self.layers, self._arguments[1]  # which the repr and a file show
         vars(self).update(_saved=None, _saved_mark=None, _saved_whole=False)  # of other layers
 
     @property

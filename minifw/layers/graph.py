@@ -104,7 +104,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
     def __getitem__(self, name: str) -> Any:
         return self._layers[self._index(name)]
 
-    def __setitem__(self, name: str, layer: Layer) -> None:  # type: ignore[override]
+    def __setitem__(self, name: str, layer: Layer) -> None:
         index, (inputs, lines) = self._index(name), self._arguments
         super().__setitem__(index, layer)
         takes = self._takes[index]

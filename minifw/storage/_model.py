@@ -224,8 +224,13 @@ def _check_fits(own: Arrays, state: Arrays) -> None:
 
 
 def _compare(model: Layer, twin: Layer) -> None:
-    """Raise if an attribute that is named after an argument was changed after the constructor."""
-    for (_, layer), (_, other) in zip(model._all_layers(), twin._all_layers(), strict=True):
+    """Raise if a layer, or an attribute that is named after an argument, was changed later."""
+    for (path, layer), (_, other) in zip(model._all_layers(), twin._all_layers(), strict=True):
+        if type(layer) is not type(other):
+            raise ValueError(
+                f"save: {path} is {layer!r} by now, but a layer is stored as the arguments that "
+                f"built it, which make {other!r}; build {model!r} with that layer"
+            )
         for name in inspect.signature(type(layer).__init__).parameters:
             now, then = getattr(layer, name, None), getattr(other, name, None)
             plain = isinstance(now, bool | int | float | str) and type(now) is type(then)

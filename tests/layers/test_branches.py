@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from minifw import (
     Sequential,
     Sigmoid,
     Tanh,
+    load,
+    save,
 )
 
 STEP = 1e-6  # about the cube root of the machine epsilon, where a central difference is best
@@ -160,6 +163,31 @@ def test_the_layers_inside_can_be_reached_and_replaced() -> None:
     assert around.layer is tanh
     around.layer = sigmoid
     np.testing.assert_array_equal(around.forward(np.zeros((1, 2))), [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize("model", [Sequential(Tanh()), Concat(Tanh()), Residual(Tanh())], ids=repr)
+def test_a_layer_is_exchanged_by_its_index(model: Any, tmp_path: Path) -> None:
+    name, new = type(model).__name__, Dense(3, 3, rng=1)
+    model[0] = new
+    optimizer = SGD(model.parameters(), lr=0.1)
+    model[0] = Dense(3, 3, bias=False, rng=0)
+    assert repr(model) == f"{name}(Dense(3, 3, bias=False, rng=0))"
+    assert len(model.parameters()) == 1
+    with pytest.raises(RuntimeError, match=rf"{name}\.layers? was replaced or removed after SGD"):
+        optimizer.step()
+    with pytest.raises(TypeError, match=f"{name} expects"):
+        model[0] = Tanh
+    x = np.ones((2, 3))
+    save(model, tmp_path / "model.npz")
+    np.testing.assert_array_equal(load(tmp_path / "model.npz").forward(x), model.forward(x))
+
+
+def test_an_exchange_that_does_not_fit_changes_nothing() -> None:
+    model = Residual(Dense(3, 3))
+    with pytest.raises(ValueError, match="keeps the shape"):
+        model[0] = Dense(3, 2)
+    assert repr(model) == "Residual(Dense(3, 3))"
+    assert repr(model[0]) == "Dense(3, 3)"
 
 
 def test_modes_reach_the_layers_inside() -> None:

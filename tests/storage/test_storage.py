@@ -38,6 +38,7 @@ from minifw import (
     Parameter,
     Residual,
     Sequential,
+    Sigmoid,
     Tanh,
     load,
     save,
@@ -235,6 +236,14 @@ def test_a_setting_that_was_changed_is_not_lost_silently(tmp_path: Path) -> None
     layer.scale = 0.5  # an author's plain attribute
     with pytest.raises(ValueError, match=r"scale of Noise.* is 0\.5 by now.*with scale=0\.5"):
         save(layer, tmp_path / "m.npz")
+    listed = Noise(options=[Tanh()])
+    listed.options[0] = Sigmoid()  # no attribute was assigned
+    with pytest.raises(ValueError, match=r"options\.0 is Sigmoid\(\) by now.*make Tanh\(\)"):
+        save(listed, tmp_path / "m.npz")
+    inside = Noise(inner=Tanh())
+    inside.inner = Dropout(0.25)
+    save(inside, tmp_path / "m.npz")
+    assert repr(load(tmp_path / "m.npz", [Noise])) == repr(inside) == "Noise(inner=Dropout(0.25))"
 
 
 @pytest.mark.parametrize(
