@@ -51,7 +51,8 @@ def main() -> None:
     with tarfile.open(sdist) as tar:
         packed = {name.partition("/")[2] for name in tar.getnames()}
     missing = files_under(source, "minifw", "tests", "examples", "docs") - packed
-    missing |= {"README.md", "CHANGELOG.md", "LICENSE", "conftest.py", "pyproject.toml"} - packed
+    missing |= {"CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md"} - packed
+    missing |= {"conftest.py", "pyproject.toml"} - packed
     if missing:
         faults.append(f"the sdist lacks {sorted(missing)}")
     if faults:
