@@ -68,9 +68,9 @@ class Verdict:
     untried: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """All verdicts on one subject; prints the likeliest cause first.
+    """All verdicts on one subject; its repr says the likeliest cause first.
 
     Attributes
     ----------
@@ -84,6 +84,9 @@ class Report:
     >>> from minifw import Tanh
     >>> from minifw.testing import check_layer
     >>> report = check_layer(Tanh(), np.ones((4, 3)))
+    >>> report  # doctest: +ELLIPSIS
+    Tanh(): all ... verdicts passed, ... left open (-)
+    not tried: ...
     >>> report.subject, report.passed, report.failures
     ('Tanh()', True, ())
     """
@@ -118,7 +121,7 @@ class Report:
         rows = [f"{v.name:{width}}  {_MARKS[v.outcome]:6}  {v.message}" for v in self.verdicts]
         return "\n".join(row.rstrip().replace("\n", indent) for row in rows)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         failures = self.failures
         skipped = sum(v.outcome == "skipped" for v in self.verdicts)
         passed = len(self.verdicts) - skipped - len(failures)
@@ -138,7 +141,7 @@ class Report:
     def _repr_html_(self) -> str:
         summary, table = (
             f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
-            for text in (str(self), self.table())
+            for text in (repr(self), self.table())
         )
         return f"{summary}<details><summary>all verdicts</summary>{table}</details>"
 
