@@ -27,7 +27,7 @@ PYRIGHT = {
     "reportUnusedExpression": False,
 }
 
-# What pyright finds besides, by file and rule.
+# What pyright may find besides, by file and rule; some of it with some versions of others.
 ACCEPTED = {
     # load, import_ and trainer.model give a Layer, of whose class it knows nothing.
     ("docs/howto/callbacks.md", "reportIndexIssue"),
@@ -96,5 +96,5 @@ def test_pyright_accepts_what_is_documented(tmp_path: Path) -> None:
         page = sources[Path(error["file"]).name].relative_to(ROOT)
         key = page.as_posix(), error.get("rule", "syntax")
         errors[key] = f"{errors.get(key, '')}\n{error['range']['start']}: {error['message']}"
-    said = [f"{page}, {rule}: {text}" for (page, rule), text in errors.items()]
-    assert errors.keys() == ACCEPTED, "\n".join(said)
+    said = [f"{', '.join(key)}: {errors[key]}" for key in errors.keys() - ACCEPTED]
+    assert not said, "\n".join(said)
