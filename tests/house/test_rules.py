@@ -16,7 +16,10 @@ LONG = {
 }
 WARNING: set[str] = set()
 # This reads the name of a class's module, but not to tell one class from another.
-MODULE_NAMES = {"storage._classes"}  # a file says which class it holds
+MODULE_NAMES = {
+    "storage._classes",  # a file says which class it holds
+    "interop.torch._source",  # the source imports an author's module
+}
 CLASSES: set[str] = set()
 
 
