@@ -65,6 +65,8 @@ def test_arrays_go_by_their_names(name: str) -> None:
 
 
 def test_a_layer_without_a_form_says_how_to_register_one() -> None:
+    with pytest.raises(TypeError, match=r"layer b, Power\(2\), has no form in PyTorch yet"):
+        torch_source(Graph("x", a=Tanh(), b=Power(2)))
     model = Graph("x", a=Sequential(Tanh(), Power(3)))
     with pytest.raises(
         TypeError, match=r"layer a\.1, Power\(3\), has no form in PyTorch yet.*regi"

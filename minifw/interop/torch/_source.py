@@ -96,13 +96,11 @@ class Source:
                 continue
             many = option is not None and option.kind is option.VAR_POSITIONAL
             for number, one in enumerate(value if many else [value]):
-                text = (
-                    ours if option is None or isinstance(one, Layer) else self._plain(layer, one)
-                )
+                text = self._plain(layer, one) if option else ours
                 if isinstance(one, Layer):
                     inner |= {id(array) for array in one._state().values()}
-                    place = join(path, str(number) if many else ours)
-                    text, gives = self._layer(one, place, images, 1)
+                    inside = join(path, str(number) if many else ours)
+                    text, gives = self._layer(one, inside, images, 1)
                     images = gives if twin.cls is layers.Sequential else images
                 parts.append(f"{key}={text}" if key else text)
         for ours, array in layer._state().items():
@@ -140,15 +138,16 @@ class Source:
             return None
         if "pad" in twin.made and name == "padding":
             value = layer._windows.padding[0]
-        if name in PAIRS and isinstance(value, tuple) and len(set(value)) == 1:
-            value = value[0]
-        return value
+        if not isinstance(value, tuple) or option.kind is option.VAR_POSITIONAL:
+            return value
+        alone = name in PAIRS or (len(value) == 1 and not twin.forward)
+        return value[0] if alone and len(set(value)) == 1 else value
 
     def _plain(self, layer: Layer, value: Any) -> str:
-        """Return the text of a plain value, or raise unless it is one."""
+        """Return the text of a plain value, or raise unless it is one, or a layer."""
         text = repr(value)
         try:
-            ast.literal_eval(text)
+            ast.literal_eval(text if not isinstance(value, Layer) else "0")
         except (SyntaxError, ValueError) as error:
             raise TypeError(
                 f"{self.owner}: {layer!r} was built with {text}, but modules are built with "
@@ -167,7 +166,7 @@ class Source:
         for line in graph._flow:
             layer, name = line.layer, line.makes[0].partition(".")[0]
             given, kind = [values[one] for one in line.takes], kinds.get(line.takes[0])
-            made = self._joined(layer, given, kind)
+            made = self._joined(layer, join(path, name), given, kind)
             if not made:
                 if id(layer) not in names:
                     names[id(layer)] = free(name, names.values())
@@ -189,9 +188,9 @@ class Source:
         self.graphs[name] = graph, modules
         return f"{name}()", kinds[graph._gives[0]]
 
-    def _joined(self, layer: Any, given: list[str], images: Any) -> str:
+    def _joined(self, layer: Any, path: str, given: list[str], images: Any) -> str:
         """Return the expression of a line that needs no module, or ""."""
-        cls = self._twin(layer, "", inputs=2, images=None).cls
+        cls = self._twin(layer, path, inputs=len(given), images=images).cls
         if cls is layers.Join and given[1:] and (layer.axis, images) != (None, None):
             axis = (1 if images else -1) if layer.axis is None else layer.axis
             return f"torch.cat(({', '.join(given)}), dim={axis})"
