@@ -76,7 +76,7 @@ class Reader:
                 f"{' and '.join(dtypes)}; use module.float()"
             )
         self._dtype: Any = {"dtype": "float32"} if dtypes == ["float32"] else {}
-        self._special = {nn.LSTM: self._recurrent, nn.GRU: self._recurrent}
+        self._special: dict[Any, Any] = {nn.LSTM: self._recurrent, nn.GRU: self._recurrent}
         self._twins = {nn.MultiheadAttention: TWINS[layers.MultiHeadAttention][0]}
         for twin in [twin for twins in TWINS.values() for twin in twins if not twin.forward]:
             own = isinstance(twin.module, type)
@@ -87,17 +87,12 @@ class Reader:
         if module in self._done:
             return self._done[module]
         kind = type(module)
-        twin = self._twins.get(kind) or vars(kind).get("twin_of")
-        if not twin and kind not in self._special:
+        read = self._twin if self._twin_of(kind) else self._special.get(kind)
+        if not read:
             raise refusal(place, module, "has no counterpart")
         if module._forward_hooks or module._forward_pre_hooks:
             raise refusal(place, module, "has hooks")
-        if kind in self._special:
-            layer = self._special[kind](module, place)
-        elif twin.cls is layers.Graph:
-            layer = self._graph(module, place)
-        else:
-            layer = self._twin(twin, module, place)
+        layer = read(module, place)
         self.made.append((module, layer))
         if layer._state():
             self._done[module] = layer
@@ -112,7 +107,13 @@ class Reader:
             lines[name] = (inner if path else deepcopy(inner), *line.takes)
         return layers.Graph(*graph.input_names, **lines, outputs=graph._gives)
 
-    def _twin(self, twin: Any, module: Any, place: str) -> Layer:
+    def _twin_of(self, kind: type) -> Any:
+        return self._twins.get(kind) or vars(kind).get("twin_of")
+
+    def _twin(self, module: Any, place: str) -> Layer:
+        twin = self._twin_of(type(module))
+        if twin.cls is layers.Graph:
+            return self._graph(module, place)
         own = inspect.signature(twin.cls).parameters
         args, named = list[Any](), {key: one for key, one in twin.given.items() if key in own}
         there = {ours: key for key, ours in twin.call if key}
@@ -133,6 +134,11 @@ class Reader:
         if type(module) in self._twins and not (twin.own or modules):
             self._compare(module, to_torch(layer), place)
         inner = [one for one in (*args, *named.values()) if isinstance(one, Layer)]
+        self._take_all(module, layer, inner, place)
+        return layer
+
+    def _take_all(self, module: Any, layer: Any, inner: list[Layer], place: str) -> None:
+        """Copy the numbers of a layer, but of those inside, which have them."""
         known = {id(array) for one in inner for array in one._state().values()}
         for name, parameter in layer.named_parameters():
             if id(parameter.value) not in known:
@@ -140,7 +146,6 @@ class Reader:
         for name, buffer in layer.named_buffers():
             if id(buffer) not in known:
                 buffer[...] = module.get_buffer(name).cpu().numpy()
-        return layer
 
     def _value(self, module: Any, place: str, option: inspect.Parameter, keys: Any) -> Any:
         """Return an argument of our constructor, read off the first of these attributes."""
