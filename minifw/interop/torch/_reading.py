@@ -14,6 +14,8 @@ from minifw.core.parameter import Parameter
 from minifw.interop.torch._source import PAIRS, package, to_torch
 from minifw.interop.torch._twins import ELSEWHERE, TWINS
 
+ACTIVATIONS = {"relu": layers.ReLU, "gelu": layers.GELU}  # of a TransformerEncoderLayer
+
 
 def from_torch(module: Any) -> Layer:
     """Return the network of a ``torch.nn.Module``, with its numbers: the way back of `to_torch`.
@@ -23,7 +25,8 @@ def from_torch(module: Any) -> Layer:
     module : torch.nn.Module
         Modules that are layers here, in ``nn.Sequential``, and whatever `to_torch` returned. An
         ``nn.LSTM`` or ``nn.GRU`` returns y and its states; of several layers or directions it is
-        a `Graph` of one for each. ``nn.MultiheadAttention`` asks x itself.
+        a `Graph` of one for each. ``nn.MultiheadAttention`` asks x itself; an
+        ``nn.TransformerEncoderLayer`` is a `Sequential` of what it is made of.
 
     Returns
     -------
@@ -77,6 +80,7 @@ class Reader:
             )
         self._dtype: Any = {"dtype": "float32"} if dtypes == ["float32"] else {}
         self._special: dict[Any, Any] = {nn.LSTM: self._recurrent, nn.GRU: self._recurrent}
+        self._special[nn.TransformerEncoderLayer] = self._encoder
         self._twins = {nn.MultiheadAttention: TWINS[layers.MultiHeadAttention][0]}
         for twin in [twin for twins in TWINS.values() for twin in twins if not twin.forward]:
             own = isinstance(twin.module, type)
@@ -208,6 +212,21 @@ class Reader:
         ]
         states.sort(key=lambda name: name[-1] == "c")  # h before c, as there
         return layers.Graph("x", **lines, outputs=(below, *states)) if len(lines) > 1 else first
+
+    def _encoder(self, module: Any, place: str) -> Layer:
+        """Return attention and two layers at every place, each around a norm and x itself."""
+        one = {name: self.layer(part, f"{place}.{name}") for name, part in module.named_children()}
+        name = getattr(module.activation, "__name__", "activation")
+        if name not in {*ACTIVATIONS, *one}:
+            raise refusal(place, module, f"has the activation {name}")
+        between = one.get(name) or ACTIVATIONS[name]()
+        asks = [one["self_attn"], one["dropout1"]]
+        thinks = [one["linear1"], between, one["dropout"], one["linear2"], one["dropout2"]]
+        parts = list[Layer]()
+        for norm, inner in ((one["norm1"], asks), (one["norm2"], thinks)):
+            before, after = ([norm], []) if module.norm_first else ([], [norm])
+            parts += [layers.Residual(layers.Sequential(*before, *inner)), *after]
+        return layers.Sequential(*parts)
 
 
 def single(value: Any) -> Any:

@@ -31,7 +31,8 @@ from torch_networks import (  # noqa: E402
     several,
 )
 
-from minifw.interop.torch import from_torch, torch_source  # noqa: E402
+from minifw import Dense, Layer, Sequential, Tanh  # noqa: E402
+from minifw.interop.torch import from_torch, register, torch_source  # noqa: E402
 
 RANDOM = 500
 
@@ -57,6 +58,49 @@ def check_recurrent(module: Any) -> None:
         np.testing.assert_allclose(own, other.detach().numpy(), rtol=1e-12, atol=1e-12)
 
 
+def encoders() -> Iterator[nn.Module]:
+    for first, act in product((True, False), ("relu", "gelu", nn.SiLU())):
+        options = {"activation": act, "norm_first": first, "batch_first": True}
+        module = nn.TransformerEncoderLayer(4, 2, 8, **options).double().eval()
+        module.self_attn.dropout = 0.0
+        yield module
+
+
+def check_encoder(module: Any) -> None:
+    x = normal(2, 5, 4)
+    own, other = from_torch(module)(x), module(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(own, other, rtol=1e-12, atol=1e-12)
+
+
+class Own(Layer):
+    """y = f(x), of a layer f."""
+
+    def __init__(self, f: Layer) -> None:
+        self.f = f
+
+    def forward(self, x: Any) -> Any:
+        return self.f(x)
+
+    def backward(self, dy: Any) -> Any:
+        return self.f.backward(dy)
+
+
+class OwnModule(nn.Module):  # type: ignore[misc]
+    def __init__(self, f: nn.Module) -> None:
+        super().__init__()
+        self.f = f
+
+    def forward(self, x: Any) -> Any:
+        return self.f(x)
+
+
+def check_registered() -> None:
+    register(Own, OwnModule)
+    model = Sequential(Own(Dense(3, 2, rng=0)), Own(Tanh()))
+    check_there(torch, model, (normal(4, 3),))
+    check_back(model, (normal(4, 3),))
+
+
 def refused() -> list[Any]:
     """Return modules, and what is none, that no layer is."""
     hooked, lazy = nn.Linear(2, 2), nn.LazyLinear(3)
@@ -79,6 +123,7 @@ def refused() -> list[Any]:
         *(nn.Upsample(scale_factor=2, mode="bilinear"), nn.Upsample(4), nn.Upsample(None, 1.5)),
         *(nn.Flatten(2), nn.LayerNorm(3, bias=False), nn.Dropout(1.0)),
         *(nn.MultiheadAttention(4, 2), nn.MultiheadAttention(4, 2, 0.1, batch_first=True)),
+        nn.TransformerEncoderLayer(4, 2, batch_first=True),
         *(nn.Linear(2, 2).half(), nn.Linear(2, 2, device="meta"), nn.Sequential()),
     ]
     return [3, nn.Linear, *alone, hooked, lazy, norm, *options, *map(nn.Sequential, options[:-1])]
@@ -106,7 +151,10 @@ def main() -> None:
     modules = list(recurrent_modules())
     for module in modules:
         check_recurrent(module)
-    print(f"{len(modules)} recurrent modules")
+    print(f"{len(modules)} recurrent modules and {len(list(encoders()))} encoders")
+    for module in encoders():
+        check_encoder(module)
+    check_registered()
     for one in refused():
         try:
             found = from_torch(one)
