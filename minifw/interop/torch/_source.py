@@ -335,8 +335,9 @@ def to_torch(model: Layer) -> Any:
             )
     with torch.random.fork_rng(devices=[]):  # what each module draws at its start is not kept
         exec("\n".join(source.lines), space)  # noqa: S102 - what torch_source prints
-    module = space["model"]
     new = {name: torch.tensor(array) for name, array in source.arrays.items()}
+    module = space["model"]
+    module.to(next((one.dtype for one in new.values()), None))  # whatever torch's default is
     missing, unexpected = module.load_state_dict(new, strict=False)
     needed = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
     faults = [one for one in missing if one in needed and "num_batches_tracked" not in one]
