@@ -156,6 +156,32 @@ def test_graphs_of_pytorch_predict_as_pytorch(path: pathlib.Path, tmp_path: path
     close(minifw.load(tmp_path / "model.npz").predict(x), y)
 
 
+FOREIGN = {
+    path: name
+    for folder in ("torch", "keras", "sklearn", "zoo")
+    for path in sorted((DATA / folder).glob("*.onnx"))
+    for name in (f"{folder}/{path.stem}",)
+}
+REFUSED = (DATA / "refused.txt").read_text(encoding="utf-8").split()  # so far
+
+
+@pytest.mark.parametrize("path", FOREIGN, ids=FOREIGN.get)
+def test_files_of_other_programs(path: pathlib.Path) -> None:
+    """PyTorch's default exporter, Keras, skl2onnx and the model zoo: see foreign.py."""
+    if FOREIGN[path] in REFUSED:
+        with pytest.raises(FileFormatError):
+            import_(path)
+        return
+    with np.load(path.parent / "expected.npz") as data:
+        given = {name.removeprefix(f"{path.stem} "): data[name] for name in data.files}
+    y = import_(path).predict(given["x0"])
+    outputs = y if isinstance(y, tuple) else (y,)
+    expected = [given[name] for name in ("y0", "y1") if name in given][-len(outputs) :]
+    for made, meant in zip(outputs, expected, strict=True):
+        assert made.shape == meant.shape
+        np.testing.assert_allclose(made, meant, rtol=1e-5, atol=1e-5)
+
+
 def test_a_graph_counts_for_more_than_its_description(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "model.onnx"
     export(Sequential(Dense(2, 3, rng=0), Tanh()), path)

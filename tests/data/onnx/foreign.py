@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,11 @@ def quiet() -> Iterator[None]:
             yield
 
 
+def slug(name: str) -> str:
+    """Return the name of a file for it."""
+    return "-".join(re.findall(r"\w+", name))
+
+
 def attempted(name: str, path: Path, write: Callable[[], Any], sets: Any) -> File:
     """Return the file that `write` writes."""
     try:
@@ -60,7 +66,7 @@ def torch_files(folder: Path, how: str) -> Iterator[File]:
     for name, (module, x) in modules().items():
         module.eval()
         more = torch.cat([x, x if x.dtype == torch.int64 else x + 0.1])[:7]  # other rows
-        path = folder / "model.onnx"
+        path = folder / f"{slug(name)}.onnx"
         options: dict[str, Any] = {"dynamo": False} if how != "default" else {}
         if how == "legacy":
             axes = {"x": {0: "batch"}}
@@ -124,7 +130,7 @@ def keras_files(folder: Path, backend: str) -> Iterator[File]:
             x = rng.standard_normal((rows, *shape)).astype(np.float32)
             x = rng.integers(0, 10, x.shape).astype(np.int32) if words else x
             sets.append(((x,), (np.asarray(model.predict(x, verbose=0)),)))
-        path = folder / "model.onnx"
+        path = folder / f"{slug(name)}.onnx"
 
         def write(model: Any = model, path: Path = path) -> None:
             model.export(str(path), format="onnx", verbose=False)
@@ -170,7 +176,7 @@ def sklearn_files(folder: Path) -> Iterator[File]:
         if classifies:
             outputs = y, estimator.predict_proba(x).astype(np.float32)
         alone = name.endswith("alone")
-        path = folder / "model.onnx"
+        path = folder / f"{slug(name)}.onnx"
 
         def write(
             estimator: Any = estimator,
@@ -181,8 +187,9 @@ def sklearn_files(folder: Path) -> Iterator[File]:
             more = {"options": {id(estimator): {"zipmap": False}}} if classifies else {}
             proto = to_onnx(estimator, x[:1], **more)
             if alone:
-                proto = select_model_inputs_outputs(proto, outputs=["probabilities"])
-                del proto.graph.value_info[:]  # without types, which onnx's checker refuses
+                _, typed = proto.graph.output
+                proto = select_model_inputs_outputs(proto, outputs=[typed.name])
+                proto.graph.output[0].CopyFrom(typed)  # its type was lost
             onnx.save(proto, path)
 
         yield attempted(name, path, write, [((x,), outputs[1:] if alone else outputs)])
@@ -270,7 +277,7 @@ def zoo_files(folder: Path) -> Iterator[File]:
     """Yield the mnist of the model zoo, with ONNX Runtime's outputs."""
     import onnxruntime  # noqa: PLC0415 - optional
 
-    path = folder / "model.onnx"
+    path = folder / "mnist-8.onnx"
     mnist(path)
     x = np.random.default_rng(1).standard_normal((1, 1, 28, 28)).astype(np.float32)
     session = onnxruntime.InferenceSession(path)

@@ -1,18 +1,21 @@
-"""Write the fixtures beside this file: models of PyTorch as its own exporter writes them.
+"""Write the fixtures beside this file: models as other programs write them.
 
-Each comes with an input and PyTorch's own output. It needs torch, which the tests do not:
-``python tests/data/onnx/make_onnx.py``.
+Each comes with an input and the other program's own output. The folders hold the networks of
+foreign.py, with all inputs and outputs of a folder in one file. It needs torch, Keras and
+skl2onnx, which the tests do not: ``python tests/data/onnx/make_onnx.py``.
 """
 
 from pathlib import Path
 from typing import Any
 
+import foreign
 import numpy as np
 import onnx
 import torch
 from torch import nn
 
 HERE = Path(__file__).parent
+ROWS = 2  # of each input, other than the files were exported with
 
 torch.manual_seed(0)  # of the weights
 MODELS = {
@@ -84,15 +87,43 @@ class Skip(nn.Module):  # type: ignore[misc]
 
 def forget_traces(path: Path) -> None:
     """Take out the stack traces, which name folders of the machine that made the file."""
-    proto = onnx.load(path)
-    for node in proto.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.save(proto, path)
+    proto = onnx.load(path, load_external_data=False)
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.initializer):
+        if hasattr(part, "metadata_props"):
+            del part.metadata_props[:]
+        part.doc_string = ""
+    path.write_bytes(proto.SerializeToString())
+
+
+def write_foreign() -> None:
+    """Write the folders."""
+    for name, files in {
+        "torch": lambda folder: foreign.torch_files(folder, "default"),
+        "keras": lambda folder: foreign.keras_files(folder, "torch"),
+        "sklearn": foreign.sklearn_files,
+        "zoo": foreign.zoo_files,
+    }.items():
+        folder = HERE / name
+        folder.mkdir(exist_ok=True)
+        arrays: dict[str, Any] = {}
+        for file in files(folder):
+            if file.path is None:
+                raise RuntimeError(file.failed)
+            forget_traces(file.path)
+            data = file.path.with_name(f"{file.path.name}.data")
+            if data.exists() and not data.stat().st_size:
+                data.unlink()
+            inputs, outputs = file.sets[0]
+            for kind, values in (("x", inputs), ("y", outputs)):
+                for index, array in enumerate(values):
+                    arrays[f"{file.path.stem} {kind}{index}"] = array[:ROWS]
+        np.savez_compressed(folder / "expected.npz", **arrays)
 
 
 def main() -> None:
     """Write them all."""
+    write_foreign()
     models = {**MODELS, "skip": (Skip(), (3,))}
     for name, (model, shape) in models.items():
         torch.manual_seed(0)
