@@ -25,11 +25,16 @@ from minifw import (
     BatchNorm,
     Dense,
     Dropout,
+    Embedding,
     FileFormatError,
+    Flip,
     HardTanh,
     Join,
     Layer,
     LayerNorm,
+    Mask,
+    MeanOverTime,
+    MultiHeadAttention,
     Parameter,
     Residual,
     Sequential,
@@ -235,26 +240,97 @@ def test_a_graph_in_onnx_runtime(tmp_path: pathlib.Path) -> None:
     close(twin.predict(x), model.predict(x))
 
 
-def test_several_inputs_and_outputs_are_refused_by_name(tmp_path: pathlib.Path) -> None:
-    class Two(Tanh):
-        output_names = ("p", "q")
+def several(dtype: type) -> dict[str, tuple[Layer, dict[str, tuple[int, ...]]]]:
+    """Models of several inputs or outputs, with the shapes of what they get."""
+    more: dict[str, Any] = {"rng": 1, "dtype": dtype}
+    words = minifw.Graph(
+        "ids",
+        "x",
+        e=(Embedding(6, 3, **more), "ids"),
+        m=(Mask(), "ids"),
+        f=(Flip(), "e"),
+        g=(Flip(), "m"),
+        h=(GRU(3, 2, return_sequences=False, **more), "f", "g"),
+        a=(MeanOverTime(), "e", "m"),
+        y=(Join(), "h", "a", "x"),
+        outputs=("a", "y"),
+    )
+    translator = minifw.Graph(
+        "source",
+        "target",
+        "mask",
+        z=(LSTM(3, 4, return_state=True, **more), "source", "mask"),
+        d=(LSTM(2, 4, **more), "target", None, "z.h", "z.c"),
+        y=(MultiHeadAttention(4, 2, **more), "d", "z.y", "mask"),
+        outputs=("y", "z.c"),
+    )
+    attention = MultiHeadAttention(4, 2, causal=True, **more)
+    return {
+        "words": (words, {"ids": (4,), "x": (2,)}),
+        "translator": (translator, {"source": (5, 3), "target": (3, 2), "mask": (5,)}),
+        "memory": (MultiHeadAttention(4, 2, **more), {"x": (3, 4), "memory": (5, 4)}),
+        "masked": (attention, {"x": (3, 4), "mask": (3,)}),
+        "all states": (LSTM(3, 2, return_state=True, **more), {"x": (4, 3)}),
+        "last state": (
+            GRU(3, 2, return_state=True, return_sequences=False, **more),
+            {"x": (4, 3)},
+        ),
+        "passed": (
+            minifw.Graph("a", "b", s=(Add(), "a", "b"), outputs=("s",)),
+            {"a": (2,), "b": (2,)},
+        ),
+    }
 
-        def output_shape(self, input_shape: tuple[int, ...]) -> Any:
-            return input_shape, input_shape
 
-    class Masked(Dense):
-        def forward(self, x: Array, mask: Array | None = None) -> Array:  # noqa: ARG002
-            return super().forward(x)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", several(np.float64))
+def test_several_inputs_and_outputs(name: str, dtype: type, tmp_path: pathlib.Path) -> None:
+    model, shapes = several(dtype)[name]
+    export(model, tmp_path / "model.onnx", input_shape=shapes, dtype=dtype)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", options)
+    assert [one.name for one in session.get_inputs()] == list(shapes)
+    one = len(model.output_names) == 1
+    assert [one.name for one in session.get_outputs()] == (["y"] if one else [*model.output_names])
+    rng = np.random.default_rng(0)
+    for batch in (1, 5):
+        given: dict[str, Any] = {
+            key: rng.standard_normal((batch, *shape)).astype(dtype)
+            for key, shape in shapes.items()
+        }
+        if "ids" in given:
+            given["ids"] = rng.integers(0, 3, (batch, *shapes["ids"]))  # some are padding
+        if "mask" in given:
+            given["mask"] = given["mask"] > 0
+            given["mask"][0] = False  # nothing counts
+        expected = model.predict(given if len(given) > 1 else given["x"])
+        for made, y in zip(
+            session.run(None, given), (expected,) if one else expected, strict=True
+        ):
+            close(made, y)
 
+
+def test_shapes_and_names_of_several_inputs(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "model.onnx"
-    with pytest.raises(TypeError, match=r"takes several inputs, \(a, b\), which have no ONNX"):
-        export(minifw.Graph("a", "b", y=(Add(), "a", "b")), path)
-    graph = minifw.Graph("x", h=Dense(3, 3), t=Two(), y=(Add(), "t.p", "t.q"))
-    with pytest.raises(TypeError, match=r"layer t, Two\(\), gives several outputs, \(p, q\)"):
-        export(graph, path)
-    graph = minifw.Graph("x", h=Dense(3, 3), y=(Masked(3, 2), "x", "h"))
-    with pytest.raises(TypeError, match=r"line y, Masked\(3, 2\), takes mask, which has no"):
-        export(graph, path)
+    model = minifw.Graph("a", "b", y=(Add(), "a", "b"))
+    export(model, path, input_shape=[(2,), (2,)], input_name=["p", "q"], output_name="sum")
+    graph = onnx.load(path).graph
+    assert [one.name for one in (*graph.input, *graph.output)] == ["p", "q", "sum"]
+    for shape in (
+        None,
+        (2,),
+        [(2,)],
+        [(2,), None],
+        {"a": (2,)},
+        {"a": (2,), "b": (2,), "c": (1,)},
+    ):
+        with pytest.raises(ValueError, match=r"a shape for each input of Graph.*, \(a, b\)"):
+            export(model, path, input_shape=shape)
+    with pytest.raises(TypeError, match="names as str, not empty, as input_name 2, got 'p'"):
+        export(model, path, input_shape=[(2,), (2,)], input_name="p")
+    with pytest.raises(ValueError, match="the name 'a' is taken; give another output_name"):
+        export(model, path, input_shape=[(2,), (2,)], output_name="a")
 
 
 def test_float32_graphs_of_float64_models(tmp_path: pathlib.Path) -> None:

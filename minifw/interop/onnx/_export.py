@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from minifw.interop.onnx import (  # noqa: F401 - they register what they know
     _images,
     _normalization,
     _recurrent,
+    _sequences,
     _tables,
 )
 from minifw.interop.onnx._graph import Graph, package
@@ -37,9 +39,9 @@ def export(
     model: Layer,
     path: str | os.PathLike[str],
     *,
-    input_shape: Shape | None = None,
-    input_name: str = "x",
-    output_name: str = "y",
+    input_shape: Any = None,
+    input_name: str | Sequence[str] | None = None,
+    output_name: str | Sequence[str] | None = None,
     dtype: object = None,
     batch: int | None = None,
 ) -> None:
@@ -53,9 +55,11 @@ def export(
         An old file there is replaced in one step, once the new one is complete.
     input_shape : tuple of int, optional
         The shape of one example, without the batch. Needed where the first layer accepts
-        several, as `Conv2D` and `LSTM` do.
-    input_name, output_name : str, default "x" and "y"
-        What the input and the output are called in the graph.
+        several, as `Conv2D` and `LSTM` do. Of several inputs a sequence of such shapes, or a
+        dict by name; the graph takes those inputs that have one.
+    input_name, output_name : str, or a sequence of them
+        What the inputs and the outputs are called in the graph; by default "x" and "y", and as
+        the model calls them if there are several.
     dtype : float64 or float32, optional
         In which the graph computes; by default as the model does. In float32 the graph is
         smaller, quicker, and made of operators that every runtime has.
@@ -67,7 +71,7 @@ def export(
     ------
     TypeError
         If `model` is no layer, or for a layer there is no function that writes it; the message
-        says how to `register` one. If it has several inputs, or a layer several outputs.
+        says how to `register` one.
     ValueError
         If the input shape is missing or does not fit, if a number is too large for float32, or
         if the graph fails onnx's checker.
@@ -97,8 +101,8 @@ def export(
 
 def described(
     model: Layer,
-    input_shape: Shape | None,
-    names: tuple[str, str],
+    input_shape: Any,
+    names: tuple[Any, Any],
     dtype: object,
     batch: int | None,
 ) -> Any:
@@ -107,19 +111,10 @@ def described(
     held = [n for n in ("model", "model_") if isinstance(getattr(model, n, None), Layer)]
     hint = f"; pass its .{held[0]}" if held else ""
     check_is("export", "a layer", model, Layer, hint=hint)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"export expects names as str, not empty, got {name!r}")
-    if (required(model) or 1) > 1:
-        raise TypeError(
-            f"export: {model!r} takes several inputs, ({', '.join(model.input_names)}), which "
-            "have no ONNX form yet"
-        )
-    shape = _checked_shape(model, input_shape)
     own = survey(model).dtype or np.float64
     numbers = check_dtype("export", own if dtype is None else dtype)
     rows = BATCH if batch is None else check_size("export", "batch", batch)
-    proto = written(model, shape, names, numbers, rows)
+    proto = written(model, input_shape, names, numbers, rows)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -131,22 +126,33 @@ def described(
 
 
 def written(
-    model: Layer, shape: Shape, names: tuple[str, str], dtype: DType, batch: int | str
+    model: Layer, input_shape: Any, names: tuple[Any, Any], dtype: DType, batch: int | str
 ) -> Any:
     """Return the ModelProto of a model, for `batch` rows."""
-    input_name, output_name = names
     onnx = package("export")
+    shapes = _checked_shapes(model, input_shape)
+    own = zip(model.input_names, model._whole_inputs, shapes, strict=False)
+    given = [(name.rstrip("?*"), whole, shape) for name, whole, shape in own if shape is not None]
     graph = Graph(model, dtype)
-    graph.begin(input_name, shape)
-    y_shape = graph.end(graph.layer(model, input_name), output_name, input_name)
-    float_type = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-    x_type = onnx.TensorProto.INT64 if model._whole_inputs[0] else float_type
-    info = onnx.helper.make_tensor_value_info
+    inputs = _named("input_name", names[0], [name for name, _, _ in given], "x")
+    for name, (_, _, shape) in zip(inputs, given, strict=True):
+        graph.begin(name, shape)
+    left = iter(inputs)
+    ys = graph.layer(model, *[None if shape is None else next(left) for shape in shapes])
+    outputs = _named("output_name", names[1], model.output_names, "y")
+    y_shapes = graph.end(ys if isinstance(ys, tuple) else (ys,), outputs)
+    info, float_type = onnx.helper.make_tensor_value_info, onnx.helper.np_dtype_to_tensor_dtype
     proto = onnx.helper.make_model(
         graph.finish(
             type(model).__name__,
-            [info(input_name, x_type, [batch, *shape])],
-            [info(output_name, float_type, [batch, *y_shape])],
+            [
+                info(name, graph.kind(name, whole), [batch, *shape])
+                for name, (_, whole, shape) in zip(inputs, given, strict=True)
+            ],
+            [
+                info(name, float_type(dtype), [batch, *shape])
+                for name, shape in zip(outputs, y_shapes, strict=True)
+            ],
         ),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
@@ -157,9 +163,45 @@ def written(
         recorder = Recorder()
         description = {DESCRIPTION: to_text("export", recorder.record(model))}
         if not recorder.arrays:
-            description[SHAPE] = to_text("export", list(shape))
+            known: Any = shapes[0] if len(shapes) == 1 else shapes
+            description[SHAPE] = to_text("export", list(known))
             onnx.helper.set_model_props(proto, description)
     return proto
+
+
+def _named(what: str, given: Any, own: Sequence[str], one: str) -> list[str]:
+    """Return the names of the inputs, or of the outputs."""
+    if given is None:
+        return [one] if len(own) == 1 else list(own)
+    names = [given] if isinstance(given, str) else list(given)
+    if len(names) != len(own) or not all(isinstance(name, str) and name for name in names):
+        raise TypeError(
+            f"export expects names as str, not empty, as {what} {len(own)}, got {given!r}"
+        )
+    return names
+
+
+def _checked_shapes(model: Layer, given: Any) -> list[Shape | None]:
+    """Return the shape of an example of each input, None of one that is left out."""
+    names, needed = [name.rstrip("?*") for name in model.input_names], required(model) or 1
+    plain = not isinstance(given, tuple | list) or all(isinstance(one, int) for one in given)
+    if needed == 1 and plain and not isinstance(given, Mapping):
+        return [_checked_shape(model, given)]
+    shapes = given
+    if isinstance(given, Mapping) and set(given) <= set(names):
+        shapes = [given.get(name) for name in names]
+    several = isinstance(shapes, tuple | list) and needed <= len(shapes) <= len(names)
+    if not several or None in shapes[:needed]:
+        raise ValueError(
+            f"export expects input_shape to have a shape for each input of {model!r}, "
+            f"({', '.join(model.input_names)}), without the batch, got {given!r}"
+        )
+    return [None if shape is None else _sizes(shape) for shape in shapes]
+
+
+def _sizes(given: Any) -> Shape:
+    check_is("export", "input_shape to be a tuple", given, tuple | list)
+    return tuple(check_size("export", "input_shape", size) for size in given)
 
 
 def _checked_shape(model: Layer, given: Shape | None) -> Shape:
@@ -172,8 +214,7 @@ def _checked_shape(model: Layer, given: Shape | None) -> Shape:
                 "input_shape=(...), without the batch"
             )
         return own
-    check_is("export", "input_shape to be a tuple", given, tuple | list)
-    shape = tuple(check_size("export", "input_shape", size) for size in given)
+    shape = _sizes(given)
     if own not in (None, shape) and not model.takes_sequences:
         raise ValueError(
             f"export: {model!r} expects examples of shape {own}, got input_shape={shape}"

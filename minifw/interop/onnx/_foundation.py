@@ -4,6 +4,7 @@ from functools import partial, reduce
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
+from minifw.interop.onnx._maths import INT64, Arithmetic
 from minifw.layers.joining import feature_axis
 
 
@@ -15,11 +16,10 @@ def dense(layer: layers.Dense, graph: Graph, x: str) -> str:
 
 def affine(layer: layers.Dense, graph: Graph, x: str, weight: str) -> str:
     """Write y = x W' + b with this W."""
-    bias = () if layer.bias is None else (graph.constant(layer.bias),)
-    if len(graph.shape(x)) == 1:
-        return graph.node("Gemm", x, weight, *bias, transB=1)
-    y = graph.node("MatMul", x, graph.node("Transpose", weight, perm=[1, 0]))
-    return graph.node("Add", y, *bias) if bias else y
+    bias = None if layer.bias is None else graph.constant(layer.bias)
+    if len(graph.shape(x)) > 1:
+        return Arithmetic(graph).linear(x, weight, bias)
+    return graph.node("Gemm", x, weight, *([bias] if bias else []), transB=1)
 
 
 @register(layers.NTKDense)
@@ -32,6 +32,7 @@ def ntk_dense(layer: layers.NTKDense, graph: Graph, x: str) -> str:
 @register(layers.Embedding)
 def embedding(layer: layers.Embedding, graph: Graph, x: str) -> str:
     """y[..., :] = W[x[...], :]."""
+    graph.takes(x, INT64)
     return graph.node("Gather", graph.constant(layer.weight), x, axis=0)
 
 
@@ -61,7 +62,7 @@ def rescaling(layer: layers.Rescaling, graph: Graph, x: str) -> str:
 
 
 @register(layers.Identity)
-def identity(layer: layers.Identity, graph: Graph, x: str) -> str:  # noqa: ARG001
+def identity(_: layers.Identity, graph: Graph, x: str) -> str:
     """Write y = x."""
     return graph.node("Identity", x)
 
@@ -118,16 +119,12 @@ def scale(layer: layers.Scale, graph: Graph, x: str) -> str:
 
 
 @register(layers.Graph)
-def lines(layer: layers.Graph, graph: Graph, *xs: str) -> str:
+def lines(layer: layers.Graph, graph: Graph, *xs: str) -> str | tuple[str, ...]:
     """One line after the other."""
-    values: dict[str | None, str] = dict(zip(layer.input_names, xs, strict=True))
+    values: dict[str | None, str | None] = dict(zip(layer.input_names, xs, strict=True))
+    values[None] = None  # an input that is left out
     for line in layer._lines:
-        pairs = zip(line.layer.input_names, line.takes, strict=False)
-        optional = [name[:-1] for name, value in pairs if value and name[-1] == "?"]
-        if optional:
-            raise TypeError(
-                f"export: {line.place}, {line.layer!r}, takes {' and '.join(optional)}, which has "
-                "no ONNX form yet"
-            )
-        values[line.makes[0]] = graph.layer(line.layer, *[values[v] for v in line.takes if v])
-    return values[layer._gives[0]]
+        made = graph.layer(line.layer, *[values[name] for name in line.takes])
+        values.update(zip(line.makes, made if isinstance(made, tuple) else (made,), strict=True))
+    ys = tuple([str(values[name]) for name in layer._gives])
+    return ys if len(ys) > 1 else ys[0]

@@ -7,15 +7,18 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from minifw._engine.composition import required
+from minifw._engine.lines import listed
 from minifw._tools.checks import describe
 from minifw._tools.extras import needs
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.typing import DType, Shape
 
-Exporter: TypeAlias = Callable[..., str]
+Exporter: TypeAlias = Callable[..., str | tuple[str, ...]]
 """Writes a layer into a graph: takes the layer, the graph and the name of x, returns the name of
-y; of a layer of several inputs it takes a name for each."""
+y; of a layer of several inputs it takes a name for each, None for one that is left out, and of
+several outputs it returns a tuple."""
 
 Written = TypeVar("Written", bound=Exporter)
 Answer = TypeVar("Answer")
@@ -142,6 +145,8 @@ class Graph:
         self._nodes: list[Any] = []
         self._initializers: dict[str, Any] = {}
         self._shapes: dict[str, Shape] = {}  # of one example
+        self._kinds: dict[str, int] = {}  # of values that are no numbers of the graph's dtype
+        self._same: dict[str, str] = {}  # the values of which others hold the numbers
         self._paths = {id(layer): name for name, layer in model._all_layers()}
         self._named = {id(parameter): name for name, parameter in model.named_parameters()}
         self._named |= {id(array): name for name, array in model.named_buffers()}
@@ -219,35 +224,42 @@ class Graph:
             return self._shapes[value]
         raise ValueError(f"Graph.shape knows the inputs and outputs of layers, not {value!r}")
 
-    def layer(self, layer: Layer, *xs: str) -> str:
-        """Write a layer inside another one; return the name of its output.
+    def takes(self, value: str, kind: int) -> None:
+        """Say that an input of a layer holds whole numbers (7), or truth values (9)."""
+        value = self._same.get(value, value)
+        self._kinds[value] = min(kind, self._kinds.get(value, kind))
+
+    def passed(self, x: str, y: str) -> str:
+        """Return y, after noting that it holds what x does, of whichever type."""
+        self._same[y] = self._same.get(x, x)
+        return y
+
+    def layer(self, layer: Layer, *xs: str | None) -> Any:
+        """Write a layer inside another one; return the name of its output, or all their names.
 
         Raises
         ------
         TypeError
-            If no function is registered for it, or that one returned no name of a value; or if
-            the layer has several outputs.
+            If no function is registered for it, or that one returned other than names of values.
         """
         path = self._paths.get(id(layer), "")
         place = f"layer {path}, {layer!r}" if path else f"{layer!r}"
         write = self._asked(lambda: _exporter_of(layer, place), None)
-        if len(layer.output_names) > 1:
-            raise TypeError(
-                f"export: {place}, gives several outputs, ({', '.join(layer.output_names)}), "
-                "which have no ONNX form yet"
-            )
-        shape = layer.output_shape(*map(self.shape, xs))
+        count = len(layer.output_names)
+        shape = layer.output_shape(*[self.shape(str(x)) for x in xs[: required(layer)]])
         outer, self._place = self._place, path
         try:
             y = self._asked(lambda: write(layer, self, *xs), place)
         finally:
             self._place = outer
-        if not isinstance(y, str) or (y not in self._taken and y not in self._shapes):
+        ys = y if isinstance(y, tuple) else (y,)
+        if len(ys) != count or any(not isinstance(y, str) or y not in self._taken for y in ys):
+            what = "name of y" if count == 1 else f"{count} names of {listed(layer.output_names)}"
             raise TypeError(
                 f"export: the function registered for {type(layer).__name__} must return the "
-                f"name of y, as graph.node(...) does; it returned {y!r}"
+                f"{what}, as graph.node(...) does; it returned {y!r}"
             )
-        self._shapes[y] = shape
+        self._shapes.update(zip(ys, shape if count > 1 else (shape,), strict=True))
         return y
 
     def _asked(self, question: Callable[[], Answer], place: str | None) -> Answer:
@@ -297,24 +309,36 @@ class Graph:
 
     # -- for export --------------------------------------------------------------
 
-    def begin(self, name: str, shape: Shape) -> None:
-        """Make `name` the input, of examples of `shape`."""
+    def begin(self, name: str, shape: Shape) -> str:
+        """Make `name` an input, of examples of `shape`; return it."""
         if name in self._taken:
             raise ValueError(f"export: {name!r} is a parameter's name; give another input_name")
         self._taken.add(name)
         self._shapes[name] = shape
+        return name
 
-    def end(self, y: str, name: str, x: str) -> Shape:
-        """Make `name` the name of the output y; return the shape of its examples."""
-        shape = self._shapes[y]
-        if name in self._taken:
-            raise ValueError(f"export: the name {name!r} is taken; give another output_name")
-        if y == x or y in self._initializers:  # nothing was written: a node to give it the name
-            y = self.node("Identity", y)
+    def end(self, ys: Sequence[str], names: Sequence[str]) -> list[Shape]:
+        """Make `names` the names of the outputs; return the shapes of their examples."""
+        shapes = [self._shapes[y] for y in ys]
+        made = {name for node in self._nodes for name in node.output}
+        renamed: dict[str, str] = {}
+        for y, name in zip(ys, names, strict=True):
+            if name in self._taken:
+                raise ValueError(f"export: the name {name!r} is taken; give another output_name")
+            self._taken.add(name)
+            # What no node made, or what is an output already, needs a node to give it the name.
+            own = y in made and y not in renamed
+            renamed[y if own else self.node("Identity", y)] = name
         for node in self._nodes:
-            for names in (node.input, node.output):
-                names[:] = [name if value == y else value for value in names]
-        return shape
+            for values in (node.input, node.output):
+                values[:] = [renamed.get(value, value) for value in values]
+        return shapes
+
+    def kind(self, x: str, whole: bool) -> int:
+        """Return the type of an input by ONNX's number, given whether its layer takes integers."""
+        own: int = self._onnx.helper.np_dtype_to_tensor_dtype(self.dtype)
+        passed = x in self._same.values()  # to a layer that takes integers, as well
+        return self._kinds.get(x, self._onnx.TensorProto.INT64 if whole and not passed else own)
 
     def finish(self, title: str, inputs: list[Any], outputs: list[Any]) -> Any:
         """Return the GraphProto."""

@@ -5,6 +5,7 @@ are: the windows by slices, one for each position in the kernel, and a product o
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,41 +13,95 @@ import numpy as np
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
-from minifw.layers._windows import Windows
+from minifw.layers._windows import Pair, Windows
 from minifw.layers.padding import MODES
+from minifw.typing import Shape
 
-Windowed: TypeAlias = layers.Conv2D | layers.MaxPool2D | layers.AvgPool2D
+Convolution: TypeAlias = layers.Conv1D | layers.Conv2D | layers.Conv2DTranspose
+Windowed: TypeAlias = Convolution | layers.MaxPool2D | layers.AvgPool2D
 
 
 @register(layers.Conv2D)
 def conv(layer: layers.Conv2D, graph: Graph, x: str) -> str:
     """Every output pixel is a weighted sum over a window of the input, plus a bias."""
-    if graph.dtype == np.float64:
-        return _conv_written_out(layer, graph, x)
+    if graph.dtype == np.float32:
+        return _operator("Conv", layer, graph, x)
+    size = layer.output_shape(graph.shape(x))[1:]
+    return _sums(layer, graph, _taps(layer._windows, graph, x, size), size)
+
+
+@register(layers.Conv1D)
+def conv_over_time(layer: layers.Conv1D, graph: Graph, x: str) -> str:
+    """Write what `conv` does, of (batch, time, channels)."""
+    maths, (time, channels) = Arithmetic(graph), graph.shape(x)
+    y = graph.node("Transpose", x, perm=[0, 2, 1])
+    if graph.dtype == np.float32:
+        y = _operator("Conv", layer, graph, y)
+    else:
+        image, steps = (
+            maths.reshape(y, 0, channels, time, 1),
+            layer.output_shape((time, channels))[0],
+        )
+        y = _sums(layer, graph, _taps(layer._windows, graph, image, (steps, 1)), (steps,))
+    return graph.node("Transpose", y, perm=[0, 2, 1])
+
+
+@register(layers.Conv2DTranspose)
+def transposed_conv(layer: layers.Conv2DTranspose, graph: Graph, x: str) -> str:
+    """Write the sum of what each position of the kernel gives, put where it belongs."""
+    more, steps, kernel = layer.output_padding, layer.stride, layer.kernel_size
+    if graph.dtype == np.float32 and more[0] < steps[0] and more[1] < steps[1]:
+        return _operator("ConvTranspose", layer, graph, x, output_padding=more)
+    maths, groups, (channels, *size) = Arithmetic(graph), layer.groups, graph.shape(x)
+    out, *larger = layer.output_shape(graph.shape(x))
+    weight = maths.reshape(graph.constant(layer.weight), groups, channels // groups, -1)
+    pixels = maths.reshape(x, 0, groups, channels // groups, math.prod(size))
+    each = graph.node("MatMul", graph.node("Transpose", weight, perm=[0, 2, 1]), pixels)
+    k, by_place = math.prod(kernel), maths.reshape(each, 0, out, math.prod(kernel), *size)
+    taps = graph.nodes("Split", k, by_place, axis=2, num_outputs=k)
+    sides = zip(larger, size, steps, layer.dilation, layer.padding, kernel, strict=True)
+    rows, columns = [  # 1 where a pixel comes to lie, for each position
+        [np.equal.outer(np.arange(m), s * np.arange(n) + d * u - p) for u in range(length)]
+        for m, n, s, d, p, length in sides
+    ]
+    placed = []
+    for tap, (u, v) in zip(taps, np.ndindex(kernel), strict=True):
+        wide = graph.node("MatMul", tap, graph.constant(columns[v].T))
+        placed += [graph.node("MatMul", graph.constant(rows[u]), wide)]
+    return _biased(layer, graph, maths.reshape(graph.node("Sum", *placed), 0, out, *larger))
+
+
+def _operator(name: str, layer: Convolution, graph: Graph, x: str, **more: Any) -> str:
+    """Write ONNX's operator of convolutions."""
     bias = () if layer.bias is None else (graph.constant(layer.bias),)
-    more = {"dilations": layer.dilation, "group": layer.groups, **_attributes(layer)}
-    return graph.node("Conv", x, graph.constant(layer.weight), *bias, **more)
+    dilations = layer._windows.dilation[: layer._axes]
+    more |= {"dilations": dilations, "group": layer.groups, **_attributes(layer)}
+    return graph.node(name, x, graph.constant(layer.weight), *bias, **more)
 
 
-def _conv_written_out(layer: layers.Conv2D, graph: Graph, x: str) -> str:
+def _sums(layer: layers.Conv1D | layers.Conv2D, graph: Graph, taps: list[str], size: Shape) -> str:
     """As `Conv2D` itself: Y = W X + b, a row of X for each position in the kernel and channel."""
-    taps, size = _taps(layer, graph, x)
-    k, groups, channels = len(taps), layer.groups, layer.in_channels // layer.groups
+    maths, k, groups = Arithmetic(graph), len(taps), layer.groups
+    inside, outside = layer.in_channels // groups, layer.out_channels // groups
     pixels = math.prod(size)  # not -1: of an empty batch no size can be told
-
-    def reshaped(value: str, *shape: int) -> str:
-        return graph.node("Reshape", value, graph.whole(shape))
-
-    stacked = graph.node("Concat", *taps, axis=1)
-    by_tap = reshaped(stacked, 0, k, groups, channels, pixels)
+    by_tap = maths.reshape(graph.node("Concat", *taps, axis=1), 0, k, groups, inside, pixels)
     by_group = graph.node("Transpose", by_tap, perm=[0, 2, 1, 3, 4])
-    columns = reshaped(by_group, 0, groups, k * channels, pixels)
-    by_pixel = graph.node("Transpose", graph.constant(layer.weight), perm=[0, 2, 3, 1])
-    weight = reshaped(by_pixel, groups, layer.out_channels // groups, k * channels)
-    y = reshaped(graph.node("MatMul", weight, columns), 0, layer.out_channels, *size)
+    columns = maths.reshape(by_group, 0, groups, k * inside, pixels)
+    by_place = graph.node(
+        "Transpose",
+        maths.reshape(graph.constant(layer.weight), groups, outside, inside, k),
+        perm=[0, 1, 3, 2],
+    )
+    weight = maths.reshape(by_place, groups, outside, k * inside)
+    y = maths.reshape(graph.node("MatMul", weight, columns), 0, layer.out_channels, *size)
+    return _biased(layer, graph, y)
+
+
+def _biased(layer: Convolution, graph: Graph, y: str) -> str:
     if layer.bias is None:
         return y
-    return Arithmetic(graph).add(y, reshaped(graph.constant(layer.bias), -1, 1, 1))
+    maths, beside = Arithmetic(graph), [1] * layer._axes
+    return maths.add(y, maths.reshape(graph.constant(layer.bias), -1, *beside))
 
 
 @register(layers.MaxPool2D)
@@ -60,16 +115,26 @@ def avg_pool(layer: layers.AvgPool2D, graph: Graph, x: str) -> str:
     """Write the mean of each window, padding counted."""
     if graph.dtype == np.float32:
         return graph.node("AveragePool", x, count_include_pad=1, **_attributes(layer))
-    taps, _ = _taps(layer, graph, x)
+    taps = _taps(layer._windows, graph, x, layer.output_shape(graph.shape(x))[1:])
     return Arithmetic(graph).mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
 
 
 @register(layers.Pad2D)
 def pad(layer: layers.Pad2D, graph: Graph, x: str) -> str:
     """Write the border."""
-    top, left, bottom, right = _pads(layer._windows)
+    top, left, bottom, right = _pads(layer._windows.padding)
     sides = graph.whole([0, 0, top, left, 0, 0, bottom, right])
     return graph.node("Pad", x, sides, graph.constant(layer.value), mode=MODES[layer.mode])
+
+
+@register(layers.UpSample2D)
+def up_sample(layer: layers.UpSample2D, graph: Graph, x: str) -> str:
+    """Write every pixel as a block."""
+    maths, (channels, height, width) = Arithmetic(graph), graph.shape(x)
+    down, across = layer.factor
+    pixels = maths.reshape(x, 0, channels, height, 1, width, 1)
+    blocks = graph.node("Expand", pixels, graph.whole([1, 1, 1, down, 1, across]))
+    return maths.reshape(blocks, 0, *layer.output_shape(graph.shape(x)))
 
 
 @register(layers.GlobalAvgPool2D)
@@ -80,21 +145,20 @@ def global_avg_pool(_: layers.GlobalAvgPool2D, graph: Graph, x: str) -> str:
 
 def _attributes(layer: Windowed) -> dict[str, Any]:
     """Return what the operators of ONNX are told of windows."""
-    pads = _pads(layer._windows)
-    return {"kernel_shape": layer.kernel_size, "strides": layer.stride, "pads": pads}
+    axes = 1 if isinstance(layer, layers.Conv1D) else 2
+    kernel, stride, sides, _ = layer._windows
+    pads = _pads(sides[:axes])
+    return {"kernel_shape": kernel[:axes], "strides": stride[:axes], "pads": pads}
 
 
-def _pads(windows: Windows) -> list[int]:
+def _pads(sides: Sequence[Pair]) -> list[int]:
     """Return the padding in the order of ONNX: before all axes, then after all."""
-    (top, bottom), (left, right) = windows.padding
-    return [top, left, bottom, right]
+    return [before for before, _ in sides] + [after for _, after in sides]
 
 
-def _taps(layer: Windowed, graph: Graph, x: str) -> tuple[list[str], tuple[int, int]]:
-    """Return what each position of the kernel sees, row by row, and the size of each."""
-    windows = layer._windows
-    size = windows.output_size(layer, graph.shape(x))
-    top, left, bottom, right = _pads(windows)
+def _taps(windows: Windows, graph: Graph, x: str, size: Shape) -> list[str]:
+    """Return what each position of the kernel sees, row by row, each of this size."""
+    top, left, bottom, right = _pads(windows.padding)
     if top or left or bottom or right:
         x = graph.node("Pad", x, graph.whole([0, 0, top, left, 0, 0, bottom, right]))
     axes, steps = graph.whole([2, 3]), graph.whole(windows.stride)
@@ -104,4 +168,4 @@ def _taps(layer: Windowed, graph: Graph, x: str) -> tuple[list[str], tuple[int, 
         start = [u * windows.dilation[0], v * windows.dilation[1]]
         end = [a + r for a, r in zip(start, reach, strict=True)]
         taps.append(graph.node("Slice", x, graph.whole(start), graph.whole(end), axes, steps))
-    return taps, size
+    return taps

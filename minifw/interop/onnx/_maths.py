@@ -15,6 +15,8 @@ from minifw.layers._special import (
     PEAK,
 )
 
+BOOL, INT64 = 9, 7  # types by ONNX's numbers
+
 Operand: TypeAlias = str | float
 Ratio: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -33,6 +35,24 @@ class Arithmetic:
     sub = partialmethod(_two, "Sub")
     mul = partialmethod(_two, "Mul")
     div = partialmethod(_two, "Div")
+
+    def reshape(self, a: str, *shape: int) -> str:
+        """Return a in another shape, in which 0 stands for the batch as it is."""
+        return self.graph.node("Reshape", a, self.graph.whole(shape))
+
+    def linear(self, x: str, weight: str, bias: str | None) -> str:
+        """Return x W' + b, of the last axis of x."""
+        y = self.graph.node("MatMul", x, self.graph.node("Transpose", weight, perm=[1, 0]))
+        return y if bias is None else self.add(y, bias)
+
+    def truth(self, mask: str) -> str:
+        """Return a mask in bool; as an input of the graph it holds that."""
+        self.graph.takes(mask, BOOL)
+        return self.graph.node("Cast", mask, to=BOOL)
+
+    def counted(self, mask: str) -> str:
+        """Return 1 where a mask is true, else 0."""
+        return self.where(self.truth(mask), *[self.graph.constant(n) for n in (1.0, 0.0)])
 
     def exp(self, a: str) -> str:
         """Return exp(a)."""

@@ -1,11 +1,14 @@
 """How the normalisations are written to ONNX, in eval mode."""
 
+import math
+
 import numpy as np
 
 from minifw import layers
 from minifw.core.parameter import Parameter
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
+from minifw.layers.normalization import _Normalization
 from minifw.typing import Array
 
 # Runtimes compute BatchNormalization as x times a factor, plus the rest: where the mean is so many
@@ -32,18 +35,24 @@ def batch_norm(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
 
 def _batch_norm_written_out(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
     maths = Arithmetic(graph)
-    images = len(graph.shape(x)) == 3
-    column = graph.whole([-1, 1, 1])
+    ndim = len(graph.shape(x))
+    mean, var = (_along(graph, one, ndim) for one in (layer.running_mean, layer.running_var))
+    y = maths.div(maths.sub(x, mean), graph.node("Sqrt", maths.add(var, layer.eps)))
+    return _affine(layer, graph, y, ndim)
 
-    def channels(value: Parameter | Array) -> str:
-        name = graph.constant(value)
-        return graph.node("Reshape", name, column) if images else name
 
-    spread = graph.node("Sqrt", maths.add(channels(layer.running_var), layer.eps))
-    y = maths.div(maths.sub(x, channels(layer.running_mean)), spread)
+def _along(graph: Graph, value: Parameter | Array, ndim: int) -> str:
+    """Return a number for each channel, for examples of so many axes."""
+    name = graph.constant(value)
+    return Arithmetic(graph).reshape(name, -1, *[1] * (ndim - 1)) if ndim > 1 else name
+
+
+def _affine(layer: _Normalization, graph: Graph, y: str, ndim: int = 1) -> str:
+    """Return w y + b, if there are w and b, of channels if examples have several axes."""
     if layer.weight is None or layer.bias is None:
         return y
-    return maths.add(maths.mul(y, channels(layer.weight)), channels(layer.bias))
+    weight, bias = (_along(graph, one, ndim) for one in (layer.weight, layer.bias))
+    return Arithmetic(graph).add(Arithmetic(graph).mul(y, weight), bias)
 
 
 @register(layers.LayerNorm)
@@ -55,13 +64,17 @@ def layer_norm(layer: layers.LayerNorm, graph: Graph, x: str) -> str:
         weight = graph.constant(ones if layer.weight is None else layer.weight)
         bias = () if layer.bias is None else (graph.constant(layer.bias),)
         return graph.node("LayerNormalization", x, weight, *bias, axis=-axes, epsilon=layer.eps)
-    maths = Arithmetic(graph)
     last = graph.whole(range(-axes, 0))
-    centred = maths.sub(x, graph.node("ReduceMean", x, last))
-    y = _scaled(graph, centred, last, layer.eps)
-    if layer.weight is None or layer.bias is None:
-        return y
-    return maths.add(maths.mul(y, graph.constant(layer.weight)), graph.constant(layer.bias))
+    return _affine(layer, graph, _standard(graph, x, last, layer.eps))
+
+
+@register(layers.GroupNorm)
+def group_norm(layer: layers.GroupNorm, graph: Graph, x: str) -> str:
+    """Write y = w (x - m) / sqrt(v + eps) + b, with m and v of the channels of a group."""
+    maths, shape = Arithmetic(graph), graph.shape(x)
+    rows = maths.reshape(x, 0, layer.num_groups, math.prod(shape) // layer.num_groups)
+    y = _standard(graph, rows, graph.whole([2]), layer.eps)
+    return _affine(layer, graph, maths.reshape(y, 0, *shape), len(shape))
 
 
 @register(layers.RMSNorm)
@@ -70,6 +83,12 @@ def rms_norm(layer: layers.RMSNorm, graph: Graph, x: str) -> str:
     last = graph.whole(range(-len(layer.normalized_shape), 0))
     y = _scaled(graph, x, last, layer.eps)
     return y if layer.weight is None else Arithmetic(graph).mul(y, graph.constant(layer.weight))
+
+
+def _standard(graph: Graph, x: str, axes: str, eps: float) -> str:
+    """Return (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps)."""
+    mean = graph.node("ReduceMean", x, axes)
+    return _scaled(graph, Arithmetic(graph).sub(x, mean), axes, eps)
 
 
 def _scaled(graph: Graph, c: str, axes: str, eps: float) -> str:

@@ -14,19 +14,19 @@ from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.recurrent import GRU, LSTM
 
-LSTM_ORDER = (0, 3, 1, 2)  # ONNX: i, o, f, g; here: i, f, g, o
-GRU_ORDER = (1, 0, 2)  # ONNX: z, r, n; here: r, z, n
-
+FORMS: tuple[tuple[str, tuple[int, ...], dict[str, int]], ...] = (
+    ("GRU", (1, 0, 2), {"linear_before_reset": 1}),  # ONNX: z, r, n; here: r, z, n
+    ("LSTM", (0, 3, 1, 2), {}),  # ONNX: i, o, f, g; here: i, f, g, o
+)
+"""Operators, the order of their gates, and that r is after the product."""
 
 Step: TypeAlias = Callable[[list[str], str, str, str], list[str]]
 """From the states, W_ih x + b_ih, W_hh' and b_hh to the next states."""
 
 
 @register(LSTM)
-def lstm(layer: LSTM, graph: Graph, x: str) -> str:
+def lstm(layer: LSTM, graph: Graph, x: str, *given: str | None) -> str | tuple[str, ...]:
     """c1 = f c + i g, h1 = o tanh(c1)."""
-    if graph.dtype == np.float32:
-        return _operator(layer, graph, x, LSTM_ORDER)
 
     def step(states: list[str], a: str, weight: str, bias: str) -> list[str]:
         h, c = states
@@ -37,14 +37,12 @@ def lstm(layer: LSTM, graph: Graph, x: str) -> str:
         return [maths.mul(graph.node("Sigmoid", o), graph.node("Tanh", c1)), c1]
 
     maths = Arithmetic(graph)
-    return _loop(layer, graph, x, step, states=2)
+    return _recurrence(layer, graph, x, given, step)
 
 
 @register(GRU)
-def gru(layer: GRU, graph: Graph, x: str) -> str:
+def gru(layer: GRU, graph: Graph, x: str, *given: str | None) -> str | tuple[str, ...]:
     """h1 = (1 - z) n + z h."""
-    if graph.dtype == np.float32:
-        return _operator(layer, graph, x, GRU_ORDER)
 
     def step(states: list[str], a: str, weight: str, bias: str) -> list[str]:
         (h,) = states
@@ -57,25 +55,54 @@ def gru(layer: GRU, graph: Graph, x: str) -> str:
         return [maths.add(maths.mul(maths.sub(h, n), z), n)]
 
     maths = Arithmetic(graph)
-    return _loop(layer, graph, x, step, states=1)
+    return _recurrence(layer, graph, x, given, step)
 
 
-def _loop(layer: LSTM | GRU, graph: Graph, x: str, step: Step, states: int) -> str:
-    """Write the steps out; h is the first of the states."""
+def _recurrence(
+    layer: LSTM | GRU, graph: Graph, x: str, given: tuple[str | None, ...], step: Step
+) -> str | tuple[str, ...]:
+    """Write h after each step or after the last, and the last states if the layer has them."""
+    mask, *starts = (*given, None, None, None)[: 1 + len(layer._states)]
+    steps = graph.node("Transpose", x, perm=[1, 0, 2])  # (time, batch, in)
+    if graph.dtype == np.float32 and mask is None:
+        every, last = _operator(layer, graph, steps, starts)
+    else:
+        start = [h or _zeros(layer, graph, x) for h in starts]
+        *last, every = _loop(layer, graph, [steps, *given[:1]], step, start)
+    y = graph.node("Transpose", every, perm=[1, 0, 2]) if layer.return_sequences else last[0]
+    return (y, *last) if layer.return_state else y
+
+
+def _loop(
+    layer: LSTM | GRU, graph: Graph, given: list[str | None], step: Step, start: list[str]
+) -> list[str]:
+    """Write the steps of (x, mask) out; return the last states, h first, and h of all steps."""
+    maths = Arithmetic(graph)
     weight = graph.node("Transpose", graph.constant(layer.weight_hh_l0), perm=[1, 0])
     bias = graph.constant(layer.bias_hh_l0)
+    of_x = [graph.constant(part) for part in (layer.weight_ih_l0, layer.bias_ih_l0)]
+    read = [
+        maths.linear(str(given[0]), *of_x)
+    ]  # W_ih x + b_ih of all steps, (time, batch, gates hidden)
+    for mask in filter(None, given[1:]):
+        counts = graph.node("Transpose", maths.counted(mask), perm=[1, 0])  # (time, batch)
+        read += [graph.node("Unsqueeze", counts, graph.whole([2]))]
 
     def one(before: list[str], parts: list[str]) -> tuple[list[str], list[str]]:
         after = step(before, parts[0], weight, bias)
+        for counts in parts[1:]:  # a step that does not count leaves the states as they are
+            pairs = zip(after, before, strict=True)
+            after = [maths.where_positive(counts, new, old) for new, old in pairs]
         return after, after[:1]
 
-    start = _zeros(layer, graph, x)
-    h, *_, every = graph.loop([start] * states, [_sums_of_x(layer, graph, x)], one)
-    return _output(layer, graph, every, h)
+    return graph.loop(start, read, one)
 
 
-def _operator(layer: LSTM | GRU, graph: Graph, x: str, order: tuple[int, ...]) -> str:
-    """Write the layer as ONNX's operator of its name."""
+def _operator(
+    layer: LSTM | GRU, graph: Graph, steps: str, starts: list[str | None]
+) -> tuple[str, list[str]]:
+    """Write ONNX's operator of the layer's name; return h of all steps and the last states."""
+    name, order, form = FORMS[isinstance(layer, LSTM)]
     hidden, gates = layer.hidden_size, len(order)
     rows = np.arange(gates * hidden).reshape(gates, hidden)[list(order)].reshape(1, -1)
     weights = [
@@ -85,29 +112,16 @@ def _operator(layer: LSTM | GRU, graph: Graph, x: str, order: tuple[int, ...]) -
     biases = [graph.constant(layer.bias_ih_l0), graph.constant(layer.bias_hh_l0)]
     both = graph.whole(np.concatenate([rows, rows + gates * hidden], axis=1))
     bias = graph.node("Gather", graph.node("Concat", *biases, axis=0), both, axis=0)
-    name = "LSTM" if isinstance(layer, LSTM) else "GRU"
-    form = {} if isinstance(layer, LSTM) else {"linear_before_reset": 1}  # r after the product
-    steps = graph.node("Transpose", x, perm=[1, 0, 2])  # (time, batch, in)
-    every, last = graph.nodes(name, 2, steps, *weights, bias, hidden_size=hidden, **form)
-    if layer.return_sequences:
-        every = graph.node("Squeeze", every, graph.whole([1]))  # the axis of directions
-    else:
-        last = graph.node("Squeeze", last, graph.whole([0]))
-    return _output(layer, graph, every, last)
-
-
-def _output(layer: LSTM | GRU, graph: Graph, every: str, last: str) -> str:
-    """Return y from the states after each step, (time, batch, hidden), and the last."""
-    return graph.node("Transpose", every, perm=[1, 0, 2]) if layer.return_sequences else last
-
-
-def _sums_of_x(layer: LSTM | GRU, graph: Graph, x: str) -> str:
-    """Return W_ih x + b_ih of all steps, (time, batch, gates * hidden)."""
-    steps = graph.node("Transpose", x, perm=[1, 0, 2])
-    weight = graph.node("Transpose", graph.constant(layer.weight_ih_l0), perm=[1, 0])
-    return Arithmetic(graph).add(
-        graph.node("MatMul", steps, weight), graph.constant(layer.bias_ih_l0)
+    ways = graph.whole([0])  # the axis of directions in a state
+    states = [h and graph.node("Unsqueeze", h, ways) for h in starts]
+    given = ["", *[h or "" for h in states]] if any(states) else []
+    every, *last = graph.nodes(
+        name, 1 + len(starts), steps, *weights, bias, *given, hidden_size=hidden, **form
     )
+    if layer.return_sequences:
+        every = graph.node("Squeeze", every, graph.whole([1]))
+    read = len(last) if layer.return_state else 1 - layer.return_sequences
+    return every, [graph.node("Squeeze", h, ways) for h in last[:read]]
 
 
 def _zeros(layer: LSTM | GRU, graph: Graph, x: str) -> str:
