@@ -12,8 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import skl2onnx
 from cases import CASES as ALL
 from cases import Case
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import minifw
 from minifw import (
@@ -32,16 +35,27 @@ from minifw import (
     Join,
     Layer,
     LayerNorm,
+    LogSoftmax,
     Mask,
     MeanOverTime,
     MultiHeadAttention,
     Parameter,
     Residual,
     Sequential,
+    Sigmoid,
     SiLU,
     Tanh,
 )
-from minifw.interop.onnx import IR_VERSION, OPSET, Graph, export, import_, register
+from minifw.interop.onnx import (
+    IR_VERSION,
+    OPSET,
+    Graph,
+    export,
+    import_,
+    register,
+    register_skl2onnx,
+)
+from minifw.interop.sklearn import NetworkClassifier, NetworkRegressor
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +178,7 @@ def test_graphs_of_pytorch_predict_as_pytorch(path: pathlib.Path, tmp_path: path
 FOREIGN = {
     path: name
     for folder in ("torch", "keras", "sklearn", "zoo")
-    for path in sorted((DATA / folder).glob("*.onnx"))
+    for path in sorted((DATA / "exported" / folder).glob("*.onnx"))
     for name in (f"{folder}/{path.stem}",)
 }
 REFUSED = (DATA / "refused.txt").read_text(encoding="utf-8").split()  # so far
@@ -331,6 +345,46 @@ def test_shapes_and_names_of_several_inputs(tmp_path: pathlib.Path) -> None:
         export(model, path, input_shape=[(2,), (2,)], input_name="p")
     with pytest.raises(ValueError, match="the name 'a' is taken; give another output_name"):
         export(model, path, input_shape=[(2,), (2,)], output_name="a")
+
+
+def test_pipelines_of_scikit_learn(tmp_path: pathlib.Path) -> None:
+    """They are what skl2onnx makes of them, label and probabilities."""
+    register_skl2onnx()
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 3)) * (1, 10, 100) + 5
+    kinds = np.digitize(x[:, 0], [4.5, 5.5])
+    pair = Sequential(Dense(3, 1, rng=0), Sigmoid())
+    logs = Sequential(Dense(3, 3, rng=0), LogSoftmax())
+    options: dict[str, Any] = {"max_epochs": 2, "tol": None, "random_state": 0}
+    targets: list[tuple[Any, Any]] = [
+        (NetworkClassifier((4,), **options), kinds),
+        (NetworkClassifier((4,), **options), np.array(["a", "b", "c"])[kinds]),
+        (NetworkClassifier((4,), **options), kinds > 1),
+        (NetworkClassifier(network=pair, **options), kinds > 1),
+        (NetworkClassifier(network=logs, **options), kinds),
+        (NetworkRegressor((4,), **options), x[:, 0]),
+        (NetworkRegressor((4,), **options), x[:, :2]),
+    ]
+    path = tmp_path / "model.onnx"
+    for scaler in (StandardScaler(), MinMaxScaler()):
+        for estimator, y in targets:
+            pipeline = make_pipeline(scaler, estimator).fit(x, y)
+            for dtype in DTYPES:
+                more = {"options": {"zipmap": False}} if hasattr(pipeline, "predict_proba") else {}
+                path.write_bytes(
+                    skl2onnx.to_onnx(pipeline, x[:1].astype(dtype), **more).SerializeToString()
+                )
+                onnx.checker.check_model(path, full_check=True)
+                session = onnxruntime.InferenceSession(path)
+                *label, numbers = session.run(None, {"X": x.astype(dtype)})
+                expected = pipeline.predict(x)
+                if label:
+                    assert (label[0] == expected).all()
+                    expected = pipeline.predict_proba(x)
+                close(numbers, expected.reshape(numbers.shape).astype(dtype))
+    labels = NetworkClassifier((4,), **options).fit(x, np.stack([kinds > 0, kinds > 1], axis=1))
+    with pytest.raises(ValueError, match="no form of a NetworkClassifier of several labels"):
+        skl2onnx.to_onnx(labels, x[:1])
 
 
 def test_float32_graphs_of_float64_models(tmp_path: pathlib.Path) -> None:
@@ -706,6 +760,9 @@ def test_without_onnx_the_extra_is_named(
         export(Dense(2, 3), tmp_path / "model.onnx")
     with pytest.raises(ImportError, match=r"import_ needs onnx; .* minifw\[onnx\]"):
         import_(tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r"needs skl2onnx; .* minifw\[skl2onnx\]"):
+        register_skl2onnx()
 
 
 def test_onnx_is_imported_when_used() -> None:

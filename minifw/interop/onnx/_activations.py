@@ -8,7 +8,6 @@ import numpy as np
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.smooth import MISH_REACH, TANH_CUBIC, TANH_SCALE
 from minifw.layers.softmax import SOFTPLUS
 
@@ -36,8 +35,7 @@ def leaky_relu(layer: layers.LeakyReLU, graph: Graph, x: str) -> str:
     """Write y = x where x > 0, else a x."""
     if graph.dtype == np.float32:
         return graph.node("LeakyRelu", x, alpha=layer.negative_slope)
-    maths = Arithmetic(graph)
-    return maths.where_positive(x, x, maths.mul(x, layer.negative_slope))
+    return graph.where_positive(x, x, graph.mul(x, layer.negative_slope))
 
 
 @register(layers.PReLU)
@@ -50,8 +48,7 @@ def prelu(layer: layers.PReLU, graph: Graph, x: str) -> str:
         slope = graph.node("Reshape", slope, graph.whole([-1] + [1] * after))
     if graph.dtype == np.float32:
         return graph.node("PRelu", x, slope)
-    maths = Arithmetic(graph)
-    return maths.where_positive(x, x, maths.mul(x, slope))
+    return graph.where_positive(x, x, graph.mul(x, slope))
 
 
 @register(layers.ELU)
@@ -59,8 +56,7 @@ def elu(layer: layers.ELU, graph: Graph, x: str) -> str:
     """Write y = x where x > 0, else a (exp(x) - 1)."""
     if graph.dtype == np.float32:
         return graph.node("Elu", x, alpha=layer.alpha)
-    maths = Arithmetic(graph)
-    return maths.where_positive(x, x, maths.mul(maths.expm1_below(x), layer.alpha))
+    return graph.where_positive(x, x, graph.mul(graph.expm1_below(x), layer.alpha))
 
 
 @register(layers.SELU)
@@ -68,9 +64,8 @@ def selu(layer: layers.SELU, graph: Graph, x: str) -> str:
     """Write y = l x where x > 0, else l a (exp(x) - 1)."""
     if graph.dtype == np.float32:
         return graph.node("Selu", x, alpha=layer.alpha, gamma=layer.scale)
-    maths = Arithmetic(graph)
-    below = maths.mul(maths.expm1_below(x), layer.alpha)
-    return maths.mul(maths.where_positive(x, x, below), layer.scale)
+    below = graph.mul(graph.expm1_below(x), layer.alpha)
+    return graph.mul(graph.where_positive(x, x, below), layer.scale)
 
 
 @register(layers.Clamp, layers.HardTanh)
@@ -86,11 +81,10 @@ def gelu(layer: layers.GELU, graph: Graph, x: str) -> str:
     """Write y = x Phi(x), or x s(2u): x / (1 + exp(-2u))."""
     if graph.dtype == np.float32:
         return graph.node("Gelu", x, approximate=layer.approximate)
-    maths = Arithmetic(graph)
     if layer.approximate == "none":
-        return maths.mul(x, maths.normal(x))
-    cubic = maths.add(maths.mul(maths.mul(x, x), TANH_CUBIC), 1.0)
-    return maths.gated(x, maths.mul(maths.mul(x, cubic), 2 * TANH_SCALE))
+        return graph.mul(x, graph.normal(x))
+    cubic = graph.add(graph.mul(graph.mul(x, x), TANH_CUBIC), 1.0)
+    return graph.gated(x, graph.mul(graph.mul(x, cubic), 2 * TANH_SCALE))
 
 
 @register(layers.SiLU)
@@ -100,27 +94,25 @@ def silu(_: layers.SiLU, graph: Graph, x: str) -> str:
     Not x times Sigmoid: where a runtime's sigmoid of -1e4 is 1e-8 and not 0, as approximations
     are, that would be -1e-4.
     """
-    return Arithmetic(graph).gated(x, x)
+    return graph.gated(x, x)
 
 
 @register(layers.Mish)
 def mish(_: layers.Mish, graph: Graph, x: str) -> str:
     """Write y = x n / (n + 2), n = e (e + 2), e = exp(min(x, 24))."""
-    maths = Arithmetic(graph)
-    e = maths.exp(graph.node("Min", x, graph.constant(MISH_REACH)))
-    n = maths.mul(e, maths.add(e, 2.0))
-    return maths.mul(x, maths.div(n, maths.add(n, 2.0)))
+    e = graph.exp(graph.node("Min", x, graph.constant(MISH_REACH)))
+    n = graph.mul(e, graph.add(e, 2.0))
+    return graph.mul(x, graph.div(n, graph.add(n, 2.0)))
 
 
 @register(layers.Softplus)
 def softplus(layer: layers.Softplus, graph: Graph, x: str) -> str:
     """Write y = max(x, 0) + log(1 + exp(-b |x|)) / b."""
-    maths = Arithmetic(graph)
     if graph.dtype == np.float32 and layer.beta == 1.0:
         return graph.node("Softplus", x)
-    e = maths.exp(maths.mul(graph.node("Abs", x), -layer.beta))
-    rest = maths.div(graph.node("Log", maths.add(e, 1.0)), layer.beta)
-    return maths.add(graph.node("Relu", x), rest)
+    e = graph.exp(graph.mul(graph.node("Abs", x), -layer.beta))
+    rest = graph.div(graph.node("Log", graph.add(e, 1.0)), layer.beta)
+    return graph.add(graph.node("Relu", x), rest)
 
 
 @register(layers.Softmax, layers.LogSoftmax)
@@ -133,8 +125,8 @@ def softmax(layer: layers.Softmax | layers.LogSoftmax, graph: Graph, x: str) -> 
 @register(layers.Increasing)
 def increasing(_: layers.Increasing, graph: Graph, x: str) -> str:
     """Write the running sums of x_1 and the softplus of the others: a product with a triangle."""
-    size, maths = graph.shape(x)[0], Arithmetic(graph)
+    size = graph.shape(x)[0]
     first = np.eye(1, size)
-    steps = maths.mul(softplus(SOFTPLUS, graph, x), graph.constant(1 - first))
-    parts = maths.add(steps, maths.mul(x, graph.constant(first)))
+    steps = graph.mul(softplus(SOFTPLUS, graph, x), graph.constant(1 - first))
+    parts = graph.add(steps, graph.mul(x, graph.constant(first)))
     return graph.node("MatMul", parts, graph.constant(np.triu(np.ones((size, size)))))

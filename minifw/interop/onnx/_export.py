@@ -131,14 +131,13 @@ def written(
     """Return the ModelProto of a model, for `batch` rows."""
     onnx = package("export")
     shapes = _checked_shapes(model, input_shape)
-    own = zip(model.input_names, model._whole_inputs, shapes, strict=False)
-    given = [(name.rstrip("?*"), whole, shape) for name, whole, shape in own if shape is not None]
-    graph = Graph(model, dtype)
-    inputs = _named("input_name", names[0], [name for name, _, _ in given], "x")
-    for name, (_, _, shape) in zip(inputs, given, strict=True):
-        graph.begin(name, shape)
-    left = iter(inputs)
-    ys = graph.layer(model, *[None if shape is None else next(left) for shape in shapes])
+    graph, whole = Graph(model, dtype), model._whole_inputs
+    places = [place for place, shape in enumerate(shapes) if shape is not None]
+    own = [model.input_names[place].rstrip("?*") for place in places]
+    xs = dict(zip(places, _named("input_name", names[0], own, "x"), strict=True))
+    for place, name in xs.items():
+        graph.begin(name, shapes[place])
+    ys = graph.layer(model, *map(xs.get, range(len(shapes))))
     outputs = _named("output_name", names[1], model.output_names, "y")
     y_shapes = graph.end(ys if isinstance(ys, tuple) else (ys,), outputs)
     info, float_type = onnx.helper.make_tensor_value_info, onnx.helper.np_dtype_to_tensor_dtype
@@ -146,8 +145,8 @@ def written(
         graph.finish(
             type(model).__name__,
             [
-                info(name, graph.kind(name, whole), [batch, *shape])
-                for name, (_, whole, shape) in zip(inputs, given, strict=True)
+                info(name, graph.kind(name, whole[place]), [batch, *shapes[place]])
+                for place, name in xs.items()
             ],
             [
                 info(name, float_type(dtype), [batch, *shape])
@@ -163,8 +162,8 @@ def written(
         recorder = Recorder()
         description = {DESCRIPTION: to_text("export", recorder.record(model))}
         if not recorder.arrays:
-            known: Any = shapes[0] if len(shapes) == 1 else shapes
-            description[SHAPE] = to_text("export", list(known))
+            known = list(shapes[0]) if len(shapes) == 1 else shapes
+            description[SHAPE] = to_text("export", known)
             onnx.helper.set_model_props(proto, description)
     return proto
 
@@ -173,25 +172,23 @@ def _named(what: str, given: Any, own: Sequence[str], one: str) -> list[str]:
     """Return the names of the inputs, or of the outputs."""
     if given is None:
         return [one] if len(own) == 1 else list(own)
-    names = [given] if isinstance(given, str) else list(given)
+    names = given if isinstance(given, tuple | list) else [given]
     if len(names) != len(own) or not all(isinstance(name, str) and name for name in names):
         raise TypeError(
             f"export expects names as str, not empty, as {what} {len(own)}, got {given!r}"
         )
-    return names
+    return list(names)
 
 
-def _checked_shapes(model: Layer, given: Any) -> list[Shape | None]:
+def _checked_shapes(model: Layer, given: Any) -> list[Any]:
     """Return the shape of an example of each input, None of one that is left out."""
     names, needed = [name.rstrip("?*") for name in model.input_names], required(model) or 1
-    plain = not isinstance(given, tuple | list) or all(isinstance(one, int) for one in given)
-    if needed == 1 and plain and not isinstance(given, Mapping):
+    shapes = given if isinstance(given, tuple | list) else ()
+    if isinstance(given, Mapping):
+        shapes = [given.get(name) for name in names] if set(given) <= set(names) else ()
+    elif needed == 1 and not any(isinstance(one, tuple | list) for one in shapes):
         return [_checked_shape(model, given)]
-    shapes = given
-    if isinstance(given, Mapping) and set(given) <= set(names):
-        shapes = [given.get(name) for name in names]
-    several = isinstance(shapes, tuple | list) and needed <= len(shapes) <= len(names)
-    if not several or None in shapes[:needed]:
+    if not needed <= len(shapes) <= len(names) or None in shapes[:needed]:
         raise ValueError(
             f"export expects input_shape to have a shape for each input of {model!r}, "
             f"({', '.join(model.input_names)}), without the batch, got {given!r}"

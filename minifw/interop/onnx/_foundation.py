@@ -4,7 +4,7 @@ from functools import partial, reduce
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import INT64, Arithmetic
+from minifw.interop.onnx._maths import INT64
 from minifw.layers.joining import feature_axis
 
 
@@ -16,10 +16,10 @@ def dense(layer: layers.Dense, graph: Graph, x: str) -> str:
 
 def affine(layer: layers.Dense, graph: Graph, x: str, weight: str) -> str:
     """Write y = x W' + b with this W."""
-    bias = None if layer.bias is None else graph.constant(layer.bias)
+    bias = graph.some(layer.bias)
     if len(graph.shape(x)) > 1:
-        return Arithmetic(graph).linear(x, weight, bias)
-    return graph.node("Gemm", x, weight, *([bias] if bias else []), transB=1)
+        return graph.linear(x, weight, *bias)
+    return graph.node("Gemm", x, weight, *bias, transB=1)
 
 
 @register(layers.NTKDense)

@@ -1,7 +1,6 @@
 """The graph while it is written, and the functions that write a layer into it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from minifw._tools.checks import describe
 from minifw._tools.extras import needs
 from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
+from minifw.interop.onnx._maths import Arithmetic
 from minifw.typing import DType, Shape
 
 Exporter: TypeAlias = Callable[..., str | tuple[str, ...]]
@@ -21,7 +21,6 @@ y; of a layer of several inputs it takes a name for each, None for one that is l
 several outputs it returns a tuple."""
 
 Written = TypeVar("Written", bound=Exporter)
-Answer = TypeVar("Answer")
 
 Step: TypeAlias = Callable[[list[str], list[str]], tuple[list[str], list[str]]]
 """One step of a loop: from states and what it reads, to new states and what it hands out."""
@@ -37,6 +36,7 @@ def package(owner: str) -> Any:
     with needs(owner, "onnx", "onnx"):
         import onnx  # noqa: PLC0415 - optional
         import onnx.checker  # noqa: PLC0415 - optional
+        import onnx.compose  # noqa: PLC0415 - optional
         import onnx.helper  # noqa: PLC0415 - optional
         import onnx.numpy_helper  # noqa: PLC0415 - optional
     return onnx
@@ -120,7 +120,7 @@ def _exporter_of(layer: Layer, place: str) -> Exporter:
     )
 
 
-class Graph:
+class Graph(Arithmetic):
     """An ONNX graph while layers are written into it; what a registered function gets.
 
     A value is a name, a str: x and y, and what `node` and `constant` return.
@@ -152,7 +152,6 @@ class Graph:
         self._named |= {id(array): name for name, array in model.named_buffers()}
         self._taken = set(self._named.values())  # the names that are in use
         self._constants: dict[tuple[str, Shape, bytes], str] = {}
-        self._failed: Exception | None = None  # the latest error, which says where it arose
         self._place = ""  # the path of the layer that is being written
 
     # -- for exporters -----------------------------------------------------------
@@ -244,12 +243,16 @@ class Graph:
         """
         path = self._paths.get(id(layer), "")
         place = f"layer {path}, {layer!r}" if path else f"{layer!r}"
-        write = self._asked(lambda: _exporter_of(layer, place), None)
+        write = _exporter_of(layer, place)
         count = len(layer.output_names)
         shape = layer.output_shape(*[self.shape(str(x)) for x in xs[: required(layer)]])
         outer, self._place = self._place, path
         try:
-            y = self._asked(lambda: write(layer, self, *xs), place)
+            y = write(layer, self, *xs)
+        except Exception as error:
+            if not hasattr(error, "__notes__") and not str(error).startswith("export: "):
+                error.add_note(f"in the function that writes {place}")
+            raise
         finally:
             self._place = outer
         ys = y if isinstance(y, tuple) else (y,)
@@ -261,16 +264,6 @@ class Graph:
             )
         self._shapes.update(zip(ys, shape if count > 1 else (shape,), strict=True))
         return y
-
-    def _asked(self, question: Callable[[], Answer], place: str | None) -> Answer:
-        """Return the answer; note on an error where it arose, if it does not say so itself."""
-        try:
-            return question()
-        except Exception as error:
-            if place is not None and error is not self._failed:
-                error.add_note(f"in the function that writes {place}")
-            self._failed = error
-            raise
 
     def loop(self, states: Sequence[str], sequences: Sequence[str], step: Step) -> list[str]:
         """Run `step` along the first axis of `sequences`, as ONNX's Scan does.
@@ -291,18 +284,19 @@ class Graph:
             The last states, and what was handed out by all steps, (time, ...).
         """
         helper = self._onnx.helper
-        with self._body() as nodes:
-            taken = [self._fresh(f"{self._place}/state") for _ in states]
-            read = [self._fresh(f"{self._place}/part") for _ in sequences]
-            after, out = step(taken, read)
-            # An output of a body has to be made in it, and only once.
-            results = [self.node("Identity", value) for value in (*after, *out)]
-        body = helper.make_graph(
-            nodes,
-            "step",
-            [self._typed(n) for n in taken + read],
-            [self._typed(n) for n in results],
+        outer, self._nodes = self._nodes, []
+        taken = [self._fresh(f"{self._place}/state") for _ in states]
+        read = [self._fresh(f"{self._place}/part") for _ in sequences]
+        after, out = step(taken, read)
+        # An output of a body has to be made in it, and only once.
+        results = [self.node("Identity", value) for value in (*after, *out)]
+        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
+        inputs, outputs = (
+            [helper.make_tensor_value_info(name, kind, None) for name in names]
+            for names in (taken + read, results)
         )
+        body = helper.make_graph(self._nodes, "step", inputs, outputs)
+        self._nodes = outer
         return self.nodes(
             "Scan", len(results), *states, *sequences, body=body, num_scan_inputs=len(read)
         )
@@ -345,21 +339,6 @@ class Graph:
         return self._onnx.helper.make_graph(
             self._nodes, title, inputs, outputs, list(self._initializers.values())
         )
-
-    def _typed(self, name: str) -> Any:
-        helper = self._onnx.helper
-        return helper.make_tensor_value_info(
-            name, helper.np_dtype_to_tensor_dtype(self.dtype), None
-        )
-
-    @contextmanager
-    def _body(self) -> Iterator[list[Any]]:
-        """Collect nodes for a graph inside a node."""
-        outer, self._nodes = self._nodes, []
-        try:
-            yield self._nodes
-        finally:
-            self._nodes = outer
 
     def _cast(self, value: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
         """Return the numbers in the graph's dtype; raise if one of them becomes infinite."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers._windows import Pair, Windows
 from minifw.layers.padding import MODES
 from minifw.typing import Shape
@@ -33,17 +32,15 @@ def conv(layer: layers.Conv2D, graph: Graph, x: str) -> str:
 @register(layers.Conv1D)
 def conv_over_time(layer: layers.Conv1D, graph: Graph, x: str) -> str:
     """Write what `conv` does, of (batch, time, channels)."""
-    maths, (time, channels) = Arithmetic(graph), graph.shape(x)
-    y = graph.node("Transpose", x, perm=[0, 2, 1])
+    time, channels = graph.shape(x)
+    y = graph.transpose(x, 0, 2, 1)
     if graph.dtype == np.float32:
         y = _operator("Conv", layer, graph, y)
     else:
-        image, steps = (
-            maths.reshape(y, 0, channels, time, 1),
-            layer.output_shape((time, channels))[0],
-        )
+        steps, _ = layer.output_shape((time, channels))
+        image = graph.reshape(y, 0, channels, time, 1)
         y = _sums(layer, graph, _taps(layer._windows, graph, image, (steps, 1)), (steps,))
-    return graph.node("Transpose", y, perm=[0, 2, 1])
+    return graph.transpose(y, 0, 2, 1)
 
 
 @register(layers.Conv2DTranspose)
@@ -52,13 +49,13 @@ def transposed_conv(layer: layers.Conv2DTranspose, graph: Graph, x: str) -> str:
     more, steps, kernel = layer.output_padding, layer.stride, layer.kernel_size
     if graph.dtype == np.float32 and more[0] < steps[0] and more[1] < steps[1]:
         return _operator("ConvTranspose", layer, graph, x, output_padding=more)
-    maths, groups, (channels, *size) = Arithmetic(graph), layer.groups, graph.shape(x)
+    groups, (channels, *size) = layer.groups, graph.shape(x)
     out, *larger = layer.output_shape(graph.shape(x))
-    weight = maths.reshape(graph.constant(layer.weight), groups, channels // groups, -1)
-    pixels = maths.reshape(x, 0, groups, channels // groups, math.prod(size))
-    each = graph.node("MatMul", graph.node("Transpose", weight, perm=[0, 2, 1]), pixels)
-    k, by_place = math.prod(kernel), maths.reshape(each, 0, out, math.prod(kernel), *size)
-    taps = graph.nodes("Split", k, by_place, axis=2, num_outputs=k)
+    weight = graph.reshape(graph.constant(layer.weight), groups, channels // groups, -1)
+    pixels = graph.reshape(x, 0, groups, channels // groups, math.prod(size))
+    each = graph.node("MatMul", graph.transpose(weight, 0, 2, 1), pixels)
+    k = math.prod(kernel)
+    taps = graph.split(graph.reshape(each, 0, out, k, *size), k, 2)
     sides = zip(larger, size, steps, layer.dilation, layer.padding, kernel, strict=True)
     rows, columns = [  # 1 where a pixel comes to lie, for each position
         [np.equal.outer(np.arange(m), s * np.arange(n) + d * u - p) for u in range(length)]
@@ -68,40 +65,33 @@ def transposed_conv(layer: layers.Conv2DTranspose, graph: Graph, x: str) -> str:
     for tap, (u, v) in zip(taps, np.ndindex(kernel), strict=True):
         wide = graph.node("MatMul", tap, graph.constant(columns[v].T))
         placed += [graph.node("MatMul", graph.constant(rows[u]), wide)]
-    return _biased(layer, graph, maths.reshape(graph.node("Sum", *placed), 0, out, *larger))
+    return _biased(layer, graph, graph.reshape(graph.node("Sum", *placed), 0, out, *larger))
 
 
 def _operator(name: str, layer: Convolution, graph: Graph, x: str, **more: Any) -> str:
     """Write ONNX's operator of convolutions."""
-    bias = () if layer.bias is None else (graph.constant(layer.bias),)
     dilations = layer._windows.dilation[: layer._axes]
     more |= {"dilations": dilations, "group": layer.groups, **_attributes(layer)}
-    return graph.node(name, x, graph.constant(layer.weight), *bias, **more)
+    return graph.node(name, x, *graph.some(layer.weight, layer.bias), **more)
 
 
 def _sums(layer: layers.Conv1D | layers.Conv2D, graph: Graph, taps: list[str], size: Shape) -> str:
     """As `Conv2D` itself: Y = W X + b, a row of X for each position in the kernel and channel."""
-    maths, k, groups = Arithmetic(graph), len(taps), layer.groups
+    k, groups = len(taps), layer.groups
     inside, outside = layer.in_channels // groups, layer.out_channels // groups
     pixels = math.prod(size)  # not -1: of an empty batch no size can be told
-    by_tap = maths.reshape(graph.node("Concat", *taps, axis=1), 0, k, groups, inside, pixels)
-    by_group = graph.node("Transpose", by_tap, perm=[0, 2, 1, 3, 4])
-    columns = maths.reshape(by_group, 0, groups, k * inside, pixels)
-    by_place = graph.node(
-        "Transpose",
-        maths.reshape(graph.constant(layer.weight), groups, outside, inside, k),
-        perm=[0, 1, 3, 2],
-    )
-    weight = maths.reshape(by_place, groups, outside, k * inside)
-    y = maths.reshape(graph.node("MatMul", weight, columns), 0, layer.out_channels, *size)
+    by_tap = graph.reshape(graph.node("Concat", *taps, axis=1), 0, k, groups, inside, pixels)
+    by_group = graph.transpose(by_tap, 0, 2, 1, 3, 4)
+    columns = graph.reshape(by_group, 0, groups, k * inside, pixels)
+    by_channel = graph.reshape(graph.constant(layer.weight), groups, outside, inside, k)
+    weight = graph.reshape(graph.transpose(by_channel, 0, 1, 3, 2), groups, outside, k * inside)
+    y = graph.reshape(graph.node("MatMul", weight, columns), 0, layer.out_channels, *size)
     return _biased(layer, graph, y)
 
 
 def _biased(layer: Convolution, graph: Graph, y: str) -> str:
-    if layer.bias is None:
-        return y
-    maths, beside = Arithmetic(graph), [1] * layer._axes
-    return maths.add(y, maths.reshape(graph.constant(layer.bias), -1, *beside))
+    bias = [graph.reshape(b, -1, *[1] * layer._axes) for b in graph.some(layer.bias)]
+    return graph.add(y, *bias) if bias else y
 
 
 @register(layers.MaxPool2D)
@@ -116,7 +106,7 @@ def avg_pool(layer: layers.AvgPool2D, graph: Graph, x: str) -> str:
     if graph.dtype == np.float32:
         return graph.node("AveragePool", x, count_include_pad=1, **_attributes(layer))
     taps = _taps(layer._windows, graph, x, layer.output_shape(graph.shape(x))[1:])
-    return Arithmetic(graph).mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
+    return graph.mul(graph.node("Sum", *taps), 1 / math.prod(layer.kernel_size))
 
 
 @register(layers.Pad2D)
@@ -130,11 +120,11 @@ def pad(layer: layers.Pad2D, graph: Graph, x: str) -> str:
 @register(layers.UpSample2D)
 def up_sample(layer: layers.UpSample2D, graph: Graph, x: str) -> str:
     """Write every pixel as a block."""
-    maths, (channels, height, width) = Arithmetic(graph), graph.shape(x)
+    channels, height, width = graph.shape(x)
     down, across = layer.factor
-    pixels = maths.reshape(x, 0, channels, height, 1, width, 1)
+    pixels = graph.reshape(x, 0, channels, height, 1, width, 1)
     blocks = graph.node("Expand", pixels, graph.whole([1, 1, 1, down, 1, across]))
-    return maths.reshape(blocks, 0, *layer.output_shape(graph.shape(x)))
+    return graph.reshape(blocks, 0, *layer.output_shape(graph.shape(x)))
 
 
 @register(layers.GlobalAvgPool2D)

@@ -1,19 +1,20 @@
 """How the normalisations are written to ONNX, in eval mode."""
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 
 from minifw import layers
 from minifw.core.parameter import Parameter
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import Arithmetic
-from minifw.layers.normalization import _Normalization
 from minifw.typing import Array
 
 # Runtimes compute BatchNormalization as x times a factor, plus the rest: where the mean is so many
 # standard deviations away from 0, that has lost four bits, and the layer is written out.
 FAR = 16.0
+
+Normalization: TypeAlias = layers.BatchNorm | layers.GroupNorm | layers.LayerNorm | layers.RMSNorm
 
 
 @register(layers.BatchNorm)
@@ -27,32 +28,31 @@ def batch_norm(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
     bias = graph.constant(np.zeros_like(mean) if layer.bias is None else layer.bias)
     spread = graph.constant(var)
     if graph.dtype == np.float64:  # an attribute is a float32
-        spread, eps = Arithmetic(graph).add(spread, eps), 0.0
+        spread, eps = graph.add(spread, eps), 0.0
     return graph.node(
         "BatchNormalization", x, weight, bias, graph.constant(mean), spread, epsilon=eps
     )
 
 
 def _batch_norm_written_out(layer: layers.BatchNorm, graph: Graph, x: str) -> str:
-    maths = Arithmetic(graph)
     ndim = len(graph.shape(x))
     mean, var = (_along(graph, one, ndim) for one in (layer.running_mean, layer.running_var))
-    y = maths.div(maths.sub(x, mean), graph.node("Sqrt", maths.add(var, layer.eps)))
+    y = graph.div(graph.sub(x, mean), graph.node("Sqrt", graph.add(var, layer.eps)))
     return _affine(layer, graph, y, ndim)
 
 
 def _along(graph: Graph, value: Parameter | Array, ndim: int) -> str:
     """Return a number for each channel, for examples of so many axes."""
     name = graph.constant(value)
-    return Arithmetic(graph).reshape(name, -1, *[1] * (ndim - 1)) if ndim > 1 else name
+    return graph.reshape(name, -1, *[1] * (ndim - 1)) if ndim > 1 else name
 
 
-def _affine(layer: _Normalization, graph: Graph, y: str, ndim: int = 1) -> str:
-    """Return w y + b, if there are w and b, of channels if examples have several axes."""
-    if layer.weight is None or layer.bias is None:
-        return y
-    weight, bias = (_along(graph, one, ndim) for one in (layer.weight, layer.bias))
-    return Arithmetic(graph).add(Arithmetic(graph).mul(y, weight), bias)
+def _affine(layer: Normalization, graph: Graph, y: str, ndim: int = 1) -> str:
+    """Return w y + b, as far as there are w and b, of channels if examples have several axes."""
+    for operator, value in (("Mul", layer.weight), ("Add", layer.bias)):
+        if value is not None:
+            y = graph.node(operator, y, _along(graph, value, ndim))
+    return y
 
 
 @register(layers.LayerNorm)
@@ -60,10 +60,9 @@ def layer_norm(layer: layers.LayerNorm, graph: Graph, x: str) -> str:
     """Write y = w (x - m) / sqrt(v + eps) + b, with m and v of the last axes."""
     axes = len(layer.normalized_shape)
     if graph.dtype == np.float32:
-        ones = np.ones(layer.normalized_shape)
-        weight = graph.constant(ones if layer.weight is None else layer.weight)
-        bias = () if layer.bias is None else (graph.constant(layer.bias),)
-        return graph.node("LayerNormalization", x, weight, *bias, axis=-axes, epsilon=layer.eps)
+        weights = graph.some(layer.weight, layer.bias)
+        weights = weights or [graph.constant(np.ones(layer.normalized_shape))]
+        return graph.node("LayerNormalization", x, *weights, axis=-axes, epsilon=layer.eps)
     last = graph.whole(range(-axes, 0))
     return _affine(layer, graph, _standard(graph, x, last, layer.eps))
 
@@ -71,28 +70,26 @@ def layer_norm(layer: layers.LayerNorm, graph: Graph, x: str) -> str:
 @register(layers.GroupNorm)
 def group_norm(layer: layers.GroupNorm, graph: Graph, x: str) -> str:
     """Write y = w (x - m) / sqrt(v + eps) + b, with m and v of the channels of a group."""
-    maths, shape = Arithmetic(graph), graph.shape(x)
-    rows = maths.reshape(x, 0, layer.num_groups, math.prod(shape) // layer.num_groups)
+    shape = graph.shape(x)
+    rows = graph.reshape(x, 0, layer.num_groups, math.prod(shape) // layer.num_groups)
     y = _standard(graph, rows, graph.whole([2]), layer.eps)
-    return _affine(layer, graph, maths.reshape(y, 0, *shape), len(shape))
+    return _affine(layer, graph, graph.reshape(y, 0, *shape), len(shape))
 
 
 @register(layers.RMSNorm)
 def rms_norm(layer: layers.RMSNorm, graph: Graph, x: str) -> str:
     """Write y = w x / sqrt(mean(x^2) + eps) over the last axes."""
     last = graph.whole(range(-len(layer.normalized_shape), 0))
-    y = _scaled(graph, x, last, layer.eps)
-    return y if layer.weight is None else Arithmetic(graph).mul(y, graph.constant(layer.weight))
+    return _affine(layer, graph, _scaled(graph, x, last, layer.eps))
 
 
 def _standard(graph: Graph, x: str, axes: str, eps: float) -> str:
     """Return (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps)."""
     mean = graph.node("ReduceMean", x, axes)
-    return _scaled(graph, Arithmetic(graph).sub(x, mean), axes, eps)
+    return _scaled(graph, graph.sub(x, mean), axes, eps)
 
 
 def _scaled(graph: Graph, c: str, axes: str, eps: float) -> str:
     """Return c / sqrt(mean(c^2) + eps)."""
-    maths = Arithmetic(graph)
-    square = graph.node("ReduceMean", maths.mul(c, c), axes)
-    return maths.div(c, graph.node("Sqrt", maths.add(square, eps)))
+    square = graph.node("ReduceMean", graph.mul(c, c), axes)
+    return graph.div(c, graph.node("Sqrt", graph.add(square, eps)))

@@ -11,7 +11,6 @@ from typing import TypeAlias
 import numpy as np
 
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import Arithmetic
 from minifw.layers.recurrent import GRU, LSTM
 
 FORMS: tuple[tuple[str, tuple[int, ...], dict[str, int]], ...] = (
@@ -30,13 +29,12 @@ def lstm(layer: LSTM, graph: Graph, x: str, *given: str | None) -> str | tuple[s
 
     def step(states: list[str], a: str, weight: str, bias: str) -> list[str]:
         h, c = states
-        sums = maths.add(maths.add(a, graph.node("MatMul", h, weight)), bias)
-        i, f, g, o = graph.nodes("Split", 4, sums, axis=-1, num_outputs=4)
-        kept = maths.mul(graph.node("Sigmoid", f), c)
-        c1 = maths.add(kept, maths.mul(graph.node("Sigmoid", i), graph.node("Tanh", g)))
-        return [maths.mul(graph.node("Sigmoid", o), graph.node("Tanh", c1)), c1]
+        sums = graph.add(graph.add(a, graph.node("MatMul", h, weight)), bias)
+        i, f, g, o = graph.split(sums, 4, -1)
+        kept = graph.mul(graph.node("Sigmoid", f), c)
+        c1 = graph.add(kept, graph.mul(graph.node("Sigmoid", i), graph.node("Tanh", g)))
+        return [graph.mul(graph.node("Sigmoid", o), graph.node("Tanh", c1)), c1]
 
-    maths = Arithmetic(graph)
     return _recurrence(layer, graph, x, given, step)
 
 
@@ -46,15 +44,14 @@ def gru(layer: GRU, graph: Graph, x: str, *given: str | None) -> str | tuple[str
 
     def step(states: list[str], a: str, weight: str, bias: str) -> list[str]:
         (h,) = states
-        q = maths.add(graph.node("MatMul", h, weight), bias)
-        a_r, a_z, a_n = graph.nodes("Split", 3, a, axis=-1, num_outputs=3)
-        q_r, q_z, q_n = graph.nodes("Split", 3, q, axis=-1, num_outputs=3)
-        r = graph.node("Sigmoid", maths.add(a_r, q_r))
-        z = graph.node("Sigmoid", maths.add(a_z, q_z))
-        n = graph.node("Tanh", maths.add(a_n, maths.mul(r, q_n)))
-        return [maths.add(maths.mul(maths.sub(h, n), z), n)]
+        q = graph.add(graph.node("MatMul", h, weight), bias)
+        a_r, a_z, a_n = graph.split(a, 3, -1)
+        q_r, q_z, q_n = graph.split(q, 3, -1)
+        r = graph.node("Sigmoid", graph.add(a_r, q_r))
+        z = graph.node("Sigmoid", graph.add(a_z, q_z))
+        n = graph.node("Tanh", graph.add(a_n, graph.mul(r, q_n)))
+        return [graph.add(graph.mul(graph.sub(h, n), z), n)]
 
-    maths = Arithmetic(graph)
     return _recurrence(layer, graph, x, given, step)
 
 
@@ -63,13 +60,13 @@ def _recurrence(
 ) -> str | tuple[str, ...]:
     """Write h after each step or after the last, and the last states if the layer has them."""
     mask, *starts = (*given, None, None, None)[: 1 + len(layer._states)]
-    steps = graph.node("Transpose", x, perm=[1, 0, 2])  # (time, batch, in)
+    steps = graph.transpose(x, 1, 0, 2)  # (time, batch, in)
     if graph.dtype == np.float32 and mask is None:
         every, last = _operator(layer, graph, steps, starts)
     else:
         start = [h or _zeros(layer, graph, x) for h in starts]
         *last, every = _loop(layer, graph, [steps, *given[:1]], step, start)
-    y = graph.node("Transpose", every, perm=[1, 0, 2]) if layer.return_sequences else last[0]
+    y = graph.transpose(every, 1, 0, 2) if layer.return_sequences else last[0]
     return (y, *last) if layer.return_state else y
 
 
@@ -77,22 +74,19 @@ def _loop(
     layer: LSTM | GRU, graph: Graph, given: list[str | None], step: Step, start: list[str]
 ) -> list[str]:
     """Write the steps of (x, mask) out; return the last states, h first, and h of all steps."""
-    maths = Arithmetic(graph)
-    weight = graph.node("Transpose", graph.constant(layer.weight_hh_l0), perm=[1, 0])
+    weight = graph.transpose(graph.constant(layer.weight_hh_l0), 1, 0)
     bias = graph.constant(layer.bias_hh_l0)
-    of_x = [graph.constant(part) for part in (layer.weight_ih_l0, layer.bias_ih_l0)]
-    read = [
-        maths.linear(str(given[0]), *of_x)
-    ]  # W_ih x + b_ih of all steps, (time, batch, gates hidden)
+    of_x = graph.some(layer.weight_ih_l0, layer.bias_ih_l0)
+    read = [graph.linear(str(given[0]), *of_x)]  # of all steps, (time, batch, gates hidden)
     for mask in filter(None, given[1:]):
-        counts = graph.node("Transpose", maths.counted(mask), perm=[1, 0])  # (time, batch)
+        counts = graph.transpose(graph.counted(mask), 1, 0)  # (time, batch)
         read += [graph.node("Unsqueeze", counts, graph.whole([2]))]
 
     def one(before: list[str], parts: list[str]) -> tuple[list[str], list[str]]:
         after = step(before, parts[0], weight, bias)
         for counts in parts[1:]:  # a step that does not count leaves the states as they are
             pairs = zip(after, before, strict=True)
-            after = [maths.where_positive(counts, new, old) for new, old in pairs]
+            after = [graph.where_positive(counts, new, old) for new, old in pairs]
         return after, after[:1]
 
     return graph.loop(start, read, one)
@@ -106,10 +100,10 @@ def _operator(
     hidden, gates = layer.hidden_size, len(order)
     rows = np.arange(gates * hidden).reshape(gates, hidden)[list(order)].reshape(1, -1)
     weights = [
-        graph.node("Gather", graph.constant(weight), graph.whole(rows), axis=0)
-        for weight in (layer.weight_ih_l0, layer.weight_hh_l0)  # (1, gates * hidden, ...)
+        graph.node("Gather", weight, graph.whole(rows), axis=0)  # (1, gates * hidden, ...)
+        for weight in graph.some(layer.weight_ih_l0, layer.weight_hh_l0)
     ]
-    biases = [graph.constant(layer.bias_ih_l0), graph.constant(layer.bias_hh_l0)]
+    biases = graph.some(layer.bias_ih_l0, layer.bias_hh_l0)
     both = graph.whole(np.concatenate([rows, rows + gates * hidden], axis=1))
     bias = graph.node("Gather", graph.node("Concat", *biases, axis=0), both, axis=0)
     ways = graph.whole([0])  # the axis of directions in a state

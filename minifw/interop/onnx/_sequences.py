@@ -4,66 +4,59 @@ import numpy as np
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import BOOL, INT64, Arithmetic
+from minifw.interop.onnx._maths import BOOL, INT64
 
 
 @register(layers.MultiHeadAttention)
 def attention(layer: layers.MultiHeadAttention, graph: Graph, x: str, *given: str | None) -> str:
     """Write z = softmax(q k' / sqrt(w)) v of each head, and y = Wo z + bo."""
-    maths, heads, (memory, mask) = Arithmetic(graph), layer.heads, (*given, None, None)[:2]
+    heads, (memory, mask) = layer.heads, (*given, None, None)[:2]
     memory = memory or x
-    thirds = {"axis": 0, "num_outputs": 3}
-    weights = graph.nodes("Split", 3, graph.constant(layer.in_proj_weight), **thirds)
-    biases: list[str | None] = [None, None, None]
-    if layer.in_proj_bias is not None:
-        biases = [*graph.nodes("Split", 3, graph.constant(layer.in_proj_bias), **thirds)]
+    thirds = [graph.split(v, 3) for v in graph.some(layer.in_proj_weight, layer.in_proj_bias)]
 
     def part(index: int, source: str, *order: int) -> str:
-        y = maths.linear(source, weights[index], biases[index])
-        by_head = maths.reshape(y, 0, graph.shape(source)[0], heads, layer.features // heads)
-        return graph.node("Transpose", by_head, perm=order)
+        y = graph.linear(source, *[values[index] for values in thirds])
+        by_head = graph.reshape(y, 0, graph.shape(source)[0], heads, layer.features // heads)
+        return graph.transpose(by_head, *order)
 
-    q = maths.mul(part(0, x, 0, 2, 1, 3), layer._scale)
+    q = graph.mul(part(0, x, 0, 2, 1, 3), layer._scale)
     k, v = part(1, memory, 0, 2, 3, 1), part(2, memory, 0, 2, 1, 3)
     scores, counts = graph.node("MatMul", q, k), []  # (batch, heads, time, steps)
     time, steps = graph.shape(x)[0], graph.shape(memory)[0]
     if layer.causal:
         counts += [graph.node("Cast", graph.whole(np.tri(time, steps)), to=BOOL)]
     if mask is not None:
-        counts += [graph.node("Unsqueeze", maths.truth(mask), graph.whole([1, 2]))]
+        counts += [graph.node("Unsqueeze", graph.truth(mask), graph.whole([1, 2]))]
     if counts:
         every = counts[0] if len(counts) == 1 else graph.node("And", *counts)
-        scores = maths.where(every, scores, graph.constant(np.finfo(graph.dtype).min))
+        scores = graph.where(every, scores, graph.constant(np.finfo(graph.dtype).min))
     p = graph.node("Softmax", scores, axis=-1)
     if mask is not None:  # of a row in which nothing counts
-        p = maths.where(every, p, graph.constant(0.0))
-    z = graph.node("Transpose", graph.node("MatMul", p, v), perm=[0, 2, 1, 3])
-    out, rows = layer.out_proj, maths.reshape(z, 0, time, layer.features)
-    bias = None if out.bias is None else graph.constant(out.bias)
-    return maths.linear(rows, graph.constant(out.weight), bias)
+        p = graph.where(every, p, graph.constant(0.0))
+    z = graph.transpose(graph.node("MatMul", p, v), 0, 2, 1, 3)
+    rows = graph.reshape(z, 0, time, layer.features)
+    return graph.linear(rows, *graph.some(layer.out_proj.weight, layer.out_proj.bias))
 
 
 @register(layers.Positions, layers.SinusoidalPositions)
 def positions(layer: layers.Positions | layers.SinusoidalPositions, graph: Graph, x: str) -> str:
     """Write y_t = x_t + P[t]."""
-    time = graph.shape(x)[0]
+    steps = range(graph.shape(x)[0])
     if isinstance(layer, layers.SinusoidalPositions):
-        return graph.node("Add", x, graph.constant(layer._places(0, time, graph.dtype)))
-    first, last, axis = (graph.whole([n]) for n in (0, time, 0))
-    places = graph.node("Slice", graph.constant(layer.weight), first, last, axis)
-    return graph.node("Add", x, places)
+        return graph.add(x, graph.constant(layer._places(0, len(steps), graph.dtype)))
+    return graph.add(x, graph.node("Gather", graph.constant(layer.weight), graph.whole(steps)))
 
 
 @register(layers.MeanOverTime)
 def mean_over_time(_: layers.MeanOverTime, graph: Graph, x: str, mask: str | None = None) -> str:
     """Write the mean of the steps that count."""
-    maths, time = Arithmetic(graph), graph.whole([1])
+    time = graph.whole([1])
     if mask is None:
         return graph.node("ReduceMean", x, time, keepdims=0)
-    counts = graph.node("Unsqueeze", maths.counted(mask), graph.whole([2]))
-    total = graph.node("ReduceSum", maths.mul(x, counts), time, keepdims=0)
+    counts = graph.node("Unsqueeze", graph.counted(mask), graph.whole([2]))
+    total = graph.node("ReduceSum", graph.mul(x, counts), time, keepdims=0)
     steps = graph.node("ReduceSum", counts, time, keepdims=0)
-    return maths.div(total, graph.node("Max", steps, graph.constant(1.0)))
+    return graph.div(total, graph.node("Max", steps, graph.constant(1.0)))
 
 
 @register(layers.Mask)

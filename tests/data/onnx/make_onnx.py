@@ -104,8 +104,8 @@ def write_foreign() -> None:
         "sklearn": foreign.sklearn_files,
         "zoo": foreign.zoo_files,
     }.items():
-        folder = HERE / name
-        folder.mkdir(exist_ok=True)
+        folder = HERE / "exported" / name
+        folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {}
         for file in files(folder):
             if file.path is None:
