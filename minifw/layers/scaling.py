@@ -114,12 +114,11 @@ class Scale(Layer):
 
 
 def _fixed(owner: str, name: str, value: npt.ArrayLike) -> Array | float:
-    """Return a float, or a frozen float64 array, or raise unless all is finite in both dtypes."""
+    """Return a float, or a float64 array, or raise unless all is finite in both dtypes."""
     array = np.array(value, np.float64)
     largest = float(np.finfo(SMALLEST_DTYPE).max)
     if not (np.abs(array) <= largest).all():  # of NaN it is False
         raise ValueError(f"{owner} expects {name} to be finite in float32, got {value!r}")
-    array.flags.writeable = False
     return array if array.ndim else float(array)
 
 
@@ -176,7 +175,7 @@ class Rescaling(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of x, or raise if the arrays do not broadcast to it."""
-        arrays = np.shape(self.scale), np.shape(self.offset)
+        arrays = [getattr(one, "shape", ()) for one in (self.scale, self.offset)]
         with suppress(ValueError):
             if np.broadcast_shapes(input_shape, *arrays) == input_shape:
                 return input_shape

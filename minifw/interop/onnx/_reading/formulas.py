@@ -10,6 +10,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from minifw import layers
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.images import conv
@@ -113,6 +115,64 @@ def normalization(kind: Any, node: Node, found: Found, means: list[str]) -> Laye
     layer: Layer = kind(last, eps=float(found["E"]), affine=bool(given), **dtype)
     if given:
         layer.load_state_dict({key: one.reshape(last) for key, one in given.items()})
+    return layer
+
+
+def _product(source: str, w: str, b: str) -> list[Any]:
+    return [("Add", ("MatMul", source, w), b), ("MatMul", source, w)]
+
+
+def _by_head(source: str, w: str, b: str, shape: str, node: str) -> tuple[Any, ...]:
+    return (f"Transpose:{node}", ("Reshape", _product(source, w, b), shape))
+
+
+def _attention(memory: str) -> tuple[Any, ...]:
+    """Return softmax(q k' c) v of all heads, times a matrix: as `export` writes it."""
+    q, k = _by_head("x", "A", "B", "I", "q"), _by_head(memory, "C", "D", "J", "k")
+    scores = ("MatMul", ("Mul", q, "S"), k)
+    p = ("Softmax:p", [("Where", "M", scores, "N"), scores])
+    z = ("Transpose:z", ("MatMul", p, _by_head(memory, "E", "F", "K", "v")))
+    return ("MatMul", ("Reshape", z, "L"), "G")
+
+
+@formula(*[f for m in "xm" for f in (("Add", _attention(m), "H"), _attention(m))])
+def attention(node: Node, found: Found) -> Value:
+    """softmax(q k' / sqrt(width)) v of each head, Wo z + bo."""
+    heads, width = (int(n) for n in found["I"][2:])
+    layer = layers.MultiHeadAttention(
+        heads * width, heads, causal="M" in found, bias="H" in found, **in_dtype(found["A"])
+    )
+    orders = [node.part(found[letter]).attributes.get("perm") for letter in "qkvz"]
+    hidden, steps = found.get("M", np.ones(())), [int(found[letter][1]) for letter in "IJ"]
+    expected = np.tri(*steps).astype(bool) if "M" in found else 1
+    if (
+        orders != [[0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3], [0, 2, 1, 3]]
+        or node.part(found["p"]).attributes.get("axis", -1) not in (-1, 3)
+        or not np.allclose(found["S"], width**-0.5, rtol=1e-6)
+        or not np.array_equal(hidden, expected)
+        or not found.get("N", -np.inf) <= -1e30
+    ):
+        raise node.refuse("minifw has attention of each step to all, or to all before it")
+    state = {"in_proj_weight": np.concatenate([found[letter].T for letter in "ACE"])}
+    state["out_proj.weight"] = found["G"].T
+    if "H" in found:
+        state |= {
+            "in_proj_bias": np.concatenate([found[letter] for letter in "BDF"]),
+            "out_proj.bias": found["H"],
+        }
+    layer.load_state_dict(state)
+    return node.add(layer, *node.values)
+
+
+@formula(("Reshape", ("Expand", ("Reshape", "x", "A"), "B"), "C"))
+def up_sample(node: Node, found: Found) -> Layer:
+    """Each pixel as a block, as `export` writes it."""
+    (*_, down, _, across), shape = (int(n) for n in found["B"]), node.shape
+    layer = layers.UpSample2D((down, across))
+    grown = [[0, *shape[:2], 1, shape[2], 1], [1, 1, 1, down, 1, across]] if shape else []
+    known = shape and len(shape) == 3 and [0, *layer.output_shape(shape)]
+    if [found["A"].tolist(), found["B"].tolist(), found["C"].tolist()] != [*grown, known]:
+        raise node.refuse("minifw makes images larger by whole factors, each pixel a block")
     return layer
 
 

@@ -227,6 +227,8 @@ def _part(node: Node, axis: int, places: list[int], kept: int) -> Value:
             h = replace(h, dtype=node.x.dtype)
             steps = node.add(layers.Reshape((1, -1)), h)
             return replace(steps, order=node.x.order) if kept else h
+    if at and kept and count and places == list(range(count))[::-1]:
+        return replace(node.add(layers.Flip(at), replace(node.x, order=None)), order=node.x.order)
     if (ndim, at, kept) == (2, 1, 1) and places:
         return node.add(layers.Columns(*places))
-    raise node.refuse("minifw takes columns of a table, and the last step of a recurrent layer")
+    raise node.refuse("minifw takes columns of a table and the last step of a recurrent layer")
