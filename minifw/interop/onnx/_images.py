@@ -120,8 +120,10 @@ def pad(layer: layers.Pad2D, graph: Graph, x: str) -> str:
 @register(layers.UpSample2D)
 def up_sample(layer: layers.UpSample2D, graph: Graph, x: str) -> str:
     """Write every pixel as a block."""
-    channels, height, width = graph.shape(x)
-    down, across = layer.factor
+    (channels, height, width), (down, across) = graph.shape(x), layer.factor
+    if graph.dtype == np.float32:
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return graph.node("Resize", x, "", graph.constant([1, 1, down, across]), **how)
     pixels = graph.reshape(x, 0, channels, height, 1, width, 1)
     blocks = graph.node("Expand", pixels, graph.whole([1, 1, 1, down, 1, across]))
     return graph.reshape(blocks, 0, *layer.output_shape(graph.shape(x)))
