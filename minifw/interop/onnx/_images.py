@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minifw import layers
+from minifw._tools.loading import claim
 from minifw.interop.onnx._graph import Graph, register
 from minifw.layers._windows import Pair, Windows
 from minifw.layers.padding import MODES
@@ -56,6 +57,7 @@ def transposed_conv(layer: layers.Conv2DTranspose, graph: Graph, x: str) -> str:
     each = graph.node("MatMul", graph.transpose(weight, 0, 2, 1), pixels)
     k = math.prod(kernel)
     taps = graph.split(graph.reshape(each, 0, out, k, *size), k, 2)
+    claim("export", (k, max(larger), max(size)))  # if a file says so
     sides = zip(larger, size, steps, layer.dilation, layer.padding, kernel, strict=True)
     rows, columns = [  # 1 where a pixel comes to lie, for each position
         [np.equal.outer(np.arange(m), s * np.arange(n) + d * u - p) for u in range(length)]
@@ -153,6 +155,7 @@ def _taps(windows: Windows, graph: Graph, x: str, size: Shape) -> list[str]:
     top, left, bottom, right = _pads(windows.padding)
     if top or left or bottom or right:
         x = graph.node("Pad", x, graph.whole([0, 0, top, left, 0, 0, bottom, right]))
+    claim("export", windows.kernel)  # if a file says so
     axes, steps = graph.whole([2, 3]), graph.whole(windows.stride)
     reach = [s * (n - 1) + 1 for s, n in zip(windows.stride, size, strict=True)]
     taps = []

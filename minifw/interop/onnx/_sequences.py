@@ -4,7 +4,7 @@ import numpy as np
 
 from minifw import layers
 from minifw.interop.onnx._graph import Graph, register
-from minifw.interop.onnx._maths import BOOL, INT64
+from minifw.interop.onnx._maths import INT64
 
 
 @register(layers.MultiHeadAttention)
@@ -24,7 +24,8 @@ def attention(layer: layers.MultiHeadAttention, graph: Graph, x: str, *given: st
     scores, counts = graph.node("MatMul", q, k), []  # (batch, heads, time, steps)
     time, steps = graph.shape(x)[0], graph.shape(memory)[0]
     if layer.causal:
-        counts += [graph.node("Cast", graph.whole(np.tri(time, steps)), to=BOOL)]
+        places = graph.whole([range(steps)]), graph.whole(np.arange(time)[:, np.newaxis])
+        counts += [graph.node("LessOrEqual", *places)]
     if mask is not None:
         counts += [graph.node("Unsqueeze", graph.truth(mask), graph.whole([1, 2]))]
     if counts:
