@@ -3,6 +3,7 @@
 import numpy as np
 
 from minifw import layers
+from minifw._tools.loading import claim
 from minifw.interop.onnx._graph import Graph, register
 from minifw.interop.onnx._maths import INT64
 
@@ -24,6 +25,7 @@ def attention(layer: layers.MultiHeadAttention, graph: Graph, x: str, *given: st
     scores, counts = graph.node("MatMul", q, k), []  # (batch, heads, time, steps)
     time, steps = graph.shape(x)[0], graph.shape(memory)[0]
     if layer.causal:
+        claim("export", (time + steps,))  # if a file says so
         places = graph.whole([range(steps)]), graph.whole(np.arange(time)[:, np.newaxis])
         counts += [graph.node("LessOrEqual", *places)]
     if mask is not None:
@@ -71,5 +73,6 @@ def mask(layer: layers.Mask, graph: Graph, x: str) -> str:
 def flip(layer: layers.Flip, graph: Graph, x: str) -> str:
     """Write x from the last step to the first; of masks and whole numbers, too."""
     size = (0, *graph.shape(x))[layer.axis]
+    claim("export", (size,))  # if a file says so
     order = graph.whole(np.arange(size)[::-1])
     return graph.passed(x, graph.node("Gather", x, order, axis=layer.axis))
