@@ -307,6 +307,8 @@ def test_several_inputs_and_outputs(name: str, dtype: type, tmp_path: pathlib.Pa
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", options)
     assert [one.name for one in session.get_inputs()] == list(shapes)
+    twin = import_(tmp_path / "model.onnx")
+    assert repr(twin) == repr(model)
     one = len(model.output_names) == 1
     assert [one.name for one in session.get_outputs()] == (["y"] if one else [*model.output_names])
     rng = np.random.default_rng(0)
@@ -321,6 +323,8 @@ def test_several_inputs_and_outputs(name: str, dtype: type, tmp_path: pathlib.Pa
             given["mask"] = given["mask"] > 0
             given["mask"][0] = False  # nothing counts
         expected = model.predict(given if len(given) > 1 else given["x"])
+        again = twin.predict(given if len(given) > 1 else given["x"])
+        assert all((a == b).all() for a, b in zip(again, expected, strict=True))
         for made, y in zip(
             session.run(None, given), (expected,) if one else expected, strict=True
         ):

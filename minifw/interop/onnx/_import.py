@@ -173,20 +173,24 @@ def _described(onnx: Any, proto: Any, custom: tuple[type[Buildable], ...]) -> La
     """Return the layers that the metadata name, if they give this very graph; else None."""
     described = {entry.key: entry.value for entry in proto.metadata_props}
     graph = proto.graph
-    if not {DESCRIPTION, SHAPE} <= set(described) or len(graph.input) != 1:
+    if not {DESCRIPTION, SHAPE} <= set(described):
         return None
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-    with building(sum(array.size for array in arrays.values())):
+    numbers = sum(array.size for array in arrays.values())
+    with building(numbers):
         recorded = from_text("its description", described[DESCRIPTION].encode())
         model = Builder({}, custom).build(recorded)
-    shape = tuple(from_text("its input shape", described[SHAPE].encode()))
-    if math.prod(shape) > LARGEST or not isinstance(model, Layer) or not _filled(model, arrays):
+    shape = from_text("its input shape", described[SHAPE].encode())  # or one for each input
+    several = any(isinstance(one, tuple) for one in shape)
+    large = any(math.prod(map(int, s or ())) > LARGEST for s in (shape if several else [shape]))
+    if large or not isinstance(model, Layer) or not _filled(model, arrays):
         return None
     kind = graph.output[0].type.tensor_type.elem_type
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
     batch = graph.input[0].type.tensor_type.shape.dim[0].dim_value or BATCH
-    names = graph.input[0].name, graph.output[0].name
-    again = written(model, shape, names, dtype, batch)
+    names = [value.name for value in graph.input], [value.name for value in graph.output]
+    with building(8 * numbers):  # some constants stand for several layers
+        again = written(model, shape, names, dtype, batch)
     bytes_of = partial(type(graph).SerializeToString, deterministic=True)
     return model if bytes_of(again.graph) == bytes_of(graph) else None
 
