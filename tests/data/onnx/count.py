@@ -55,8 +55,10 @@ def judged(file: File) -> Verdict:
     """Return what `import_` makes of a file."""
     if file.path is None:
         return file.name, "not exported", file.failed
+    names = [one.name for one in onnx.load(file.path, load_external_data=False).graph.output]
+    labelled = names == ["label", "probabilities"]  # of skl2onnx; no layer gives labels
     try:
-        model = import_(file.path)
+        model = import_(file.path, outputs=names[1:] if labelled else None)
     except FileFormatError as error:
         return file.name, "refused", str(error).split(" cannot be imported: ")[-1]
     except Exception as error:  # noqa: BLE001 - what is not documented

@@ -19,7 +19,21 @@ LARGEST_CONSTANT, LARGEST = 2**26, 2**24
 VIEWS = {"Identity", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
 COMPUTED = {
     *("Abs", "Add", "And", "Cast", "Ceil", "Concat", "Constant", "Div", "Equal", "Exp", "Flatten"),
-    *("Floor", "Gather", "Greater", "Less", "Log", "MatMul", "Max", "Min", "Mod", "Mul", "Neg"),
+    *(
+        "Floor",
+        "Gather",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "MatMul",
+        "Max",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+    ),
     *("Not", "Pow", "Reciprocal", "ReduceProd", "ReduceSum", "Reshape", "Shape", "Sqrt", "Sub"),
     *("Sum", "Where"),
 }

@@ -144,7 +144,7 @@ def attention(node: Node, found: Found) -> Value:
     )
     orders = [node.part(found[letter]).attributes.get("perm") for letter in "qkvz"]
     hidden, steps = found.get("M", np.ones(())), [int(found[letter][1]) for letter in "IJ"]
-    expected = np.tri(*steps).astype(bool) if "M" in found else 1
+    expected = np.tri(steps[0], steps[1]) if "M" in found else 1
     if (
         orders != [[0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3], [0, 2, 1, 3]]
         or node.part(found["p"]).attributes.get("axis", -1) not in (-1, 3)
