@@ -204,7 +204,7 @@ def replayable(parts: Sequence[Any], loss: Any, outer: Any = None) -> bool:
 
     `outer` is a part that no part may hold.
     """
-    inner = [part for part in parts if part is not outer]
+    inner = {id(part) for part in parts if part is not outer}
     declared = [part for part in parts if hasattr(part, "_walk") or part is loss]
     kinds = {base for part in parts for base in type(part).__mro__}
     return (
@@ -216,14 +216,14 @@ def replayable(parts: Sequence[Any], loss: Any, outer: Any = None) -> bool:
     )
 
 
-def _fixed(value: Any, parts: Sequence[Any]) -> bool:
+def _fixed(value: Any, parts: set[int]) -> bool:
     if isinstance(value, tuple):
         changing = np.ndarray | np.random.Generator
         return all(_fixed(item, parts) and not isinstance(item, changing) for item in value)
     if isinstance(value, np.ndarray):
         # A copy of the layer has a copy of a read-only one, which others may write into.
         return value.flags.writeable
-    counted = hasattr(value, "_memory") or any(value is part for part in parts)
+    counted = hasattr(value, "_memory") or id(value) in parts
     return counted or isinstance(value, FIXED)
 
 
