@@ -115,7 +115,8 @@ class NetworkEstimator(TableReader):
         use = self._use
         self._warn_if_interrupted(self.history_)
         steps, ended = self.optimizer_ is not None, self.history_.stopped is not None
-        if steps and not (ended or use.early_stopping or use.tol is None):
+        watched = use.tol is not None and use.n_iter_no_change is not None
+        if steps and watched and not (ended or use.early_stopping):
             warn_user(
                 f"{owner}: the loss still fell by tol={use.tol:g} after all {self.n_iter_} "
                 "epochs; raise max_epochs or lr, or train for so many with tol=None",
