@@ -445,7 +445,9 @@ def test_a_schedule_is_a_function_of_the_optimizer() -> None:
 
 
 def test_no_patience_is_infinite() -> None:
-    assert quick(tol=1e9, n_iter_no_change=np.inf).fit(X_IRIS, Y_IRIS).n_iter_ == 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # all epochs were asked for: none is too few
+        assert quick(tol=1e9, n_iter_no_change=np.inf).fit(X_IRIS, Y_IRIS).n_iter_ == 10
 
 
 def test_lbfgs_takes_all_rows_at_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -663,6 +665,7 @@ def test_it_learns_what_mlp_learns_from_the_same_start(optimizer: str) -> None:
         ),
         ({"optimizer": "bfgs"}, ValueError, "one of adam, .*adagrad, lbfgs, or a class"),
         ({"optimizer": "lbfgs", "early_stopping": True}, ValueError, "leave out early_stopping"),
+        ({"optimizer": "lbfgs", "preset": "realmlp"}, ValueError, "leave out .* and preset"),
         ({"optimizer": "lbfgs", "hidden_layers": [4, Dropout(0.5)]}, ValueError, "leave out Drop"),
         ({"schedule": "invscaling"}, TypeError, "schedule to be 'adaptive', or a class"),
         ({"schedule": lambda: 3}, TypeError, r"calls schedule\(optimizer\), but"),

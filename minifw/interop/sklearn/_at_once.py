@@ -36,7 +36,7 @@ def at_once(owner: str, model: Layer, loss: Loss, rows: Rows, use: SimpleNamespa
     if use.early_stopping or use.schedule is not None or use.callbacks not in ((), []):
         raise ValueError(
             f"{owner} has no epochs with optimizer={use.optimizer!r}, which takes all rows at "
-            "once; leave out early_stopping, schedule and callbacks"
+            "once; leave out early_stopping, schedule, callbacks and preset"
         )
     method = use.optimizer
     if isinstance(method, str):
