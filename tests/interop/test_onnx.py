@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import skl2onnx
 from cases import CASES as ALL
 from cases import Case
+from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 import minifw
 from minifw import (
@@ -388,6 +390,14 @@ def test_pipelines_of_scikit_learn(tmp_path: pathlib.Path) -> None:
                     assert (label[0] == expected).all()
                     expected = pipeline.predict_proba(x)
                 close(numbers, expected.reshape(numbers.shape).astype(dtype))
+    words = np.array(["a", "b", "c"])[kinds].reshape(-1, 1)
+    table = pd.DataFrame({"word": words[:, 0], "u": x[:, 1], "v": x[:, 2]})
+    columns = make_column_transformer((OneHotEncoder(), ["word"]), (StandardScaler(), ["u", "v"]))
+    pipeline = make_pipeline(columns, NetworkClassifier((4,), **options)).fit(table, kinds)
+    proto = skl2onnx.to_onnx(pipeline, table[:1], options={"zipmap": False})
+    given = {name: table[[name]].to_numpy(object if name == "word" else float) for name in table}
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    close(session.run(["probabilities"], given)[0], pipeline.predict_proba(table))
     labels = NetworkClassifier((4,), **options).fit(x, np.stack([kinds > 0, kinds > 1], axis=1))
     with pytest.raises(ValueError, match="no form of a NetworkClassifier of several labels"):
         skl2onnx.to_onnx(labels, x[:1])

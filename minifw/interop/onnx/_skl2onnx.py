@@ -55,10 +55,16 @@ def register_skl2onnx() -> None:
         model, shape = operator.raw_operator.model_, (operator.raw_operator.n_features_in_,)
         operator.outputs[0].type.shape[1:] = model.output_shape(shape)
 
+    def classes(operator: Any) -> None:
+        shapes.calculate_linear_classifier_output_shapes(operator)
+        x, probabilities = operator.inputs[0], operator.outputs[1]
+        if "Double" in type(x.type).__name__:  # skl2onnx says float32 behind a column of words
+            probabilities.type = type(x.type)(probabilities.type.shape)
+
     update_registered_converter(
         NetworkClassifier,
         "MinifwNetworkClassifier",
-        shapes.calculate_linear_classifier_output_shapes,
+        classes,
         _classifier,
         options={
             "zipmap": [True, False, "columns"],
