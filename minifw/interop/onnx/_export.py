@@ -190,7 +190,7 @@ def _checked_shapes(model: Layer, given: Any) -> list[Any]:
         return [_checked_shape(model, given)]
     if not needed <= len(shapes) <= len(names) or None in shapes[:needed]:
         raise ValueError(
-            f"export expects input_shape to have a shape for each input of {model!r}, "
+            f"export expects input_shape to have a shape for each input, "
             f"({', '.join(model.input_names)}), without the batch, got {given!r}"
         )
     return [None if shape is None else _sizes(shape) for shape in shapes]
@@ -207,8 +207,8 @@ def _checked_shape(model: Layer, given: Shape | None) -> Shape:
     if given is None:
         if own is None:
             raise ValueError(
-                f"export cannot tell which shape examples for {model!r} have; give "
-                "input_shape=(...), without the batch"
+                "export cannot tell which shape examples have, for the first layer of this "
+                f"{type(model).__name__} takes several; give input_shape=(...), without the batch"
             )
         return own
     shape = _sizes(given)
