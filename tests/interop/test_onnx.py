@@ -663,6 +663,29 @@ def test_numbers_elsewhere_are_refused(tmp_path: pathlib.Path) -> None:
 NODE = onnx.helper.make_node
 
 
+def test_outputs_keep_the_names_of_the_file(tmp_path: pathlib.Path) -> None:
+    value, path = onnx.helper.make_tensor_value_info, tmp_path / "model.onnx"
+    lines = [("x", "scores"), ("scores", "class"), ("x", "9"), ("9", "a.b"), ("a.b", "Tanh")]
+    nodes = [NODE("Tanh", [x], [y], name=f"n{i}") for i, (x, y) in enumerate(lines)]
+    x, *ys = (
+        value(name, onnx.TensorProto.FLOAT, ["batch", 2])
+        for name in ("x", "scores", "class", "9", "a.b", "Tanh")
+    )
+    nodes += [NODE("Tanh", ["x"], ["same"], name="Tanh")]
+    graph = onnx.helper.make_graph(nodes, "graph", [x], [*ys, value("same", 1, ["batch", 2])])
+    opset = onnx.helper.make_opsetid("", OPSET)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION), path)
+    model = import_(path)
+    assert model.output_names == ("scores", "value_class", "n2", "n3", "n4", "same")
+    rows = normal(3, 2)
+    session = onnxruntime.InferenceSession(path)
+    for own, other in zip(model.predict(rows), session.run(None, {"x": rows}), strict=True):
+        close(own, other)
+    assert isinstance(import_(path, outputs="same"), Sequential)
+    with pytest.raises(ValueError, match=r"outputs to be some of \['scores', .*, got \['y'\]"):
+        import_(path, outputs=["y"])
+
+
 def graph_of(
     path: pathlib.Path,
     *nodes: onnx.NodeProto,

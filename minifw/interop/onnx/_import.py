@@ -41,7 +41,7 @@ def import_(
         it keeps in another file, as PyTorch's default does, are read from the same folder.
     custom_layers : iterable of classes, default ()
         The classes of layers of your own, for a file that `export` wrote.
-    outputs : iterable of str, optional
+    outputs : str or iterable of str, optional
         Which outputs of the file the model gives; by default all. It leaves out the labels of
         a classifier that skl2onnx wrote: ``outputs=["probabilities"]``.
 
@@ -97,7 +97,8 @@ def import_(
         except Exception as error:
             raise FileFormatError(f"onnx's checker refuses it: {error}") from error
         names = [value.name for value in proto.graph.output]
-    wanted = names if outputs is None else list(outputs)
+    given = [outputs] if isinstance(outputs, str) else outputs
+    wanted = names if given is None else list(given)
     if not wanted or not set(wanted) <= set(names):
         raise ValueError(f"import_ expects outputs to be some of {names}, got {wanted}")
     with _refusing(place):

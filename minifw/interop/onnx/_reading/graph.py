@@ -238,6 +238,20 @@ class Reading:
             return value
         return [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in value]
 
+    def ends(self, outputs: list[str]) -> list[str]:
+        """Return the lines that make the outputs, of several under the names of these."""
+        ends = [self.plain(self.values[name]).line for name in outputs]
+        named = dict[str, str]()
+        for line, name in zip(ends, outputs, strict=True):
+            free = name.isidentifier() and name not in self.names
+            if free and len(outputs) > 1 and line in self.lines and line not in named:
+                named[line] = self.name(name)
+        self.lines = {
+            named.get(line, line): (layer, tuple(named.get(one, one) for one in takes))
+            for line, (layer, takes) in self.lines.items()
+        }
+        return [named.get(line, line) for line in ends]
+
     def model(self, inputs: list[str], outputs: list[str]) -> Layer:
         """Return the lines that the outputs need, as a chain if they are one."""
         wanted, needed = set(outputs), []
@@ -287,9 +301,7 @@ def read_graph(onnx: Any, proto: Any, outputs: list[str]) -> Layer:
         for name in outputs:
             if name not in reading.values:
                 raise FileFormatError(f"its output {name[:200]!r} does not depend on its input")
-        return reading.model(
-            inputs, [reading.plain(reading.values[name]).line for name in outputs]
-        )
+        return reading.model(inputs, reading.ends(outputs))
 
 
 def _check_types(node: Node) -> None:
