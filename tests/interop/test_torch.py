@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from torch_networks import GRAPHS, NETWORKS, check_back, check_there, random_graph
+from torch_networks import GRAPHS, NETWORKS, check_back, check_there, normal, random_graph
 
 import minifw
 from minifw import Array, Dense, Graph, Layer, Sequential, Tanh
@@ -118,6 +118,61 @@ if importlib.util.find_spec("torch"):  # the script asks much more
         model, xs = NETWORKS[name]()
         check_there(torch, model.train("Dropout" not in name and model.training), xs)
         check_back(*NETWORKS[name]())
+
+    def test_modules_that_are_several_here_or_bear_another_name() -> None:
+        torch = importlib.import_module("torch")
+        nn = torch.nn
+        module = nn.Sequential(
+            *(nn.Unflatten(1, (2, 4, 3)), nn.ZeroPad2d((1, 0, 2, 1)), nn.Conv2d(2, 3, 2)),
+            *(nn.InstanceNorm2d(3, affine=True), nn.InstanceNorm2d(3), nn.ReLU6()),
+            *(nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Linear(3, 2)),
+        ).double()
+        model, x = from_torch(module), normal(5, 24) * 3
+        kinds = [type(layer).__name__ for layer in model]  # type: ignore[attr-defined]
+        assert kinds == [
+            *("Reshape", "Pad2D", "Conv2D", "GroupNorm", "GroupNorm", "HardTanh"),
+            *("GlobalAvgPool2D", "Flatten", "Dense"),
+        ]
+        tensor = torch.tensor(x, requires_grad=True)
+        y, dy = module(tensor), normal(5, 2)
+        y.backward(torch.tensor(dy))
+        for own, other in ((model(x), y.detach()), (model.backward(dy), tensor.grad)):
+            np.testing.assert_allclose(own, other.numpy(), rtol=1e-12, atol=1e-12)
+
+    def test_refusals_name_the_module_and_the_way_out() -> None:
+        torch = importlib.import_module("torch")
+        nn = torch.nn
+
+        class Net(nn.Module):  # type: ignore[misc, name-defined]
+            def __init__(self, n: int = 2) -> None:  # noqa: ARG002 - not kept
+                super().__init__()
+                self.part = nn.Linear(2, 2)
+
+        net = Net()
+        for module, why in (
+            (net, r"module \(Net\) has no counter.*give the modules in it to from_torch"),
+            (nn.Sequential(nn.CELU()), r"module\[0\] \(CELU\) has .*register\(Layer, CELU\), or"),
+            (nn.LSTM(2, 3), "has batch_first=False, which its layer has not; set it to True"),
+            (nn.TransformerEncoderLayer(4, 2, batch_first=True), "attn .*dropout=0.1.*set it to"),
+            (nn.Conv2d(1, 1, 3, padding_mode="reflect"), "put an nn.ReflectionPad2d"),
+            (nn.AdaptiveAvgPool2d(1), r"\(AdaptiveAvgPool2d\) has no counterpart"),
+            (nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()), "has no counterpart"),
+            (nn.InstanceNorm2d(2, track_running_stats=True), "has track_running_stats=True"),
+            (nn.Unflatten(2, (2, 2)), "has dim=2"),
+            (nn.Unflatten(1, (2, -1)), "has unflattened_size"),
+            (nn.BatchNorm1d(2, momentum=None), r"module \(BatchNorm1d\): BatchNorm expects mom"),
+        ):
+            with pytest.raises(TypeError, match=why):
+                from_torch(module)
+
+        class Own(Power):
+            pass
+
+        register(Own, Net)
+        with pytest.raises(TypeError, match=r"\(Net\) does not say which n Own .*self.n = n"):
+            from_torch(net)
+        net.n = 3
+        assert repr(from_torch(net)) == "Own(3)"
 
     @pytest.mark.parametrize("seed", range(20))
     def test_random_networks(seed: int) -> None:

@@ -15,6 +15,12 @@ from minifw.interop.torch._source import PAIRS, package, to_torch
 from minifw.interop.torch._twins import ELSEWHERE, TWINS
 
 ACTIVATIONS = {"relu": layers.ReLU, "gelu": layers.GELU}  # of a TransformerEncoderLayer
+NONE = "has no counterpart"
+WAYS = {  # what to set an option to
+    "batch_first": "set it to True, and give (batch, time, features)",
+    "dropout": "set it to 0.0, which predicts the same",
+    "padding_mode": "put an nn.ReflectionPad2d, or another pad, before it",
+}
 
 
 def from_torch(module: Any) -> Layer:
@@ -44,8 +50,11 @@ def from_torch(module: Any) -> Layer:
 
     Notes
     -----
-    The ``forward`` of a class of your own is not read; `register` says which layer it is.
-    ``nn.Softplus`` gives x from its threshold on, which is 2e-9 off at 20; the layer does not.
+    The ``forward`` of a class of your own is not read. Give the modules in it to `from_torch` and
+    join them in a `Sequential` or a `Graph`, or go by ``torch.onnx.export`` and `import_`; what
+    is a layer of your own here, `register` says. ``nn.Softplus`` gives x from its threshold on,
+    which is 2e-9 off at 20; the layer does not. ``nn.AdaptiveAvgPool2d(1)`` needs an
+    ``nn.Flatten`` behind it, and ``nn.Unflatten(1, shape)`` rows of numbers before it.
 
     Examples
     --------
@@ -81,10 +90,13 @@ class Reader:
         self._dtype: Any = {"dtype": "float32"} if dtypes == ["float32"] else {}
         self._special: dict[Any, Any] = {nn.LSTM: self._recurrent, nn.GRU: self._recurrent}
         self._special[nn.TransformerEncoderLayer] = self._encoder
+        self._special |= {nn.InstanceNorm2d: self._instance_norm, nn.Unflatten: self._unflatten}
         self._twins = {nn.MultiheadAttention: TWINS[layers.MultiHeadAttention][0]}
         for twin in [twin for twins in TWINS.values() for twin in twins if not twin.forward]:
             own = isinstance(twin.module, type)
             self._twins[twin.module if own else attrgetter(twin.module[3:])(nn)] = twin
+        for kind in (nn.ReLU6, nn.ZeroPad2d):  # with their options given
+            self._twins.setdefault(kind, self._twins[kind.__base__])
 
     def layer(self, module: Any, place: str) -> Layer:
         """Return the layer that a module is."""
@@ -93,9 +105,9 @@ class Reader:
         kind = type(module)
         read = self._twin if self._twin_of(kind) else self._special.get(kind)
         if not read:
-            raise refusal(place, module, "has no counterpart")
+            raise refusal(place, module, NONE)
         if module._forward_hooks or module._forward_pre_hooks:
-            raise refusal(place, module, "has hooks")
+            raise refusal(place, module, "has hooks", "remove them")
         layer = read(module, place)
         self.made.append((module, layer))
         if layer._state():
@@ -121,6 +133,8 @@ class Reader:
         own = inspect.signature(twin.cls).parameters
         args, named = list[Any](), {key: one for key, one in twin.given.items() if key in own}
         there = {ours: key for key, ours in twin.call if key}
+        if twin.own:
+            self._check_kept(module, place, twin, own)
         for name, option in twin.options.items():
             if option.kind is option.VAR_POSITIONAL:
                 args += getattr(module, name, module)
@@ -133,13 +147,37 @@ class Reader:
             elif value != option.default:
                 named[name] = value
         modules = isinstance(module, self.nn.Sequential)
-        args = [self.layer(m, f"{place}[{i}]") for i, m in enumerate(args)] if modules else args
-        layer: Layer = twin.cls(*args, **named, **(self._dtype if "dtype" in own else {}))
+        args = self._chain(args, place) if modules else args
+        try:
+            layer: Layer = twin.cls(*args, **named, **(self._dtype if "dtype" in own else {}))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"from_torch: {place} ({type(module).__name__}): {error}") from error
         if type(module) in self._twins and not (twin.own or modules):
             self._compare(module, to_torch(layer), place)
         inner = [one for one in (*args, *named.values()) if isinstance(one, Layer)]
         self._take_all(module, layer, inner, place)
         return layer
+
+    def _check_kept(self, module: Any, place: str, twin: Any, own: Any) -> None:
+        """Raise if a module of an author does not say what its layer was built with."""
+        for name, option in own.items():
+            needed = name in twin.options or option.default is option.empty
+            if needed and not (name in twin.options and hasattr(module, name)):
+                raise TypeError(
+                    f"from_torch: {place} ({type(module).__name__}) does not say which {name} "
+                    f"{twin.cls.__name__} has; let its constructor take it, and keep it: "
+                    f"self.{name} = {name}"
+                )
+
+    def _chain(self, modules: list[Any], place: str) -> list[Layer]:
+        """Return the layers of modules one behind the other."""
+        made = []
+        for i, module in enumerate(modules):
+            kind, behind = type(module), type((*modules, None)[i + 1])
+            pools = kind is self.nn.AdaptiveAvgPool2d and single(module.output_size) == 1
+            flat = pools and behind is self.nn.Flatten  # which then has nothing to do
+            made.append(layers.GlobalAvgPool2D() if flat else self.layer(module, f"{place}[{i}]"))
+        return made
 
     def _take_all(self, module: Any, layer: Any, inner: list[Layer], place: str) -> None:
         """Copy the numbers of a layer, but of those inside, which have them."""
@@ -172,7 +210,7 @@ class Reader:
             free = key[0] == "_" or key in {"training", "inplace"}
             near = key == "threshold" and value >= 20  # from there on softplus is x, to 2e-9
             if not free and not near and single(value) != single(getattr(twin, key, None)):
-                raise refusal(place, module, f"has {key}={value!r}")
+                raise lacks(place, module, key)
 
     def _take(self, module: Any, theirs: str, layer: Any, name: str, place: str) -> None:
         """Copy a parameter, or tie it to the layer that has it already."""
@@ -193,7 +231,7 @@ class Reader:
         """Return one layer, or a Graph of one for each of PyTorch's layers and directions."""
         for key, wanted in (("batch_first", True), ("bias", True), ("proj_size", 0)):
             if getattr(module, key) != wanted:
-                raise refusal(place, module, f"has {key}={getattr(module, key)}")
+                raise lacks(place, module, key)
         kind = layers.LSTM if module.mode == "LSTM" else layers.GRU
         lines, below, width = dict[str, Any](), "x", module.input_size
         for k in range(module.num_layers):
@@ -212,6 +250,21 @@ class Reader:
         ]
         states.sort(key=lambda name: name[-1] == "c")  # h before c, as there
         return layers.Graph("x", **lines, outputs=(below, *states)) if len(lines) > 1 else first
+
+    def _instance_norm(self, module: Any, place: str) -> Layer:
+        """Return a norm of as many groups as channels."""
+        if module.track_running_stats:
+            raise lacks(place, module, "track_running_stats")
+        number, options = module.num_features, {"eps": module.eps, "affine": module.affine}
+        layer = layers.GroupNorm(number, number, **options, **self._dtype)
+        self._take_all(module, layer, [], place)
+        return layer
+
+    def _unflatten(self, module: Any, place: str) -> Layer:
+        shape = tuple(module.unflattened_size)
+        if module.dim != 1 or not all(isinstance(size, int) and size > 0 for size in shape):
+            raise lacks(place, module, "dim" if module.dim != 1 else "unflattened_size")
+        return layers.Reshape(shape)
 
     def _encoder(self, module: Any, place: str) -> Layer:
         """Return attention and two layers at every place, each around a norm and x itself."""
@@ -250,9 +303,20 @@ def both_ways(ahead: Any, behind: Any = None) -> Any:
     )
 
 
-def refusal(place: str, module: Any, why: str) -> TypeError:
-    name = type(module).__name__
+def refusal(place: str, module: Any, why: str, way: str = "") -> TypeError:
+    name, onnx = type(module).__name__, "torch.onnx.export and minifw.interop.onnx.import_"
+    if why == NONE and next(module.children(), None) is not None:
+        why += ", and its forward is not read"
+        way = way or (
+            "give the modules in it to from_torch and join them in a Sequential or a Graph, or "
+            f"go by {onnx}"
+        )
     return TypeError(
-        f"from_torch: {place}, a {name}, {why}, and no layer does; write one, and call "
-        f"minifw.interop.torch.register(Layer, {name})"
+        f"from_torch: {place} ({name}) {why}; "
+        + (way or f"write a layer and register(Layer, {name}), or go by {onnx}, which reads more")
     )
+
+
+def lacks(place: str, module: Any, key: str) -> TypeError:
+    why = f"has {key}={getattr(module, key)!r}, which its layer has not"
+    return refusal(place, module, why, WAYS.get(key, ""))
