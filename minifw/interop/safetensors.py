@@ -261,12 +261,15 @@ def _check(
         if code and name in wanted and not _fits(code, array.dtype, rounding):
             wrong.append(f"{places[name]} is {code}, not {array.dtype}")
     if faults:
-        hint = "; names= maps the model's names to the file's, strict=False loads what both have"
-        raise ValueError(f"load_into: {'; '.join(faults + wrong)}{hint if any(unmatched) else ''}")
+        hint = "names= maps the model's names to the file's, strict=False loads what both have"
+        if not any(unmatched):  # of shapes alone
+            hint = "a part that fits is loaded by itself, such as model[:-1], with strict=False"
+        raise ValueError(f"load_into: {'; '.join(faults + wrong)}; {hint}")
     if wrong:
         raise TypeError(
             f"load_into: {'; '.join(wrong)}; pass cast=True to round float64 to float32; convert "
-            "what NumPy lacks, such as F8_E4M3, with .float() in PyTorch before it is saved"
+            "whole numbers, and what NumPy lacks, such as F8_E4M3, with .float() in PyTorch, and "
+            "save again"
         )
 
 

@@ -493,7 +493,9 @@ def test_a_part_of_a_file_is_loaded_on_request(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="running_var"):
         load_into(model, path, strict=False)
     path = write(tmp_path / "g", **{"0.weight": weight + 1, "0.bias": np.ones(2)})
-    with pytest.raises(ValueError, match=r"load_into: 0\.bias has shape \(2,\), not \(3,\)$"):
+    with pytest.raises(
+        ValueError, match=r"load_into: 0\.bias has shape \(2,\), not \(3,\); a part"
+    ):
         load_into(model, path, strict=False)
     assert bits(model) == {**before, "0.weight": weight.tobytes()}
 
