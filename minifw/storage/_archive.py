@@ -152,7 +152,10 @@ def read_archive(
         with ZipFile(file) as archive:
             members = _members(file, archive)
             if _JSON not in members:
-                raise FileFormatError(f"it holds no {_JSON}, so minifw did not write it")
+                raise FileFormatError(
+                    f"it holds no {_JSON}, so minifw did not write it; put its arrays into a "
+                    "model of your own with model.load_state_dict(numpy.load(path))"
+                )
             meta = head_of(_JSON, kind, archive.read(members.pop(_JSON)))
             return meta, {_name_of(name): _array(file, info) for name, info in members.items()}
 
