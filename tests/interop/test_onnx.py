@@ -353,6 +353,8 @@ def test_shapes_and_names_of_several_inputs(tmp_path: pathlib.Path) -> None:
         export(model, path, input_shape=[(2,), (2,)], input_name="p")
     with pytest.raises(ValueError, match="the name 'a' is taken; give another output_name"):
         export(model, path, input_shape=[(2,), (2,)], output_name="a")
+    with pytest.raises(ValueError, match=r"of shape \(4,\), LSTM.* got \(6,\); give input_shape="):
+        export(Sequential(Dense(4, 6), LSTM(6, 2)), path)
 
 
 def test_pipelines_of_scikit_learn(tmp_path: pathlib.Path) -> None:

@@ -210,6 +210,11 @@ def _checked_shape(model: Layer, given: Shape | None) -> Shape:
                 "export cannot tell which shape examples have, for the first layer of this "
                 f"{type(model).__name__} takes several; give input_shape=(...), without the batch"
             )
+        try:
+            model.output_shape(own)
+        except ValueError as error:  # such as one step, of a model of sequences
+            hint = "give input_shape=(...), without the batch, if examples have another"
+            raise ValueError(f"export: of examples of shape {own}, {error}; {hint}") from error
         return own
     shape = _sizes(given)
     if own not in (None, shape) and not model.takes_sequences:
