@@ -853,6 +853,37 @@ def normal(*shape: int) -> Array:
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
 
+def test_parts_of_examples(tmp_path: pathlib.Path) -> None:
+    path, x, axes = tmp_path / "model.onnx", normal(3, 4, 5), np.array([2])
+    one, pair = np.array(-1), np.array([3, -4])
+    for node in (
+        *(NODE("Gather", ["x", index], ["y"], axis=axis) for index in "ij" for axis in (1, -1)),
+        NODE("Slice", ["x", "a", "e", "n"], ["y"]),
+        NODE("Split", ["x"], ["y", "z"], axis=1, num_outputs=2),
+        NODE("Split", ["x"], ["z", "y"], axis=2, num_outputs=2),  # of 3 and 2
+        NODE("Split", ["x", "s"], ["z", "y", "u"], axis=-1),
+    ):
+        many = node.op_type != "Gather" or node.input[1] == "j"
+        options = {"i": one, "j": pair, "a": np.array([1]), "e": np.array([4]), "n": axes}
+        options["s"] = np.array([1, 3, 1])
+        read(path, node, x=x, shape=(4, 5), rank=1 + many, **options)
+    swapped = NODE("Transpose", ["x"], ["t"], perm=[1, 0, 2])
+    both = NODE("Concat", ["t", "t"], ["c"], axis=0)
+    last = NODE("Gather", ["c", "i"], ["y"], axis=0)
+    read(path, swapped, both, last, x=x, shape=(4, 5), rank=1, i=one)
+    refused: list[tuple[Any, str]] = [
+        (NODE("Gather", ["x", "i"], ["y"]), "parts of an example whose sizes are known"),
+        (NODE("Gather", ["x", "i"], ["y"], axis=2), "whose sizes are known"),
+        (NODE("Split", ["x", "s"], ["y", "z", "u"], axis=1), "does not say the sizes"),
+    ]
+    for node, why in refused:
+        with pytest.raises(FileFormatError, match=f"{node.op_type}: .*{why}"):
+            import_(graph_of(path, node, shape=("T", 5), i=one, s=np.array([1, 3, 1])))
+    wide = NODE("Slice", ["x", "a", "e", "n"], ["y"])
+    with pytest.raises(FileFormatError, match="Slice: it takes 4200 numbers, more than 4096"):
+        import_(graph_of(path, wide, shape=(70, 70), **options | {"e": np.array([61])}))
+
+
 def test_constants_around_products(tmp_path: pathlib.Path) -> None:
     path, x, w, c = tmp_path / "model.onnx", normal(3, 4), normal(4, 2), normal(4)
     number = np.array(3, np.float32)

@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from minifw import layers
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.constants import BATCH, LARGEST, UNKNOWN, Array
@@ -16,6 +18,8 @@ from minifw.interop.onnx._reading.values import (
     line_of,
     reader,
 )
+
+MOST_COLUMNS = 4096  # of one part: each is an argument of `Columns`
 
 
 @reader("GlobalAveragePool", "ReduceMean", order="own")
@@ -164,14 +168,14 @@ def transpose(node: Node) -> Value:
     return replace(node.x, order=None if order == tuple(sorted(order)) else order)
 
 
-@reader("Concat", several=True)
+@reader("Concat", order="same", several=True)
 def concat(node: Node) -> Value:
     """Read values side by side."""
     if len(node.values) != len(node.inputs):
         raise node.refuse("minifw does not join values with constants")
     axis, shape = node.attributes.get("axis", 1), node.shape
     ndim = 0 if shape is None else len(shape) + 1
-    at = axis % ndim if ndim else axis
+    at = node.x.axis(axis % ndim) if ndim else axis
     if at < -1 or at == 0:
         raise node.refuse("minifw does not join along the batch")
     usual = ndim and at == (1 if ndim == 4 else ndim - 1)  # where `Join` joins by itself
@@ -217,7 +221,7 @@ def sliced(node: Node) -> Value:
 
 
 def _part(node: Node, axis: int, places: list[int], kept: int) -> Value:
-    """Return some columns of a table, or the last step of a recurrent layer."""
+    """Return the last step of a recurrent layer, or other parts of one axis of an example."""
     count, at, ndim = node.x.sizes[axis], node.x.axis(axis), len(node.x.sizes)
     if count is not None:
         places = [place % count for place in places]
@@ -231,4 +235,38 @@ def _part(node: Node, axis: int, places: list[int], kept: int) -> Value:
         return replace(node.add(layers.Flip(at), replace(node.x, order=None)), order=node.x.order)
     if (ndim, at, kept) == (2, 1, 1) and places:
         return node.add(layers.Columns(*places))
-    raise node.refuse("minifw takes columns of a table and the last step of a recurrent layer")
+    sizes: Any = node.x.shape
+    if at == 0 or kept > 1 or not places or None in sizes:
+        raise node.refuse("minifw takes parts of an example whose sizes are known")
+    taken = np.arange(math.prod(sizes)).reshape(sizes).take(places, at - 1)
+    if taken.size > MOST_COLUMNS:
+        raise node.refuse(f"it takes {taken.size} numbers, more than {MOST_COLUMNS}")
+    rows = node.add(layers.Reshape((-1,)), replace(node.x, order=None))
+    part = node.add(layers.Columns(*taken.ravel().tolist()), rows)
+    if kept:
+        return replace(node.add(layers.Reshape(taken.shape), part), order=node.x.order)
+    left = tuple(one - (one > at) for one in node.x.order or range(ndim) if one != at)
+    part = node.add(layers.Reshape(taken.squeeze(at - 1).shape), part)
+    return replace(part, order=None if left == tuple(range(ndim - 1)) else left)
+
+
+@reader("Split", order="own")
+def split(node: Node) -> list[Value | None]:
+    """Read the parts of an axis, one after the other."""
+    axis = node.attributes.get("axis", 0)
+    size = node.x.sizes[axis]
+    sizes = node.attributes.get("split")
+    if len(node.inputs) > 1:
+        sizes = node.needed(1).tolist()
+    if size is None or (sizes is None and "num_outputs" not in node.attributes):
+        raise node.refuse("it does not say the sizes of its parts")
+    if sizes is None:
+        part = -(-size // node.attributes["num_outputs"])
+        sizes = [min(part, size - start) for start in range(0, size, part)]
+    ends = np.cumsum(sizes).tolist()
+    if ends[-1] != size:
+        raise node.refuse(f"its parts {sizes} are not the {size} there are")
+    return [
+        _part(node, axis, list(range(end - count, end)), kept=1)
+        for end, count in zip(ends, sizes, strict=True)
+    ]
