@@ -37,6 +37,10 @@ def same(node: Node) -> Value:
     to = node.attributes.get("to", node.x.dtype)
     whole = node.x.dtype is not None and node.x.dtype.kind in "iu" and to is not None
     if node.operator == "Cast" and to not in DTYPES and not (whole and to.kind in "iu"):
+        if to.kind in "iu":
+            raise node.refuse(
+                f"minifw makes no whole numbers of {node.x.dtype}; let the input be {to}"
+            )
         raise node.refuse(f"minifw has no cast from {node.x.dtype} to {to}")
     return replace(node.x, dtype=to)
 
