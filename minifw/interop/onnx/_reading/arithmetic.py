@@ -10,7 +10,7 @@ from minifw import layers
 from minifw._tools.checks import DTYPES
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.constants import Array
-from minifw.interop.onnx._reading.values import Node, Value, dense, in_dtype, reader
+from minifw.interop.onnx._reading.values import Node, Value, dense, in_dtype, plainly, reader
 
 BROADCAST = 7  # the operator set from which on constants are broadcast as in NumPy
 CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs
@@ -227,7 +227,7 @@ def clip(node: Node) -> Layer:
 @reader("Gelu", order="same")
 def gelu(node: Node) -> Layer:
     """Read x Phi(x), or the form with tanh."""
-    return layers.GELU(node.attributes.get("approximate", "none"))
+    return plainly(layers.GELU, approximate=node.attributes.get("approximate", "none"))
 
 
 @reader("Softmax", "LogSoftmax")
@@ -238,7 +238,7 @@ def softmax(node: Node) -> Layer:
         raise node.refuse("minifw has a softmax along one axis")
     if node.shape is not None and node.x.axis(axis) == 0:
         raise node.refuse("minifw has no softmax along the batch")
-    return layers.Softmax(axis) if node.operator == "Softmax" else layers.LogSoftmax(axis)
+    return plainly(layers.Softmax if node.operator == "Softmax" else layers.LogSoftmax, axis=axis)
 
 
 @reader("Dropout", order="same")

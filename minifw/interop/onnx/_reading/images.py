@@ -7,7 +7,15 @@ import numpy as np
 
 from minifw import layers
 from minifw.core.layer import Layer
-from minifw.interop.onnx._reading.values import Node, Size, Value, filled, in_dtype, reader
+from minifw.interop.onnx._reading.values import (
+    Node,
+    Size,
+    Value,
+    filled,
+    in_dtype,
+    plainly,
+    reader,
+)
 
 
 def by_images(node: Node, layer: Layer) -> Value:
@@ -84,7 +92,7 @@ def conv(node: Node) -> Value:
     kernel = weight.shape[2:]
     x, options = _window(node, kernel)
     options |= {"groups": groups, "bias": bias is not None, **in_dtype(weight)}
-    layer = layers.Conv2D(weight.shape[1] * groups, len(weight), kernel, **options)
+    layer = plainly(layers.Conv2D, weight.shape[1] * groups, len(weight), kernel, **options)
     return by_images(replace(node, inputs=[x]), filled(layer, weight=weight, bias=bias))
 
 
@@ -105,7 +113,7 @@ def conv_transpose(node: Node) -> Value:
     options |= {"groups": groups, "bias": bias is not None, **in_dtype(weight)}
     options |= {"output_padding": output_padding}
     channels = len(weight), weight.shape[1] * groups
-    layer = layers.Conv2DTranspose(*channels, weight.shape[2:], **options)
+    layer = plainly(layers.Conv2DTranspose, *channels, weight.shape[2:], **options)
     return by_images(node, filled(layer, weight=weight, bias=bias))
 
 
@@ -133,7 +141,9 @@ def pool(node: Node) -> Value:
         outside = -float(np.finfo(np.float32).max) if largest else 0.0
         border = layers.Pad2D((ends[1], ends[3], ends[0], ends[2]), value=outside)
         padding, x = (0, 0), by_images(node, border)
-    layer = (layers.MaxPool2D if largest else layers.AvgPool2D)(kernel, strides, padding)
+    kind = layers.MaxPool2D if largest else layers.AvgPool2D
+    moves = None if strides == kernel else strides
+    layer: Layer = plainly(kind, kernel, stride=moves, padding=padding)
     made = by_images(replace(node, inputs=[x]), layer)
     counted = bool(node.attributes.get("count_include_pad", 0))
     if largest or not any(ends) or (counted and ends == pads):

@@ -5,7 +5,7 @@ import numpy as np
 from minifw import layers
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.images import by_images
-from minifw.interop.onnx._reading.values import Node, Value, filled, in_dtype, reader
+from minifw.interop.onnx._reading.values import Node, Value, filled, in_dtype, plainly, reader
 
 
 @reader("BatchNormalization")
@@ -34,9 +34,9 @@ def layer_norm(node: Node) -> Layer:
         raise node.refuse(f"minifw needs a scale of the normalised axes, not {weight.shape}")
     options = {"eps": node.attributes.get("epsilon", 1e-5), **in_dtype(weight)}
     if node.operator == "RMSNormalization":
-        return filled(layers.RMSNorm(weight.shape, **options), weight=weight)
+        return filled(plainly(layers.RMSNorm, weight.shape, **options), weight=weight)
     bias = np.zeros_like(weight) if bias is None else bias
-    return filled(layers.LayerNorm(weight.shape, **options), weight=weight, bias=bias)
+    return filled(plainly(layers.LayerNorm, weight.shape, **options), weight=weight, bias=bias)
 
 
 @reader("InstanceNormalization", "GroupNormalization")
@@ -48,5 +48,5 @@ def group_norm(node: Node) -> Layer:
     if channels is None or weight.size != channels:  # of one scale a group, before operator set 21
         raise node.refuse("minifw needs one scale for each channel")
     eps = node.attributes.get("epsilon", 1e-5)
-    layer = layers.GroupNorm(groups, channels, eps=eps, **in_dtype(weight))
+    layer = plainly(layers.GroupNorm, groups, channels, eps=eps, **in_dtype(weight))
     return filled(layer, weight=weight, bias=bias)

@@ -1,5 +1,6 @@
 """What is known of a value and of a node, and the functions that say which layers nodes are."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -188,6 +189,18 @@ def dense(weight: Array, bias: Array | None) -> layers.Dense:
     without: dict[str, Any] = {} if bias is not None else {"bias": False}
     layer = layers.Dense(into, out, **without, **in_dtype(weight))
     return filled(layer, weight=weight, bias=None if bias is None else bias.reshape(-1))
+
+
+def plainly(kind: type[Filled], *sizes: Any, **options: Any) -> Filled:
+    """Return a layer that is given only what differs from its defaults, and 3 for (3, 3)."""
+    own = inspect.signature(kind).parameters
+    said = {name: _single(value) for name, value in options.items()}
+    others = {name: value for name, value in said.items() if value != own[name].default}
+    return kind(*map(_single, sizes), **others)
+
+
+def _single(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def filled(layer: Filled, **state: Array | None) -> Filled:
