@@ -111,5 +111,5 @@ copybutton_prompt_is_regexp = True
 
 
 def setup(app: Sphinx) -> None:
-    """Show a flowchart as its text: GitHub draws it, and the site has the picture below."""
+    """Show a flowchart as its text: GitHub draws it, but the site loads nothing to draw with."""
     app.add_lexer("mermaid", TextLexer)

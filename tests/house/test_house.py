@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 
-from draw_house import PICTURE, is_current
 from house import (
     NOT_DRAWN,
     PAGE,
@@ -39,11 +38,7 @@ PRIVATE = {
 
 def test_the_picture_shows_the_imports() -> None:
     """Neither more nor less: an arrow for each import that no others imply."""
-    assert drawn_arrows() == real_arrows(), "run python tests/support/draw_house.py"
-
-
-def test_the_drawn_picture_shows_the_same() -> None:
-    assert is_current(PICTURE), "run python tests/support/draw_house.py"
+    assert drawn_arrows() == real_arrows(), "run python tests/support/house.py"
 
 
 def test_every_room_is_on_a_floor_and_in_the_table() -> None:

@@ -1,4 +1,9 @@
-"""The house as docs/architecture.md draws it, and as the imports of its files make it."""
+"""The house as docs/architecture.md draws it, and as the imports of its files make it.
+
+    .venv/bin/python tests/support/house.py
+
+This writes the arrows of the flowchart on that page. An import that others imply is left out.
+"""
 
 import ast
 import re
@@ -100,3 +105,24 @@ def real_arrows() -> Arrows:
         for other in below[room]
         if not any(other in reached(between) for between in below[room] - {other})
     )
+
+
+def write_arrows() -> None:
+    """Write the arrows of the flowchart."""
+    old = drawing()
+    below: dict[str, list[str]] = {}
+    for room, other in sorted(real_arrows()):
+        below.setdefault(room, []).append(other)
+    lines = [
+        f"    {room} --> {' & '.join(below[room])}"
+        for floor in floors()
+        for room in floor
+        if room in below
+    ]
+    boxes = old[: old.rindex("    end\n")] + "    end\n"
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(page.replace(old, boxes + "\n".join(lines) + "\n"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_arrows()
