@@ -38,7 +38,6 @@ ACCEPTED = {
     ("docs/explanation/numerics.md", "reportAssignmentType"),
     ("docs/explanation/numerics.md", "reportOperatorIssue"),
     ("docs/howto/architectures.md", "reportAssignmentType"),
-    ("docs/howto/callbacks.md", "reportUndefinedVariable"),
     ("docs/moving-to-pytorch.md", "reportUndefinedVariable"),
     # A subclass returns another dtype than what pyright infers of a class without types.
     ("docs/writing-a-layer.md", "reportIncompatibleMethodOverride"),
