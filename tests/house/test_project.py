@@ -4,7 +4,8 @@ import re
 import tomllib
 from typing import Any
 
-from house import ROOT, sources
+import pytest
+from house import PAGE, ROOT, sources
 
 import minifw
 
@@ -30,3 +31,15 @@ def test_one_function_says_how_an_extra_is_installed() -> None:
     text = "\n".join(path.read_text("utf-8") for path in sources().values())
     named = set(re.findall(r'needs\([^)]*, "(\w+)"\)', text))
     assert {"plot", "sklearn"} < named < PROJECT["optional-dependencies"].keys()
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_the_readme_is_short_and_counts_the_core(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert len(text.split()) <= 800
+    read = PAGE.read_text("utf-8").split("To read the core in one sitting", 1)[1]
+    files = re.findall(r"`(\w+/\w+\.py)`", read.split("\n## ", 1)[0])
+    lines = sum(len((ROOT / "minifw" / file).read_text("utf-8").splitlines()) for file in files)
+    hundreds = -(-lines // 100)  # rounded up
+    said = re.findall(r"(\d+) (?:files|个文件)\D+([\d,]+) (?:lines|行)", text)
+    assert said == [(str(len(files)), f"{hundreds * 100:,}")]
