@@ -215,7 +215,7 @@ def split(
     Parameters
     ----------
     *arrays : array, list, or table of pandas or polars, of one length
-        Each stays what it is. In a tuple or dict of several inputs each is split.
+        Each keeps its type. In a tuple or dict of several inputs each is split.
     share : float, default 0.2
         Of the rows, for the second parts.
     rng : Generator, int or None
@@ -236,8 +236,8 @@ def split(
 
     Notes
     -----
-    Sizes, order of the results and shares of the classes are those of ``train_test_split`` of
-    scikit-learn, whose ``test_size`` is `share`; other rows are drawn. Equal remainders go to
+    Sizes, order of the results and shares of the classes are as in scikit-learn's
+    ``train_test_split``, whose ``test_size`` is `share`; the rows differ. Equal remainders go to
     the labels that come first.
 
     Examples

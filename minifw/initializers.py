@@ -1,7 +1,7 @@
 """How the weights of a layer start: a call with a shape and a generator gives an array.
 
 ``fan_in`` and ``fan_out`` are the numbers of inputs and outputs of one unit. A
-weight has the shape (out, in) or (out, in, *kernel), as in PyTorch, so that
+weight has the shape (out, in) or (out, in, *kernel), as in PyTorch, so
 fan_in = in * prod(kernel) and fan_out = out * prod(kernel).
 """
 

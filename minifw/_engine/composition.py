@@ -15,7 +15,7 @@ Shapes: TypeAlias = list[Shape]
 
 
 class Line(NamedTuple):
-    """A layer of a container, the values that it takes, and those that it makes."""
+    """A layer of a container, the values that it takes, and the values that it makes."""
 
     place: str  # such as "layer 0"
     layer: Any

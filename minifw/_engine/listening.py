@@ -22,7 +22,7 @@ def listening(
 ) -> Iterator[None]:
     """Within, let `around` be called in place of these methods of these named layers.
 
-    It calls the method, returns what the caller shall get, and sees all that goes in and out.
+    It calls the method, returns the result for the caller, and sees all that goes in and out.
     Where it `counts` as a change of the layers, nothing that was recorded is used meanwhile; a
     listener of every step that does not saves all containers from looking through their layers.
     """

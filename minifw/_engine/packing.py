@@ -2,7 +2,7 @@
 
 Every parameter is a view into a `Memory`: a 1-D array of values and one of
 gradients. A new parameter has a memory to itself. An optimizer packs its
-parameters into one, back to back, so that a step, a norm or a clip is a few NumPy
+parameters into one, back to back, so a step, a norm or a clip is a few NumPy
 calls on two vectors, whatever the number of layers.
 """
 
@@ -102,10 +102,9 @@ class FlatParameters:
 
     Notes
     -----
-    Parameters that already lie side by side in this order, be it as a part of
-    a longer memory, stay where they are: two optimizers then share them.
-    Otherwise all move into a memory of their own, and whoever else held a
-    vector over them finds that they have moved.
+    Parameters that already lie side by side in this order, also as a part of a longer memory, stay
+    where they are: two optimizers then share them. Otherwise all move into their own memory, and
+    another holder of a vector over them finds that they have moved.
     """
 
     def __init__(self, owner: str, parameters: tuple[Any, ...]) -> None:
@@ -201,9 +200,9 @@ class FlatParameters:
 class Gradients:
     """The gradients of some parameters, on their way from an Objective to the optimizers.
 
-    Whoever steps looks at all gradients at once, so they are not looked at
-    twice: the author of the gradients is left with them, to be asked where a bad
-    one arose. Gradients that no optimizer steps are looked at here.
+    An optimizer looks at all gradients at once, so they are not looked at twice: the author of the
+    gradients is left with them, to be asked where a bad one arose. Gradients that no optimizer
+    steps are looked at here.
     """
 
     def __init__(self, parameters: Iterable[AnyParameter]) -> None:
@@ -212,7 +211,7 @@ class Gradients:
         self._own: tuple[AnyParameter, ...] = self._parameters  # those that no optimizer steps
 
     def sign(self, author: Author) -> bool:
-        """Leave the author with the gradients; return whether those of no optimizer are finite."""
+        """Leave the author with the gradients; return whether the unstepped ones are finite."""
         number, changed = next(_SIGNINGS), bool(self._own)  # an optimizer may have taken them
         for memory, moved in self._memories:
             memory.author, memory.signed = author, number
@@ -238,7 +237,7 @@ def note_replaced(
 ) -> None:
     """Note which parameters left an attribute of a layer, and which came.
 
-    Whoever packed them sees it at its next look, for their memory counts as moved. One that
+    The optimizer that packed them sees it at its next look: their memory counts as moved. One that
     left without having been noted, as in a copy of a layer, is noted as gone.
     """
     place = f"{type(layer).__name__}.{name.lstrip('_')}", id(layer)

@@ -28,7 +28,7 @@ class Unseen(Exception):  # noqa: N818 - no error: the text runs in place of the
 
 
 def run(calls: Iterable[Call]) -> None:
-    """Make the calls; that a number underflows to 0 is no fault, whatever NumPy is told."""
+    """Make the calls; a number may underflow to 0, whatever NumPy is told."""
     rest = iter(calls)
     while True:
         try:

@@ -41,7 +41,7 @@ class Recording:
     output : array
         What the network gives.
     saved : list
-        The attributes of each part, and those that a forward saved in it; none for a prediction.
+        The attributes of each part, with what a forward saved in it; none for a prediction.
     noted : list
         What `save` was given in each part.
     agrees, refused : bool
@@ -200,7 +200,7 @@ class State:
 
 
 def replayable(parts: Sequence[Any], loss: Any, outer: Any = None) -> bool:
-    """Return whether the very classes declare it, and no object or class changes in place.
+    """Return whether the classes declare it themselves, and no object or class changes in place.
 
     `outer` is a part that no part may hold.
     """
@@ -234,7 +234,7 @@ def _has_tables(kind: type) -> bool:
 
 
 def losses(loss: Any) -> list[Any]:
-    """Return a loss, and those that are its attributes."""
+    """Return a loss, and the losses in its attributes."""
     if not isinstance(loss, CountsChanges):
         return []
     inner = [value for _, value in attributes(loss) if not hasattr(value, "_walk")]

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 def holds_foreign(model: AnyLayer) -> bool:
-    """Return whether layers lie in a layer that does not see by itself that one runs twice."""
+    """Return whether layers lie in a layer that does not see that one of them runs twice."""
     return any(
         layer.named_layers()
         and not (hasattr(layer, "check_forward") and says(layer, "adds_shared", "forward"))
@@ -28,7 +28,7 @@ def holds_foreign(model: AnyLayer) -> bool:
 
 
 def says(layer: AnyLayer, name: str, *methods: str) -> bool:
-    """Return whether a layer says `name` of these very methods: they are not newer."""
+    """Return whether a layer says `name` of these methods: they are not newer."""
     for kind in type(layer).__mro__:
         if name in vars(kind):
             return bool(vars(kind)[name])
@@ -77,7 +77,7 @@ def check_shared(model: AnyLayer, used_twice: list[Any]) -> None:
 def _check_owners(path: str, container: AnyLayer) -> None:
     """Raise if two members of a container that does not add share a parameter.
 
-    A list of parameters is no second member, but another attribute is.
+    A list of parameters is not a second member, but another attribute is.
     """
     owners: dict[int, tuple[str, Any]] = {}
     for name, member in container._members():

@@ -16,7 +16,7 @@ from minifw._tools.locks import EVALUATIONS
 class State:
     """What a layer kept of the places so far: the step that takes it uses it up.
 
-    A copy, by `copy.deepcopy`, goes on by itself.
+    A copy, by `copy.deepcopy`, goes on independently.
     """
 
     __slots__ = ("_kept", "_owner")

@@ -145,7 +145,7 @@ def summary(model: AnyLayer, input_shape: Any = None, *, depth: int | None = Non
     Raises
     ------
     TypeError
-        If `model` is no layer, `input_shape` no tuple of whole numbers, or depth none.
+        If `model` is not a layer, `input_shape` no tuple of whole numbers, or depth none.
     ValueError
         If a size or depth is below 1, or the model does not accept that shape, or does not say it.
 

@@ -69,7 +69,7 @@ SATURATED = _both(40.0)
 # below the smallest normal number soon, and processors take 100 times as long for subnormal ones.
 # Below these bounds no update can tell a gradient from 0, not even one that is divided by its own
 # size, as Adam's (eps = 1e-8). In float32 8 digits are left until numbers are subnormal, in
-# float64 157, so that squares stay normal, too.
+# float64 157, so squares stay normal, too.
 FLUSHED = {DTYPES[0]: constant(2.0**-500, DTYPES[0]), DTYPES[1]: constant(2.0**-100, DTYPES[1])}
 
 # -- arrays that are read-only because they came so: mapped from a file, or shared
@@ -133,7 +133,7 @@ def reduce_rows(function: np.ufunc, rows: Array) -> Array:
 
     Of many columns that are stored one by one, as `Dense` returns them, by halves: the largest of
     (64, 10000) takes 0.12 ms in place of 0.40, and a sum in pairs keeps the digits of float32.
-    Few numbers are added by a product with ones: those of (2048, 95) in 0.02 ms in place of 0.10.
+    Few numbers are added by a product with ones: (2048, 95) in 0.02 ms in place of 0.10.
     """
     while rows.shape[1] > FEW_COLUMNS and rows.strides[0] < rows.strides[1]:
         half, odd = divmod(rows.shape[1], 2)
@@ -189,7 +189,7 @@ def one_or(other: Array, is_one: Any, out: Array) -> Array:
 def in_blocks(function: Callable[[Array, Array, Array], None], x: Array) -> tuple[Array, Array]:
     """Return two arrays that `function(x, first, second)` sets, each element by its own of x.
 
-    A long x goes through it block by block, in the order in which it lies in memory, so that
+    A long x goes through it block by block, in the order in which it lies in memory, so
     what the function makes on its way stays in the cache: `GELU` with tanh then takes 10 ms
     for 2 million float32, in place of 21, and the exact one 21 in place of 54.
     """

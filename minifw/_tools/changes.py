@@ -1,4 +1,4 @@
-"""A count of assignments: whoever keeps what follows from attributes looks at one number.
+"""A count of assignments: one number says whether attributes have changed.
 
 A recording of a training step holds as long as nothing was assigned to a layer, to its class
 or to a parameter's place. To compare everything before each step would cost more than the step;

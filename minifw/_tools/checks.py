@@ -49,7 +49,7 @@ def check_plain(owner: object, name: str, x: object) -> None:
     """Raise if `x` is of a class that computes in another way than an array does.
 
     The means of a masked array leave numbers out, ``*`` of a matrix is a product, and what is
-    sparse is no array at all. Other subclasses of an array are one, as are memory maps.
+    sparse is not an array at all. Other subclasses of an array are one, as are memory maps.
     """
     if type(x) is PLAIN:
         return
@@ -290,7 +290,7 @@ def check_feature_axis(owner: object, x: Array, axis: int) -> None:
 
 
 def check_cases(owner: object, prediction: Array, axes: int) -> None:
-    """Raise unless a prediction has other axes than those that make one case, as the batch."""
+    """Raise unless a prediction has other axes than the axes of one case, as the batch."""
     if prediction.ndim <= axes:
         raise ValueError(
             f"{owner!r} expects a prediction of shape (batch, features), got {prediction.shape}; "

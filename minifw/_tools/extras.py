@@ -1,4 +1,4 @@
-"""Packages that only some doors need: each is an extra of minifw."""
+"""Packages that only parts of minifw need: each is an extra."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first one asks training to end, so that no step is left half done."""
+"""Ctrl-C: the first one asks training to end, so no step is left half done."""
 
 import signal
 import threading

@@ -27,7 +27,7 @@ def building(numbers: int) -> Iterator[None]:
 def claim(owner: str, shape: Shape) -> bool:
     """Return whether a model is being built from a file; raise if that has not so many numbers.
 
-    A layer calls it before it makes a weight, for the sizes in a file may be those of an enemy.
+    A layer calls it before it makes a weight: the sizes in a file may be forged.
     """
     left = _left.get()
     if left is None:
@@ -44,7 +44,7 @@ def is_blank(array: Array) -> bool:
 
 
 def make_weight(owner: str, init: Init, shape: Shape, dtype: DType, rng: RNG) -> Array:
-    """Return what `init` makes, in `dtype`; raise for `owner` if it is no such array."""
+    """Return what `init` makes, in `dtype`; raise for `owner` if it is another array."""
     if isinstance(init, type) or not callable(init):
         fix = "to set a weight of your own, assign to layer.weight.value"
         if isinstance(init, type):

@@ -1,7 +1,7 @@
 """Threads take turns with layers that are in eval mode for a moment; a forked child undoes it.
 
 A child process has only the thread that forked. What another thread held or had changed at
-that moment would stay so in the child for ever: the child makes its locks new and undoes the
+that moment would stay so in the child: the child makes its locks new and undoes the
 changes. The fork itself waits for nobody, so it cannot block.
 """
 
@@ -58,7 +58,7 @@ class Evaluations:
     ----------
     lock : RLock
         Held where a layer enters or leaves eval mode, where one is copied, and during each
-        `predict`, so that two of them do not mix up what they save. It is one for all layers,
+        `predict`, so two of them do not mix up what they save. It is one for all layers,
         since models may share layers. A thread that has it may enter again.
     """
 

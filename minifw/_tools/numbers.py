@@ -68,7 +68,7 @@ def or_none(check: Callable[[str, str, _T], _T]) -> Callable[[str, str, _T | Non
 
 
 def check_number(owner: str, name: str, value: float) -> float:
-    """Return `value` as a float, or raise unless it is a number, be it NaN or infinity."""
+    """Return `value` as a float, or raise unless it is a number, NaN and infinity included."""
     if isinstance(value, bool | str | bytes):
         raise TypeError(f"{owner} expects {name} to be a number, got {value!r}")
     try:

@@ -27,7 +27,7 @@ class Option(Generic[_T]):
     fixed : bool, default False
         Whether it is given once, in the constructor, as a size or a stride is.
     counts : bool, default False
-        Whether it is no setting, but what a run has come to, such as a number of steps.
+        Whether it is not a setting, but what a run has come to, such as a number of steps.
     """
 
     def __init__(

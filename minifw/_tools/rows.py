@@ -34,9 +34,9 @@ def cast(array: AnyArray, dtype: DType | None, kept: str = "") -> AnyArray:
 class Rows:
     """One example per row, given out in the dtype of a model.
 
-    An array in memory is cast once. One that is mapped from a file, or that is no
-    NumPy array but can be indexed like one, is read and cast batch by batch; a sparse
-    matrix of SciPy gets its zeros so.
+    An array in memory is cast once. An array that is mapped from a file, or an object that can be
+    indexed like an array, is read and cast batch by batch; a sparse matrix of SciPy gets its zeros
+    so.
 
     Parameters
     ----------

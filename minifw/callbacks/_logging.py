@@ -1,4 +1,4 @@
-"""Hands what each epoch brought to whoever keeps it."""
+"""Hands the values of each epoch to a log."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

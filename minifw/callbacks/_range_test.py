@@ -26,7 +26,7 @@ class LearningRateTest(Callback):
 
     It ends the run after `steps` batches, or where the loss, smoothed, is four times its lowest.
     Then it puts back the parameters, the buffers and the optimizer as they were before. It is the
-    last of the callbacks, for what another does at the end of training would change them again.
+    last of the callbacks, because another callback might change them at the end of training.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ class LearningRateTest(Callback):
     Notes
     -----
     It is the only callback that sets the learning rate: leave `Scheduled` out. The random
-    generators are not put back. A checkpoint holds the test and what it is to put back, and the
-    test goes on from there.
+    generators are not put back. A checkpoint holds the test with the state to put back, and the
+    test continues from there.
 
     References
     ----------

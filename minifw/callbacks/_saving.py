@@ -14,7 +14,7 @@ from minifw.training._hooks import Callback
 
 
 class Checkpoint(Callback):
-    """Write a checkpoint after every so many epochs, or after those that were the best so far.
+    """Write a checkpoint after every so many epochs, or after each best epoch so far.
 
     `Trainer.load_checkpoint` reads it.
 
@@ -129,8 +129,8 @@ class CSVLog(Callback):
     Parameters
     ----------
     path : str or path-like
-        The file, which is written anew by each run; a run that goes on after a checkpoint
-        writes the epochs before it as well.
+        The file, which each run overwrites; a run that continues from a checkpoint writes the
+        epochs before it as well.
 
     Examples
     --------
@@ -152,7 +152,7 @@ class CSVLog(Callback):
         self._begun = False
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Begin anew; raise if there is no such folder."""
+        """Begin a new file; raise if there is no such folder."""
         if trainer.main:
             _check_folder(self, self.path.parent)
         self._begun = False

@@ -81,7 +81,7 @@ class Scheduled(Callback):
         return self._given
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Begin anew; raise if it is another optimizer's schedule, or looks at no column."""
+        """Restart the schedule; raise if it is another optimizer's, or looks at no column."""
         if self.schedule.optimizer is not trainer.optimizer:
             raise ValueError(
                 "Scheduled expects a schedule of the trainer's optimizer, got one of another; "
@@ -183,7 +183,7 @@ class Scheduled(Callback):
 
 
 class ClipGradNorm(Callback):
-    """Scale the gradients before each step, so that their joint norm is at most `max_norm`.
+    """Scale the gradients before each step, so their joint norm is at most `max_norm`.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class ClipGradNorm(Callback):
     Attributes
     ----------
     norm : float or None
-        That of the latest gradients, before.
+        The norm of the latest gradients, before scaling.
 
     Examples
     --------

@@ -91,7 +91,7 @@ class Monitor:
         return "fall" if self._sign > 0 else "rise"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value and its epoch, and of what it is."""
+        """Return the best value, its epoch, and what was compared."""
         return {"best": self.best, "epoch": self.epoch, "best_of": self._best_of.text}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:

@@ -41,7 +41,7 @@ class Watch(Callback):
     -----
     It runs a copy of the model on up to 256 rows of the latest batch, in eval mode. A
     warning is due when half of the units of a layer, or of its outputs, are affected. What
-    `Trainer` tells by itself, with ``watch=True``, is not told twice.
+    `Trainer` tells with ``watch=True`` is not told twice.
 
     Examples
     --------

@@ -30,8 +30,8 @@ class Layer(KeepsArguments, SavesForBackward):
 
     ``forward(x)`` returns y and saves what the other needs; ``backward(dy)``
     takes dL/dy, returns dL/dx, and overwrites the ``grad`` of each parameter.
-    Nothing accumulates. A layer writes only into arrays that it made in this
-    very call and into its own gradients. ``super().__init__()`` is not needed.
+    Nothing accumulates. A layer writes only into arrays that it made in this call and into its own
+    gradients. ``super().__init__()`` is not needed.
 
     A layer of several inputs has an argument of ``forward`` for each; one with the
     default None may be left out. ``backward`` then returns a tuple, with a gradient for
@@ -51,7 +51,7 @@ class Layer(KeepsArguments, SavesForBackward):
         Set by `train` and `eval`; a layer that differs between the two reads it.
     input_names, output_names : tuple of str
         The names of inputs are read off the signature of ``forward``: "mask?" may be left
-        out, "xs*" is any number. Those of outputs are a class attribute, ("y",) by default.
+        out, "xs*" is any number. The names of outputs are a class attribute, ("y",) by default.
     takes_sequences : class attribute, a bool
         Whether an example may also have an axis of time before what `input_shape` says.
     least_rows : class attribute, an int, default 1
@@ -59,7 +59,7 @@ class Layer(KeepsArguments, SavesForBackward):
         last batch.
     stepwise : class attribute, a bool, default False
         Whether `step` goes on by one place of time. It says that ``forward`` works place by
-        place, so that what it gives for one place depends on no other. A subclass with another
+        place, so what it gives for one place depends on no other. A subclass with another
         ``forward`` does not inherit it.
     adds_shared : class attribute, a bool
         Whether ``backward`` adds up the gradients of a parameter that several layers in here
@@ -76,8 +76,8 @@ class Layer(KeepsArguments, SavesForBackward):
         A promise: ``forward`` and ``backward`` read x, dy, parameters, buffers, options and what
         was saved, and nothing else; they make NumPy calls on these, assign no attribute, and
         draw by ``self.rng.random(out=...)`` alone. The calls of a small step are then recorded
-        and made again, which is quicker. Nor do they look at a value by ``np.asarray``, which no
-        recording sees: ``if (x > 3).any()`` it does see. A subclass does not inherit it.
+        and made again, which is quicker. They must not read a value by ``np.asarray``, which no
+        recording sees; it does see ``if (x > 3).any()``. A subclass does not inherit it.
     saturation : class attribute, a tuple (low, high) or None
         The outputs at which an activation lets no gradient through, such as (0, 1) of
         `Sigmoid`; high is infinite where there is one such side, as (0, inf) of `ReLU`.
@@ -166,7 +166,7 @@ class Layer(KeepsArguments, SavesForBackward):
     def split_last(self, output: int = 0) -> "tuple[Layer | None, Layer]":  # noqa: ARG002
         """Return what comes before the last step to an output, or None, and that last step.
 
-        A container that ends in one layer overrides it, so that an `Objective`
+        A container that ends in one layer overrides it, so an `Objective`
         can join a final activation with its loss.
         """
         return None, self
@@ -206,7 +206,7 @@ class Layer(KeepsArguments, SavesForBackward):
     def count_params(self) -> int:
         """Return how many numbers the parameters have, frozen ones too; buffers are none.
 
-        Of those that are trained alone it is ``sum(p.size for p in model.parameters())``.
+        For trained parameters alone use ``sum(p.size for p in model.parameters())``.
 
         Examples
         --------
@@ -273,7 +273,7 @@ class Layer(KeepsArguments, SavesForBackward):
         ----------
         x : array of shape (batch, ...)
             One place of a sequence, without the axis of time; of several inputs a tuple. An
-            input that is no sequence of such places, as a memory, is given as it is each time.
+            input that is not a sequence of such places, as a memory, is given as it is each time.
         state : what the step before returned, or None at the start
             The step uses it up. `copy.deepcopy` branches it.
 
@@ -293,7 +293,7 @@ class Layer(KeepsArguments, SavesForBackward):
         Notes
         -----
         It runs in eval mode and saves nothing. An author overrides it for a layer that keeps
-        something from place to place. `Predictor.step` keeps the state by itself.
+        something from place to place. `Predictor.step` keeps the state for you.
 
         Examples
         --------
@@ -327,7 +327,7 @@ class Layer(KeepsArguments, SavesForBackward):
     def freeze(self, mode: bool = True) -> Self:
         """Leave this layer and all inside it as they are in training; return it.
 
-        Its parameters are not among `parameters`, and it stays in eval mode, so that a
+        Its parameters are not among `parameters`, and it stays in eval mode, so a
         `BatchNorm` keeps its means. ``freeze(False)`` undoes it; `train` then gives back
         the mode. Build the optimizer afterwards, each time. Files do not hold it.
 
@@ -426,9 +426,9 @@ class Layer(KeepsArguments, SavesForBackward):
     def evaluating(self) -> AbstractContextManager[object]:
         """Put all layers into eval mode; afterwards give back modes, and what they had saved.
 
-        `predict` does it by itself; it is for a forward that you call between a forward and
-        its backward. Meanwhile other threads may predict, and copies that they make have the
-        modes from before.
+        `predict` does it for you; use it for a forward that you call between a forward and its
+        backward. Meanwhile other threads may predict, and copies that they make have the modes
+        from before.
 
         Examples
         --------
@@ -491,8 +491,8 @@ class Layer(KeepsArguments, SavesForBackward):
     def summary(self, input_shape: Any = None, *, depth: int | None = None) -> Summary:
         """Return the layers in here, with output shapes, parameters and bytes; print it.
 
-        `input_shape` is that of one example, without the batch, if the layer does not say it
-        itself; `depth` how many levels of layers inside layers are shown. See `minifw.summary`.
+        `input_shape` is the shape of one example, without the batch, if the layer does not state
+        it; `depth` is how many levels of layers are shown. See `minifw.summary`.
         """
         return summary(self, input_shape, depth=depth)
 

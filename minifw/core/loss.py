@@ -35,14 +35,14 @@ class Loss(KeepsArguments, SavesForBackward):
     Attributes
     ----------
     joins : class attribute, a dict {activation class: function}
-        The activations with which this very class has a joint form that is
+        The activations with which this class itself has a joint form that is
         exact where the two apart are not. The function is called with the loss
         and the activation, and returns the loss that takes the activation's
         *input* as its prediction, or None if these two do not go together.
         `Objective` asks for it. Subclasses do not inherit it: what they change,
         the joint form would not know.
     applies : class attribute, a tuple of activation classes
-        Those that the loss applies itself. `Objective` warns if the model has
+        The activations that the loss applies itself. `Objective` warns if the model has
         applied one already.
     takes_labels : class attribute, a bool
         Whether a target of whole numbers is labels. `Trainer` then leaves it as it
@@ -62,7 +62,7 @@ class Loss(KeepsArguments, SavesForBackward):
     formulas : class attribute, a dict {str: str}, optional
         What `trace` writes beside the values, as in `Layer`: "L", the loss, and
         "dp", its derivative. In braces stand p, the prediction, t, the target, n,
-        the number of elements, and m, that of rows.
+        the number of elements, and m, the number of rows.
 
     Examples
     --------
@@ -187,9 +187,8 @@ class Loss(KeepsArguments, SavesForBackward):
         Without weights it is 1 / n for all n elements, an array without axes.
         With the weight w_i of each example i it is w_i / sum(w), divided among
         the elements of i, in the shape (batch, 1, ...) that broadcasts against
-        them. An example of weight 2 then counts as if it were there twice. Weights
-        of more leading axes, as (batch, time), weight each step by itself: a step of
-        weight 0 is not there, as padding is not.
+        them. An example of weight 2 then counts as if it were there twice. Weights of more leading
+        axes, as (batch, time), weight each step: a step of weight 0 does not count, like padding.
 
         Raises
         ------
@@ -222,8 +221,8 @@ class Loss(KeepsArguments, SavesForBackward):
         Raises
         ------
         ValueError
-            If a weight is below 0 or not finite, or, where weights are given, a label is no
-            class: also of a batch that counts nothing, which nobody else looks at.
+            If a weight is below 0 or not finite, or, where weights are given, a label is not a
+            class, also in a batch that counts nothing.
 
         Examples
         --------

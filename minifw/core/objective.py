@@ -47,7 +47,7 @@ class Objective:
     replay : bool, default True
         Whether the NumPy calls of a small step are recorded and made again, with the same
         bits, which is quicker. With False the Python code of the layers runs every time, so
-        that a debugger can stop in it.
+        a debugger can stop in it.
 
     Attributes
     ----------

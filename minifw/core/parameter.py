@@ -35,7 +35,7 @@ class Parameter:
     check of the shape. They are views, and building an optimizer moves them:
     take ``p.value`` again rather than keep the array. Copies and pickles are
     independent of the original. A layer whose Parameter is replaced by another one, or
-    frozen, needs a new optimizer: those that were built before raise at their next step.
+    frozen, needs a new optimizer: older ones raise at their next step.
 
     Examples
     --------

@@ -1,3 +1,3 @@
-"""Doors to other software; each module needs an extra, and is imported by its own name."""
+"""Other software; each module needs an extra, and is imported by its own name."""
 
 __all__: list[str] = []

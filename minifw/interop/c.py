@@ -82,14 +82,14 @@ def export(
         several, as `Conv2D` and `LSTM` do.
     name : str, optional
         What the function is called; by default as the file, without ``.c``. It is the only name
-        that a linker sees, so that several models go into one program.
+        that a linker sees, so several models go into one program.
     dtype : float32 or float64, default float32
         In which the function computes. x is ``int64_t`` where the model takes whole numbers.
 
     Raises
     ------
     TypeError, ValueError
-        As `minifw.interop.onnx.export` does; if `path` does not end in ``.c``, or `name` is no
+        As `minifw.interop.onnx.export` does; if `path` does not end in ``.c``, or `name` is not a
         name in C; if the generator has no C for an operator, which an author's own function may
         have written: the message names the layer.
     ImportError
@@ -100,7 +100,7 @@ def export(
     Notes
     -----
     C raises no errors. A number that an `Embedding` has no row for is taken as the nearest one
-    that it has, so that nothing is read beyond the table.
+    that it has, so nothing is read beyond the table.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def export(
             "operators, with minifw.interop.onnx.register"
         ) from error
     facts = _facts(proto, name)
-    # No name but that of the function is seen outside; an unused helper is no warning.
+    # No name but that of the function is seen outside; an unused helper is not a warning.
     source = re.sub(r"(?m)^(extern )?(?=const |void |_Bool )", "static EMX_UNUSED ", source)
     source = re.sub(r"(?m)^static inline ", "static inline EMX_UNUSED ", source)
     with replacing(str(goal)) as file:

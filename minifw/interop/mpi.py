@@ -51,8 +51,8 @@ class DataParallel(Optimizer):
     Parameters
     ----------
     optimizer : Optimizer
-        Built over the model's parameters, on every rank. Parameters and state become those
-        of rank 0.
+        Built over the model's parameters, on every rank. Parameters and state are copied from rank
+        0.
     comm : mpi4py.MPI.Comm, optional
         By default ``MPI.COMM_WORLD``: all processes that ``mpirun`` started.
 
@@ -85,9 +85,9 @@ class DataParallel(Optimizer):
     Notes
     -----
     In a job of more than one rank over COMM_WORLD, an error that nobody catches prints its
-    traceback with the number of the rank and ends the job (``MPI_Abort``): the others would
-    wait for ever. ``sys.exit`` on one rank alone is no error to Python; run
-    ``mpirun -n 4 python -m mpi4py script.py`` where a script does that.
+    traceback with the number of the rank and ends the job (``MPI_Abort``): the others would never
+    end. ``sys.exit`` on one rank alone is not an error to Python; run ``mpirun -n 4 python -m
+    mpi4py script.py`` where a script does that.
 
     A job of one rank trains with the same bits as the optimizer alone.
 
@@ -164,7 +164,7 @@ class DataParallel(Optimizer):
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return that of the optimizer."""
+        """Return the state of the optimizer."""
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -204,7 +204,7 @@ class DataParallel(Optimizer):
         return tuple(array[mine] for array in arrays)
 
     def average(self, loss: float = 0.0, weight: float | None = None) -> float:
-        """Replace the gradients by their weighted mean over the ranks; return that of the losses.
+        """Replace the gradients by their weighted mean over the ranks; return the losses' mean.
 
         For a loop that calls forward and backward itself; `step` does it where nobody did.
 
@@ -214,7 +214,7 @@ class DataParallel(Optimizer):
             Of this rank's rows.
         weight : float, optional
             What they count: their number, or the sum of their weights; 0 for none, and then
-            loss and gradient are not looked at. By default that of the latest `shard`.
+            loss and gradient are not looked at. By default the weight of the latest `shard`.
         """
         own = self._weight if weight is None else float(weight)
         if not (own >= 0 and np.isfinite(own)):
@@ -357,7 +357,7 @@ class DataParallel(Optimizer):
         )
 
     def _average_buffers(self, buffers: list[Array], before: list[Array], share: float) -> None:
-        """Add the mean of the changes, so that what does not change keeps its bits."""
+        """Add the mean of the changes, so what does not change keeps its bits."""
         changes = [(b - a).ravel() * share for b, a in zip(buffers, before, strict=True)]
         change = np.concatenate(changes)
         self.comm.Allreduce(self._in_place, change, op=self._sum)
@@ -369,7 +369,7 @@ class DataParallel(Optimizer):
     # -- all ranks as one --------------------------------------------------------------
 
     def prepare(self, model: Layer) -> None:
-        """Make a model's buffers those of rank 0, and give each rank random numbers of its own.
+        """Copy a model's buffers from rank 0, and give each rank its own random numbers.
 
         `gradient` and `Trainer` do it once for each model. The generators of layers (`Dropout`),
         equal on all ranks at first, go on from seeds that they and the rank give; rank 0

@@ -1,6 +1,6 @@
 """Weights to and from PyTorch, in a `.safetensors` file; no torch is needed.
 
-A layer here has the names, the shapes and the layouts of its twin in `torch.nn`, so that
+A layer here has the names, the shapes and the layouts of its twin in `torch.nn`, so
 entries go over as they are. What a twin has besides stands in one table, `_BESIDES`. Layers
 without a twin, and an author's own, go by their own names.
 """
@@ -62,7 +62,7 @@ def save(model: Layer, path: str | os.PathLike[str], *, names: Names | None = No
     ImportError
         Without the extra ``minifw[safetensors]``.
     TypeError
-        If `model` is no layer, or an entry has a dtype that the format lacks.
+        If `model` is not a layer, or an entry has a dtype that the format lacks.
     ValueError
         If `names` has a name that the model lacks, or gives two entries one name, or one the name
         ``__metadata__``, which the format keeps for itself.
@@ -145,10 +145,10 @@ def load_into(
         too large for the model's dtype, or what is tied in the model has unequal entries. If
         `names` has a name that the model lacks.
     TypeError
-        If `model` is no layer, or entries have a dtype that does not go into the model's: all
+        If `model` is not a layer, or entries have a dtype that does not go into the model's: all
         of them are named.
     FileFormatError
-        If it is no safetensors file, or damaged; if an index lists anything but plain names of
+        If it is not a safetensors file, or damaged; if an index lists anything but plain names of
         such files in its own folder, or if two of them have one entry.
     OSError
         If it cannot be opened, or a file of the index.
@@ -196,7 +196,7 @@ to the file's, strict=False loads what both have
         known = {tied.get(name, name) for name in here}
         missing = [name for name in own if name not in known]
         found = Loaded(missing, sorted(heads.keys() - {*places.values()}))
-        # nothing at all is no part of a file: then names= is wrong
+        # nothing at all is not a part of a file: then names= is wrong
         unmatched = found if whole or not here else Loaded([], [])
         _check(wanted, besides, unmatched, places, heads, rounding=rounding)
         new = {name: file.read(places[name]) for name in here}

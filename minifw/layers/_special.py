@@ -120,7 +120,7 @@ def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:
 def sigmoids(x: Array) -> tuple[Array, Array]:
     """Return s(x) and s(-x) = 1 - s(x), s being the sigmoid: both accurate where they are tiny.
 
-    With e = exp(x) they are e / (1 + e) and 1 / (1 + e). x is at most 80, so that e is
+    With e = exp(x) they are e / (1 + e) and 1 / (1 + e). x is at most 80, so e is
     finite: who has a larger one takes 80 in its place.
 
     Examples

@@ -82,7 +82,7 @@ class MultiHeadAttention(Layer):
         Wq, Wk and Wv, one below the other, each head's rows together; `GlorotUniform`.
     in_proj_bias : Parameter of shape (3 features,), or None
     out_proj : Dense
-        Wo and bo. Names, layout and the start of the first two are those of PyTorch's
+        Wo and bo. Names, layout and the start of the first two are as in PyTorch's
         ``MultiheadAttention``: its state dict loads.
 
     Raises

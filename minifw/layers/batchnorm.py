@@ -35,7 +35,7 @@ class BatchNorm(_Normalization):
     num_features : int
         The number of channels: of features, for rows; of planes, for images.
     eps : float, default 1e-5
-        Above 0. PyTorch's default, and that of the paper's authors' own code.
+        Above 0. The default of PyTorch and of the paper's authors' own code.
     momentum : float, default 0.1
         The weight of the latest batch in the running statistics, from 0 to 1. PyTorch's
         convention and default; Keras' momentum is 1 - this. PyTorch's None, the mean over all
@@ -143,7 +143,7 @@ shape (1, 2); take a larger batch, or call eval()
             raise ValueError(f"{self!r} expects running_var to be at least 0, got {value.min()}")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return `input_shape`, or raise unless it is that of a row or of an image."""
+        """Return `input_shape`, or raise unless it is the shape of a row or of an image."""
         if len(input_shape) not in (1, 3) or input_shape[0] != self.num_features:
             c = self.num_features
             raise ValueError(

@@ -191,7 +191,7 @@ class Container(Layer):
         yield from super()._members()  # what a subclass holds besides; the same is listed once
 
     def _is_plain(self, kind: "type[Container]") -> bool:
-        """Return whether the passes are those of `kind`, so that it may be taken apart."""
+        """Return whether the passes are those of `kind`, so it may be taken apart."""
         passes = ("forward", "backward", "backward_parameters")
         return all(getattr(type(self), name) is getattr(kind, name) for name in passes)
 

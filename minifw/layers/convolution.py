@@ -135,7 +135,7 @@ class _Convolution(Layer):
         """Those of the pixels and of the image."""
         return self.weight.shape[0], self.weight.shape[1] * self.groups
 
-    # Overflow is no news here, as in Dense, whose np.dot says nothing of it either: an
+    # Overflow is not news here, as in Dense, whose np.dot says nothing of it either: an
     # infinite number goes on, and is found at the loss.
 
     @np.errstate(over="ignore", invalid="ignore")
@@ -320,7 +320,7 @@ class Conv2D(_Convolution):
         The steps from window to window, down and across.
     padding : int, (int, int) or "same", default 0
         The rows and columns of zeros added on each side. "same" adds d (k - 1) in
-        all, so that y is as large as x; an odd one goes below and to the right.
+        all, so y is as large as x; an odd one goes below and to the right.
         It needs stride 1.
     dilation : int or (int, int), default 1
         The steps from pixel to pixel within a window.
@@ -351,10 +351,10 @@ class Conv2D(_Convolution):
 
     Notes
     -----
-    Names, defaults, layouts and "same" are those of PyTorch's ``Conv2d``, but
-    for the start: PyTorch draws weight and bias uniformly up to
-    1 / sqrt(fan_in), by ``kaiming_uniform(a=sqrt(5))``; here the weight starts
-    as that of `Dense`, and the bias at 0. Of n pixels along an axis it makes
+    Names, defaults, layouts and "same" are as in PyTorch's ``Conv2d``, except for the start:
+    PyTorch draws weight and bias uniformly up to 1 / sqrt(fan_in), by
+    ``kaiming_uniform(a=sqrt(5))``; here the weight starts as in `Dense`, and the bias at 0.
+    Of n pixels along an axis it makes
     floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1.
 
     Memory: besides y and dx, the layer keeps x with its examples last in memory for
@@ -427,8 +427,8 @@ class Conv1D(_Convolution):
         The steps from window to window.
     padding : int, (int, int), "same" or "causal", default 0
         The steps of zeros before and after; one number is for both. With n = d (k - 1),
-        "same" adds n in all, so that y is as long as x; an odd one goes after, and it needs
-        stride 1. "causal" adds n before, so that no step sees a later one.
+        "same" adds n in all, so y is as long as x; an odd one goes after, and it needs
+        stride 1. "causal" adds n before, so no step sees a later one.
     dilation : int, default 1
         The steps from place to place within a window.
     groups : int, default 1
@@ -457,9 +457,9 @@ class Conv1D(_Convolution):
 
     Notes
     -----
-    Names, defaults and weights are those of PyTorch's ``Conv1d``, but for the start, as in
-    `Conv2D`, and for the features, which PyTorch has before the time. "causal" is Keras'; a
-    pair for the padding is neither's.
+    Names, defaults and weights are as in PyTorch's ``Conv1d``, except for the start, as in
+    `Conv2D`, and the features, which PyTorch has before the time. "causal" is Keras'; a pair for
+    the padding is neither's.
 
     References
     ----------

@@ -29,7 +29,7 @@ class Dropout(Layer):
     """In train mode, drop each element with probability p: y = x m; in eval mode, y = x.
 
     The mask m is 0 where an element is dropped and 1 / (1 - p) where it is kept, so
-    that the expectation of y is x, and eval mode has nothing to do (inverted dropout).
+    the expectation of y is x, and eval mode has nothing to do (inverted dropout).
     y is linear in x, and each element depends on its own alone:
 
         dx = dy m,    in eval mode dx = dy.
@@ -39,7 +39,7 @@ class Dropout(Layer):
     p : float, default 0.5
         The probability to be dropped, at least 0 and below 1. PyTorch's name, meaning
         and default. At p = 1, which PyTorch takes, nothing would ever come through;
-        it is refused, for whoever writes it means the probability to be *kept*.
+        it is refused: the user probably means the probability to be *kept*.
     rng : numpy.random.Generator, int or None, default None
         The source of the masks, or its seed; None takes fresh entropy.
 

@@ -38,7 +38,7 @@ class Embedding(Layer):
         The length of each vector.
     padding_idx : int, optional
         A number that stands for "nothing here". Its row starts at 0, and its
-        gradient is always 0, so that training leaves it as it is. A negative one
+        gradient is always 0, so training leaves it as it is. A negative one
         counts from the end.
     init : callable, default `Normal(1.0)`
         Makes the weight: called with its shape and a generator. The default is

@@ -24,7 +24,7 @@ class PiecewiseLinearEncoding(_Fitted):
         y_t = (x - b_t) / (b_(t+1) - b_t)  within 0 and 1:
 
     0 below the bin, 1 above it. The first bin has no lower bound, and the last one no upper
-    bound, so that no two numbers look alike. With the bins that x is in or beyond at an end,
+    bound, so no two numbers look alike. With the bins that x is in or beyond at an end,
 
         dx = sum of dy_t / (b_(t+1) - b_t)  over the bins where y_t moves with x.
 

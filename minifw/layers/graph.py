@@ -205,7 +205,7 @@ k, Dense(2, 4), gives (4,): Add() expects inputs of one shape, got (3,) and (4,)
         return outputs if len(outputs) > 1 else outputs[0]
 
     def backward(self, *dys: Any, **_: Any) -> Any:
-        """Return the gradient of each input; set those of the parameters."""
+        """Return the gradient of each input; set the gradients of the parameters."""
         gradients = self._back(dys, everything=True)
         dxs = tuple(gradients.get(name) for name in self._inputs)
         if len(dxs) > 1:

@@ -187,7 +187,7 @@ def check_kin(layer: Layer, xs: Sequence[Array]) -> None:
 
 
 def feature_axis(axis: int | None, ndim: int) -> int:
-    """Return the axis of the features among those of a batch: 1 of images, else the last."""
+    """Return the axis of the features in a batch: 1 of images, else the last."""
     if axis is None:
         return 1 if ndim == 4 else ndim - 1
     return axis % ndim

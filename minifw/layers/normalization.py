@@ -211,8 +211,8 @@ class LayerNorm(_OverFeatures):
 
         z = (x - m) r,    r = 1 / sqrt(v + eps),    v = mean((x - m)^2).
 
-    The derivative is that of `BatchNorm` in train mode, with the features in the place of the
-    batch; with dz = w dy, and means over the n numbers of a group,
+    The derivative is as in `BatchNorm` in train mode, with the features in place of the batch;
+    with dz = w dy, and means over the n numbers of a group,
 
         dx = r (dz - mean(dz) - z mean(dz z)),
 
@@ -284,7 +284,7 @@ class RMSNorm(_OverFeatures):
 
         z = x r,    r = 1 / sqrt(s + eps),    s = mean(x^2).
 
-    ds/dx = 2 x / n, so that with dz = w dy, and means over the n numbers of a group,
+    ds/dx = 2 x / n, so with dz = w dy, and means over the n numbers of a group,
 
         dx = r (dz - z mean(dz z)),
 
@@ -367,7 +367,7 @@ class GroupNorm(_Normalization):
 
         z = (x - m) r,    r = 1 / sqrt(v + eps),    v = mean((x - m)^2).
 
-    The derivative is that of `LayerNorm`, with w and b of a channel; with dz = w dy, and means
+    The derivative is as in `LayerNorm`, with w and b of a channel; with dz = w dy, and means
     over the n numbers of a group,
 
         dx = r (dz - mean(dz) - z mean(dz z)),
@@ -401,7 +401,7 @@ class GroupNorm(_Normalization):
 
     Notes
     -----
-    Names and defaults are those of PyTorch's ``GroupNorm``. PyTorch's ``InstanceNorm2d`` with
+    Names and defaults are as in PyTorch's ``GroupNorm``. PyTorch's ``InstanceNorm2d`` with
     ``affine=True`` is GroupNorm(channels, channels); of one group it is `LayerNorm` over all
     axes, but for the shapes of w and b. Sequences (batch, time, features) have their channels
     last, where this layer does not look. Right for all finite numbers, as `LayerNorm`.

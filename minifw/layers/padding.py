@@ -70,7 +70,7 @@ class Pad2D(Layer):
 
     Notes
     -----
-    The order of the sides, and the modes, are those of PyTorch's ``functional.pad``; one
+    The order of the sides, and the modes, are as in PyTorch's ``functional.pad``; one
     class for its ``ZeroPad2d``, ``ConstantPad2d``, ``ReflectionPad2d``, ``ReplicationPad2d``
     and ``CircularPad2d``. A negative padding, which cuts off there, is refused.
 

@@ -93,7 +93,7 @@ class MaxPool2D(_Pool2D):
     Notes
     -----
     Names, defaults, the limit on the padding, and which of equals and of NaNs counts
-    are those of PyTorch's ``MaxPool2d``. Of n pixels along an axis it makes
+    are as in PyTorch's ``MaxPool2d``. Of n pixels along an axis it makes
     floor((n + 2 padding - kernel_size) / stride) + 1.
 
     The largest of a window is the largest of its rows' largest, and the first row that has
@@ -200,12 +200,12 @@ class AvgPool2D(_Pool2D):
 
     Notes
     -----
-    Names and defaults are those of PyTorch's ``AvgPool2d``, and so is this: the
+    Names and defaults are as in PyTorch's ``AvgPool2d``, and so is this: the
     zeros of the padding count, the divisor is kh kw also at the border
     (``count_include_pad=True``). Keras divides there by the number of real
     pixels.
 
-    It divides before it adds, so that no sum overflows where the mean does not.
+    It divides before it adds, so no sum overflows where the mean does not.
 
     References
     ----------
@@ -271,7 +271,7 @@ class GlobalAvgPool2D(Layer):
 
     Notes
     -----
-    The name is that of Keras, and so is the shape; PyTorch's
+    The name and the shape are Keras'; PyTorch's
     ``AdaptiveAvgPool2d(1)`` keeps two axes of length 1.
 
     References

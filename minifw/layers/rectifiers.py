@@ -238,7 +238,7 @@ class PReLU(Layer):
 class _Exponential(_Curve):
     """y = l x where x > 0, and l a (exp(x) - 1) elsewhere; dx = dy l or dy l a exp(x).
 
-    exp is taken of min(x, 0), so that it cannot overflow, and is 1 above 0. The slope is not
+    exp is taken of min(x, 0), so it cannot overflow, and is 1 above 0. The slope is not
     made of y, as y / a + 1, which rounds to 0 where exp(x) is below the machine epsilon.
     """
 

@@ -32,7 +32,7 @@ __all__ = ["GRU", "LSTM"]
 class _Recurrent(Layer):
     """What LSTM and GRU share: the weights, and the products over all steps at once.
 
-    Inside, arrays are (time, batch, ...), so that those of one step lie
+    Inside, arrays are (time, batch, ...), so those of one step lie
     together. The loops over the steps hold what cannot be done at once: the
     product with the state before, and what is computed from it.
     """
@@ -210,8 +210,8 @@ class _Recurrent(Layer):
 class LSTM(_Recurrent):
     """A sequence is read step by step into a state h and a cell c, which gates protect.
 
-    At each step, with s the sigmoid, * by element, and h and c those of the step
-    before (0 at the start, unless given),
+    At each step, with s the sigmoid, * by element, and h and c of the step before (0 at the start,
+    unless given),
 
         i = s(a_i)        what of g is let in
         f = s(a_f)        what of c is kept             a = W_ih x + b_ih + W_hh h + b_hh,
@@ -273,7 +273,7 @@ class LSTM(_Recurrent):
     of the state passes through.
 
     PyTorch has ``batch_first=False``; here x is always (batch, time, features), and states
-    have no axis of layers, (batch, H). Any number of steps is accepted, so that
+    have no axis of layers, (batch, H). Any number of steps is accepted, so
     ``input_shape`` is None: in a `Sequential` that does not start with a fixed
     shape, neighbours that do not fit are found by ``output_shape`` and ``forward``.
 
@@ -393,8 +393,7 @@ class LSTM(_Recurrent):
 class GRU(_Recurrent):
     """A sequence is read step by step into a state h, by a gate that keeps and one that resets.
 
-    At each step, with s the sigmoid, * by element, and h that of the step
-    before (0 at the start),
+    At each step, with s the sigmoid, * by element, and h of the step before (0 at the start),
 
         r = s(a_r + q_r)               what of h is seen      a = W_ih x + b_ih,
         z = s(a_z + q_z)               what of h is kept      q = W_hh h + b_hh,
@@ -446,7 +445,7 @@ class GRU(_Recurrent):
 
     Notes
     -----
-    ``forward(x, mask, h)``: at a step that does not count z = 1 and n = 0, so that h1 = h.
+    ``forward(x, mask, h)``: at a step that does not count z = 1 and n = 0, so h1 = h.
     The paper multiplies r with h before W_hh; this is PyTorch's form, in which one
     product with h serves all three gates.
     For masks, sequences, starts and shapes see `LSTM`.
@@ -536,10 +535,10 @@ class GRU(_Recurrent):
 
 
 def _shut(a: Array, rows: npt.NDArray[np.bool_]) -> None:
-    """Set the gates of these rows, in place, so that the state stays as it is.
+    """Set the gates of these rows, in place, so the state stays as it is.
 
     i, f, g, o become 0, 1, 0, 0, and r, z, n become 0, 1, 0: what is kept is all, what is new
-    nothing, and all slopes are 0, so that the gradient of the state passes as well.
+    nothing, and all slopes are 0, so the gradient of the state passes as well.
     """
     a[rows] = 0.0
     a[rows, 1] = 1.0

@@ -112,7 +112,7 @@ class Positions(_AddsPlaces):
     References
     ----------
     J. Gehring et al., "Convolutional sequence to sequence learning", ICML 2017, section 3.1;
-    the start is that of A. Radford et al., "Language models are unsupervised multitask
+    the start is from A. Radford et al., "Language models are unsupervised multitask
     learners", 2019 (GPT-2).
 
     Examples
@@ -184,7 +184,7 @@ class SinusoidalPositions(_AddsPlaces):
 
         P[t, 2i] = sin(t w_i),    P[t, 2i + 1] = cos(t w_i),    w_i = base^(-2i / F),
 
-    so that dx = dy. P[t + s] is a rotation of the pairs of P[t] that depends on s alone, which
+    so dx = dy. P[t + s] is a rotation of the pairs of P[t] that depends on s alone, which
     tells a head how far apart two places are. Nothing is learned, and any length is taken.
 
     Parameters
@@ -260,7 +260,7 @@ class MeanOverTime(Layer):
     Notes
     -----
     ``forward(x, mask)``. Keras' ``GlobalAveragePooling1D``, whose mean of a row that is masked
-    whole is NaN. It divides before it adds, so that no sum overflows where the mean does not.
+    whole is NaN. It divides before it adds, so no sum overflows where the mean does not.
 
     References
     ----------
@@ -369,7 +369,7 @@ class Mask(Layer):
 class Flip(Layer):
     """y is x turned around along an axis, by default time: the last step comes first.
 
-    It moves numbers and mixes none, so that its derivative turns them back:
+    It moves numbers and mixes none, so its derivative turns them back:
 
         y_t = x_(T - 1 - t),    dx_t = dy_(T - 1 - t).
 
@@ -390,7 +390,7 @@ class Flip(Layer):
     Notes
     -----
     PyTorch's ``flip`` and Keras' ``go_backwards=True``. y and dx are copies, never views. What
-    `step` would need are later places, so that it refuses.
+    `step` would need are later places, so it refuses.
 
     Examples
     --------

@@ -68,7 +68,7 @@ Tanh(), gives (4,)
 
     @property
     def output_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Those of the last layer."""
+        """The names of the last layer."""
         return self.layers[-1].output_names
 
     @property
@@ -129,7 +129,7 @@ Tanh(), gives (4,)
         return x, states
 
     def split_last(self, output: int = 0) -> tuple[Layer | None, Layer]:
-        """Return all but the last layer, or None, and the last, be it inside a Sequential.
+        """Return all but the last layer, or None, and the last, also inside a Sequential.
 
         A subclass that does something else in its forward or backward is not taken apart.
         """

@@ -35,7 +35,7 @@ def _is_rest(size: object) -> bool:
 class Reshape(Layer):
     """Each example gets another shape: the same numbers, in the same order (row-major).
 
-    A reshape moves numbers and mixes none, so that its derivative moves them back:
+    A reshape moves numbers and mixes none, so its derivative moves them back:
 
         dx = dy in the shape of x.
 
@@ -122,7 +122,7 @@ class Flatten(Reshape):
     Notes
     -----
     The order is row-major, as of PyTorch's ``Flatten``: an image (channels, height, width)
-    gives all of its first channel first, row by row, so that weights can be exchanged.
+    gives all of its first channel first, row by row, so weights can be exchanged.
 
     Examples
     --------

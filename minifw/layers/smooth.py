@@ -155,7 +155,7 @@ class Mish(_Curve):
 
         t = n / (n + 2),    t' = 4 e (e + 1) / (n + 2)^2,
 
-    for tanh(log(z)) is (z^2 - 1) / (z^2 + 1). Nothing is subtracted, so that t keeps
+    for tanh(log(z)) is (z^2 - 1) / (z^2 + 1). Nothing is subtracted, so t keeps
     its relative accuracy where it is tiny. From x = 24 on, where t and the slope have
     long rounded to 1, e is left at exp(24).
 
@@ -194,7 +194,7 @@ class Softplus(_Curve):
     """y = log(1 + exp(b x)) / b, a smooth max(x, 0); dx = dy s(b x), s being the sigmoid.
 
     With e = exp(b x), the derivative is e / (1 + e) = s(b x). Where b x is above 80, e is
-    left at exp(80), so that it cannot overflow: y has long rounded to x, which it is never
+    left at exp(80), so it cannot overflow: y has long rounded to x, which it is never
     below, and the slope to 1.
 
     Parameters

@@ -45,7 +45,7 @@ class _OverAxis(Layer):
 class Softmax(_OverAxis):
     """y_i = exp(x_i) / sum over k of exp(x_k): positive numbers that add up to 1.
 
-    The Jacobian is dy_i/dx_j = y_i (1[i = j] - y_j), so that
+    The Jacobian is dy_i/dx_j = y_i (1[i = j] - y_j), so
 
         dx_j = sum over i of dy_i y_i (1[i = j] - y_j) = y_j (dy_j - sum over i of dy_i y_i),
 
@@ -111,7 +111,7 @@ class LogSoftmax(_OverAxis):
     """y_i = x_i - log(sum over k of exp(x_k)): the logarithm of `Softmax`, in nats.
 
     With p = exp(y), the probabilities, the Jacobian is
-    dy_i/dx_j = 1[i = j] - p_j, so that
+    dy_i/dx_j = 1[i = j] - p_j, so
 
         dx_j = dy_j - p_j (sum over i of dy_i).
 

@@ -238,7 +238,7 @@ class RobustScale(_Fitted):
     """y = s / sqrt(1 + (s/3)^2) of s = (x - m) / q: m the median, q the interquartile range.
 
     Half of the training rows have an s within 1 of each other. Small s stay as they are; large
-    ones are bent, so that y stays within -3 and 3: no cell, however far out, moves the network
+    ones are bent, so y stays within -3 and 3: no cell, however far out, moves the network
     by more than that. With h = sqrt(1 + (s/3)^2),
 
         dx = dy / (q h^3).

@@ -68,12 +68,12 @@ class Conv2DTranspose(_Convolution):
 
     Notes
     -----
-    Names and defaults are those of PyTorch's ``ConvTranspose2d``, but for the start, as in
-    `Conv2D`, and for ``dilation`` and ``groups``, which are given by name: PyTorch has them in
-    another order than in its ``Conv2d``. Of n pixels along an axis it makes
-    stride (n - 1) - 2 padding + dilation (kernel - 1) + output_padding + 1.
+    Names and defaults are as in PyTorch's ``ConvTranspose2d``, except for the start, as in
+    `Conv2D`, and ``dilation`` and ``groups``, which are given by name: PyTorch has them in another
+    order than in its ``Conv2d``. Of n pixels along an axis it makes stride (n - 1) - 2 padding +
+    dilation (kernel - 1) + output_padding + 1.
 
-    Where the kernel is no multiple of the stride, pixels of y are in unequally many windows:
+    Where the kernel is not a multiple of the stride, pixels of y are in unequally many windows:
     a checkerboard. `UpSample2D` and a `Conv2D` have none.
 
     References

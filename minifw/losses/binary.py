@@ -161,7 +161,7 @@ class BCELoss(Loss):
     Within an `Objective` it is joined with a final `Sigmoid` into
     `BCEWithLogitsLoss`. Apart, p is taken as no less than the smallest normal
     number and 1 - p as no less than half the machine epsilon, which is the
-    spacing below 1, so that loss and gradient stay finite. Where the target
+    spacing below 1, so loss and gradient stay finite. Where the target
     contradicts a p so near to 0 or 1, the sigmoid before it lets no gradient
     through, or little of it, and a warning says so.
 
@@ -252,7 +252,7 @@ class FocalLoss(Loss):
     Parameters
     ----------
     alpha : float, default 0.25
-        The weight of the label 1, from 0 to 1; 1 - alpha is that of the label 0.
+        The weight of the label 1, from 0 to 1; the label 0 has 1 - alpha.
     gamma : float, default 2.0
         How fast the weight of an example falls with 1 - p; finite and at least 0. With 0 and
         alpha = 0.5 the loss is half of `BCEWithLogitsLoss`.
@@ -268,7 +268,7 @@ class FocalLoss(Loss):
 
     Notes
     -----
-    Names and defaults are those of ``torchvision.ops.sigmoid_focal_loss``, which takes
+    Names and defaults are as in ``torchvision.ops.sigmoid_focal_loss``, which takes
     alpha = -1 for no weights, and targets between, and returns no mean by default. There is none
     of classes: labels as rows of 0 and 1 ask of each class yes or no, as in the paper.
 

@@ -194,8 +194,8 @@ class CrossEntropyLoss(_OfClasses):
     Raises
     ------
     ValueError
-        If a label is no class, a target is no distribution, the shapes do not
-        fit, the weights are no weights, or those of the batch are all 0.
+        If a label is not a class, a target is not a distribution, the shapes do not
+        fit, the weights are wrong, or all 0 in the batch.
     TypeError
         If a dtype does not fit.
     NonFiniteError
@@ -210,7 +210,7 @@ class CrossEntropyLoss(_OfClasses):
     classes are the last axis, where PyTorch has them in the second. The target
     holds whole numbers, one label for each row of logits, or probabilities in
     the shape of the prediction that add up to 1. A logit of -inf rules a class
-    out. With weights of the examples, each label counts that of its example; weights
+    out. With weights of the examples, each label has the weight of its example; weights
     may also be of each label, (batch, time): 0 where there is padding.
 
     Do not end the model in a `Softmax`; where it does, the loss is
@@ -327,8 +327,8 @@ class NLLLoss(_OfClasses):
     Raises
     ------
     ValueError
-        If a label is no class, a prediction is above 0, the shapes do not fit,
-        the weights are no weights, or those of the batch are all 0.
+        If a label is not a class, a prediction is above 0, the shapes do not fit,
+        the weights are wrong, or all 0 in the batch.
     TypeError
         If a dtype does not fit.
     NonFiniteError
@@ -399,7 +399,7 @@ class CategoricalCrossEntropyLoss(_OfClasses):
     the mean of which over the examples is returned, in nats. Within an
     `Objective` it is joined with a final `Softmax` into `CrossEntropyLoss`,
     whose arguments, targets and weights it has. Apart, p is taken as no less
-    than the smallest normal number, so that loss and gradient stay finite; the
+    than the smallest normal number, so loss and gradient stay finite; the
     softmax before it then lets no gradient through, and a warning says so.
 
     Parameters
@@ -412,9 +412,8 @@ class CategoricalCrossEntropyLoss(_OfClasses):
     Raises
     ------
     ValueError
-        If a label is no class, a prediction is outside [0, 1], a target is no
-        distribution, the shapes do not fit, the weights are no weights, or those
-        of the batch are all 0.
+        If a label is not a class, a prediction is outside [0, 1], a target is not a distribution,
+        the shapes do not fit, the weights are wrong, or all 0 in the batch.
     TypeError
         If a dtype does not fit.
 

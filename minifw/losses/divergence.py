@@ -52,7 +52,7 @@ class KLDivLoss(Loss):
     the mean of which over the examples is returned, in nats; 0 log 0 is 0, and where q_c is 0,
     so is the gradient. It is the cross-entropy less the entropy of q, which has no
     derivative, and 0 where p = q. Within an `Objective` it is joined with a final `LogSoftmax`:
-    the gradient of the logits is p - q, as exact as that of `CrossEntropyLoss`.
+    the gradient of the logits is p - q, as exact as in `CrossEntropyLoss`.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class KLDivLoss(Loss):
     Raises
     ------
     ValueError
-        If a prediction is above 0, a target is no distribution, the shapes differ, or the
+        If a prediction is above 0, a target is not a distribution, the shapes differ, or the
         weights are no weights.
     TypeError
         If the dtypes differ.
@@ -72,9 +72,9 @@ class KLDivLoss(Loss):
     Notes
     -----
     PyTorch's ``KLDivLoss`` with ``reduction="batchmean"``, which is its mean over examples:
-    its default divides by the classes, too, and is no divergence. Of (batch, time, classes) the
-    mean here is over the steps as well, where that of PyTorch is over the batch only. PyTorch
-    takes what is no distribution; here, q adds up to 1.
+    its default divides by the classes, too, and is not a divergence. Of (batch, time, classes) the
+    mean here is over the steps as well, PyTorch's over the batch only. PyTorch
+    takes what is not a distribution; here, q adds up to 1.
 
     References
     ----------

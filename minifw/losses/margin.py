@@ -26,9 +26,9 @@ class HingeLoss(Loss):
     Parameters
     ----------
     margin : float, default 1.0
-        Finite and at least 0. The default is that of support vector machines, and
-        of scikit-learn's ``hinge_loss``; another one only scales the scores, but 0,
-        which gives the perceptron's loss.
+        Finite and at least 0. The default is the margin of support vector machines, and of
+        scikit-learn's ``hinge_loss``; another one only scales the scores, but 0, which gives the
+        perceptron's loss.
 
     Raises
     ------

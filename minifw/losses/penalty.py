@@ -63,8 +63,8 @@ class L2(_OfWeights):
     Parameters
     ----------
     parameters : Layer, or iterable of Parameter
-        Those of two axes or more count, each once, and no frozen ones. Of a layer they are
-        asked for at each call: a parameter that is replaced or frozen later is followed.
+        Parameters of two axes or more count, each once, and no frozen ones. A layer is asked for
+        them at each call: a parameter that is replaced or frozen later is followed.
     rate : float
         Finite and at least 0.
     biases : bool, default False
@@ -111,8 +111,8 @@ class L1(_OfWeights):
     Parameters
     ----------
     parameters : Layer, or iterable of Parameter
-        Those of two axes or more count, each once, and no frozen ones. Of a layer they are
-        asked for at each call: a parameter that is replaced or frozen later is followed.
+        Parameters of two axes or more count, each once, and no frozen ones. A layer is asked for
+        them at each call: a parameter that is replaced or frozen later is followed.
     rate : float
         Finite and at least 0.
     biases : bool, default False

@@ -37,9 +37,9 @@ class MSELoss(Loss):
 
     Notes
     -----
-    The mean of the squares is taken in float64, so that those of float32 errors
-    neither overflow nor lose digits. (Weights count in the dtype of the prediction.)
-    As ``MSELoss`` of PyTorch: there is no factor 1/2.
+    The mean of the squares is taken in float64, so squares of float32 errors neither overflow nor
+    lose digits. (Weights count in the dtype of the prediction.) As ``MSELoss`` of PyTorch: there
+    is no factor 1/2.
 
     Examples
     --------
@@ -234,7 +234,7 @@ class PinballLoss(Loss):
     Parameters
     ----------
     quantiles : sequence of float, default (0.05, 0.5, 0.95)
-        Rising numbers between 0 and 1. End the network in `Increasing`, so that the columns
+        Rising numbers between 0 and 1. End the network in `Increasing`, so the columns
         cannot cross.
 
     Raises

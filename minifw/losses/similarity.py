@@ -15,8 +15,8 @@ __all__ = ["CosineLoss", "TripletLoss"]
 def _of_length_1(x: Array) -> tuple[Array, Array]:
     """Return each row divided by its length, and the lengths, (batch, 1).
 
-    A row is divided by its largest number first, so that no square overflows or becomes 0. If
-    that is no normal number, all are 0.
+    A row is divided by its largest number first, so no square overflows or becomes 0. If
+    that is not a normal number, all are 0.
     """
     tiny = np.finfo(x.dtype).tiny
     size = np.maximum.reduce(np.abs(x), -1, keepdims=True)  # (batch, 1)
@@ -36,7 +36,7 @@ class CosineLoss(Loss):
         L = 1 - u'v = |u - v|^2 / 2,    dL/dp = (u'v u - v) / |p| = (u - v - L u) / |p|,
 
     the mean of which over the rows is returned, from 0 to 2. The second forms keep their digits
-    where u is near v. A row is divided by its largest number first, so that all lengths are
+    where u is near v. A row is divided by its largest number first, so all lengths are
     right. A row of zeros has no angle: u'v counts as 0, L as 1, and the gradient is 0.
 
     Raises
@@ -129,7 +129,7 @@ class TripletLoss(Loss):
     -----
     As PyTorch's ``TripletMarginLoss`` with p = 2, without swap. PyTorch adds eps = 1e-6 to
     each difference against the distance 0, which is not needed here. Differences are divided
-    by their largest number before they are squared, so that all distances are right.
+    by their largest number before they are squared, so all distances are right.
 
     References
     ----------

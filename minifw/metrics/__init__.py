@@ -6,10 +6,10 @@ the reverse of scikit-learn's ``(y_true, y_pred)``::
     accuracy(model.predict(x), y)        # of probabilities, or of one number for each class
     accuracy.at(0)(model.predict(x), y)  # of a model that ends in one logit, without Sigmoid()
 
-and can be given to `Trainer` by itself or by its name. There it is added up batch by
-batch; the value is that of all examples at once, however they were cut into batches.
+and can be given to `Trainer` as it is or by its name. There it is added up batch by batch; the
+value counts all examples at once, however they were cut into batches.
 
-A metric of one's own is a function ``(prediction, target) -> float``. `Trainer` calls it
+Your own metric is a function ``(prediction, target) -> float``. `Trainer` calls it
 with all predictions of an epoch.
 """
 

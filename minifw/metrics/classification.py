@@ -129,7 +129,7 @@ class _Ranking(Metric):
     """
 
     # It keeps all scores, for it is a matter of their order: in a few arrays, each longer than the
-    # next, so that each score is copied a few times, however many batches there are.
+    # next, so each score is copied a few times, however many batches there are.
 
     _of_classes = _ONE_AGAINST_ALL.format("roc_auc", "prediction[..., k]")
 

@@ -26,8 +26,8 @@ ROUNDING = 1e-6  # by which a mean of float32 probabilities may come out beyond 
 class Metric(ABC):
     """A number that says how good predictions are, added up batch by batch.
 
-    ``measure`` returns the sums of one batch, ``merge`` adds those of two, and ``value``
-    makes the number of them. ``metric(prediction, target)`` does all of it at once.
+    ``measure`` returns the sums of one batch, ``merge`` adds the sums of two, and ``value``
+    computes the number. ``metric(prediction, target)`` does all of it at once.
 
     Attributes
     ----------
@@ -182,7 +182,7 @@ class Metric(ABC):
 
 
 class Mean(Metric):
-    """A mean over elements, of `values`: the sums are those of weighted values, and of weights."""
+    """A mean over elements, of `values`, from the sums of weighted values and of weights."""
 
     @abstractmethod
     def values(self, prediction: Array, target: Target, threshold: float) -> Array:

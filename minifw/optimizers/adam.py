@@ -144,7 +144,7 @@ class AdamW(Adam):
     Parameters
     ----------
     parameters, lr, betas, eps
-        As those of `Adam`.
+        As in `Adam`.
     weight_decay : float, default 0.01
         PyTorch's default; lr times it is the share that each weight loses in a step.
     no_decay : iterable of Parameter, default ()
@@ -194,7 +194,7 @@ class NAdam(Adam):
     Parameters
     ----------
     parameters, betas, eps, weight_decay, no_decay
-        As those of `Adam`.
+        As in `Adam`.
     lr : float, default 2e-3
         The learning rate, above 0. All defaults are PyTorch's.
     momentum_decay : float, default 4e-3

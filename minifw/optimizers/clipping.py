@@ -16,7 +16,7 @@ __all__ = ["clip_grad_norm", "clip_grad_value"]
 
 
 def clip_grad_norm(parameters: Iterable[Parameter] | Optimizer, max_norm: float) -> float:
-    """Scale all gradients by one factor, so that their joint norm is at most `max_norm`.
+    """Scale all gradients by one factor, so their joint norm is at most `max_norm`.
 
     The norm is the root of the sum of squares over all elements of all gradients. If
     it is above `max_norm`, every gradient is multiplied by max_norm / norm; the

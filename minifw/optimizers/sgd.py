@@ -36,8 +36,8 @@ class SGD(Elementwise):
         Whether the gradient counts as if taken after the momentum's part of the
         step. It needs a momentum.
     weight_decay : float, default 0.0
-        The factor of theta that is added to the gradient: that of
-        ``weight_decay / 2 * sum(theta^2)``.
+        The factor of theta that is added to the gradient, the derivative of ``weight_decay / 2 *
+        sum(theta^2)``.
     no_decay : iterable of Parameter, default ()
         Parameters that do not decay; see `biases_and_norms`.
 

@@ -49,7 +49,7 @@ class Lion(Elementwise):
     -----
     A sign needs no second moment: the state is half of Adam's. The noise of a sign does
     not shrink with the gradient; the paper found it better in large batches only. PyTorch
-    has no Lion; defaults and order are those of the authors' own code.
+    has no Lion; defaults and order are as in the authors' own code.
 
     References
     ----------
@@ -144,8 +144,8 @@ class Rprop(Elementwise):
     References
     ----------
     M. Riedmiller and H. Braun, "A direct adaptive method for faster backpropagation
-    learning: the RPROP algorithm", 1993; the pause without going back is that of
-    C. Igel and M. Huesken, "Improving the Rprop learning algorithm", 2000, iRprop-.
+    learning: the RPROP algorithm", 1993; the pause without going back is from C. Igel and M.
+    Huesken, "Improving the Rprop learning algorithm", 2000, iRprop-.
 
     Examples
     --------

@@ -211,12 +211,12 @@ class Averaged(Wrapper):
     ``trainer.evaluate``, ``predict`` or ``save`` inside the block of `averaged`. The callback
     `Average` keeps the same mean, and its validation is of the mean.
 
-    The buffers of a model are not averaged: the means of a `BatchNorm` are those of the
-    training, which the averaged weights do not give. Inside the block, call ``model.train()``
-    and ``model.forward`` on some epochs of training batches before the evaluation. This is
-    PyTorch's ``update_bn``; the means stay so until training moves them again.
+    The buffers of a model are not averaged: the means of a `BatchNorm` belong to the training
+    weights, not to the average. Inside the block, call ``model.train()`` and ``model.forward`` on
+    some epochs of training batches before the evaluation. This is PyTorch's ``update_bn``; the
+    means stay so until training moves them again.
 
-    The results are those of PyTorch's ``AveragedModel``, with ``get_ema_multi_avg_fn(decay)``
+    The results are as in PyTorch's ``AveragedModel``, with ``get_ema_multi_avg_fn(decay)``
     or by default, if it is updated after each step. A mean without decay should not begin
     at the start of training: see `start`. Call `step` of this one only. Under
     `DataParallel` it stands inside: ``DataParallel(Averaged(...))``.
@@ -267,8 +267,8 @@ class Averaged(Wrapper):
         """Put the average in the place of the parameters for a ``with`` block.
 
         Until a step counts, they stay as they are. A step or an assignment inside the block
-        is lost, and raises a RuntimeError at its end; so does a checkpoint, at once, for it would
-        hold the average in their place.
+        is lost, and raises a RuntimeError at its end; so does a checkpoint, at once, because it
+        would hold the average in their place.
         """
         kept, steps, outer = self._values().copy(), self.steps, self._inside
         if self.count:

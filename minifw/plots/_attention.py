@@ -44,8 +44,8 @@ def attention(
     heads : int or sequence of int, optional
         Which ones. Default: all.
     tokens : str or sequence of str, optional
-        A label for each place: the characters of a text, or words. If the places that are
-        asked are others, a tuple of two such: first for those that ask.
+        A label for each place: the characters of a text, or words. If queries and keys differ, a
+        tuple of two of these, the queries first.
     ax : Axes or sequence of Axes, optional
         Where to draw; one for each head.
 
@@ -66,7 +66,7 @@ def attention(
 
     Notes
     -----
-    The shade is the square root of the weight, so that one sees the small weights of a long
+    The shade is the square root of the weight, so one sees the small weights of a long
     row. All panels, and all pictures, have one scale, from 0 to 1.
 
     Examples

@@ -44,7 +44,7 @@ def confusion_matrix(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the two differ in length, hold what is no class, or more classes than
+        If the two differ in length, hold what is not a class, or more classes than
         there are labels.
 
     Notes

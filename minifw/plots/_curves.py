@@ -41,7 +41,7 @@ def learning_curves(
     Parameters
     ----------
     history : mapping of str to sequence, or sequence
-        The curves by name, all of one length, such as those of a `History` (which is
+        The curves by name, all of one length, such as a `History` (which is
         taken by its ``to_dict``). "val_loss" is drawn beside "loss". A column "epoch",
         "step" or "iteration" has the times. A sequence of numbers alone is a cost.
     path : str or path, optional

@@ -60,7 +60,7 @@ def axes_for(
     ImportError
         If matplotlib is not installed.
     TypeError, ValueError
-        If what is given is no axes, or not as many as needed.
+        If what is given is not axes, or not as many as needed.
     """
     with needs(f"plots.{owner}", "matplotlib", "plot"):
         import matplotlib.axes  # noqa: PLC0415 - optional

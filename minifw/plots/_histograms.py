@@ -26,7 +26,7 @@ MANY = 6  # parameters from which on those with one axis, such as biases, are le
 class _Spread(NamedTuple):
     """How the values of one array are spread.
 
-    Quantiles rather than the counts of a histogram, so that it need not be known before
+    Quantiles rather than the counts of a histogram, so it need not be known before
     where the values will lie, and each can be drawn on any scale.
     """
 

@@ -64,7 +64,7 @@ def network(
     ImportError
         If matplotlib is not installed.
     TypeError
-        If `model` is no layer.
+        If `model` is not a layer.
     ValueError
         If there is a layer that cannot be drawn so.
 

@@ -9,7 +9,7 @@ once an epoch or once a batch as its numbers are meant::
         schedule.step()
 
 All but `ReduceOnPlateau` are functions of the number of steps alone, in closed
-form, so that nothing is accumulated. A rate that comes to 0 is set as the smallest
+form, so nothing is accumulated. A rate that comes to 0 is set as the smallest
 normal number of the parameters' dtype, since an optimizer's lr is above 0; it moves
 nothing that a rate of 0 would not.
 """

@@ -22,7 +22,7 @@ class LinearWarmup(Schedule):
     ----------
     optimizer : Optimizer
     total_steps : int, default 5
-        At least 1. The defaults are those of PyTorch's ``LinearLR``.
+        At least 1. The defaults are as in PyTorch's ``LinearLR``.
     start_factor : float, default 1/3
         From 0 to 1.
     then : Schedule, optional

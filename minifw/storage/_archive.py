@@ -134,8 +134,8 @@ def read_archive(
     """Return the plain values and the arrays of a file that `write_archive` wrote.
 
     The arrays are new, writable, in rows (C order) and in the byte order of this machine.
-    Reading runs nothing that stands in the file, and takes no more memory than its size
-    and 25 times that of the plain values.
+    Reading runs nothing that stands in the file, and takes no more memory than its size and 25
+    times the size of the plain values.
 
     Raises
     ------
@@ -174,7 +174,7 @@ def reading(path: str, *faults: type[Exception], step: str = "read") -> Iterator
 
 
 def regular(path: str) -> None:
-    """Raise unless `path` is a file; opening a pipe would wait for ever."""
+    """Raise unless `path` is a file; opening a pipe would never end."""
     mode = os.stat(path).st_mode  # noqa: PTH116
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)

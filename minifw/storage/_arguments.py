@@ -1,6 +1,6 @@
 """Layers as the arguments that build them: recorded as plain values, and built again.
 
-A value that is no plain one is a dict with one key, which says what it is:
+A value that is not plain is a dict with one key, which names its kind:
 
     {"layer": [class, args, kwargs]}    a layer, or an initializer
     {"same": 3}                         the fourth of those, counted as they are finished

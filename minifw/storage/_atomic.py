@@ -25,11 +25,11 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     """Yield a file to write into, which takes the place of `path` when all has gone well.
 
     It is written under another name in the same folder, forced onto the disk
-    and then renamed, which the operating system does in one step; so whoever
-    opens `path`, also after a crash or a power cut, finds all of the old file or
-    all of the new one. When anything fails, a KeyboardInterrupt too, the other
-    file is removed. (Only a process that is killed leaves it; its name ends in
-    ``.tmp``.) A link is followed, and the permissions of an old file are kept.
+    and then renamed, which the operating system does in one step; so a reader of `path`, also
+    after a crash or a power cut, finds all of the old file or all of the new one. When anything
+    fails, a KeyboardInterrupt too, the other file is removed. (Only a process that is killed
+    leaves it; its name ends in ``.tmp``.) A link is followed, and the permissions of an old file
+    are kept.
 
     Raises
     ------

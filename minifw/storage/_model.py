@@ -44,7 +44,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If `model` is no layer, or an argument of a layer cannot be stored.
+        If `model` is not a layer, or an argument of a layer cannot be stored.
     ValueError
         If the path ends otherwise, or if the model that `load` would build is another one.
     ImportError

@@ -1,4 +1,4 @@
-"""What went wrong with a gradient: what can be said of that of a layer and of a loss alike."""
+"""What went wrong with a gradient, of a layer or of a loss."""
 
 import contextlib
 import math

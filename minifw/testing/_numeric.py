@@ -75,7 +75,7 @@ def numerical_gradient(f: Callable[[Array], float], array: Array) -> Array:
     ----------
     f : callable
         Called with the array while one of its elements is moved a little. The
-        array is moved in place, so that `f` may as well read it from where it
+        array is moved in place, so `f` may as well read it from where it
         lives, as in ``parameter.value``.
     array : array of float64
         Restored afterwards. A read-only one is copied.

@@ -1,6 +1,6 @@
 """Every verdict as a test of its own: lists for ``pytest.mark.parametrize``.
 
-pytest takes the id of a parameter from its ``__name__``, so that nothing here
+pytest takes the id of a parameter from its ``__name__``, so nothing here
 need import it.
 """
 

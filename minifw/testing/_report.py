@@ -225,7 +225,7 @@ def told(where: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within, let no warning through: it is no answer. Nor a change of the global generator."""
+    """Within, let no warning through, and no change of the global generator."""
     state = np.random.get_state()  # noqa: NPY002
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

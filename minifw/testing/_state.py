@@ -32,7 +32,7 @@ def changed(layer: Layer, other: Layer, *, kinds: Any = object) -> list[str]:
 
 
 def random_sources(thing: object) -> list[AnyGenerator]:
-    """Return the random generators inside a thing, be it a layer or an optimizer."""
+    """Return the random generators inside a layer, an optimizer or another object."""
     return list(find_generators({"": thing}).values())
 
 

@@ -1,7 +1,7 @@
 """Which use of a value backward leaves out: forward runs with single operands held constant.
 
 A watched array sees the NumPy calls on it. Where an operand of a call is held at its value, the
-differences of forward are those of a backward that takes it for a constant. So the kit finds the
+differences of forward belong to a backward that takes it for a constant. So the kit finds the
 expression whose derivative is missing, or has a wrong sign or factor.
 """
 
@@ -84,9 +84,9 @@ class Watched(np.ndarray[Any, Any]):
 
 
 class Runs:
-    """Runs of one forward: the first keeps all operands, the others may hold those of one use.
+    """Runs of one forward: the first keeps all operands, the others may hold some of them.
 
-    What is computed in `foreign` files, or in a layer inside, is no use.
+    Calls in `foreign` files, or in a layer inside, do not count.
     """
 
     def __init__(self, foreign: str) -> None:
@@ -123,7 +123,7 @@ class Runs:
         return [*((group, -1) for group in groups), *many]
 
     def inside(self, _: str, __: object, ___: str, call: Callable[..., Any], *xs: Any) -> Any:
-        """Call a layer inside, which is checked by itself: see `listening`."""
+        """Call a layer inside, which is checked separately: see `listening`."""
         before, self._inside = self._inside, True
         try:
             return _each(call(*xs), self._followed)

@@ -52,7 +52,7 @@ def trace(objective: Objective, x: Any, y: Any, *, depth: int | None = None) -> 
     TypeError
         If `objective` is none.
     TypeError, ValueError
-        If depth is no whole number from 1 on.
+        If depth is not a whole number from 1 on.
     TypeError, ValueError
         What the layers and the loss raise for such an x and y.
 

@@ -32,7 +32,7 @@ class State:
     def parameters(self) -> dict[Parameter, str]:
         """Return the layer's own with their names; those inside with "", if it is folded.
 
-        Also those that it made in its first forward.
+        Also attributes that it made in its first forward.
         """
         found: dict[Parameter, str] = {}
         for name, value in self.layer._members():

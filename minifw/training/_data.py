@@ -89,7 +89,7 @@ class Table(Several):
         start: int = 0,
         passed: Callable[[Batch], None] | None = None,
     ) -> Iterator[Batch]:
-        """Yield the batches from number `start` on; `order` is that of the rows."""
+        """Yield the batches from number `start` on; `order` is the order of the rows."""
         del passed
         size = cuts.size
         last = self.count(cuts) * size  # from here on there is no batch, but rows of the last

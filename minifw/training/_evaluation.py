@@ -23,7 +23,7 @@ def measure(
 ) -> dict[str, float]:
     """Add all batches to `totals` and return its values; the model is left as it was.
 
-    Of a team, each rank takes as many of the batches as any other, and the sums are those of all.
+    In a team, each rank takes as many of the batches as any other, and the sums count all.
     """
 
     def add() -> None:

@@ -14,7 +14,7 @@ SHOWN = 24  # rows of a printed table: a screen's height
 
 
 class History:
-    """The values of each epoch: the loss, the metrics, and those of the validation data.
+    """The values of each epoch: the loss and the metrics, of training and of validation.
 
     ``history["loss"]`` is a list, one value an epoch; ``print(history)`` shows a table.
 
@@ -70,7 +70,7 @@ class History:
         return {name: values[-1] for name, values in self._columns.items()}
 
     def at(self, epoch: int) -> dict[str, float]:
-        """Return the values of an epoch, counted from 1, as that of `EarlyStopping.best_epoch`.
+        """Return the values of an epoch, counted from 1, as `EarlyStopping.best_epoch` is.
 
         Raises
         ------

@@ -67,7 +67,7 @@ class Callback:
         """After an epoch, its validation included; ``trainer.history.last`` has its values."""
 
     def on_fit_end(self, trainer: Any) -> None:
-        """At the end, be it by an error, too; ``trainer.history.stopped`` says why.
+        """At the end, also after an error; ``trainer.history.stopped`` says why.
 
         It is not called if ``on_fit_begin`` of this callback, or of one before it, raised.
         """
@@ -121,7 +121,7 @@ def keys_of(callbacks: Iterable[Callback]) -> list[str]:
 
 
 class Hooks:
-    """The hooks of callbacks: calls those of an event, and knows which are still due.
+    """The hooks of callbacks: calls the hooks of an event, and knows which are still due.
 
     ``on_fit_end`` is for the callbacks whose ``on_fit_begin`` returned: one that has begun nothing
     in this run would end an earlier one.
@@ -152,7 +152,7 @@ class Hooks:
         self._begun: set[str] = set()  # the callbacks that are to hear of the end
 
     def call(self, event: str, trainer: Any, only: Container[str] | None = None) -> None:
-        """Call the hooks of an event in turn, those of all callbacks or of some."""
+        """Call the hooks of an event in turn, of all callbacks or of some."""
         pairs, run = self._of[event], trainer.run
         if not pairs and event not in ("fit_begin", "fit_end"):  # as mostly, in short epochs
             run.torn = event == "backward_end"

@@ -1,4 +1,4 @@
-"""Signs that a network does not learn: what a run tells by itself, and a callback may."""
+"""Signs that a network does not learn, which a run or a callback tells."""
 
 import copy
 import math
@@ -40,7 +40,7 @@ class Signs:
     """What a run has told of a network that does not learn: each sign once.
 
     It looks at the layers and at a sample of the data before the first epoch; at gradients and
-    weights after the epochs 1, 2, 4, 8, ... and the last one, so that it costs many short epochs
+    weights after the epochs 1, 2, 4, 8, ... and the last one, so it costs many short epochs
     nothing. With ``watch=False`` it looks at nothing, and callbacks may `tell` all the same.
     """
 

@@ -32,7 +32,7 @@ class Count(int):
 
 
 class Step:
-    """A method ``step(x, y, weight)`` of a trainer whose name is that of a number, too.
+    """A method ``step(x, y, weight)`` of a trainer that also is a number.
 
     ``trainer.step`` was the number of steps before it was the place to override one.
     """

@@ -41,7 +41,7 @@ def by_rank(texts: Sequence[str]) -> str:
 
 
 def gather(team: Team, totals: Totals, *, loss: bool = False) -> None:
-    """Make the metrics, and the loss if it is not yet so, those of all ranks."""
+    """Add the metrics of all ranks, and the loss if that was not done."""
     if team.size == 1:
         return
     states = team.together(totals.state_dict)
@@ -63,7 +63,7 @@ def joined(team: Team, tree: dict[str, Any], totals: Totals) -> dict[str, Any]:
 
 
 def parted(team: Team, tree: dict[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint of this rank, of that of all; the sums so far are those of rank 0."""
+    """Return this rank's part of the checkpoint of all; the sums so far are rank 0's."""
     ranks, run = tree.get("ranks", []), tree["run"]
     if len(ranks) == team.size:
         own = ranks[team.rank]

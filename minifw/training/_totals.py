@@ -57,7 +57,7 @@ class _Parts(Metric):
 class Totals:
     """The loss and the metrics of the batches so far, as sums that go into a checkpoint.
 
-    Of a loss of several outputs the sums of its parts are among those of the metrics.
+    For a loss of several outputs, the sums of its parts are among the metrics' sums.
     """
 
     def __init__(

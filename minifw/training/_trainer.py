@@ -53,8 +53,8 @@ class Trainer:
         What is added to the loss, such as ``L2(model, 0.01)``. They count in "loss", of the
         training and of the validation, and in `evaluate`, as in Keras; not in the parts.
     metrics : list, or dict by name, default ()
-        Of `minifw.metrics`, or their names, or functions (prediction, target) -> float. Of
-        several outputs these are tuples, and ``metrics.accuracy.of(1)`` is that of one.
+        Of `minifw.metrics`, or their names, or functions (prediction, target) -> float. With
+        several outputs these are tuples, and ``metrics.accuracy.of(1)`` measures one.
     callbacks : list of Callback, default ()
         Their hooks are called in this order.
     rng : numpy.random.Generator, int or None, default None
@@ -74,7 +74,7 @@ class Trainer:
     run : Run
         The state of the latest run, which a checkpoint holds.
     history : History
-        That of the latest run.
+        The history of the latest run.
     epoch, epochs : int
         The number of the epoch under way, or of the last one, from 1; how many there will be.
     batch, batches : int
@@ -593,10 +593,10 @@ class Trainer:
         of the optimizer, a schedule, a callback or a layer was given another value than in that
         run, the new one holds.
 
-        An iterable of batches has to yield the same ones; those that are done are passed by, and
-        the generators in it are put back. There is a warning if the last one of them is another.
+        An iterable of batches has to yield the same ones; finished ones are skipped, and the
+        generators in it are put back. There is a warning if the last one of them is another.
 
-        A run that has ended, by itself or by a callback's `stop`, goes on where it is given more
+        A run that has ended, or that a callback's `stop` has ended, continues if it is given more
         epochs than before.
 
         Parameters
@@ -606,7 +606,7 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError
-            If the file is no checkpoint, or that of another model, optimizer, other metrics or
+            If the file is not a checkpoint, or is of another model, optimizer, other metrics or
             other callbacks; nothing is changed.
         RuntimeError
             If a callback calls it.

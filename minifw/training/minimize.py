@@ -81,10 +81,10 @@ def minimize(
 ) -> MinimizeResult:
     """Minimise the objective on all examples at once by a method of ``scipy.optimize``.
 
-    Cost and exact gradient go to SciPy as functions of one vector, that of all
-    parameters. The methods fit a quadratic model of the cost: a quasi-Newton method
-    (BFGS, L-BFGS-B) builds its Hessian H from the gradients that it meets, Newton's
-    (Newton-CG, trust-ncg and so on) ask for products H p.
+    Cost and exact gradient go to SciPy as functions of one vector, of all parameters. The methods
+    fit a quadratic model of the cost: a quasi-Newton method (BFGS, L-BFGS-B) builds its Hessian H
+    from the gradients that it meets, Newton's (Newton-CG, trust-ncg and so on) ask for products H
+    p.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def minimize(
     H p is the central difference (g(theta + h p) - g(theta - h p)) / (2 h) of the exact
     gradient g. Its error is about eps |g| / (h |p|) from rounding and (h |p|)^2 from the
     third derivative of g; the sum is least near h |p| = eps^(1/3) with theta's own scale, so
-    h = eps^(1/3) (1 + |theta|) / |p|, with eps that of the parameters' dtype. About ten digits
+    h = eps^(1/3) (1 + |theta|) / |p|, with eps of the parameters' dtype. About ten digits
     of H p are right in float64. (The exact product, Pearlmutter's R-operator, would ask
     every layer for a third method.)
 

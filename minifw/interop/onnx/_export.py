@@ -70,7 +70,7 @@ def export(
     Raises
     ------
     TypeError
-        If `model` is no layer, or for a layer there is no function that writes it; the message
+        If `model` is not a layer, or for a layer there is no function that writes it; the message
         says how to `register` one.
     ValueError
         If the input shape is missing or does not fit, if a number is too large for float32, or

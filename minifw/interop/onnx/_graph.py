@@ -61,7 +61,7 @@ def register(*classes: type[Layer]) -> Callable[[Written], Written]:
     Raises
     ------
     TypeError
-        If something is no class of layers.
+        If something is not a class of layers.
 
     Examples
     --------

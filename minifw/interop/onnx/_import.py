@@ -66,8 +66,7 @@ def import_(
     Notes
     -----
     `export` notes in the metadata which layers it wrote. They are believed only if they give the
-    very graph that stands in the file when they are written again; else the graph is read node
-    by node.
+    graph in the file when they are written again; otherwise the graph is read node by node.
 
     Examples
     --------

@@ -53,7 +53,7 @@ class Arithmetic:
         return self.nodes("Split", parts, a, axis=axis, num_outputs=parts)
 
     def some(self, *values: Parameter | None) -> list[str]:
-        """Return as constants those of these parameters that there are."""
+        """Return as constants these parameters, except None."""
         return [self.constant(value) for value in values if value is not None]
 
     def linear(self, x: str, weight: str, *bias: str) -> str:

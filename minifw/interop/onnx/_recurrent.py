@@ -1,7 +1,7 @@
 """How the recurrent layers are written to ONNX.
 
 ONNX orders gates in its own way; a Gather brings the rows of minifw's weights into it, once, when
-a runtime loads the graph. ONNX Runtime has LSTM and GRU in float32 alone, so that in float64 the
+a runtime loads the graph. ONNX Runtime has LSTM and GRU in float32 alone, so in float64 the
 steps are written out, inside a Scan.
 """
 

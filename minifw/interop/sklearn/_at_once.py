@@ -19,7 +19,7 @@ from minifw.training.minimize import minimize
 
 
 def is_at_once(optimizer: Any) -> bool:
-    """Return whether it is no optimizer that makes steps, but `minimize`, or a partial of it."""
+    """Return whether it is `minimize`, or a partial of it, and no optimizer of steps."""
     named = isinstance(optimizer, str) and optimizer == "lbfgs"
     return named or getattr(optimizer, "func", optimizer) is minimize
 

@@ -40,7 +40,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def build_with(owner: str, network: Any, sizes: tuple[int, int], rng: Generator) -> Layer:
-    """Return the network that the user's function builds; or that layer, built anew."""
+    """Return the network that the user's function builds; or the user's layer, built again."""
     if isinstance(network, Layer):
         model = anew(network, rng)
     elif callable(network):

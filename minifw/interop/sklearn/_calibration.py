@@ -1,4 +1,4 @@
-"""Temperature: one number by which logits are divided, so that probabilities are honest."""
+"""Temperature: one number by which logits are divided, so probabilities are honest."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar

@@ -31,7 +31,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     ----------
     hidden_layers : sequence of int and Layer, default (100,)
         A whole number is a `Dense` layer of that width with the activation behind it; a layer
-        is that layer. A last `Dense` gives what the target asks for. Layers are built anew from
+        is that layer. A last `Dense` gives what the target asks for. Layers are built again from
         their arguments in each `fit`, and draw from `random_state` unless they name an `rng`.
     activation : str, class of layers, or Layer, default "relu"
         What stands behind each width: "relu", "tanh", "logistic" or "sigmoid", "identity",
@@ -129,7 +129,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     n_iter_ : int
         The number of epochs.
     best_epoch_ : int
-        That of the weights, from 1: the last one, or of early stopping the best.
+        The epoch of the weights, from 1: the last one, or with early stopping the best.
     callbacks_ : list of Callback
         The copies that were called.
 
@@ -145,16 +145,16 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     ConvergenceWarning
         If `max_epochs` came before `tol` was met.
     UserWarning
-        If Ctrl-C ended training; the network is that of the last step.
+        If Ctrl-C ended training; the network has the weights of the last step.
 
     Notes
     -----
     Columns of words (strings, categories) of pandas and polars are taken as they are: each has an
     `Embedding`, and a word that training did not see counts as a gap, a vector of zeros.
-    With several labels, `y` is a matrix of 0 and 1, and the accuracy in the history is that of
-    its elements, where `score` counts whole rows. The loss is a cross-entropy, from the logits.
-    The network computes in the dtype of `X`, float32 or float64, unless it names
-    another. Where it takes whole numbers (`Embedding`), `X` has to hold such.
+    With several labels, `y` is a matrix of 0 and 1, and the accuracy in the history counts its
+    elements, while `score` counts whole rows. The loss is a cross-entropy, from the logits. The
+    network computes in the dtype of `X`, float32 or float64, unless it names another. Where it
+    takes whole numbers (`Embedding`), `X` has to hold such.
 
     Examples
     --------

@@ -134,13 +134,13 @@ class ConformalRegressor(RegressorMixin, Conformal):  # type: ignore[misc] # no 
     estimator_ : estimator
         The one that is fitted.
     conformity_scores_ : array of shape (n,)
-        Those of the rows of `conformalize`.
+        The scores of the rows of `conformalize`.
     n_features_in_ : int
 
     Raises
     ------
     ValueError
-        If the level is no probability, or asks for more rows: ceil((n + 1) level) may be n at
+        If the level is not a probability, or asks for more rows: ceil((n + 1) level) may be n at
         most, so 0.9 needs 9 rows and 0.99 needs 99. If the estimator gives no finite numbers.
     AttributeError
         If the estimator has no `predict`.
@@ -154,7 +154,7 @@ class ConformalRegressor(RegressorMixin, Conformal):  # type: ignore[misc] # no 
     needs no `conformalize`. Rows that trained the estimator, or stopped its training, have
     scores that are too small: hold others out. The promise is one for the mean over all rows,
     not for each kind of row. An interval whose ends are in the wrong order, as q < 0 can make
-    one, is empty. `clone` forgets what an estimator has learned, so that a search takes
+    one, is empty. `clone` forgets what an estimator has learned, so a search takes
     ``prefit=False``, or an estimator in ``sklearn.frozen.FrozenEstimator``.
 
     References
@@ -248,14 +248,14 @@ class ConformalClassifier(ClassifierMixin, Conformal):  # type: ignore[misc] # n
         The one that is fitted.
     classes_ : array
     conformity_scores_ : array of shape (n,)
-        Those of the rows of `conformalize`.
+        The scores of the rows of `conformalize`.
     n_features_in_ : int
 
     Raises
     ------
     ValueError
-        If the level is no probability, or asks for more rows, as in `ConformalRegressor`; if
-        there is no such score, or a label that is no class of the estimator.
+        If the level is not a probability, or asks for more rows, as in `ConformalRegressor`; if
+        there is no such score, or a label that is not a class of the estimator.
     AttributeError
         If the estimator has no `predict_proba`.
     RuntimeError
@@ -263,9 +263,9 @@ class ConformalClassifier(ClassifierMixin, Conformal):  # type: ignore[misc] # n
 
     Notes
     -----
-    Names, shapes and numbers are those of MAPIE's ``SplitConformalClassifier``. "aps" covers
-    more than it promises where most rows are easy, for their sets cannot shrink below one class.
-    What `ConformalRegressor` notes holds here, too.
+    Names, shapes and numbers are as in MAPIE's ``SplitConformalClassifier``. "aps" covers more
+    than its level where most rows are easy: their sets cannot shrink below one class. What
+    `ConformalRegressor` notes holds here, too.
 
     References
     ----------

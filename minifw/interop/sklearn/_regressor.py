@@ -36,7 +36,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
     ----------
     hidden_layers : sequence of int and Layer, default (100,)
         A whole number is a `Dense` layer of that width with the activation behind it; a layer
-        is that layer. A last `Dense` gives what the target asks for. Layers are built anew from
+        is that layer. A last `Dense` gives what the target asks for. Layers are built again from
         their arguments in each `fit`, and draw from `random_state` unless they name an `rng`.
     activation : str, class of layers, or Layer, default "relu"
         What stands behind each width: "relu", "tanh", "logistic" or "sigmoid", "identity",
@@ -100,8 +100,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
         helps on tables with many rows, or `PeriodicEncoding`, of which scaled numbers learn more.
     normalize_target : bool, default True
         Whether the network learns y with mean 0 and standard deviation 1, of the training rows,
-        in every column; the loss and `tol` are in these units. A last layer gives back those of
-        y, in the model's file, too. With a `loss` of your own, or a `network` that does not end
+        in every column; the loss and `tol` are in these units. A last layer gives back the units
+        of y, in the model's file, too. With a `loss` of your own, or a `network` that does not end
         in a linear layer, y is learned as it is. Quantiles are learned in units of y's spread.
 
     schedule : "adaptive", class or function, or None, default None
@@ -129,7 +129,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
     n_iter_ : int
         The number of epochs.
     best_epoch_ : int
-        That of the weights, from 1: the last one, or of early stopping the best.
+        The epoch of the weights, from 1: the last one, or with early stopping the best.
     callbacks_ : list of Callback
         The copies that were called.
 
@@ -145,7 +145,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):  # type: ignore[misc] 
     ConvergenceWarning
         If `max_epochs` came before `tol` was met.
     UserWarning
-        If Ctrl-C ended training; the network is that of the last step.
+        If Ctrl-C ended training; the network has the weights of the last step.
 
     Notes
     -----

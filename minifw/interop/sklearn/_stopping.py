@@ -68,7 +68,7 @@ class Plateau(Callback):
 
     If it is `adaptive`, first divide the learning rate by 5, and wait again, until the rate is
     at 1e-6. `EarlyStopping` differs: it counts from the last epoch that was better by
-    `min_delta`, so that it goes on while the loss creeps down by less in each epoch; and it
+    `min_delta`, so it goes on while the loss creeps down by less in each epoch; and it
     copies the weights of the best.
     """
 
@@ -82,7 +82,7 @@ class Plateau(Callback):
         self._lowest, self._waited = math.inf, 0
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Count, or start to count anew."""
+        """Count, or start to count again."""
         loss = trainer.history.last[self.column]
         self._waited = self._waited + 1 if loss > self._lowest - self.tol else 0
         self._lowest = min(self._lowest, loss)

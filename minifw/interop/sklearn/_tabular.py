@@ -115,7 +115,7 @@ def _words(owner: str, column: Any) -> list[Any] | None:
 
 
 def numbers_of(X: Any) -> Array:
-    """Return the numbers of a table, of a sparse one those that it keeps: all others are 0."""
+    """Return the numbers of a table; of a sparse table the stored ones, as all others are 0."""
     numbers: Array = X.data if issparse(X) else X
     return numbers
 

@@ -32,7 +32,7 @@ def from_torch(module: Any) -> Layer:
         Modules that are layers here, in ``nn.Sequential``, and whatever `to_torch` returned. An
         ``nn.LSTM`` or ``nn.GRU`` returns y and its states; of several layers or directions it is
         a `Graph` of one for each. ``nn.MultiheadAttention`` asks x itself; an
-        ``nn.TransformerEncoderLayer`` is a `Sequential` of what it is made of.
+        ``nn.TransformerEncoderLayer`` is a `Sequential` of its parts.
 
     Returns
     -------

@@ -231,7 +231,7 @@ def torch_source(model: Layer) -> str:
     Raises
     ------
     TypeError
-        If `model` is no layer, or for a layer there is no module: the message says how to
+        If `model` is not a layer, or for a layer there is no module: the message says how to
         `register` one.
 
     Examples
@@ -293,7 +293,7 @@ def to_torch(model: Layer) -> Any:
     Raises
     ------
     TypeError
-        If `model` is no layer, or for a layer there is no module: the message says how to
+        If `model` is not a layer, or for a layer there is no module: the message says how to
         `register` one.
     ValueError
         If a registered module has other parameters or buffers than its layer; if a line of a
@@ -303,7 +303,7 @@ def to_torch(model: Layer) -> Any:
 
     Notes
     -----
-    A module of classes that were written, as that of a `Graph`, can be copied but not pickled:
+    A module of generated classes, as for a `Graph`, can be copied but not pickled:
     keep its ``state_dict``, and the text of `torch_source`. Frozen layers are in eval mode; in
     PyTorch ``train()`` puts them into train mode as well. Masks have to be of bool there. What
     `Dropout` drops is drawn by PyTorch.

@@ -111,7 +111,7 @@ def register(cls: type[Layer], module: type) -> None:
         A subclass of it with the same ``forward`` is that module, too.
     module : subclass of torch.nn.Module
         With the same names of parameters and buffers. Of the arguments of your layer's
-        constructor it gets those that its own has by the same names; layers are modules there.
+        constructor it gets the arguments that have the same names there; layers are modules there.
         For the way back it keeps them as attributes.
 
     Raises

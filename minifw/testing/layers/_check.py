@@ -65,8 +65,8 @@ def check_layer(
         It is copied, and left as it is.
     x : array, or tuple of arrays
         A batch that it accepts; the checks draw others like it. Whole numbers and masks are not
-        differentiated. Of several inputs it is a tuple, with None for one that is left out; those
-        that may be left out are checked as given, and once more left out.
+        differentiated. For several inputs it is a tuple, with None for an input that is left out;
+        optional inputs are checked as given, and once more left out.
     reference : callable, optional
         Another way to the same y: it takes the inputs as `forward` does, and reads parameters
         from the layer that you give, which keeps them: ``lambda x: x @ layer.weight.value.T``.
@@ -90,7 +90,7 @@ def check_layer(
 
     Notes
     -----
-    Gradients are those of sum(dy * y) for a random dy of each output, at random values of the
+    The gradients belong to sum(dy * y) for a random dy of each output, at random values of the
     parameters, in float64, by a five-point formula with a step that fits (see
     `minifw.testing._numeric`). Of a large batch a part is taken, where the layer takes it; the
     whole is tried along one random direction, and the report says so.
@@ -110,7 +110,7 @@ def check_layer(
 
 
 def layer_subject(layer: Layer, x: Any, seed: int = 0, **known: Any) -> LayerSubject:
-    """Return what the checks take, or raise if it is no layer or no batch."""
+    """Return what the checks take, or raise if it is not a layer or no batch."""
     copied = check_subject("check_layer", "a layer", layer, Layer, seed)
     check_is("check_layer", "train() to return the layer", copied.train(), Layer)
     xs = x if type(x) is tuple and x else (x,)
@@ -241,7 +241,7 @@ def _backward_first(s: LayerSubject) -> None:
 
 
 def _depends_on_x(s: LayerSubject) -> bool:
-    """Whether dx depends on x, so that something must be saved."""
+    """Whether dx depends on x, so something must be saved."""
     inputs = s.inputs()
     first, second = (run(s, s.twin(), {**inputs, **xs}) for xs in ({}, s.input(draw=3)))
     return not all(np.array_equal(first[dx], second[dx]) for dx in s.real)

@@ -26,7 +26,7 @@ NOISY = "differences of forward are noise: "
 
 
 def compare(situation: Situation, *, of_x: bool) -> dict[str, Any]:
-    """Hold the gradients of the inputs, or those of the parameters, against differences."""
+    """Compare the gradients of the inputs, or of the parameters, with differences."""
     s = situation.subject
     names = s.real if of_x else [*gradients(situation.layer())]
     if not names:

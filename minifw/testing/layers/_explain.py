@@ -67,7 +67,7 @@ def _factor(f: LayerFault) -> str | None:
 
 
 def _same_for_another_batch(f: LayerFault, factor: float) -> bool:
-    """Whether a batch of another size gives the same factor, which then is no batch size."""
+    """Whether a batch of another size gives the same factor, which then is not a batch size."""
     subject, batch = f.situation.subject, f.situation.batch + 2
     try:
         other = Situation.of(subject, training=f.situation.training, batch=batch, draw=1)

@@ -37,7 +37,7 @@ class LayerFault(Fault):
 
     @property
     def of_input(self) -> bool:
-        """Whether it is that of an input, and not of a parameter."""
+        """Whether it belongs to an input, and not to a parameter."""
         return self.name in self.situation.subject.dxs
 
     @property

@@ -154,7 +154,7 @@ def _gradient(
 
 
 def _same_in_training(situation: Situation) -> bool:
-    """Whether the layer gives the same in both modes, so that to ask in one is enough."""
+    """Whether the layer gives the same in both modes, so to ask in one is enough."""
     s = situation.subject
     if generator_states(s.layer):
         return False

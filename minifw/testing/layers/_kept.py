@@ -25,7 +25,7 @@ from minifw.testing.layers._subject import LayerSubject
 
 
 def finds_parameters(s: LayerSubject) -> None:
-    """Look for parameters where no layer looks: in an object that is no layer."""
+    """Look for parameters where no layer looks: in an object that is not a layer."""
     known = {id(p) for _, p in s.layer.named_parameters()}
     todo: list[tuple[str, Any, str]] = [("", s.layer, "")]
     for name, thing, owner in todo:  # which grows

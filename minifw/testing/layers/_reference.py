@@ -41,7 +41,7 @@ def as_the_reference(s: LayerSubject) -> None:
 
 
 def answer_of(s: LayerSubject, xs: Results) -> list[Array]:
-    """Return what the reference gives, or raise if that is no array for each output."""
+    """Return what the reference gives, or raise if that is not an array for each output."""
     what, count, xs = "check_layer expects reference to", len(s.dys), copies(xs)
     try:
         made = s.reference(*(xs.get(name) for name in s.names))

@@ -77,7 +77,7 @@ class Situation:
 
     @property
     def every(self) -> float:
-        """Of how many numbers, of those that are asked where parameters are few, one is."""
+        """Of how many of the usual numbers, where parameters are few, one is asked."""
         return max(1.0, sum(map(usual, self.subject.sizes)) / MAX_OF_ALL)
 
     def jacobian(self, name: str) -> Jacobian:
@@ -105,7 +105,7 @@ def analytic(
     """Return what the layer's backward gives, by name.
 
     `earlier` goes through another forward before, and gradients are filled with
-    `fill`, so that what stays from an earlier call can be seen.
+    `fill`, so what stays from an earlier call can be seen.
     """
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     if earlier is not None:

@@ -32,7 +32,7 @@ BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occur
 class LayerSubject:
     """A layer, the inputs of a batch that it accepts, and a seed; nothing here changes them.
 
-    All arrays have names: an input that of the argument of forward, or "x" if there is one; an
+    All arrays have names: an input the name of the argument of forward, or "x" if there is one; an
     output its own; a gradient "dx" and "dy", or "dx of b" and "dy of h" if there are several.
     """
 
@@ -85,7 +85,7 @@ class LayerSubject:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of the inputs, those that are left out, too."""
+        """The names of the inputs, also of inputs that are left out."""
         known = [name.rstrip("?") for name in self.layer.input_names]
         many = known.pop().rstrip("*") if "*" in "".join(known) else "argument"
         known += [f"{many}[{i}]" for i in range(len(self.xs))]

@@ -33,7 +33,7 @@ def flat(value: Any) -> tuple[Any, ...]:
 
 
 def form(name: str, value: Any) -> Any:
-    """Return the name of an argument, or those of the arrays in it if there are several."""
+    """Return the name of an argument, or the names of the arrays in it if there are several."""
     return tuple(f"{name}[{i}]" for i in range(len(value))) if type(value) is tuple else name
 
 
@@ -116,7 +116,7 @@ class OfALoss(LayerSubject):
 
     @classmethod
     def of(cls, what: str, kind: type, inner: Any, seed: int, **named: Any) -> Self:
-        """Return the subject of a loss or an objective, or raise if it is no batch."""
+        """Return the subject of a loss or an objective, or raise if it is not a batch."""
         layer = kind(inner, [form(*pair) for pair in named.items()])
         arrays = [array for value in named.values() for array in flat(value)]
         pairs = zip(layer.input_names, arrays, strict=True)
@@ -202,7 +202,7 @@ class LossSubject(OfALoss):
 
     @cached_property
     def domain(self) -> str:
-        """What the loss does with what is no probability; "" if its prediction is none."""
+        """What the loss does with what is not a probability; "" if its prediction is none."""
         given = self.given(np.float64)
         p = given.get("prediction")
         if p is None or p.min() < 0 or p.max() > 1:
@@ -225,7 +225,7 @@ class LossSubject(OfALoss):
 
 
 def loss_subject(loss: Loss, prediction: Any, target: Any = None, seed: int = 0) -> LossSubject:
-    """Return what the checks take, or raise if it is no loss or no batch."""
+    """Return what the checks take, or raise if it is not a loss or no batch."""
     what = "check_loss"
     check_subject(what, "a loss", loss, Loss, seed, call="()")
     if loss.takes_several:

@@ -1,6 +1,6 @@
 """What is wrong with the gradient of a loss: the faults that a layer cannot have.
 
-They are asked before those of a layer.
+They are asked before the questions of a layer.
 """
 
 import copy

@@ -64,7 +64,7 @@ def check_objective(objective: Objective, x: Any, target: Any, *, seed: int = 0)
 
 
 def objective_subject(objective: Objective, x: Any, target: Any, seed: int = 0) -> OfALoss:
-    """Return what the checks take, or raise if it is no objective or no batch."""
+    """Return what the checks take, or raise if it is not an objective or no batch."""
     check_subject("check_objective", "an objective", objective, Objective, seed)
     return OfALoss.of("check_objective", ObjectiveAsLayer, objective, seed, x=x, target=target)
 

@@ -138,7 +138,7 @@ class _Valley:
 def quadratic(s: OptimizerSubject) -> _Valley:
     """Return (v - c)' A (v - c) / 2 with a random positive definite A.
 
-    Its lowest point c is near 0, so that a decay does not miss it by much. An optimizer that keeps
+    Its lowest point c is near 0, so a decay does not miss it by much. An optimizer that keeps
     its parameters in bounds moves c into them: it does so also where the gradient is zero.
     """
     rng, trial = np.random.default_rng([s.seed, 2]), s.built()

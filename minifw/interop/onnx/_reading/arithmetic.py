@@ -152,7 +152,7 @@ def bound(node: Node) -> Layer:
 
 @reader("HardSigmoid", "HardSwish", order="same")
 def hard(node: Node) -> Value:
-    """Read max(0, min(1, alpha x + beta)), and x times that of x / 6 + 1 / 2."""
+    """Read h(x) = max(0, min(1, alpha x + beta)), and x h(x) with x / 6 + 1 / 2."""
     alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
     swish = node.operator == "HardSwish"
     line = layers.Rescaling(1 / 6, 0.5) if swish else layers.Rescaling(alpha, beta)

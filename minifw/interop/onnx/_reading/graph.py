@@ -279,7 +279,7 @@ class Reading:
 
 
 def read_graph(onnx: Any, proto: Any, outputs: list[str]) -> Layer:
-    """Return the layers of a graph; raise a FileFormatError that names what is no layer."""
+    """Return the layers of a graph; raise a FileFormatError that names what is not a layer."""
     graph = proto.graph
     opset = next((o.version for o in proto.opset_import if o.domain in DOMAINS), 1)
     if opset > NEWEST:

@@ -147,7 +147,7 @@ Builder: TypeAlias = Callable[[Node, Found], Layer | Value]
 
 
 class Formula(NamedTuple):
-    """A pattern of nodes, and what it is."""
+    """A pattern of nodes, and its meaning."""
 
     form: tuple[Any, ...]
     when: Callable[[Found], bool]
@@ -204,6 +204,6 @@ def _single(value: Any) -> Any:
 
 
 def filled(layer: Filled, **state: Array | None) -> Filled:
-    """Return a layer with these parameters and buffers; None for those that it lacks."""
+    """Return a layer with these parameters and buffers; None stands for a missing one."""
     layer.load_state_dict({name: array for name, array in state.items() if array is not None})
     return layer
