@@ -180,7 +180,7 @@ def main() -> None:
         batch_size=BATCH,
         validation=parts["validation"],
     )
-    print(f"{len(history)} epochs; the weights are those of epoch {stopping.best_epoch}\n")
+    print(f"{len(history)} epochs; the weights are from epoch {stopping.best_epoch}\n")
     test = show(trainer, parts)
     x_test, y_test = parts["test"]
     probability = trainer.model.predict(x_test)

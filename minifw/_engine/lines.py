@@ -120,7 +120,7 @@ def checked_outputs(inputs: tuple[str, ...], lines: list[Line], outputs: Any) ->
     for line in lines:
         if taken.isdisjoint(line.makes):
             raise ValueError(
-                f"Graph: no line takes what {line.place} makes, and it is no output; leave it "
+                f"Graph: no line takes what {line.place} makes, and it is not an output; leave it "
                 "out, or name it in outputs"
             )
     return gives

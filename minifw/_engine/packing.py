@@ -64,7 +64,7 @@ class Memory:
 
     def note_reader(self, reader: Reader) -> None:
         """Note who holds its arrays, and lets go of them when the parameter moves."""
-        if not self.packed:  # a view of a packed one is asked for by itself
+        if not self.packed:  # a view of a packed one is asked for directly
             self.readers = self.readers or weakref.WeakSet()
             self.readers.add(reader)
 
@@ -176,7 +176,7 @@ class FlatParameters:
         if not self._side_by_side():
             raise RuntimeError(
                 f"{self.owner} can no longer step: another optimizer, built later over some of "
-                "its parameters, moved them; build this one anew after that one, "
+                "its parameters, moved them; build this one again after that one, "
                 "or give each optimizer parameters of its own"
             )
         return self._bind()
@@ -208,7 +208,7 @@ class Gradients:
     def __init__(self, parameters: Iterable[AnyParameter]) -> None:
         self._parameters = tuple(parameters)
         self._memories: tuple[tuple[Memory, int], ...] = ()  # each with what `moved` was
-        self._own: tuple[AnyParameter, ...] = self._parameters  # those that no optimizer steps
+        self._own: tuple[AnyParameter, ...] = self._parameters  # parameters without an optimizer
 
     def sign(self, author: Author) -> bool:
         """Leave the author with the gradients; return whether the unstepped ones are finite."""

@@ -279,7 +279,7 @@ def _method(name: str) -> Any:
     return lambda self, *given, **options: self.recorder.call(function, (self, *given), options)
 
 
-# Methods in C that call no ufunc: those that can be seen, and those that show a value to Python.
+# Methods in C that call no ufunc: some can be seen, others show a value to Python.
 for _name in "argmax argmin astype compress copy flatten ravel repeat reshape take".split():  # noqa: SIM905
     setattr(Recorded, _name, _method(_name))
 for _name in (  # noqa: SIM905

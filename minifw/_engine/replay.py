@@ -104,7 +104,7 @@ class Replay:
         return value
 
     def _text(self, x: Any, target: Any, sample_weight: Any = None) -> float:
-        with np.errstate(under="ignore"):  # that a number is rounded to 0 is no fault
+        with np.errstate(under="ignore"):  # a number may be rounded to 0
             self.output = applied(self.network, x)
             if self.loss is None:
                 return np.nan
@@ -220,7 +220,7 @@ class Replay:
             return None
         state = State(self.parts, () if self.shared else self._parameters())
         try:
-            # What is tried is no fault of the user's numbers, who hears of theirs in the step.
+            # A trial says nothing of the user's numbers; the step reports their faults.
             with np.errstate(all="call", call=ignored):
                 if recording.calls is None:
                     recording.record(self.network, self.loss, self.parts, x, target)

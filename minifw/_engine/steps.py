@@ -46,7 +46,7 @@ def step(layer: AnyLayer, x: Any, state: Any) -> tuple[Any, Any]:
     if not says(layer, "stepwise", "forward"):
         refuse(
             layer,
-            "it does not say stepwise = True of this forward, so that an output may depend on "
+            "it does not say stepwise = True of this forward, so an output may depend on "
             "other places; call forward with all places at once",
         )
     kept = None if state is None else _kept(layer, state)

@@ -18,7 +18,7 @@ from minifw.typing import Array, Shape
 
 __all__ = ["LayerSummary", "Summary", "summary"]
 
-LONGEST = 36  # characters of a layer's repr in the table, so that a line of a terminal holds all
+LONGEST = 36  # characters of a layer's repr in the table, which fits a terminal
 
 
 class LayerSummary(NamedTuple):
@@ -40,7 +40,7 @@ class LayerSummary(NamedTuple):
     """Of one example, without the batch, a tuple of shapes of several outputs; None if the layer
     was not reached."""
     parameters: int
-    """How many numbers its parameters have, without those of layers inside it that have a row."""
+    """How many numbers its parameters have, without inner layers that have a row."""
     nbytes: int
     """How many bytes they take."""
 

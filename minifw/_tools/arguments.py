@@ -34,7 +34,7 @@ class KeepsArguments:
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         if (args or kwargs) and cls.__init__ is object.__init__:
-            raise TypeError(f"{cls.__name__} takes no arguments")  # as Python says by itself
+            raise TypeError(f"{cls.__name__} takes no arguments")  # Python's own words
         self = super().__new__(cls)
         self._arguments = (_kept(args), _kept(kwargs))
         return self

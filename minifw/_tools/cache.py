@@ -43,7 +43,7 @@ class SavesForBackward(CountsChanges, Writable):
                 f"{type(self).__name__}.save keeps arrays for backward, it got a path; to write a "
                 "file, use minifw.save(model, path)"
             )
-        vars(self)["_saved"] = arrays  # past __setattr__, for it is done in every forward
+        vars(self)["_saved"] = arrays  # past __setattr__, because every forward does it
 
     def saved(self) -> tuple[Array, ...]:
         """Return what the latest ``forward`` saved.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 GAP = "  "  # between columns
 RULE = "-"
 
-# Colours come from the notebook, be it light or dark; only lines are drawn, in a grey between.
+# Colours come from the notebook, light or dark; only lines are drawn, in a grey between.
 _LINE = "1px solid rgba(128, 128, 128, 0.5)"
 _CELL = "padding: 0.2em 0.8em; white-space: pre; vertical-align: top"
 _MONO = "font-family: ui-monospace, Menlo, Consolas, monospace"

@@ -165,7 +165,7 @@ class EarlyStopping(Callback):
     >>> trainer = Trainer(model, MSELoss(), optimizer, callbacks=[stopping], rng=0)
     >>> history = trainer.fit(x, noise, epochs=100, validation=(x, -noise))
     >>> print(history.stopped)
-    stopped after epoch 5: val_loss did not fall for 3 epochs; the weights are those of epoch 2 \
+    stopped after epoch 5: val_loss did not fall for 3 epochs; the weights are from epoch 2 \
 (val_loss 1.9737)
     """
 
@@ -215,7 +215,7 @@ class EarlyStopping(Callback):
             else:
                 which = (
                     f"{monitor.column} did not {monitor.verb} for "
-                    f"{counted(self._waited, 'epoch')}; the weights are those of epoch "
+                    f"{counted(self._waited, 'epoch')}; the weights are from epoch "
                     f"{monitor.epoch} ({monitor.column} {shown(monitor.best)})"
                 )
             trainer.stop(f"stopped after epoch {trainer.epoch}: {which}")

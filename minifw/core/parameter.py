@@ -92,7 +92,7 @@ class Parameter:
         put(self, "_start", start)
         put(self, "value", memory.values[start:stop].reshape(shape))
         put(self, "grad", memory.grads[start:stop].reshape(shape))
-        CHANGES.count += 1  # whoever kept the arrays of before, as a recorded step, sees it here
+        CHANGES.count += 1  # a recorded step that kept the old arrays sees it here
 
     def _note_places(self, places: frozenset[Place]) -> None:
         object.__setattr__(self, "_places", places)

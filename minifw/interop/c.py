@@ -145,7 +145,7 @@ def export(
             "operators, with minifw.interop.onnx.register"
         ) from error
     facts = _facts(proto, name)
-    # No name but that of the function is seen outside; an unused helper is not a warning.
+    # Only the function's name is seen outside; an unused helper is not a warning.
     source = re.sub(r"(?m)^(extern )?(?=const |void |_Bool )", "static EMX_UNUSED ", source)
     source = re.sub(r"(?m)^static inline ", "static inline EMX_UNUSED ", source)
     with replacing(str(goal)) as file:

@@ -320,7 +320,7 @@ class DataParallel(Optimizer):
             code = (2 * batch[0] + batch[1] + 1) % self._base**2
             for at, digit in enumerate(divmod(code, self._base), _DIGITS):
                 total[at], total[at + 2] = digit, digit**2
-        if weight:  # else the gradients are those of an earlier step
+        if weight:  # else the gradients are an earlier step's
             total[_LOSS] = weight * loss
             with np.errstate(over="ignore"):  # the optimizer says it, on all ranks
                 np.multiply(vector.grads, weight, out=total[_HEAD:])
@@ -463,7 +463,7 @@ class DataParallel(Optimizer):
         if self.torn:
             raise RuntimeError(
                 "DataParallel cannot go on after an error that came while the ranks exchanged "
-                "numbers, such as a second Ctrl-C; start the job anew"
+                "numbers, such as a second Ctrl-C; start the job again"
             )
         own_step = bool(total[_STEP])
         self.torn, self._latest = True, object()  # until all is exchanged

@@ -189,7 +189,7 @@ to the file's, strict=False loads what both have
     with ExitStack() as stack:
         file = Tensors(path, stack)
         heads, told = file.heads, file.metadata.items()
-        # what save_model of safetensors.torch left out, with the name of what it is tied to
+        # what save_model of safetensors.torch left out, with the name it is tied to
         left = {place: kept for place, kept in told if kept in heads and place not in heads}
         places = {name: left.get(place, place) for name, place in places.items()}
         here = [name for name in wanted if places[name] in heads]

@@ -42,7 +42,7 @@ SINGLE_RATIO = (  # of float32: Phi(-a) = exp(-a^2/2) R(a) for every a, to 1/20 
 )
 # fmt: on
 NOWHERE = 40.0  # exp(-a^2/2) is 0 there in float64, whose smallest number is exp(-745)
-GRID = 16.0  # a multiple of 1/16 below 40 has at most 10 bits, so that its square is exact
+GRID = 16.0  # a multiple of 1/16 below 40 has at most 10 bits, so its square is exact
 PEAK = 1 / math.sqrt(2 * math.pi)  # phi(0)
 
 SMALL = 2.0**-120  # beside 1 it is nothing, and it has a logarithm

@@ -87,7 +87,7 @@ class Container(Layer):
 
     def begin(self) -> None:
         """Begin a forward: take its mark from the container around, or make one."""
-        own = vars(self)  # written past __setattr__, for it is done in every forward
+        own = vars(self)  # written past __setattr__, because every forward does it
         own["_saved_mark"] = own.pop("_saved_around", None) or object()
 
     def end(self, *saved: Any) -> None:
@@ -155,7 +155,7 @@ class Container(Layer):
         for layer in self._once():
             if layer._saved is not None:
                 mark, saved = layer._saved_stamp
-                # A layer that ran by itself since, outside this container, counts under None.
+                # A layer that ran since, outside this container, counts under None.
                 marks.setdefault(mark if saved is layer._saved else None, layer)
         if len(marks) > 1:
             one, other, *_ = marks.values()

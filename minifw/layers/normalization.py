@@ -100,7 +100,7 @@ class _Normalization(Layer):
         """Return z, (groups, n), and the r that it was multiplied by, (groups, 1)."""
         rows = self._rows(x)  # (groups, n)
         eps: Any = self.eps
-        with np.errstate(over="ignore", invalid="ignore"):  # mended below, or due to x itself
+        with np.errstate(over="ignore", invalid="ignore"):  # fixed below, or due to x itself
             z, var = self._deviations(rows)
             if np.isfinite(var).all():
                 unit = constant(1.0, x.dtype)

@@ -341,7 +341,7 @@ class LSTM(_Recurrent):
         weight = self.weight_hh_l0.value.T  # (hidden, 4 * hidden)
         a = np.empty_like(sums[0])  # (batch, 4, hidden): the sums of a step
         by_gate = a.swapaxes(0, 1)  # (4, batch, hidden)
-        # Each gate lies by itself, in memory that the sums of its step no longer need.
+        # Each gate is contiguous, in memory that the sums of its step no longer need.
         gates = sums.reshape(len(sums), *by_gate.shape)  # (time, 4, batch, hidden)
         with np.errstate(over="ignore", under="ignore"):  # see _sigmoid
             for t in range(len(gates)):

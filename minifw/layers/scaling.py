@@ -281,7 +281,7 @@ class NTKDense(Dense):
     def forward(self, x: Array) -> Array:
         """Return y = (c x) W' + b."""
         check_rows(self, x, self.in_features, self.weight.dtype)
-        return super().forward(x * self.scale)  # which saves c x, so that dW has its c
+        return super().forward(x * self.scale)  # which saves c x, so dW has its c
 
     def backward(self, dy: Array) -> Array:
         """Return dx = c dy W, and set dW and db."""

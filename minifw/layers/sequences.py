@@ -231,7 +231,7 @@ class SinusoidalPositions(_AddsPlaces):
         return _sines(longer, self.features, self.base, dtype)[start:stop]
 
 
-@lru_cache(16)  # of a model one: it depends on shapes alone, so that a recording may keep it
+@lru_cache(16)  # one per model: it depends on shapes alone, so a recording may keep it
 def _sines(length: int, features: int, base: float, dtype: DType) -> Array:
     """Return P, (length, features), read-only."""
     pairs = np.arange(features) // 2  # (features,): i

@@ -196,7 +196,7 @@ class SumLoss(Loss):
             parts.append(0.0)
             if next(left) or not some:
                 parts[-1] = self._part(i, loss, p, t, w)
-                runs[-1] = loss._all_saved()  # one loss may be that of two outputs
+                runs[-1] = loss._all_saved()  # one loss may serve two outputs
         value = self.combined(parts)
         self.save(*prediction)
         vars(self)["_saved_runs"] = runs

@@ -128,7 +128,7 @@ class _Ranking(Metric):
     0.75
     """
 
-    # It keeps all scores, for it is a matter of their order: in a few arrays, each longer than the
+    # It keeps all scores, because their order counts: in a few arrays, each longer than the
     # next, so each score is copied a few times, however many batches there are.
 
     _of_classes = _ONE_AGAINST_ALL.format("roc_auc", "prediction[..., k]")

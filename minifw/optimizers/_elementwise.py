@@ -20,7 +20,7 @@ __all__ = ["Elementwise", "Pair", "check_pair", "over_root"]
 Pair: TypeAlias = tuple[float, float]
 
 # An update is some ten operations on five vectors. Done one after the other on vectors longer than
-# the cache, each operation fetches them from memory anew; done block by block, the first one does.
+# the cache, each operation reads them from memory again; done block by block, the first one does.
 # tests/benchmarks/adam_blocks.py: of 16,384 to 65,536 elements the largest was quickest, since a
 # call costs the same for any length.
 BLOCK = 65_536

@@ -64,7 +64,7 @@ def clip_grad_norm(parameters: Iterable[Parameter] | Optimizer, max_norm: float)
     limit = check_positive("clip_grad_norm", "max_norm", max_norm)
     found = _found("clip_grad_norm", parameters)
     vectors = gradient_vectors(found)
-    norm = math.hypot(*map(_norm, vectors))  # which scales, so that it cannot overflow early
+    norm = math.hypot(*map(_norm, vectors))  # which scales, so it cannot overflow early
     if not math.isfinite(norm):
         why = why_not_finite(found) or f"the norm of all gradients overflows {found[0].dtype}"
         raise NonFiniteError(f"clip_grad_norm: {why}; nothing was changed")

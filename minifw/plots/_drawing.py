@@ -16,7 +16,7 @@ Figure: TypeAlias = "matplotlib.figure.Figure"
 Path: TypeAlias = "str | PathLike[str] | None"
 AxesLike: TypeAlias = "Axes | Sequence[Axes] | None"
 
-# Two colours of Okabe and Ito, which are told apart with every kind of colour vision, and of
+# Two colours of Okabe and Ito, which differ for every kind of colour vision, and of
 # matplotlib's maps the one from blue to red, which is, too.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 DIVERGING = "RdBu_r"

@@ -26,7 +26,7 @@ class _Column(NamedTuple):
 
     size: int
     rows: list[int]
-    """Those that are drawn."""
+    """The units that are drawn."""
     heights: Array
     """(len(rows),): where."""
     dense: Dense | None

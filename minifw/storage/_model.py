@@ -85,7 +85,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     arrays, classes = {**own, **recorder.arrays}, tuple(recorder.classes)
     ties = aliases(model, own)
     try:
-        if ties:  # those that the constructors do not make
+        if ties:  # ties that the constructors do not make
             made = _constructed({**meta, "ties": ties}, arrays, classes)
             names = dict(made.named_parameters())
             ties = {name: first for name, first in ties.items() if name in names}

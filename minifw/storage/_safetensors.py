@@ -85,7 +85,7 @@ class Tensors:
             with reading(place, self._fault):
                 file = stack.enter_context(safetensors.safe_open(place, framework="numpy"))
                 self.metadata |= file.metadata() or {}
-                for name in file.keys():  # noqa: SIM118 - it is no dict
+                for name in file.keys():  # noqa: SIM118 - it is not a dict
                     if name in self.heads:
                         raise FileFormatError(f"{name[:200]} is in another file of the index, too")
                     head = file.get_slice(name)
@@ -97,7 +97,7 @@ class Tensors:
         (file, place), (shape, code) = self._places[name], self.heads[name]
         with reading(place, self._fault):
             if code != "BF16":
-                return np.array(file.get_tensor(name))  # a copy, for it may be a view of the file
+                return np.array(file.get_tensor(name))  # a copy of a view of the file
             starts = self._starts.get(place) or self._starts.setdefault(place, _starts(place))
             half = np.fromfile(place, "<u2", math.prod(shape), offset=starts[name])
             return (half.astype("<u4") << 16).view("<f4").reshape(shape)
@@ -120,7 +120,9 @@ def _listed(path: str) -> list[str]:
             case {"weight_map": dict(places)} if all(map(_PLAIN.fullmatch, places.values())):
                 folder = os.path.dirname(path)  # noqa: PTH120
                 return [os.path.join(folder, place) for place in sorted({*places.values()})]  # noqa: PTH118
-        raise FileFormatError("it is no index of .safetensors files in its folder, by plain names")
+        raise FileFormatError(
+            "it is not an index of .safetensors files in its folder, by plain names"
+        )
 
 
 def storable(arrays: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:

@@ -155,7 +155,7 @@ def other_values(name: str, value: Any) -> Iterator[Any]:  # noqa: C901 - a list
             yield from (value * 0.75 if value else 0.25, value * 1.5 + 0.1)
             yield from (value * 1e-3 + 1e-3, value * 1e3 + 1e3)
         case str():
-            yield f"{value}?"  # which nobody knows, so that most refuse it
+            yield f"{value}?"  # unknown to most, which refuse it
         case None:
             yield from (1, 0.5)  # a wrong kind is refused
         case type() | np.dtype() if value in (float, np.float32, np.float64):

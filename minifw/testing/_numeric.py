@@ -284,7 +284,7 @@ def _slope(
         room = blur if gap <= blur else 0.0  # no kink: the rounding of a slope that is 0
         return value, error, min(left, right) - room, max(left, right) + room
     # Two five-point formulas that reach over the same kink may agree with each other better
-    # than those that reach less far; the shortest step of all tells.
+    # than shorter steps; the shortest step of all tells.
     middle_slope = (right + left) / 2
     low, high = value, value
     if abs(value - middle_slope) > KINK * steepest + SAFETY * rounding:

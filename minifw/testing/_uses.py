@@ -91,7 +91,7 @@ class Runs:
 
     def __init__(self, foreign: str) -> None:
         self._foreign, self._inside = foreign, False
-        self.uses: dict[Use, bool] = {}  # whether it is that of a sum, or the like
+        self.uses: dict[Use, bool] = {}  # whether it is a sum, or the like
         self.counts = Counter[Use]()
         self._kept: list[list[Array]] = []
 

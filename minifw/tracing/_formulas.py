@@ -17,7 +17,7 @@ class Names(dict[str, str]):
         value = getattr(self._owner, key, None)
         if isinstance(value, np.ndarray):
             return key if value.ndim else f"{value:.4g}"
-        if value is True:  # a flag in braces: the form is of those that are set
+        if value is True:  # a flag in braces: the form has the flags that are set
             return ""
         if isinstance(value, int | float) and value is not False:
             return f"{value:.4g}"

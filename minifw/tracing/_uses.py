@@ -51,7 +51,7 @@ class Use:
         self.ys: list[str] = []
         self.dys: list[str] = []
         self.dx = ""
-        self.passes_on = False  # whether its output is that of a layer inside
+        self.passes_on = False  # whether its output is an inner layer's
         self.wanted: tuple[str, ...] = ()  # the names of what it makes, if a Graph gives them
         self.line: Line | None = None  # of the Graph around it
         self.is_in_graph: bool = around is not None and around.is_in_graph

@@ -132,8 +132,8 @@ def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
         "other layers, optimizers and schedules", set(_more(trainer)), set(tree.get("more", {}))
     )
     found = generators(trainer)
-    # Those of callbacks without a state, such as one that interrupted the run, may differ; those
-    # of the data are not known before `fit`.
+    # Generators of callbacks without a state, such as one that interrupted the run, may differ;
+    # the data's are not known before `fit`.
     both = (set(found), set(tree["generators"]))
     mine_found, saved_found = (
         {n for n in s if not n.startswith(("callbacks.", *STREAMS))} for s in both

@@ -44,7 +44,7 @@ class Plan:
             raise ValueError(
                 f"{owner} expects batches that it can go through {epochs} times, got "
                 f"{describe(data[0])}, which gives them once; pass a list, or an object whose "
-                "__iter__ starts anew"
+                "__iter__ starts again"
             )
         size = train.rows or 1
         if batch_size is not None:

@@ -109,7 +109,7 @@ class Trainer:
     (['loss', 'accuracy'], 40, True)
     """
 
-    # What a callback that asks for validation says; another door has other words for it.
+    # What a callback that asks for validation says; an estimator has other words for it.
     _validation_fix = "give fit validation=(x, y)"
 
     epoch: int = delegated("run")
@@ -385,7 +385,7 @@ class Trainer:
             self.history.stopped = why
             if self._team.torn:
                 self._hooks.call("fit_end", self)
-            else:  # all ranks come here, for they were told of errors
+            else:  # all ranks come here, because they were told of errors
                 self._team.together(lambda: self._hooks.call("fit_end", self))
 
     def _run_epoch(self, plan: Plan, feed: Feed) -> None:
@@ -503,7 +503,7 @@ class Trainer:
         """Keep what the run would go on from, and return what happened and where."""
         run = self.run
         if not run.torn and run.kept is None:
-            # Now, for at the end a callback may leave other parameters: those of the best epoch.
+            # Now: at the end a callback may leave other parameters, such as the best epoch's.
             run.kept = capture(self)
         return f"{how} {f'in {self._where()}' if run.begun else f'after epoch {run.epoch}'}"
 

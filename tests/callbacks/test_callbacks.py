@@ -484,7 +484,7 @@ def test_early_stopping_says_which_epoch_it_was() -> None:
     trainer, _, seen = stopping(scores, lambda _: None, mode="max", patience=3, min_delta=0.1)
     assert len(seen) == 5
     assert trainer.history.stopped == (
-        "stopped after epoch 5: val_score did not rise for 3 epochs; the weights are those of "
+        "stopped after epoch 5: val_score did not rise for 3 epochs; the weights are from "
         "epoch 2 (val_score 2.0000)"
     )
     trainer, _, _ = stopping([np.nan] * 4, lambda _: None, mode="max", patience=2)

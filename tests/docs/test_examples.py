@@ -372,7 +372,7 @@ def test_pictures_that_cannot_be_drawn_or_written(
 
 def test_breast_cancer(tmp_path: Path) -> None:
     output = run("breast_cancer.py", cwd=tmp_path)
-    stopped = re.match(r"(\d+) epochs; the weights are those of epoch (\d+)\n\n", output)
+    stopped = re.match(r"(\d+) epochs; the weights are from epoch (\d+)\n\n", output)
     assert stopped
     epochs, best = map(int, stopped.groups())
     assert best == epochs - 20  # the patience: it stopped by itself

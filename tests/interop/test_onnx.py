@@ -743,7 +743,7 @@ def test_graphs_that_contradict_themselves_are_refused(tmp_path: pathlib.Path) -
     node = NODE("Conv", ["x", "w"], ["y"], kernel_shape=[2, 2])
     with pytest.raises(FileFormatError, match=r"Conv: .* kernel_shape=\[2, 2\]"):
         import_(graph_of(path, node, shape=(1, 5, 5), w=np.ones((1, 1, 3, 3), np.float32)))
-    with pytest.raises(FileFormatError, match="operators are those of set 99"):
+    with pytest.raises(FileFormatError, match="operators are of set 99"):
         import_(graph_of(path, NODE("Relu", ["x"], ["y"]), opset=99))
     for name in ("MatMul", "Gemm"):
         with pytest.raises(FileFormatError, match=f"{name}: it mixes float32 and float64"):

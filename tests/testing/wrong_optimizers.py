@@ -910,7 +910,7 @@ WRONG_OPTIMIZERS = [
     Wrong("private velocity", PrivateVelocity, "_velocity is not in state_dict"),
     Wrong("private count", OwnCount, "_t is not in state_dict"),
     Wrong("forgets on loading", ForgetsOnLoading, "takes another way"),
-    Wrong("live state", LiveState, "state_dict is no copy"),
+    Wrong("live state", LiveState, "state_dict is not a copy"),
     Wrong("takes what it loads", TakesWhatItLoads, "load_state_dict copies nothing"),
     Wrong("state by id", StateById, "_velocities is not in state_dict"),
     Wrong("holds arrays", lambda p: HoldsArrays(p, lr=0.1), "holds arrays of another"),
@@ -942,7 +942,7 @@ WRONG_OPTIMIZERS = [
     Wrong("clips gradients", lambda p: ClipsGradients(p, lr=0.1), "changes the gradient"),
     Wrong("momentum uphill", lambda p: MomentumUphill(p, lr=0.01), "later ones uphill"),
     Wrong("0 / 0", lambda p: ZeroOverZero(p, lr=0.1), "the first step", "epsilon is missing"),
-    Wrong("live views", LiveViews, "state_dict is no copy"),
+    Wrong("live views", LiveViews, "state_dict is not a copy"),
     Wrong("drops three", DropsThree, "b1=0.9 is ignored, b2=0.999 is ignored, eps=1e-06 is"),
     Wrong("by the first parameter", lambda p: LocalStep(p, lr=0.1), "in reversed order"),
     Wrong(

@@ -292,7 +292,7 @@ def test_early_stopping_has_all_its_patience_in_a_run_that_goes_on(tmp_path: Pat
     other.load_checkpoint(tmp_path / "run.npz")
     assert len(other.fit(X, Y, epochs=60)) == 5  # two more
     assert other.history.stopped is not None
-    assert "did not fall for 2 epochs; the weights are those of epoch 1" in other.history.stopped
+    assert "did not fall for 2 epochs; the weights are from epoch 1" in other.history.stopped
     assert np.array_equal(other.model.parameters()[0].value, best)
 
 

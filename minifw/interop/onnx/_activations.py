@@ -43,7 +43,7 @@ def prelu(layer: layers.PReLU, graph: Graph, x: str) -> str:
     """Write y = x where x > 0, else a x; the slopes stand along their axis of x."""
     axes = len(graph.shape(x)) + 1
     slope = graph.constant(layer.weight)
-    after = axes - 1 - layer.axis % axes  # axes of x behind that of the slopes
+    after = axes - 1 - layer.axis % axes  # axes of x behind the axis of the slopes
     if after and layer.num_parameters > 1:
         slope = graph.node("Reshape", slope, graph.whole([-1] + [1] * after))
     if graph.dtype == np.float32:

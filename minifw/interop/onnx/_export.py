@@ -29,7 +29,7 @@ from minifw.storage._text import to_text
 from minifw.typing import DType, Shape
 
 OPSET = 20  # the first with Gelu; ONNX Runtime reads it from 1.17 on, of February 2024
-IR_VERSION = 9  # that of onnx 1.15, with which this operator set came
+IR_VERSION = 9  # of onnx 1.15, which brought this operator set
 BATCH = "batch"  # the name of the axis that is left open
 DESCRIPTION = "minifw.model"  # the key of the metadata that says which layers were written
 SHAPE = "minifw.input_shape"

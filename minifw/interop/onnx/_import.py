@@ -88,7 +88,9 @@ def import_(
     except OSError:
         raise
     except Exception as error:  # protobuf has errors of its own, and they differ between versions
-        raise FileFormatError(f"{place} cannot be read: it is no ONNX file ({error})") from error
+        raise FileFormatError(
+            f"{place} cannot be read: it is not an ONNX file ({error})"
+        ) from error
     with _refusing(place):
         _fill_external(onnx, proto, Path(place))
         try:
@@ -132,7 +134,7 @@ def _fill_external(onnx: Any, proto: Any, place: Path) -> None:
         beside = place.parent / location
         if not plain or beside.is_symlink() or not beside.is_file():
             raise FileFormatError(
-                f"the numbers of {named!r} are in {location[:200]!r}, which is no file in the "
+                f"the numbers of {named!r} are in {location[:200]!r}, which is not a file in the "
                 "folder of the ONNX file; put it there"
             )
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)

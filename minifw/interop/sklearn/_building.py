@@ -22,7 +22,7 @@ ACTIVATIONS = {
     "mish": "Mish",
     "logistic": "Sigmoid",  # scikit-learn's name
     "sigmoid": "Sigmoid",
-    "identity": "Identity",  # in words, so that nobody warns of two layers without an activation
+    "identity": "Identity",  # written out: two layers without an activation would warn
     "elu": "ELU",
     "gelu": "GELU",
     "leaky_relu": "LeakyReLU",
@@ -92,7 +92,7 @@ def build_chain(
             f"{owner} expects hidden_layers to be widths and layers, got {hidden_layers!r}{fix}"
         )
     items = list(hidden_layers)
-    # A given layer says in which dtype it computes; without one it is that of the data.
+    # A given layer says in which dtype it computes; the default is the data's dtype.
     own = [item for item in items if isinstance(item, Layer)]
     given = [p.dtype for item in own for p in item.parameters()]
     given += [buffer.dtype for item in own for _, buffer in item.named_buffers()]
@@ -208,7 +208,7 @@ def same(old: Any, new: Any) -> bool:
     """Return whether two snapshots build the same."""
     if isinstance(old, tuple) and isinstance(new, tuple):
         return len(old) == len(new) and all(map(same, old, new))
-    # The repr of a layer and of a partial shows its arguments, that of a function who it is.
+    # The repr of a layer and of a partial shows its arguments, a function's repr its name.
     return old is new or repr(old) == repr(new)
 
 

@@ -7,7 +7,7 @@ from minifw.losses import BCEWithLogitsLoss, CrossEntropyLoss
 from minifw.typing import Array, Target
 
 FARTHEST = 10.0  # of the logarithm of a temperature from 0: float32 still tells logits apart
-EXACT = 1e-9  # to what it is found
+EXACT = 1e-9  # precision of the temperature
 
 
 def temperature(logits: Array, target: Target, weight: Array | None, *, yes_or_no: bool) -> float:

@@ -320,7 +320,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         if columns != (len(self.classes_) if self._multilabel else 1):
             what = "columns of 0 and 1" if self._multilabel else "one label for each example"
             raise ValueError(
-                f"{owner} expects y to be like that of the first fit, {what} of "
+                f"{owner} expects y to be as in the first fit, {what} of "
                 f"{len(self.classes_)} classes, got an array of shape {y.shape}"
             )
         if self._multilabel:

@@ -221,7 +221,7 @@ class NetworkEstimator(TableReader):
 
     def _build(self, owner: str, X: Array, random: Any) -> None:
         """Make network, loss and optimizer."""
-        # A RandomState, be it NumPy's global one, gives a seed; all else is drawn from that.
+        # A RandomState, also NumPy's global one, gives a seed; all else is drawn from it.
         words = random.randint(0, 2**32, size=SEED_WORDS, dtype=np.uint32)
         self._rng = rng = np.random.default_rng(words)
         sizes = X.shape[1], self._out_features()
@@ -288,8 +288,8 @@ class NetworkEstimator(TableReader):
                 changed.append("weight_decay")
         if changed:
             raise ValueError(
-                f"{owner} cannot go on with another {changed[0]} than that of the network "
-                "it has trained; fit without warm_start"
+                f"{owner} cannot go on with another {changed[0]} than its trained network "
+                "has; fit without warm_start"
             )
         if self.optimizer_ is not None and old["lr"] != new["lr"]:
             self.optimizer_.lr = self._base_lr = new["lr"]
@@ -311,7 +311,7 @@ class NetworkEstimator(TableReader):
         ]
         if check_flag(owner, "verbose", self.verbose):
             own.append(Progress())
-        # Last in turn are those that put back the best weights, or stop.
+        # Callbacks that put back the best weights, or stop, come last.
         trainer.callbacks = check_callbacks(owner, [*own, *callbacks])
         self.callbacks_ = own
         return trainer

@@ -29,7 +29,7 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
     """What an estimator knows of its rows, before it knows of networks."""
 
     _numeric = False  # whether y has to hold numbers
-    _use: SimpleNamespace  # the parameters, with those of a preset
+    _use: SimpleNamespace  # the parameters, with a preset's
     _categories: Categories
     _whole: bool  # whether the network takes whole numbers
 

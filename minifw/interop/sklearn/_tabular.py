@@ -37,7 +37,7 @@ ENCODINGS: dict[str, Callable[[int, DType, Generator], list[Layer]]] = {
         Flatten(),
     ],
 }
-# How the names of dtypes begin that hold neither numbers nor words: times, and nested ones.
+# How the names of dtypes begin that hold times or nested values.
 OTHERS = ("date", "time", "duration", "period", "struct", "list", "large_list", "array", "map")
 WAVES = 48  # of each column, and a quarter as many numbers that are made of them
 WIDEST = 8  # numbers for a category: as many as there are categories, up to this
@@ -68,7 +68,7 @@ class Categories:
             return table
         if not _known(table):
             raise TypeError(
-                f"{owner} expects a table of pandas or polars, as that of the first fit, whose "
+                f"{owner} expects a table of pandas or polars, as in the first fit, whose "
                 f"words it knows by their columns; got {describe(table)}"
             )
         pandas = hasattr(table, "iloc")

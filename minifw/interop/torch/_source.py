@@ -92,7 +92,7 @@ class Source:
         for key, ours in call:
             option = twin.options.get(ours.strip("*"))
             value = self._value(twin, layer, option) if option else ours
-            if option and key and value == option.default and value != -1:  # theirs is no axis
+            if option and key and value == option.default and value != -1:  # theirs is not an axis
                 continue
             many = option is not None and option.kind is option.VAR_POSITIONAL
             for number, one in enumerate(value if many else [value]):

@@ -17,7 +17,7 @@ from minifw.testing.layers._subject import LayerSubject, gradients
 from minifw.typing import Array
 
 SIZES = (10.0, 100.0, 0.1, 0.01)  # times x
-POWERS = (2.0**20, 2.0**-20)  # times dy: of two, so that nothing is rounded
+POWERS = (2.0**20, 2.0**-20)  # times dy: powers of two round nothing
 LINEAR = 1e-9  # what is left of the digits once dx of a dy of zeros is subtracted
 FLOOR = 1e-290  # of slopes: below it numbers are denormal, and lose their digits
 LEVELS = (1 / 6, 1 / 2, 5 / 6)  # quantiles of x, to which all its numbers are moved

@@ -163,7 +163,7 @@ def _one_dtype(s: LayerSubject) -> None:
         if dtypes[other] != dtypes[first]:
             raise Failure(
                 f"the parameter {first} is {dtypes[first]}, and {other} is {dtypes[other]}: make "
-                "all in one dtype, as that of an argument dtype"
+                "all in one dtype, such as an argument dtype's"
             )
 
 
@@ -284,7 +284,7 @@ def _rows_apart_in_eval(s: LayerSubject) -> None:
     inputs = s.inputs()
     if _mixes_rows(s, inputs):
         raise Failure(
-            "in eval mode, a row of y depends on other rows of x, so that predict would depend on "
+            "in eval mode, a row of y depends on other rows of x, so predict would depend on "
             "batch_size: use what training has gathered (a running mean), or the row alone"
         )
 

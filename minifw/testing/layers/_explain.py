@@ -241,7 +241,7 @@ def _slices(f: LayerFault) -> str | None:
             return (
                 f"it has another factor at each place of axis {axis}, {factors[0]:.6g} at the "
                 "first: a number that belongs to the place, such as a norm, a running variance or "
-                "its epsilon, is not that of forward"
+                "its epsilon, is not forward's"
             )
     return None
 

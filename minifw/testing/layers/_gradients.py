@@ -29,7 +29,7 @@ def _accepts_x(s: LayerSubject) -> None:
     for name in dir(type(s.layer)):
         if isinstance(inspect.getattr_static(type(s.layer), name), Parameter | Layer):
             raise Failure(
-                f"{name} belongs to the class, so that all its layers would share it, and none "
+                f"{name} belongs to the class, so all its layers would share it, and none "
                 "would find it; make it in __init__: self.{name} = ...".format(name=name)
             )
     for name, buffer in s.layer.named_buffers():

@@ -32,7 +32,7 @@ def finds_parameters(s: LayerSubject) -> None:
         if isinstance(thing, Parameter) and id(thing) not in known:
             raise Failure(
                 f"{name} is a Parameter that parameters() does not find, as {owner} is no Layer: "
-                f"it is never trained nor saved; make {owner} a Layer"
+                f"it is never trained or saved; make {owner} a Layer"
             )
         if id(thing) in known or isinstance(thing, type | ModuleType | FunctionType):
             continue
@@ -110,7 +110,7 @@ def state_after_training(s: LayerSubject) -> None:
     if _keeps_its_draw(s):
         raise NotApplicable(
             "the first forward in train mode draws, and no later one, though y is another in eval "
-            "mode: a mask that is kept must be drawn anew in each forward"
+            "mode: a mask that is kept must be drawn again in each forward"
         )
     for draw in range(3):
         s.forward(layer, s.input(draw=draw))

@@ -150,7 +150,7 @@ def function_of(
     """
     s, layer, inputs = situation.subject, situation.layer(), copies(situation.inputs)
     undo, stand_in, seen = undoing(layer), _stand_ins(layer), inputs
-    with stand_in():  # at the point itself: those who call what is returned may begin beside it
+    with stand_in():  # at the point itself: later calls may begin beside it
         s.forward(layer, copies(inputs))  # some layers make their parameters now
     arrays = arrays_of(s, layer, inputs)
     if runs:

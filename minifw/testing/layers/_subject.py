@@ -25,7 +25,7 @@ LARGE = 2000  # numbers of a batch; of more, a part is taken
 ROWS, PLACES = 8, (5, 9, 17)  # of that part: the shortest axis that the layer takes
 INDEX = 16  # numbers, at least, that an index stands for
 WHOLE = 30_000  # numbers of the whole batch, which is tried once: of more, fewer rows
-BATCHES = (5, 7, 11)  # primes, so that a batch is of no other length that occurs
+BATCHES = (5, 7, 11)  # primes, which are no other length that occurs
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LayerSubject:
 
     kinds: ClassVar[str] = "layers"
     floor: ClassVar[float] = 0.0  # of an error
-    explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before those of a layer
+    explanations: ClassVar[tuple[Any, ...]] = ()  # of a gradient, asked before a layer's
 
     @property
     def kind(self) -> type:

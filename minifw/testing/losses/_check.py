@@ -136,7 +136,7 @@ def _mean(s: LossSubject) -> None:
         )
     if not math.isclose(twice, once):
         leave_declared(s.layer, "rows")
-        raise NotApplicable(f"{found}: no mean over the rows, so that it depends on batch_size")
+        raise NotApplicable(f"{found}: no mean over the rows, so it depends on batch_size")
 
 
 def _finite(s: LossSubject) -> None:

@@ -57,7 +57,7 @@ def check_optimizer(make_optimizer: MakeOptimizer, *, seed: int = 0) -> Report:
     ...     check_optimizer(lambda parameters: Ascent(parameters, lr=0.1))
     ... except CheckError as error:
     ...     print(error.report.failures[0].message)
-    it goes uphill: the sign of its step is that of the gradient
+    it goes uphill: its step has the sign of the gradient
     """
     __tracebackhide__ = True
     subject = optimizer_subject(make_optimizer, seed)

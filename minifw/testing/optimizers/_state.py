@@ -74,7 +74,7 @@ def state_is_a_copy(s: OptimizerSubject) -> None:
     kept = copy.deepcopy(state)
     trial.walk(s.gradients(FEW))
     if changed := sorted(differing(kept, state)):
-        raise Failure(f"state_dict is no copy: later steps change {', '.join(changed)} in it")
+        raise Failure(f"state_dict is not a copy: later steps change {', '.join(changed)} in it")
     twin.optimizer.load_state_dict(state)
     twin.walk(s.gradients(FEW))
     if differing(kept, state):

@@ -20,8 +20,8 @@ from minifw.typing import Array, Shape
 
 MakeOptimizer: TypeAlias = Callable[[list[Parameter]], Optimizer]
 
-SHAPES: tuple[Shape, ...] = ((3, 2), (4,), ())  # of unequal sizes, so that none is mistaken
-FEW = 5  # steps after which any state has had its effect; odd, so that +lr and -lr do not cancel
+SHAPES: tuple[Shape, ...] = ((3, 2), (4,), ())  # of unequal sizes, to mistake none
+FEW = 5  # steps after which any state has had its effect; odd: +lr and -lr do not cancel
 
 RATES = (1.0, 0.1, 1e-2, 1e-3, 10.0, 100.0, 1e-4)  # tried after its own, the likely ones first
 STEPS = 300  # enough for a descent that moves each number by 0.01 a step
@@ -131,7 +131,7 @@ class _Valley:
                 "keeps of earlier gradients is wrong"
             )
         if climbed[-1] == start.size:
-            return "it goes uphill: the sign of its step is that of the gradient"
+            return "it goes uphill: its step has the sign of the gradient"
         return f"it goes uphill in {climbed[-1]} of {start.size} numbers" if climbed[-1] else ""
 
 

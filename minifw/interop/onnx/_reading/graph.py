@@ -284,7 +284,7 @@ def read_graph(onnx: Any, proto: Any, outputs: list[str]) -> Layer:
     opset = next((o.version for o in proto.opset_import if o.domain in DOMAINS), 1)
     if opset > NEWEST:
         raise FileFormatError(
-            f"its operators are those of set {opset}, minifw reads them up to set {NEWEST}; "
+            f"its operators are of set {opset}, minifw reads them up to set {NEWEST}; "
             "export it with an older one"
         )
     source = Source(onnx, graph, opset, frozenset(outputs))

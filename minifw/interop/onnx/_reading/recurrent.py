@@ -31,7 +31,7 @@ def recurrent(node: Node) -> list[Value | None]:
     if node.constant(4) is not None:
         raise node.refuse("minifw reads no lengths of sequences; a mask is made in the model")
     if node.x.order != (1, 0, 2):
-        raise node.refuse("minifw's sequences have the batch first, those of this file do not")
+        raise node.refuse("minifw's sequences have the batch first, this file's do not")
     x = replace(node.x, order=None)
     weights = [node.needed(1), node.needed(2)]  # (directions, gates * hidden, ...)
     hidden = weights[1].shape[2]

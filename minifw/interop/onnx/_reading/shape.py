@@ -178,7 +178,7 @@ def concat(node: Node) -> Value:
     at = node.x.axis(axis % ndim) if ndim else axis
     if at < -1 or at == 0:
         raise node.refuse("minifw does not join along the batch")
-    usual = ndim and at == (1 if ndim == 4 else ndim - 1)  # where `Join` joins by itself
+    usual = ndim and at == (1 if ndim == 4 else ndim - 1)  # where `Join` joins by default
     return node.add(layers.Join() if usual else layers.Join(axis=at), *node.values)
 
 
