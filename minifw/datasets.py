@@ -5,7 +5,7 @@ array of shape (examples, 1) holding the class as 0.0 or 1.0: one example per
 row, the first class first, so shuffle before you take mini-batches. Each
 feature lies contiguous in memory (Fortran order), as in the notes' X, of which
 ``x`` is the transpose: with few features and many examples that is what NumPy
-multiplies quickest.
+multiplies fastest.
 """
 
 import math

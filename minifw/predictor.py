@@ -19,7 +19,7 @@ __all__ = ["Predictor"]
 
 
 class Predictor:
-    """A model as it is now, for predictions alone: the quickest way to serve one.
+    """A model as it is now, for predictions alone: the fastest way to serve one.
 
     It gives what ``model.predict`` gives, bit for bit, from a copy of the model that it keeps:
     the model may be trained on. For a row or a few it takes a fraction of the time.
@@ -85,8 +85,8 @@ class Predictor:
         Parameters
         ----------
         x : array of shape (examples, ...)
-            It is cast to the dtype of the parameters. Of several inputs it is a tuple of arrays,
-            or a dict by name.
+            It is cast to the dtype of the parameters. With several inputs, it is a tuple of
+            arrays, or a dict by name.
         allow_nan : bool, default False
             Whether outputs may be NaN or infinite.
 
@@ -137,7 +137,7 @@ class Predictor:
         Raises
         ------
         TypeError
-            If a layer cannot go on by one place; see `Layer.step`.
+            If a layer cannot advance by one place; see `Layer.step`.
         ValueError
             If `x` is not of the model's shape, or has another number of rows than before.
         NonFiniteError
@@ -145,7 +145,7 @@ class Predictor:
 
         Notes
         -----
-        A step that raises does not count: the next one goes on from the places before.
+        A step that raises does not count: the next one continues from the places before.
 
         Examples
         --------

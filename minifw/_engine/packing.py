@@ -369,7 +369,7 @@ def check_parameters(owner: str, parameters: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _fix(wrong: object) -> str:
-    """Return how to mend what was passed in the place of parameters."""
+    """Return how to mend what was passed in place of parameters."""
     if hasattr(wrong, "_memory"):
         return " alone; put it in a list"
     if hasattr(wrong, "parameters"):

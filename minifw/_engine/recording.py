@@ -98,7 +98,7 @@ class Recording:
         self.calls = tuple(calls)
 
     def _stand_ins(self, network: Any, parts: Sequence[Any], recorder: Recorder) -> dict[int, Any]:
-        """Return what deepcopy puts in the place of arrays, parameters and generators, by id.
+        """Return what deepcopy puts in place of arrays, parameters and generators, by id.
 
         A copy of the layers made so works on their very arrays, recorded, and the layers are
         not touched: whatever interrupts the text, they are as they were.
@@ -242,7 +242,7 @@ def losses(loss: Any) -> list[Any]:
 
 
 def attributes(part: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the attributes of a layer or a loss, but for its mode and what a forward saved."""
+    """Yield the attributes of a layer or a loss, except for its mode and what a forward saved."""
     for name, value in vars(part).items():
         if not name.startswith("_saved") and name not in ("training", "_arguments"):
             yield name, value

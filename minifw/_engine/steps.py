@@ -1,4 +1,4 @@
-"""Step by step: a layer goes on by one place of time, from what it kept of those before."""
+"""Step by step: a layer advances by one place of time, from what it kept of those before."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from minifw._tools.locks import EVALUATIONS
 class State:
     """What a layer kept of the places so far: the step that takes it uses it up.
 
-    A copy, by `copy.deepcopy`, goes on independently.
+    A copy, by `copy.deepcopy`, continues independently.
     """
 
     __slots__ = ("_kept", "_owner")
@@ -82,7 +82,7 @@ def place_by_place(layer: Any, x: Any, kept: Any) -> tuple[Any, Any]:
 
 
 def refuse(layer: object, why: str) -> NoReturn:
-    """Raise the error of a layer that cannot go on by one place."""
+    """Raise the error of a layer that cannot advance by one place."""
     raise TypeError(f"{layer!r}.step cannot go on by one place of time: {why}")
 
 
@@ -96,7 +96,7 @@ def refuse_axis(layer: object, axis: int | None, ndim: int = 2) -> None:
 
 
 def _kept(layer: AnyLayer, state: Any) -> Any:
-    """Return what lies in a state, or raise unless this layer may go on from it."""
+    """Return what lies in a state, or raise unless this layer may continue from it."""
     owner = type(layer).__name__
     if not isinstance(state, State) or state._owner != owner:
         raise TypeError(

@@ -20,7 +20,7 @@ FEW_COLUMNS = 128  # adding so many one by one costs float32 no digit that count
 _KEPT = 256  # as many lengths of a batch, times dtypes, as a program is likely to use
 _T = TypeVar("_T", bound=np.ndarray[Any, Any])
 
-# -- arrays that depend on shapes alone: kept, since a recorded step goes on with those it met,
+# -- arrays that depend on shapes alone: kept, since a recorded step continues with those it met,
 # -- and read-only
 
 
@@ -41,7 +41,7 @@ def constant(value: float, dtype: DType) -> Array:
 
 @lru_cache(_KEPT)
 def ones(length: int, dtype: DType) -> Array:
-    """Return a vector of ones: a product with it is a sum, and quicker than one."""
+    """Return a vector of ones: a product with it is a sum, and faster than one."""
     return _read_only(np.ones(length, dtype))
 
 

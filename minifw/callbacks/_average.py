@@ -20,7 +20,7 @@ FIRST = 0.1  # the part of the mean that the first weights may have at the end
 class Average(Callback):
     """Validate and leave the mean of the weights over the steps: EMA or SWA.
 
-    Training goes on with the weights themselves. From the validation of an epoch to the next
+    Training continues with the weights themselves. From the validation of an epoch to the next
     epoch, and after `fit`, the model has their mean: the columns ``val_...`` measure the
     mean, and `EarlyStopping` keeps the best mean.
 
@@ -61,7 +61,7 @@ class Average(Callback):
     themselves, run some epochs of training batches through the model in train mode, after `fit`.
 
     Put it before the other callbacks: `EarlyStopping` behind it leaves the best mean. A checkpoint
-    holds the weights and the mean, and the run goes on with the same bytes. A new run
+    holds the weights and the mean, and the run continues with the same bytes. A new run
     begins with the mean that the last one left.
 
     References
@@ -123,7 +123,7 @@ class Average(Callback):
             move_mean(mean, array, self.count, self.decay)
 
     def on_validation_begin(self, trainer: Trainer) -> None:
-        """Put the mean in the place of the weights."""
+        """Put the mean in place of the weights."""
         if self._mean is not None and self._kept is None:
             self._kept = [array.copy() for array in self._found(trainer)]
             self._put(trainer, self._mean)

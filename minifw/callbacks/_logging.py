@@ -22,7 +22,7 @@ class Log(Callback):
 
     Notes
     -----
-    A run that goes on after a checkpoint calls it for the epochs that are left.
+    A run that continues after a checkpoint calls it for the epochs that are left.
 
     Examples
     --------

@@ -34,7 +34,7 @@ class Scheduled(Callback):
     -----
     Each new run starts the schedule again at the step where it was given here.
     `ReduceOnPlateau` forgets the values that it has seen, and keeps the rate that it has come to.
-    A run that was loaded goes on at its step; a setting that is new holds.
+    A run that was loaded continues at its step; a setting that is new holds.
 
     Warns
     -----
@@ -223,7 +223,7 @@ class ClipGradNorm(Callback):
 
 
 def _length(schedule: Schedule | ReduceOnPlateau | None) -> int:
-    """Return after how many steps a schedule has come to its end; 0 if it goes on for ever."""
+    """Return after how many steps a schedule has come to its end; 0 if it continues for ever."""
     if isinstance(schedule, CosineLR | OneCycleLR):
         return schedule.total_steps
     if isinstance(schedule, LinearWarmup) and _length(schedule.then):

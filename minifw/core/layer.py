@@ -36,7 +36,7 @@ class Layer(KeepsArguments, SavesForBackward):
     A layer of several inputs has an argument of ``forward`` for each; one with the
     default None may be left out. ``backward`` then returns a tuple, with a gradient for
     each argument that ``forward`` was given: None where there is no derivative, as for
-    a mask, or where None was given. Of several outputs, named in `output_names`,
+    a mask, or where None was given. With several outputs, named in `output_names`,
     ``forward`` returns a tuple, and ``backward`` gets one dy for each.
 
     Parameters and nested layers are found in attributes, and in lists, tuples
@@ -58,7 +58,7 @@ class Layer(KeepsArguments, SavesForBackward):
         How many rows a batch of a training needs; 2 of `BatchNorm`. `Trainer` makes no smaller
         last batch.
     stepwise : class attribute, a bool, default False
-        Whether `step` goes on by one place of time. It says that ``forward`` works place by
+        Whether `step` advances by one place of time. It says that ``forward`` works place by
         place, so what it gives for one place depends on no other. A subclass with another
         ``forward`` does not inherit it.
     adds_shared : class attribute, a bool
@@ -76,7 +76,7 @@ class Layer(KeepsArguments, SavesForBackward):
         A promise: ``forward`` and ``backward`` read x, dy, parameters, buffers, options and what
         was saved, and nothing else; they make NumPy calls on these, assign no attribute, and
         draw by ``self.rng.random(out=...)`` alone. The calls of a small step are then recorded
-        and made again, which is quicker. They must not read a value by ``np.asarray``, which no
+        and made again, which is faster. They must not read a value by ``np.asarray``, which no
         recording sees; it does see ``if (x > 3).any()``. A subclass does not inherit it.
     saturation : class attribute, a tuple (low, high) or None
         The outputs at which an activation lets no gradient through, such as (0, 1) of
@@ -267,12 +267,12 @@ class Layer(KeepsArguments, SavesForBackward):
         return check_returned(self, method, result, count)
 
     def step(self, x: Any, state: Any = None) -> tuple[Any, Any]:
-        """Return the output at one more place of time, and the state to go on from.
+        """Return the output at one more place of time, and the state to continue from.
 
         Parameters
         ----------
         x : array of shape (batch, ...)
-            One place of a sequence, without the axis of time; of several inputs a tuple. An
+            One place of a sequence, without the axis of time; with several inputs a tuple. An
             input that is not a sequence of such places, as a memory, is given as it is each time.
         state : what the step before returned, or None at the start
             The step uses it up. `copy.deepcopy` branches it.
@@ -450,8 +450,8 @@ class Layer(KeepsArguments, SavesForBackward):
         ----------
         x : array of shape (examples, ...)
             It is cast to the dtype of the parameters; one that is mapped from a file is
-            read batch by batch. Of several inputs it is a tuple of arrays, or a dict by name, and
-            truth values in it, such as masks, stay what they are.
+            read batch by batch. With several inputs, it is a tuple of arrays, or a dict by name,
+            and truth values in it, such as masks, stay what they are.
         batch_size : int, default 256
             How many rows go through the layer at once.
         allow_nan : bool, default False
@@ -472,7 +472,7 @@ class Layer(KeepsArguments, SavesForBackward):
         Notes
         -----
         The layer is left as it was: its mode, and what it saved for ``backward``. Threads
-        that predict take turns, and none may train meanwhile; a `Predictor` is quicker. Even
+        that predict take turns, and none may train meanwhile; a `Predictor` is faster. Even
         under ``np.errstate(all="raise")`` an underflow raises nothing here: the result is 0.
 
         Examples

@@ -144,7 +144,7 @@ class Loss(KeepsArguments, SavesForBackward):
         return value
 
     def _heads(self) -> "Sequence[Loss | None]":
-        """Return the losses of the outputs: this one alone, but for `SumLoss`."""
+        """Return the losses of the outputs: this one alone, except for `SumLoss`."""
         return (self,)
 
     def _with_heads(self, heads: "Sequence[Loss | None]") -> "Loss":
@@ -196,7 +196,7 @@ class Loss(KeepsArguments, SavesForBackward):
             If the weights are no array in the dtype of the prediction.
         ValueError
             If they do not have leading axes of the prediction (of a loss of classes,
-            but for these), or are not finite, at least 0, and one above 0.
+            except for these), or are not finite, at least 0, and one above 0.
         """
         if sample_weight is None:
             return constant(1 / prediction.size, prediction.dtype)
@@ -238,7 +238,7 @@ class Loss(KeepsArguments, SavesForBackward):
     def total_weights(
         self, batch: Target, target: Target, sample_weight: Array | None = None
     ) -> tuple[float, ...]:
-        """Return the `total_weight` of each part of the loss; it has one, but for `SumLoss`.
+        """Return the `total_weight` of each part of the loss; it has one, except for `SumLoss`.
 
         `batch` is any array of the batch's length, for a part without a target.
         """

@@ -39,14 +39,14 @@ class Objective:
     Parameters
     ----------
     model : Layer
-        Of several inputs, x is a tuple of arrays.
+        With several inputs, x is a tuple of arrays.
     loss : Loss
         One that takes several outputs, such as `SumLoss`, if the model gives several.
     penalties : sequence of Penalty, default ()
         What is added to the loss, such as ``L2(model, 0.01)``.
     replay : bool, default True
         Whether the NumPy calls of a small step are recorded and made again, with the same
-        bits, which is quicker. With False the Python code of the layers runs every time, so
+        bits, which is faster. With False the Python code of the layers runs every time, so
         a debugger can stop in it.
 
     Attributes
@@ -117,7 +117,7 @@ class Objective:
         """Return the loss of the model's prediction for `x`, and the penalties.
 
         With `sample_weight`, of shape (batch,) or more of the prediction's axes, it is the
-        weighted mean. Of several inputs x is a tuple, and of several outputs the target.
+        weighted mean. With several inputs, x is a tuple, and of several outputs the target.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class Objective:
     def input_gradient(self) -> Any:
         """Return dL/dx of the latest `forward`; the gradients of the parameters stay as they are.
 
-        Of several inputs it is a tuple, with None for masks and whole numbers.
+        With several inputs, it is a tuple, with None for masks and whole numbers.
 
         Raises
         ------

@@ -50,7 +50,7 @@ class Optimizer(Writable, ABC):
     ------
     RuntimeError
         By `step`, if an optimizer built later took some of the parameters into
-        a vector of its own, or if a layer has another Parameter in the place of one.
+        a vector of its own, or if a layer has another Parameter in place of one.
     NonFiniteError
         By `step`, if a gradient is not finite; nothing is changed.
 

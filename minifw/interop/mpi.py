@@ -245,7 +245,7 @@ class DataParallel(Optimizer):
             error. Where there are fewer rows than ranks, some ranks have none, and wait. Tuples
             of several inputs and outputs.
         sample_weight : array of shape (batch,), or more leading axes, or a tuple, optional
-            Of several outputs all parts of the loss have to count the same on each rank.
+            With several outputs, all parts of the loss have to count the same on each rank.
         local : bool, default False
             Whether the rows are this rank's own, which no other has; there may be none.
         measure : callable, optional
@@ -372,7 +372,7 @@ class DataParallel(Optimizer):
         """Copy a model's buffers from rank 0, and give each rank its own random numbers.
 
         `gradient` and `Trainer` do it once for each model. The generators of layers (`Dropout`),
-        equal on all ranks at first, go on from seeds that they and the rank give; rank 0
+        equal on all ranks at first, continue from seeds that they and the rank give; rank 0
         keeps its own.
         """
         if self.size == 1 or model in self._prepared:
@@ -383,7 +383,7 @@ class DataParallel(Optimizer):
         self.scatter(model)
 
     def scatter(self, model: Layer) -> None:
-        """Let the generators of a model go on from seeds that differ by rank; not on rank 0."""
+        """Let the generators of a model continue from seeds that differ by rank; not on rank 0."""
         if self.main:
             return
         for generator in find_generators({"model": model}).values():

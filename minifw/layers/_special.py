@@ -86,7 +86,7 @@ def normal(x: Array) -> tuple[Array, Array]:
 
 def _tail(a: Array, gauss: Array) -> Array:
     """Return Phi(-a) for a of at least 0, given exp(-a^2/2)."""
-    # Two ratios for every element are quicker than to part the elements in two.
+    # Two ratios for every element are faster than to part the elements in two.
     tail = np.where(
         a < INNER, 0.5 - a * _ratio(INNER_RATIO, a * a), gauss * _ratio(MIDDLE_RATIO, a)
     )

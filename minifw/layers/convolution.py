@@ -136,7 +136,7 @@ class _Convolution(Layer):
         return self.weight.shape[0], self.weight.shape[1] * self.groups
 
     # Overflow is not news here, as in Dense, whose np.dot says nothing of it either: an
-    # infinite number goes on, and is found at the loss.
+    # infinite number continues, and is found at the loss.
 
     @np.errstate(over="ignore", invalid="ignore")
     def _pixels(self, image: Array, kernel: Array, bias: Parameter | None = None) -> Array:
@@ -363,7 +363,7 @@ class Conv2D(_Convolution):
     where a stride or many filters ask for it, and X. X is as large as kh kw images, so it
     is never there as a whole: it is made, used and forgotten in blocks of some rows of all
     examples, or of a part of one row, of at most 2**19 numbers (one pixel of all examples,
-    if that is more); backward makes it again, which is quicker than to fetch it from memory.
+    if that is more); backward makes it again, which is faster than to fetch it from memory.
 
     References
     ----------

@@ -403,7 +403,7 @@ class GroupNorm(_Normalization):
     -----
     Names and defaults are as in PyTorch's ``GroupNorm``. PyTorch's ``InstanceNorm2d`` with
     ``affine=True`` is GroupNorm(channels, channels); of one group it is `LayerNorm` over all
-    axes, but for the shapes of w and b. Sequences (batch, time, features) have their channels
+    axes, except for the shapes of w and b. Sequences (batch, time, features) have their channels
     last, where this layer does not look. Right for all finite numbers, as `LayerNorm`.
 
     References

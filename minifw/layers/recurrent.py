@@ -117,7 +117,7 @@ class _Recurrent(Layer):
         self._through_time(dy, *dstates)
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
-        """Return what forward gives for one place that goes on from the states kept."""
+        """Return what forward gives for one place that continues from the states kept."""
         x, mask, *starts = x if isinstance(x, tuple) and len(x) > 1 else (x, None)
         check_place(self, x, self.input_size, self.weight_ih_l0.dtype)
         mask = None if mask is None else check_place_mask(self, mask, len(x))

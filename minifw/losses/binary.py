@@ -102,7 +102,7 @@ class BCEWithLogitsLoss(Loss):
             check_probabilities(self, "target to be", target)
             vars(self)["_saved_target"] = content
 
-    # All arrays in the two have the shape of z, but for a share that is the same for all.
+    # All arrays in the two have the shape of z, except for a share that is the same for all.
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
@@ -309,7 +309,7 @@ class FocalLoss(Loss):
         """Raise unless every target is 0 or 1."""
         check_yes_or_no(self, target, 0)
 
-    # All arrays in the two have the shape of z, but for a share that is the same for all.
+    # All arrays in the two have the shape of z, except for a share that is the same for all.
 
     @np.errstate(invalid="ignore")  # of a cost that is infinite: `mean` will say it
     def forward(

@@ -385,7 +385,7 @@ class PoissonLoss(Loss):
         if not least >= 0:  # a NaN is not
             raise ValueError(f"{self!r} expects every target to be at least 0, got {least}")
 
-    # All arrays in the two have the shape of prediction, but for a share that all have.
+    # All arrays in the two have the shape of prediction, except for a share that all have.
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None

@@ -51,7 +51,7 @@ class CosineLoss(Loss):
     Notes
     -----
     A row is the last axis of (batch, features), or of (batch, time, features) and so on. It is
-    PyTorch's ``CosineEmbeddingLoss`` with y = 1 but for its eps, which is not needed here, and
+    PyTorch's ``CosineEmbeddingLoss`` with y = 1 except for its eps, which is not needed here, and
     Keras' ``CosineSimilarity`` plus 1. A row whose largest number is below the smallest
     normal one counts as zeros.
 

@@ -202,7 +202,7 @@ def ratio(a: float, b: float) -> float:
 
 
 def check_finite(metric: Metric, name: str, array: Array, also: float = 0.0) -> None:
-    """Raise if a number is NaN or infinite, but for `also`."""
+    """Raise if a number is NaN or infinite, except for `also`."""
     finite = np.isfinite(array) | (array == also)
     if not finite.all():
         refuse_first(metric, f"{name} to be finite", array, finite)

@@ -21,7 +21,7 @@ Pair: TypeAlias = tuple[float, float]
 
 # An update is some ten operations on five vectors. Done one after the other on vectors longer than
 # the cache, each operation reads them from memory again; done block by block, the first one does.
-# tests/benchmarks/adam_blocks.py: of 16,384 to 65,536 elements the largest was quickest, since a
+# tests/benchmarks/adam_blocks.py: of 16,384 to 65,536 elements the largest was fastest, since a
 # call costs the same for any length.
 BLOCK = 65_536
 

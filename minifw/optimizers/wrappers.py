@@ -48,7 +48,7 @@ class Wrapper(Optimizer):
         self.optimizer, self._vector = optimizer, optimizer._vector
 
     def step(self) -> None:
-        """Let the optimizer update the parameters, and go on from there."""
+        """Let the optimizer update the parameters, and continue from there."""
         self.optimizer.step()
         self.update(self._vector.values, self._vector.grads)
 
@@ -178,7 +178,7 @@ class Averaged(Wrapper):
         a <- decay a + (1 - decay) theta              an exponential moving average;
                                                       the first a is theta
 
-    The training goes on as if it were not there.
+    The training continues as if it were not there.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ class Averaged(Wrapper):
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Put the average in the place of the parameters for a ``with`` block.
+        """Put the average in place of the parameters for a ``with`` block.
 
         Until a step counts, they stay as they are. A step or an assignment inside the block
         is lost, and raises a RuntimeError at its end; so does a checkpoint, at once, because it
@@ -386,7 +386,7 @@ class Accumulate(Alone, Wrapper):
         x, target : array of shape (batch, ...)
             Tuples of several inputs and outputs.
         sample_weight : array of shape (batch,), or more leading axes, or a tuple, optional
-            Of several outputs all parts of the loss have to count the same in each piece.
+            With several outputs, all parts of the loss have to count the same in each piece.
         measure : callable, optional
             Called with the prediction, the target and the weights of each piece.
         asked : bool, default False

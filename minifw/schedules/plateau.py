@@ -66,7 +66,7 @@ class ReduceOnPlateau(Scheduler):
 
     Notes
     -----
-    PyTorch's ``ReduceLROnPlateau``, but for two things. There, best (1 - threshold) lies above
+    PyTorch's ``ReduceLROnPlateau``, except for two things. There, best (1 - threshold) lies above
     a negative best, so a value that stays, or gets worse by less than the margin, counts
     as better, and the rate of an R2 that begins below 0 is not reduced. And there, NaN counts as
     not better; here it is an error.

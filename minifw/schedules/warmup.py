@@ -12,7 +12,7 @@ __all__ = ["LinearWarmup", "OneCycleLR"]
 
 
 class LinearWarmup(Schedule):
-    """Rise from a part of the rate to all of it, then go on with another schedule.
+    """Rise from a part of the rate to all of it, then continue with another schedule.
 
     lr(t) = first (start_factor + (1 - start_factor) t / total_steps) for
     t < total_steps, where `first` is base_lr, or then's rate(0); afterwards `first`,

@@ -99,7 +99,7 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], custom_layers: Iterable[type[Any]] = ()) -> Layer:
-    """Return the model that `save` wrote: it goes on exactly as the saved one would.
+    """Return the model that `save` wrote: it continues exactly as the saved one would.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def rounding(*results: Array) -> float:
 def same(
     what: str, expected: Results, found: Results, tolerance: float = 0.0, floor: float = 0.0
 ) -> None:
-    """Raise unless all that was found is as expected, but for a part of the largest number.
+    """Raise unless all that was found is as expected, except for a part of the largest number.
 
     And for a floor. Of a single number, as a loss is, at least 1 counts as the largest.
     """

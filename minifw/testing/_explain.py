@@ -56,7 +56,7 @@ def zero(f: Fault) -> str | None:
 
 
 def precision(f: Fault) -> str | None:
-    """Find a gradient that is right but for its last digits."""
+    """Find a gradient that is right except for its last digits."""
     scale = np.abs(f.true.value[f.asked]).max()
     error = np.abs(f.found - f.true.value)[f.asked].max()
     if not error < DIGITS * scale:

@@ -271,7 +271,7 @@ def keeps_dtype(results: Results, dtype: type) -> None:
 def not_through_float32(results: Results) -> None:
     """Raise if results have the digits of float32 only."""
     for name, array in results.items():
-        # A gradient that is 0 but for rounding, as of a bias before BatchNorm, holds small
+        # A gradient that is 0 except for rounding, as of a bias before BatchNorm, holds small
         # multiples of one power of 2, which float32 has as well.
         if looks_like_float32(array) and np.abs(array).max() > rounding(*results.values()):
             raise Failure(f"float64 in, but {name} holds float32 numbers: a hidden cast")

@@ -68,7 +68,7 @@ def trace(objective: Objective, x: Any, y: Any, *, depth: int | None = None) -> 
     weight of the line h. What is made inside a line goes by the path of its layer. A value
     that several lines take, and a parameter that is used several times or has a penalty, has
     its gradient written out as a sum: dh = dh(k) + dh(l), the terms being what the lines k and
-    l return. Of several outputs, Y and J carry the name.
+    l return. With several outputs, Y and J carry the name.
 
     If the loss is not finite, the trace ends before it, and says so.
 

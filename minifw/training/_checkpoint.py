@@ -1,4 +1,4 @@
-"""What training goes on from: taken from a trainer, put back into one, and kept in a file."""
+"""What training continues from: taken from a trainer, put back into one, and kept in a file."""
 
 import copy
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ PARTS: dict[str, tuple[type, tuple[str, ...]]] = {
 
 
 def capture(trainer: Any) -> dict[str, Any]:
-    """Return a copy of all that a run goes on from."""
+    """Return a copy of all that a run continues from."""
     run, optimizer = trainer.run, trainer.optimizer
     seen = run.seen if run.latest is None else checksum(run.latest)
     states = {key: one.state_dict() for key, one in _by_key(trainer).items()}

@@ -34,7 +34,7 @@ class Feed:
         return self.begin() if steps is None else self._several(steps)
 
     def _several(self, steps: int) -> Iterator[Batch]:
-        """Yield the batches that are left of so many, of the pass under way or of the next."""
+        """Yield the batches that are left of so many, of the current pass or of the next."""
         run = self._run
         while run.batch < steps:
             for batch in self.begin():
@@ -54,7 +54,7 @@ class Feed:
         self._pass, self._run.drawn, self._run.place = None, None, 0
 
     def begin(self) -> Iterator[Batch]:
-        """Return the pass under way, or begin one: what is left of an old one, or a new one.
+        """Return the current pass, or begin one: what is left of an old one, or a new one.
 
         The generators of an iterable that is gone on with are put back to the start of the pass,
         for its first batches are drawn again.
@@ -109,7 +109,7 @@ class Feed:
         )
 
     def rows(self, batch: Batch) -> Any:
-        """Return the numbers of the rows of the batch under way, if they have any."""
+        """Return the numbers of the rows of the current batch, if they have any."""
         if self._plan.train.rows is None:
             return None
         start = self._run.place * self._plan.cuts.size

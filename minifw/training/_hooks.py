@@ -26,7 +26,7 @@ class Callback:
     ``batch``, ``step``, ``batch_loss``, ``history``, and so on. ``trainer.stop(why)`` ends it.
     Hooks that are not written cost nothing.
 
-    A callback that must go on after a checkpoint as if there had been none returns what it
+    A callback that must continue after a checkpoint as if there had been none returns what it
     knows from ``state_dict``, as numbers, text, arrays and containers of them, and
     takes it in ``load_state_dict``; that is called after ``on_fit_begin``. Random generators
     in its attributes are kept without that.
@@ -49,7 +49,7 @@ class Callback:
     """
 
     def on_fit_begin(self, trainer: Any) -> None:
-        """Before the first epoch; after a checkpoint was loaded, before training goes on."""
+        """Before the first epoch; after a checkpoint was loaded, before training continues."""
 
     def on_epoch_begin(self, trainer: Any) -> None:
         """Before the first batch of an epoch."""
@@ -182,7 +182,7 @@ class Hooks:
         run.torn = inside
 
     def due(self) -> dict[str, Any] | None:
-        """Return the event under way, and the keys of the callbacks that have yet to hear of it.
+        """Return the current event, and the keys of the callbacks that have yet to hear of it.
 
         A checkpoint that a callback makes is one in the middle of an event. None, if there is
         no event under way, or the last one.

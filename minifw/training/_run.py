@@ -22,11 +22,11 @@ class Run:
     Attributes
     ----------
     totals : Totals
-        The sums of the epoch under way.
+        The sums of the current epoch.
     history : History
         What each epoch brought.
     epoch : int
-        The number of the epoch under way, or of the last one, from 1.
+        The number of the current epoch, or of the last one, from 1.
     batch, step : int
         How many batches of this epoch, and of the run, are done.
     batch_loss : float

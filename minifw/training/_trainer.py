@@ -76,7 +76,7 @@ class Trainer:
     history : History
         The history of the latest run.
     epoch, epochs : int
-        The number of the epoch under way, or of the last one, from 1; how many there will be.
+        The number of the current epoch, or of the last one, from 1; how many there will be.
     batch, batches : int
         How many batches of this epoch are done; how many it has, or None if that is unknown.
     step : int
@@ -93,7 +93,7 @@ class Trainer:
     Notes
     -----
     `fit` starts a new run with every call, from the parameters as they are. After
-    `load_checkpoint` it goes on with the run that was saved.
+    `load_checkpoint` it continues with the run that was saved.
 
     Examples
     --------
@@ -203,7 +203,7 @@ class Trainer:
         steps_per_epoch: int | None = None,
         drop_last: bool = False,
     ) -> History:
-        """Train, and return what each epoch brought.
+        """Train, and return the values of each epoch.
 
         Parameters
         ----------
@@ -211,12 +211,12 @@ class Trainer:
             Arrays in memory are cast to the model's dtype once; arrays mapped from files
             are read and cast batch by batch, and sparse ones of SciPy get their zeros so. Whole
             numbers stay what they are where the model takes them (`Embedding`), and as labels.
-            An iterable yields pairs (x, y) or triples (x, y, weight), and is gone through once
-            an epoch. Of several inputs x is a tuple of arrays, or a dict by name, and truth
-            values in it stay what they are; of several outputs y is one.
+            An iterable yields pairs (x, y) or triples (x, y, weight), and is read once
+            an epoch. With several inputs, x is a tuple of arrays, or a dict by name, and truth
+            values in it stay what they are; with several outputs y is one.
         epochs : int
-            How many times to go through the data; in a run that was loaded, all in all. A run
-            that was stopped stays so with the number that it was given, and goes on with a
+            How many times to go through the data; in a run that was loaded, in total. A run
+            that was stopped stays so with the number that it was given, and continues with a
             larger one.
         batch_size : int or None, default 32
             How many examples make a step; None for all of them. The last batch of an
@@ -229,10 +229,10 @@ class Trainer:
             keeps its own.
         sample_weight : array of shape (examples,), optional
             What each example counts in the loss and in the metrics; or, with more of the
-            output's axes, as (examples, time), each step. Of several outputs it may be a tuple.
+            output's axes, as (examples, time), each step. With several outputs, it may be a tuple.
         steps_per_epoch : int, optional
             How many batches make an epoch, instead of one pass through the data: for an iterable
-            that never ends. The next epoch goes on where this one ended; where a pass ends,
+            that never ends. The next epoch continues where this one ended; where a pass ends,
             the next one begins.
         drop_last : bool, default False
             Whether the rest is left out, if it has fewer rows than `batch_size`.
@@ -258,8 +258,8 @@ class Trainer:
         -----
         All layers are put into train mode, and afterwards into the mode that they had.
 
-        A first Ctrl-C ends training after the batch under way, and ``history.stopped`` says
-        so; the epoch under way is not in the history. A second one is raised.
+        A first Ctrl-C ends training after the current batch, and ``history.stopped`` says
+        so; the current epoch is not in the history. A second one is raised.
         """
         self._check_outside("fit")
         check_callbacks("Trainer.fit", self.callbacks)  # which may have been assigned since
@@ -490,7 +490,7 @@ class Trainer:
         return interrupt.asked or bool(run.why)
 
     def stop(self, why: str) -> None:
-        """End training after the batch or the epoch under way; a callback calls it.
+        """End training after the batch or the current epoch; a callback calls it.
 
         Parameters
         ----------
@@ -500,7 +500,7 @@ class Trainer:
         self.run.why = str(why)
 
     def _interruption(self, how: str) -> str:
-        """Keep what the run would go on from, and return what happened and where."""
+        """Keep what the run would continue from, and return what happened and where."""
         run = self.run
         if not run.torn and run.kept is None:
             # Now: at the end a callback may leave other parameters, such as the best epoch's.
@@ -554,7 +554,7 @@ class Trainer:
     # -- checkpoints -------------------------------------------------------------
 
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
-        """Write all that training goes on from into one file.
+        """Write all that training continues from into one file.
 
         That is: parameters and buffers, the optimizer, the callbacks with their schedules,
         every random generator, the options that may change in a run, and the state of the `run`.
@@ -586,7 +586,7 @@ class Trainer:
             )
 
     def load_checkpoint(self, path: str | PathLike[str]) -> None:
-        """Take over what `save_checkpoint` wrote; the next `fit` goes on with that run.
+        """Take over what `save_checkpoint` wrote; the next `fit` continues with that run.
 
         Called with the arguments of the first `fit`, it ends with the same bytes in
         parameters, optimizer and history as if there had been no interruption. Where an option

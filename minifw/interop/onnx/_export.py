@@ -55,14 +55,14 @@ def export(
         An old file there is replaced in one step, once the new one is complete.
     input_shape : tuple of int, optional
         The shape of one example, without the batch. Needed where the first layer accepts
-        several, as `Conv2D` and `LSTM` do. Of several inputs a sequence of such shapes, or a
+        several, as `Conv2D` and `LSTM` do. With several inputs, a sequence of such shapes, or a
         dict by name; the graph takes those inputs that have one.
     input_name, output_name : str, or a sequence of them
         What the inputs and the outputs are called in the graph; by default "x" and "y", and as
         the model calls them if there are several.
     dtype : float64 or float32, optional
         In which the graph computes; by default as the model does. In float32 the graph is
-        smaller, quicker, and made of operators that every runtime has.
+        smaller, faster, and made of operators that every runtime has.
     batch : int, optional
         How many rows the graph takes, for programs that need to know it beforehand. By default
         the axis is left open, for any number.

@@ -172,7 +172,7 @@ def _model(
 
 
 def _described(onnx: Any, proto: Any, custom: tuple[type[Buildable], ...]) -> Layer | None:
-    """Return the layers that the metadata name, if they give this very graph; else None."""
+    """Return the layers that the metadata name, if they give this graph; else None."""
     described = {entry.key: entry.value for entry in proto.metadata_props}
     graph = proto.graph
     if not {DESCRIPTION, SHAPE} <= set(described):

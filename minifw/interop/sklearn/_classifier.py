@@ -78,7 +78,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         function. A lambda cannot be pickled, and so neither can the estimator; a function of a
         module can.
     warm_start : bool, default False
-        Whether `fit` goes on from the weights and the optimizer that it finds, with the learning
+        Whether `fit` continues from the weights and the optimizer that it finds, with the learning
         rate of the start. A new `lr` or `weight_decay` takes effect; another network or optimizer
         is an error.
     verbose : bool, default False

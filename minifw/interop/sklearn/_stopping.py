@@ -1,4 +1,4 @@
-"""What goes on between the epochs of `fit`: the rate is set, the best kept, and training ends."""
+"""Between the epochs of `fit`: the rate is set, the best kept, and training ends."""
 
 import copy
 import math
@@ -68,7 +68,7 @@ class Plateau(Callback):
 
     If it is `adaptive`, first divide the learning rate by 5, and wait again, until the rate is
     at 1e-6. `EarlyStopping` differs: it counts from the last epoch that was better by
-    `min_delta`, so it goes on while the loss creeps down by less in each epoch; and it
+    `min_delta`, so it continues while the loss creeps down by less in each epoch; and it
     copies the weights of the best.
     """
 

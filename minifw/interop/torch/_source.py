@@ -226,7 +226,7 @@ def torch_source(model: Layer) -> str:
     str
         Classes for what PyTorch has no module for, each `Graph` among them, and last the lines
         that make the model, with its dtype, mode, ties and frozen parameters. Run, it is
-        what `to_torch` returns, but for the numbers.
+        what `to_torch` returns, except for the numbers.
 
     Raises
     ------

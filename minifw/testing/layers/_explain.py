@@ -127,7 +127,7 @@ def _one_place(f: LayerFault) -> str | None:
 
 
 def _only(array: Array, axis: int, place: int) -> Array:
-    """Return zeros but for one place of an axis."""
+    """Return zeros except for one place of an axis."""
     there = np.moveaxis(np.zeros_like(array), axis, 0)
     there[place] = np.moveaxis(array, axis, 0)[place]
     return np.moveaxis(there, 0, axis)

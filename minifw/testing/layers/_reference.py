@@ -138,7 +138,7 @@ def step_by_step(s: LayerSubject) -> None:
 
 
 def _in_turn(layer: Layer, sequences: list[Array], *, spoils: bool) -> list[Any]:
-    """Return the outputs at each place of sequences that go on in turn, by a place at a time."""
+    """Return the outputs at each place of sequences that advance in turn by one place."""
     made, states = [list[Any]() for _ in sequences], dict[int, Any]()
     for place in range(sequences[0].shape[1]):
         for i, x in enumerate(sequences):

@@ -85,7 +85,7 @@ def state_is_a_copy(s: OptimizerSubject) -> None:
 
 
 def continues(duplicate: Callable[[Trial], Trial], s: OptimizerSubject) -> None:
-    """Copy parameters and optimizer together, and let both go on: twin first."""
+    """Copy parameters and optimizer together, and let both continue: twin first."""
     trial, gradients, what = s.built(), s.gradients(2 * FEW), f"a {duplicate.__name__}"
     middle = trial.walk(gradients[:FEW])
     found = duplicate(trial).walk(gradients[FEW:])
