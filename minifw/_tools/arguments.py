@@ -62,7 +62,7 @@ class KeepsArguments:
 
 
 class Placeholder:
-    """Stands for an argument that cannot be kept: it has its repr, and no more."""
+    """Stands for an argument that cannot be kept: only its repr remains."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -41,7 +41,7 @@ def constant(value: float, dtype: DType) -> Array:
 
 @lru_cache(_KEPT)
 def ones(length: int, dtype: DType) -> Array:
-    """Return a vector of ones: a product with it is a sum, and faster than one."""
+    """Return a vector of ones: a product with it is a sum, faster than ``sum``."""
     return _read_only(np.ones(length, dtype))
 
 

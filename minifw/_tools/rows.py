@@ -20,7 +20,7 @@ SHOWN = 5  # rows that a message names
 
 
 def cast(array: AnyArray, dtype: DType | None, kept: str = "") -> AnyArray:
-    """Return `array` in `dtype`; as it is if it has it, or is of one of the kinds in `kept`.
+    """Return `array` in `dtype`; unchanged if it has that dtype, or a kind in `kept`.
 
     With None for a dtype, float64 and float32 stay what they are.
     """

@@ -223,7 +223,7 @@ class ClipGradNorm(Callback):
 
 
 def _length(schedule: Schedule | ReduceOnPlateau | None) -> int:
-    """Return after how many steps a schedule has come to its end; 0 if it continues for ever."""
+    """Return after how many steps a schedule has come to its end; 0 if it never ends."""
     if isinstance(schedule, CosineLR | OneCycleLR):
         return schedule.total_steps
     if isinstance(schedule, LinearWarmup) and _length(schedule.then):

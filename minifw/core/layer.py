@@ -28,7 +28,7 @@ __all__ = ["Identity", "Layer"]
 class Layer(KeepsArguments, SavesForBackward):
     """A differentiable function y = f(x; parameters): a subclass writes two methods.
 
-    ``forward(x)`` returns y and saves what the other needs; ``backward(dy)``
+    ``forward(x)`` returns y and saves what ``backward`` needs; ``backward(dy)``
     takes dL/dy, returns dL/dx, and overwrites the ``grad`` of each parameter.
     Nothing accumulates. A layer writes only into arrays that it made in this call and into its own
     gradients. ``super().__init__()`` is not needed.
@@ -42,13 +42,13 @@ class Layer(KeepsArguments, SavesForBackward):
     Parameters and nested layers are found in attributes, and in lists, tuples
     and dicts there. They are made in the constructor, or in the first forward. A
     layer saves one forward at a time, in attributes whose names begin with
-    ``_saved``; copies are made without them. Who uses a layer several times in one
-    forward keeps a `memory` of each use, and recalls it before that use's backward.
+    ``_saved``; copies are made without them. To use a layer several times in one forward, keep a
+    `memory` of each use, and recall it before that use's backward.
 
     Attributes
     ----------
     training : bool
-        Set by `train` and `eval`; a layer that differs between the two reads it.
+        Set by `train` and `eval`. A layer reads it if its modes differ.
     input_names, output_names : tuple of str
         The names of inputs are read off the signature of ``forward``: "mask?" may be left
         out, "xs*" is any number. The names of outputs are a class attribute, ("y",) by default.
@@ -92,9 +92,9 @@ class Layer(KeepsArguments, SavesForBackward):
         each parameter by its name. In braces stand x, y and dy, which become Z1
         or dA1, the names of parameters, and attributes that are numbers:
         ``formulas = {"y": "tanh({x})", "dx": "{dy} * (1 - {y}^2)"}``. A tuple lists
-        alternatives: the first one whose names all exist is used. A formula that
-        differs in eval mode has a key of its own, as "y in eval mode". A subclass with
-        another ``forward`` or ``backward`` does not inherit it.
+        alternatives: the first one whose names all exist is used. A formula of eval mode has its
+        own key, as "y in eval mode". A subclass with another ``forward`` or ``backward`` does not
+        inherit it.
 
     Examples
     --------
@@ -144,8 +144,8 @@ class Layer(KeepsArguments, SavesForBackward):
     def backward_parameters(self, *dys: Any, **named: Any) -> None:
         """Overwrite the gradients of the parameters as ``backward`` does, without dL/dx.
 
-        It is called where nobody needs dL/dx, as of the first layer. The default calls
-        ``backward``; to override it saves time.
+        It is called where dL/dx is not needed, as in the first layer. The default calls
+        ``backward``; an override saves time.
         """
         self.backward(*dys, **named)
 
@@ -164,7 +164,7 @@ class Layer(KeepsArguments, SavesForBackward):
         return probed_shape(self, *shapes, **named)
 
     def split_last(self, output: int = 0) -> "tuple[Layer | None, Layer]":  # noqa: ARG002
-        """Return what comes before the last step to an output, or None, and that last step.
+        """Return the part before the last layer of an output, or None, and that layer.
 
         A container that ends in one layer overrides it, so an `Objective`
         can join a final activation with its loss.
@@ -325,7 +325,7 @@ class Layer(KeepsArguments, SavesForBackward):
         return self.train(False)
 
     def freeze(self, mode: bool = True) -> Self:
-        """Leave this layer and all inside it as they are in training; return it.
+        """Exclude this layer and all inside it from training; return it.
 
         Its parameters are not among `parameters`, and it stays in eval mode, so a
         `BatchNorm` keeps its means. ``freeze(False)`` undoes it; `train` then gives back
@@ -471,7 +471,7 @@ class Layer(KeepsArguments, SavesForBackward):
 
         Notes
         -----
-        The layer is left as it was: its mode, and what it saved for ``backward``. Threads
+        The layer keeps its mode, and what it saved for ``backward``. Threads
         that predict take turns, and none may train meanwhile; a `Predictor` is faster. Even
         under ``np.errstate(all="raise")`` an underflow raises nothing here: the result is 0.
 
@@ -510,8 +510,8 @@ class Layer(KeepsArguments, SavesForBackward):
         state : dict {str: array}
             As `state_dict` returns it.
         strict : bool, default True
-            Whether `state` must have all names and no others. If not, what has no value there
-            stays as it is, and what has no place here is left out.
+            Whether `state` must have all names and no others. If not, parameters without a value
+            keep theirs, and values without a place are ignored.
 
         Returns
         -------

@@ -39,8 +39,8 @@ class Loss(KeepsArguments, SavesForBackward):
         exact where the two apart are not. The function is called with the loss
         and the activation, and returns the loss that takes the activation's
         *input* as its prediction, or None if these two do not go together.
-        `Objective` asks for it. Subclasses do not inherit it: what they change,
-        the joint form would not know.
+        `Objective` asks for it. Subclasses do not inherit it, because the joint form would not
+        know their changes.
     applies : class attribute, a tuple of activation classes
         The activations that the loss applies itself. `Objective` warns if the model has
         applied one already.

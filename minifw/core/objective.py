@@ -1,4 +1,4 @@
-"""What training minimises: the loss of a model's prediction."""
+"""The function that training minimises: the loss of a model's prediction."""
 
 import math
 from collections.abc import Iterable
@@ -29,12 +29,10 @@ _NUMERICAL = (FloatingPointError, RuntimeWarning)
 class Objective:
     """The loss of a model's prediction, as a function of the model's parameters.
 
-    It does what calling the model and the loss in turn does, with three
-    differences. It joins a final activation with the loss where the loss
-    declares a joint form (`Loss.joins`), which is exact where the two apart
-    saturate. It skips the gradient with respect to the input. And it raises at
-    the first loss or gradient that is not finite, naming the layer in which
-    that arose, the pass and the step.
+    It calls the model and the loss, with three differences. It joins a final activation with the
+    loss if the loss declares a joint form (`Loss.joins`), which is exact where the two saturate
+    separately. It skips the gradient with respect to the input. And it raises at the first loss or
+    gradient that is not finite, naming the layer in which that arose, the pass and the step.
 
     Parameters
     ----------

@@ -170,7 +170,7 @@ class Optimizer(Writable, ABC):
         return {**options, **copy.deepcopy(state)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned.
+        """Load what `state_dict` returned.
 
         Raises
         ------

@@ -177,7 +177,7 @@ class CosineCyclesLR(Schedule):
 
 
 def _power(base: float, exponent: int) -> float:
-    """Return base^exponent; infinite where that overflows, of which the optimizer will speak."""
+    """Return base^exponent; infinite where that overflows, which the optimizer reports."""
     try:
         return float(base**exponent)
     except OverflowError:

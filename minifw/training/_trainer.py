@@ -76,7 +76,7 @@ class Trainer:
     history : History
         The history of the latest run.
     epoch, epochs : int
-        The number of the current epoch, or of the last one, from 1; how many there will be.
+        The current epoch, counted from 1, and the number requested.
     batch, batches : int
         How many batches of this epoch are done; how many it has, or None if that is unknown.
     step : int
@@ -209,33 +209,30 @@ class Trainer:
         ----------
         x, y : array of shape (examples, ...); or x alone, an iterable of batches
             Arrays in memory are cast to the model's dtype once; arrays mapped from files
-            are read and cast batch by batch, and sparse ones of SciPy get their zeros so. Whole
-            numbers stay what they are where the model takes them (`Embedding`), and as labels.
-            An iterable yields pairs (x, y) or triples (x, y, weight), and is read once
-            an epoch. With several inputs, x is a tuple of arrays, or a dict by name, and truth
-            values in it stay what they are; with several outputs y is one.
+            are read and cast batch by batch; SciPy's sparse arrays are made dense batch by batch.
+            Whole numbers stay whole where the model takes them (`Embedding`), and as labels. An
+            iterable yields pairs (x, y) or triples (x, y, weight), and is read once an epoch. With
+            several inputs, x is a tuple of arrays, or a dict by name, and truth values in it stay
+            what they are; with several outputs y is one.
         epochs : int
-            How many times to go through the data; in a run that was loaded, in total. A run
-            that was stopped stays so with the number that it was given, and continues with a
-            larger one.
+            How many times to go through the data; for a loaded run, in total. A stopped run
+            continues only with a larger number.
         batch_size : int or None, default 32
-            How many examples make a step; None for all of them. The last batch of an
-            epoch has the rest. A rest of one row joins the batch before it where the model has a
-            layer that needs two, such as `BatchNorm`.
+            How many examples make a step; None for all of them. The last batch of an epoch has the
+            remaining rows. A single remaining row joins the batch before it if a layer needs two,
+            such as `BatchNorm`.
         validation : (x, y), (x, y, weight) or an iterable of batches, optional
             Evaluated at the end of every epoch.
         shuffle : bool, default True
-            Whether to draw a new order of the examples for every pass through them; an iterable
-            keeps its own.
+            Whether to draw a new order of the examples for every epoch; an iterable keeps its own.
         sample_weight : array of shape (examples,), optional
             What each example counts in the loss and in the metrics; or, with more of the
             output's axes, as (examples, time), each step. With several outputs, it may be a tuple.
         steps_per_epoch : int, optional
             How many batches make an epoch, instead of one pass through the data: for an iterable
-            that never ends. The next epoch continues where this one ended; where a pass ends,
-            the next one begins.
+            that never ends. The next epoch continues where this one ended.
         drop_last : bool, default False
-            Whether the rest is left out, if it has fewer rows than `batch_size`.
+            Whether to leave out a last batch with fewer rows than `batch_size`.
 
         Returns
         -------
@@ -244,9 +241,9 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If the data do not fit each other, the model or the loss; or a generator, which
-            can be run through once, is to serve for several epochs.
-            If ranks that train together (`minifw.interop.mpi`) have other data or arguments.
+            If the data do not fit each other, the model or the loss; or if a generator, which can
+            be read once, should serve for several epochs. If ranks that train together
+            (`minifw.interop.mpi`) have other data or arguments.
         RuntimeError
             If a callback calls it.
             If another rank raised an error, in a callback too: this one then ends as well.
@@ -524,8 +521,8 @@ class Trainer:
     ) -> dict[str, float]:
         """Return the loss and the metrics of the data, in eval mode; nothing is changed.
 
-        A callback may call it in every hook. Between a forward and a backward of `objective` that
-        one makes oneself, `Layer.predict` may be called, and this not.
+        A callback may call it in every hook. Between your own forward and backward of `objective`,
+        call `Layer.predict` and not this.
 
         Parameters
         ----------
@@ -554,12 +551,12 @@ class Trainer:
     # -- checkpoints -------------------------------------------------------------
 
     def save_checkpoint(self, path: str | PathLike[str]) -> None:
-        """Write all that training continues from into one file.
+        """Write everything that training needs to continue into one file.
 
         That is: parameters and buffers, the optimizer, the callbacks with their schedules,
         every random generator, the options that may change in a run, and the state of the `run`.
-        It may be called at any time, by a callback too, but not in the middle of a step. Of a
-        run that was interrupted it is the state in which that was.
+        It may be called at any time, also by a callback, but not in the middle of a step. After an
+        interruption it writes the state at the interruption.
 
         Parameters
         ----------
@@ -586,12 +583,11 @@ class Trainer:
             )
 
     def load_checkpoint(self, path: str | PathLike[str]) -> None:
-        """Take over what `save_checkpoint` wrote; the next `fit` continues with that run.
+        """Load what `save_checkpoint` wrote; the next `fit` continues that run.
 
-        Called with the arguments of the first `fit`, it ends with the same bytes in
-        parameters, optimizer and history as if there had been no interruption. Where an option
-        of the optimizer, a schedule, a callback or a layer was given another value than in that
-        run, the new one holds.
+        With the arguments of the first `fit`, the run ends with the same bytes in parameters,
+        optimizer and history as a run without interruption. If an option of the optimizer, a
+        schedule, a callback or a layer has a new value, the new value holds.
 
         An iterable of batches has to yield the same ones; finished ones are skipped, and the
         generators in it are put back. There is a warning if the last one of them is another.
