@@ -1,4 +1,4 @@
-"""Predictions as quick as they can be, from a copy of a model."""
+"""Fast predictions, from a copy of a model."""
 
 import copy
 from math import isfinite

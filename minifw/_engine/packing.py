@@ -1,4 +1,4 @@
-"""Parameters packed into one vector, which is what makes an update a few calls of NumPy.
+"""Parameters packed into one vector, so an update is a few NumPy calls.
 
 Every parameter is a view into a `Memory`: a 1-D array of values and one of
 gradients. A new parameter has a memory to itself. An optimizer packs its

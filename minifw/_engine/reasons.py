@@ -1,4 +1,4 @@
-"""Says what was wrong with a batch, after the fact."""
+"""Explains what was wrong with a batch, after the error."""
 
 import copy
 import warnings

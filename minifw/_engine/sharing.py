@@ -1,4 +1,4 @@
-"""Layers that go together: of one dtype, and what they share is used rightly."""
+"""Checks of layers that go together: one dtype, and a right use of shared parameters."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Words for what NumPy does best in another way than one would write it, each with its reason."""
+"""Operations that NumPy does faster in another way than one would write, each with its reason."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Packages that only parts of minifw need: each is an extra."""
+"""Packages that only parts of minifw need: the extras."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How a weight starts: drawn; or not, while a model is built from a file that has it."""
+"""Initial weights: drawn, or left empty while a model is built from a file."""
 
 import math
 from collections.abc import Iterator

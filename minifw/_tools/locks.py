@@ -48,11 +48,11 @@ class _Evaluation:
 
 
 class Evaluations:
-    """All that put layers into eval mode for a while and have not given the modes back yet.
+    """The running evaluations: each puts layers into eval mode for a while.
 
-    A layer has one mode and one saved forward. Of two threads the second takes the eval mode
-    of the first for the mode to give back. So the evaluations lie in a list, the latest last:
-    who leaves before a later one hands down to it what is to be given back.
+    A layer has one mode and one saved forward. If two threads evaluate it, the second must not
+    restore the eval mode of the first. So running evaluations are in a list, the latest last. One
+    that ends before a later one passes on to it what must be restored.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The mean of the weights over the steps, in their place where they are judged."""
+"""The mean of the weights over the steps, validated and left in the model."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""What belongs to the step: the learning rate, and the size of the gradients."""
+"""Callbacks of the step: the learning rate, and the size of the gradients."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""The contract of a layer, and what every layer gets for writing two methods."""
+"""The contract of a layer: two methods to write, and all that the base class adds."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping

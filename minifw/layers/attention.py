@@ -1,4 +1,4 @@
-"""Attention: each step of a sequence takes from others what it asks for."""
+"""Attention: each step of a sequence takes a weighted mean of others."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What scales: each feature by a factor that is learned, the width away, the gradient alone."""
+"""Layers that scale: features by learned factors, units by the width, gradients alone."""
 
 import math
 from contextlib import suppress

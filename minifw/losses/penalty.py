@@ -1,4 +1,4 @@
-"""Penalties: what a loss is increased by for the parameters themselves."""
+"""Penalties: functions of parameters that are added to a loss."""
 
 import math
 from collections.abc import Iterable

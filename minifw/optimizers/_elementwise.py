@@ -1,4 +1,4 @@
-"""What the optimizers share: weight decay, blocks of long vectors, and an end to tiny numbers."""
+"""Shared by the optimizers: weight decay, blocks of long vectors, and zeros for tiny numbers."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Who asks whom, head by head."""
+"""Attention weights, head by head."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What a model says of every point of a plane."""
+"""A model's predictions over the plane."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What training brought, over time."""
+"""Learning curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias

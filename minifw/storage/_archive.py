@@ -1,4 +1,4 @@
-"""Arrays and plain values in one file: a `.npz` that is read as if it came from an enemy.
+"""Arrays and plain values in one file: a `.npz` that is read without trust.
 
 The file is a zip archive without compression: one `.npy` file for each array, as
 `numpy.load` reads them, and `minifw.json` with the rest. `zipfile` reads it, but no member

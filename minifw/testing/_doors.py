@@ -1,4 +1,4 @@
-"""What the kit is given: what it cannot take is refused at once, in a sentence."""
+"""Checks of the kit's arguments: each refusal is one sentence."""
 
 import copy
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What comes of a subject far out: an error, results, warnings."""
+"""A subject at extreme inputs: errors, results, warnings."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What an epoch after the other brought."""
+"""The history of a training: the values of each epoch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike

@@ -1,4 +1,4 @@
-"""What a fit was asked for: the data, and how an epoch is made of them."""
+"""The plan of a fit: its data, and how they make an epoch."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The state of a run: where it is, and what it has brought so far."""
+"""The state of a run: its place, and its values so far."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Temperature: one number by which logits are divided, so probabilities are honest."""
+"""Temperature: one number that divides the logits, which calibrates probabilities."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar

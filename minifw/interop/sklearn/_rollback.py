@@ -1,4 +1,4 @@
-"""What an estimator was before a training that ended in an error."""
+"""Restores an estimator after a training that ended in an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

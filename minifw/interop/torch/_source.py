@@ -1,4 +1,4 @@
-"""A network as PyTorch's source, the class that a person would write, and as its module."""
+"""A network as PyTorch source, as a person would write it, and as its module."""
 
 import ast
 import inspect

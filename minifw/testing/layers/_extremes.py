@@ -1,4 +1,4 @@
-"""A layer far out: what overflows in a formula, and not in truth."""
+"""A layer at extreme inputs: the formula overflows where the true value does not."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A loss far out, and at the edges of its domain."""
+"""A loss at extreme inputs, and at the edges of its domain."""
 
 from collections.abc import Iterator
 from functools import partial

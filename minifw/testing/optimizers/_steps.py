@@ -1,4 +1,4 @@
-"""Verdicts on an optimizer: what a step does, and what it does it by."""
+"""Verdicts on an optimizer: what a step does, and what it depends on."""
 
 import copy
 import math
