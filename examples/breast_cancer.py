@@ -52,6 +52,13 @@ WEIGHT_DECAY = 0.1
 WIDTH = 8  # units of the hidden layer
 
 
+# %%
+# The data
+# --------
+# scikit-learn brings the table. It is cut into three parts, and each column is scaled by the mean
+# and the standard deviation of the training part alone.
+
+
 def load() -> tuple[Array, Array]:
     """Return the measurements, (569, 30), and 1 for each malignant tumour, (569, 1)."""
     try:
@@ -84,6 +91,13 @@ def split(x: Array, y: Array) -> dict[str, tuple[Array, Array]]:
     }
 
 
+# %%
+# The network and its trainer
+# ---------------------------
+# One hidden layer of 8 units. `EarlyStopping` watches the validation loss and puts the best
+# weights back.
+
+
 def build(features: int) -> tuple[Trainer, EarlyStopping]:
     """Return a trainer of a small network, and what stops it."""
     model = Sequential(
@@ -107,6 +121,12 @@ def show(trainer: Trainer, parts: dict[str, tuple[Array, Array]]) -> dict[str, f
         values = trainer.evaluate(x, y)
         print(f"{part:11}{len(x):6d}" + "".join(f"{values[name]:11.4f}" for name in names))
     return values
+
+
+# %%
+# The pictures
+# ------------
+# The loss of both parts over the epochs, and the ROC curve of the test part.
 
 
 def draw(history: History, y: Array, probability: Array, auc: float, path: str) -> None:
@@ -161,6 +181,12 @@ def draw_roc(panel: Any, y: Array, probability: Array, auc: float) -> None:
     panel.set_ylabel("found among the malignant", fontsize=11)
     panel.legend(loc="lower right", frameon=False, fontsize=9, borderaxespad=0.2)
     panel.set_title(f"ROC curve of the test part, AUC {auc:.4f}", fontsize=11, loc="left")
+
+
+# %%
+# Train, evaluate, draw
+# ---------------------
+# The test part is used once, after the training.
 
 
 def main() -> None:

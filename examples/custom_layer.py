@@ -1,4 +1,4 @@
-"""A layer of one's own, from its formula to a checked part of a network that trains.
+"""A layer of your own: from its formula to a checked part of a network that trains.
 
     .venv/bin/python examples/custom_layer.py
 
@@ -17,6 +17,13 @@ from minifw.testing import CheckError, check_layer
 
 STEPS = 2000
 LEARNING_RATE = 1.0
+
+
+# %%
+# The layer
+# ---------
+# `forward` saves what `backward` needs. `backward` returns dx and writes the gradient of the
+# parameter into `.grad`.
 
 
 class Swish(Layer):
@@ -42,6 +49,12 @@ class Swish(Layer):
         return dy * (s + self.slope.value * t)
 
 
+# %%
+# The same layer with a mistake
+# -----------------------------
+# The kit should find it: a mean over the batch where a sum belongs.
+
+
 class MistakenSwish(Swish):
     """The same with a mistake: the mean over the batch, where the sum belongs."""
 
@@ -50,6 +63,13 @@ class MistakenSwish(Swish):
         dx = super().backward(dy)
         self.slope.grad /= len(dy)
         return dx
+
+
+# %%
+# Check both, then train
+# ----------------------
+# `check_layer` compares every derivative with central differences. Then the right layer is part of
+# a network.
 
 
 def main() -> None:

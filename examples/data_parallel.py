@@ -1,6 +1,8 @@
-"""Train on several processes, or machines, at once: ``mpirun -n 4 python data_parallel.py``.
+"""Data-parallel training: one batch on several processes or machines at once.
 
-Needs the extra ``minifw[mpi]``, which brings an MPI and its ``mpirun``. Without ``mpirun`` the
+    mpirun -n 4 python data_parallel.py
+
+It needs the extra ``minifw[mpi]``, which brings an MPI and its ``mpirun``. Without ``mpirun`` the
 same script trains in one process, and ends with the same cost: the batches are the same, and
 only their rows are shared out. ``docs/scaling.md`` says when that pays.
 """
@@ -12,6 +14,12 @@ import time
 from minifw import Adam, BCELoss, Dense, Progress, Sequential, Sigmoid, Tanh, Trainer
 from minifw.datasets import planar_flower
 from minifw.interop.mpi import DataParallel
+
+# %%
+# Wrap the optimizer
+# ------------------
+# `DataParallel` adds up the gradients of all processes before each step. The rest is a training
+# as in one process.
 
 
 def main() -> None:

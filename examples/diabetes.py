@@ -59,6 +59,12 @@ WIDTH = 16  # units of the hidden layer
 Rows: TypeAlias = npt.NDArray[np.intp]  # which ones, as indices
 
 
+# %%
+# What is kept
+# ------------
+# The outcome of one training, and the scale of the columns of its training part.
+
+
 @dataclass
 class Run:
     """One training: its model, what it brought, and the validation loss of its best epoch."""
@@ -91,6 +97,12 @@ class Scale:
         return columns * self.std + self.mean
 
 
+# %%
+# The data
+# --------
+# The table in its own units, and five folds of it.
+
+
 def load() -> tuple[Array, Array]:
     """Return the measurements, (442, 10), and the progression, (442, 1)."""
     try:
@@ -109,6 +121,13 @@ def folds(rows: int) -> Iterator[tuple[Rows, Rows]]:
     from sklearn.model_selection import KFold  # noqa: PLC0415 - optional
 
     yield from KFold(FOLDS, shuffle=True, random_state=SPLIT_SEED).split(np.zeros(rows))
+
+
+# %%
+# Two models
+# ----------
+# The network is trained with each weight decay; the validation loss picks one. The linear model is
+# scikit-learn's.
 
 
 def train(x: Array, y: Array, validation: tuple[Array, Array], decay: float, epochs: int) -> Run:
@@ -144,6 +163,12 @@ def linear(x: Array, y: Array, unseen: Array) -> Array:
     return said
 
 
+# %%
+# The comparison
+# --------------
+# RMSE and R2 of both, and whether their difference is larger than its standard error.
+
+
 def scores(said: Array, y: Array) -> tuple[float, float]:
     """Return the root of the mean squared error, in the units of y, and R2."""
     return metrics.mse(said, y) ** 0.5, metrics.r2(said, y)
@@ -163,6 +188,12 @@ def compare(answers: dict[str, Array], y: Array) -> str:
         f"Squared errors, network minus linear regression, over {len(y)} patients: "
         f"{difference.mean():.0f}, with a standard error of {error:.0f}."
     )
+
+
+# %%
+# The picture
+# -----------
+# One training, and the predictions of both models against the measured values.
 
 
 def draw(history: History, answers: dict[str, Array], y: Array, path: str) -> None:
@@ -195,6 +226,12 @@ def draw(history: History, answers: dict[str, Array], y: Array, path: str) -> No
     except (OSError, ValueError) as error:  # no such folder, no such format
         sys.exit(f"The picture could not be written: {error}")
     print(f"Picture: {path}")
+
+
+# %%
+# All folds
+# ---------
+# Each fold is held out once.
 
 
 def main() -> None:

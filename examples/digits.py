@@ -59,6 +59,12 @@ Build: TypeAlias = Callable[[np.random.Generator], Sequential]
 Rows: TypeAlias = npt.NDArray[np.intp]  # which ones, as indices
 
 
+# %%
+# Two networks
+# ------------
+# A multilayer perceptron with 50,826 parameters, and a convolutional network with 9,930.
+
+
 def perceptron(rng: np.random.Generator) -> Sequential:
     """Build a multilayer perceptron: every unit of a layer looks at all of the one before."""
     return Sequential(
@@ -92,6 +98,12 @@ NETWORKS: dict[str, Build] = {
 }
 
 
+# %%
+# The data and its splits
+# -----------------------
+# The images come with scikit-learn. Five stratified splits hold out each image once.
+
+
 @dataclass
 class Outcome:
     """What one network did: the model of the last split, and what all said to held-out images."""
@@ -122,6 +134,12 @@ def folds(digits: Array) -> Iterator[tuple[Rows, Rows]]:
 
     splitter = StratifiedKFold(SPLITS, shuffle=True, random_state=SPLITS_SEED)
     yield from splitter.split(digits, digits)
+
+
+# %%
+# Training and prediction
+# -----------------------
+# A loop over mini-batches: forward, backward, a step of Adam, a step of the schedule.
 
 
 def train(model: Sequential, x: Array, y: Array, epochs: int, rng: np.random.Generator) -> None:
@@ -162,6 +180,12 @@ def cross_validate(build: Build, x: Array, y: Array, *, epochs: int, splits: int
         print(f"{accuracies[-1]:9.2%}", end="", flush=True)
     print(f"{np.mean(accuracies):10.2%}{time.perf_counter() - start:9.1f}")
     return Outcome(model, np.concatenate(held_out), np.concatenate(probabilities))
+
+
+# %%
+# The picture
+# -----------
+# The misread images, the surest mistakes first, and the filters of the first layer.
 
 
 def draw(outcomes: dict[str, Outcome], x: Array, y: Array, path: str) -> None:
@@ -226,6 +250,12 @@ def show(panel: Any, image: Array, **colors: Any) -> None:
     panel.imshow(image, **colors)
     panel.set(xticks=[], yticks=[])
     panel.spines[:].set(color="0.7", linewidth=0.5)
+
+
+# %%
+# Cross-validate both
+# -------------------
+# The table has the accuracy of each split, and the mean.
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A small GPT that writes in the style of Python's own documentation, one character at a time.
+"""A small GPT: it writes in the style of Python's documentation, one character at a time.
 
     .venv/bin/python examples/gpt.py
 
@@ -23,6 +23,13 @@ DTYPE = np.float32
 LEARNING_RATE = 2e-3  # at the top of one cycle
 STEPS = 3000
 TEMPERATURE = 0.7  # below 1: surer of itself than the model is
+
+
+# %%
+# The model
+# ---------
+# Each block adds attention and a perceptron to its input. The table that codes the characters also
+# scores them.
 
 
 def block(own: Any) -> fw.Graph:
@@ -56,6 +63,12 @@ def gpt(characters: int, rng: np.random.Generator) -> fw.Graph:
     return model
 
 
+# %%
+# The data and a baseline
+# -----------------------
+# Batches are random pieces of the text. The baseline counts which character follows which.
+
+
 def batches(text: Any, rng: np.random.Generator) -> Iterator[tuple[Any, Any]]:
     """Yield batches of characters and of those that follow, (batch, time) each."""
     while True:
@@ -78,6 +91,12 @@ def held_out_loss(model: fw.Graph, text: Any) -> float:
     return fw.CrossEntropyLoss().forward(model.predict(x, batch_size=BATCH), target)
 
 
+# %%
+# Writing
+# -------
+# A `Predictor` keeps the keys and values of earlier characters, so each new one costs one step.
+
+
 def write(model: fw.Graph, text: list[int], length: int, rng: np.random.Generator) -> list[int]:
     """Return a text that goes on, each character drawn by the chances that the model gives."""
     predictor, text, places = fw.Predictor(model), list(text), CONTEXT
@@ -92,6 +111,12 @@ def write(model: fw.Graph, text: list[int], length: int, rng: np.random.Generato
         chances = fw.Softmax().forward(scores.astype(np.float64) / TEMPERATURE)[0]
         text.append(int(rng.choice(len(chances), p=chances)))
     return text
+
+
+# %%
+# The picture
+# -----------
+# The loss over training, and where one head of the last block looks.
 
 
 def draw(path: str, losses: list[float], line: float, layer: fw.Layer, tokens: str) -> None:
@@ -110,6 +135,12 @@ def draw(path: str, losses: list[float], line: float, layer: fw.Layer, tokens: s
     fw.plots.attention(layer, heads=0, tokens=tokens, ax=right)
     figure.savefig(path, dpi=110)
     print(f"Picture: {path}")
+
+
+# %%
+# Train, write, draw
+# ------------------
+# AdamW with one cycle of the learning rate; norms and biases have no weight decay.
 
 
 def main() -> None:

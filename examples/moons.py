@@ -20,6 +20,12 @@ BATCH, LR = 32, 0.01
 PICTURE = "moons.png"
 
 
+# %%
+# An empty strip of frames
+# ------------------------
+# One axes for each epoch that is shown.
+
+
 def frames() -> Any:
     """Return a figure with axes in a row, one for each frame; None without matplotlib."""
     try:
@@ -29,6 +35,12 @@ def frames() -> Any:
     figure = Figure(figsize=(3.4 * len(FRAMES), 2.8), layout="constrained")
     figure.subplots(1, len(FRAMES))
     return figure
+
+
+# %%
+# Train, and draw on the way
+# --------------------------
+# Two hidden layers of 16 units, trained by Adam on mini-batches of 32.
 
 
 def run(figure: Any) -> None:
@@ -64,6 +76,12 @@ def run(figure: Any) -> None:
             objective.forward(x[rows], y[rows])
             objective.backward()
             optimizer.step()
+
+
+# %%
+# Run it
+# ------
+# The one option is where the picture goes.
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The notes' further methods on the notes' network: cost against gradient evaluations.
+"""Nine optimizers: the cost of the notes' network against gradient evaluations.
 
     .venv/bin/python examples/optimizers.py
     .venv/bin/python examples/optimizers.py --evaluations 2000 --starts 3
@@ -70,6 +70,12 @@ What to see in it (figures of the default run):
 """
 
 
+# %%
+# Count evaluations
+# -----------------
+# One evaluation is one gradient over all examples, so all methods pay the same price.
+
+
 class Recorder(Objective):
     """An objective that notes the lowest cost after each evaluation of the gradient."""
 
@@ -92,6 +98,12 @@ class Recorder(Objective):
 
 Curve: TypeAlias = list[tuple[float, float]]
 Run: TypeAlias = Callable[[Sequential, Array, Array, int], Curve]
+
+
+# %%
+# The network and three kinds of training
+# ---------------------------------------
+# On all examples, on mini-batches, or by a method of SciPy.
 
 
 def initialize(seed: int) -> Sequential:
@@ -159,6 +171,12 @@ def scipy_method(method: str, **options: float) -> Run:
     return run
 
 
+# %%
+# The methods
+# -----------
+# A name and a training each. The last five need SciPy.
+
+
 METHODS: dict[str, Run] = {
     "gradient descent, lr 1.2": full_batch(lambda p: SGD(p, lr=1.2)),
     "mini-batch SGD, lr 0.3": mini_batches(lambda p: SGD(p, lr=0.3)),
@@ -174,6 +192,12 @@ WITH_SCIPY: dict[str, Run] = {
     "Newton-CG": scipy_method("Newton-CG", maxiter=10**6),
     "trust-ncg": scipy_method("trust-ncg", maxiter=10**6),
 }
+
+
+# %%
+# Train from every start
+# ----------------------
+# Ten starts for each method: the spread says more than one curve.
 
 
 @dataclass
@@ -217,6 +241,12 @@ def train_all(starts: int, evaluations: int) -> dict[str, Outcome]:
     return outcomes
 
 
+# %%
+# The picture
+# -----------
+# A panel for each method: a thin curve for each start, a thick one for their median.
+
+
 def draw(outcomes: dict[str, Outcome], evaluations: int, path: str) -> None:
     """Write a picture of cost against evaluations, if matplotlib is there."""
     try:
@@ -251,6 +281,12 @@ def draw(outcomes: dict[str, Outcome], evaluations: int, path: str) -> None:
     except (OSError, ValueError) as error:  # no such folder, no such format
         sys.exit(f"The picture could not be written: {error}")
     print(f"Picture: {path}")
+
+
+# %%
+# Run it
+# ------
+# All methods from all starts: a table, and the picture.
 
 
 def main() -> None:

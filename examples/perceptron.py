@@ -1,4 +1,4 @@
-"""The first note's perceptron: one unit with a sigmoid, on two clouds that a line parts.
+"""The perceptron of the first note: one unit with a sigmoid, on two clouds of points.
 
     .venv/bin/python examples/perceptron.py
 
@@ -19,6 +19,12 @@ PRINT_EVERY = 100
 LEARNING_RATE = 0.5
 
 
+# %%
+# One unit
+# --------
+# Full-batch gradient descent from weights of zero.
+
+
 def train(x: Array, y: Array) -> Sequential:
     """Train a perceptron by full-batch gradient descent, from weights of zero, and return it."""
     unit = Dense(x.shape[1], 1, init=Zeros())  # z = w x + b
@@ -34,6 +40,12 @@ def train(x: Array, y: Array) -> Sequential:
     weight, bias = (parameter.value.ravel() for parameter in model.parameters())
     print(f"The line: {weight[0]:+.3f} x1 {weight[1]:+.3f} x2 {bias[0]:+.3f} = 0")
     return model
+
+
+# %%
+# Two data sets
+# -------------
+# A line separates the two clouds. No line separates the petals of the flower.
 
 
 def accuracy(model: Sequential, x: Array, y: Array) -> float:

@@ -1,4 +1,4 @@
-"""A network among scikit-learn's tools: scaling, a search over its shape, and a held-out test.
+"""A scikit-learn pipeline: scaling, a search over networks, and a held-out test.
 
     .venv/bin/python examples/pipeline.py
     .venv/bin/python examples/pipeline.py --epochs 10 --folds 2
@@ -22,6 +22,13 @@ GRID = {
 }
 SEED = 0
 TEST = 0.3  # of the rows
+
+
+# %%
+# Search
+# ------
+# `NetworkClassifier` is a scikit-learn estimator, so a pipeline and a grid search
+# take it as it is.
 
 
 def main() -> None:

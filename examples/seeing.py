@@ -1,4 +1,4 @@
-"""What can be seen of a network: its summary, every value of a step, and six pictures.
+"""Seeing a network: its summary, every value of a step, and six pictures.
 
     python examples/seeing.py [--folder PATH]
 
@@ -39,6 +39,12 @@ EVERY = 100  # iterations for one point of a curve
 WIDE_ITERATIONS, WIDE_LR = 1_000, 0.003
 WIDE_EVERY = 10  # iterations for one column of the histograms
 WORD, WORD_ITERATIONS, WORD_LR = "backward", 200, 0.01
+
+
+# %%
+# Three networks
+# --------------
+# The network of the notes, a wider one, and attention that writes a word backwards.
 
 
 def notes_network() -> Sequential:
@@ -119,6 +125,12 @@ def turn_around() -> MultiHeadAttention:
     return attention
 
 
+# %%
+# The pictures
+# ------------
+# One call of `minifw.plots` for each.
+
+
 def draw(folder: Path, x: Array, y: Array) -> None:
     """Train, and write the pictures."""
     model = notes_network()
@@ -132,6 +144,12 @@ def draw(folder: Path, x: Array, y: Array) -> None:
     plots.histograms(record_wide(x, y), folder / "histograms.png", names=chosen)
     plots.attention(turn_around(), path=folder / "attention.png", tokens=WORD)
     print(f"Pictures: {', '.join(sorted(path.name for path in folder.glob('*.png')))}")
+
+
+# %%
+# Tables first
+# ------------
+# `summary` lists the layers; `trace` lists every value of one step.
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""An encoder and a decoder with attention learn to write words backwards.
+"""Words backwards: an encoder and a decoder with attention learn to write them.
 
     .venv/bin/python examples/seq2seq.py
     .venv/bin/python examples/seq2seq.py --steps 200
@@ -42,6 +42,12 @@ STEPS = 1000
 WIDTH = 64
 
 
+# %%
+# Encoder and decoder
+# -------------------
+# The decoder starts at the encoder's last state, and its attention looks at all states.
+
+
 def build(rng: np.random.Generator) -> tuple[Graph, Graph, Graph]:
     """Build the encoder, the decoder, and the whole that is trained."""
     own: Any = {"dtype": DTYPE, "rng": rng}
@@ -73,6 +79,12 @@ def build(rng: np.random.Generator) -> tuple[Graph, Graph, Graph]:
     return encoder, decoder, whole
 
 
+# %%
+# The data
+# --------
+# Random words and the same words backwards, padded to 12 letters.
+
+
 def words(count: int, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return random words, (count, LONGEST), PADDING after them, and the same backwards."""
     lengths = rng.integers(SHORTEST, LONGEST + 1, (count, 1))
@@ -80,6 +92,12 @@ def words(count: int, rng: np.random.Generator) -> tuple[Any, Any]:
     word = np.where(places < lengths, rng.integers(1, START, (count, LONGEST)), PADDING)
     back = np.maximum(lengths - 1 - places, 0)
     return word, np.where(word, np.take_along_axis(word, back, axis=1), PADDING)
+
+
+# %%
+# Writing without a teacher
+# -------------------------
+# The decoder gets its own last letter at each step.
 
 
 def backwards(encoder: Graph, decoder: Graph, word: Any) -> Any:
@@ -91,6 +109,12 @@ def backwards(encoder: Graph, decoder: Graph, word: Any) -> Any:
         letter = scores.argmax(axis=1)
         written.append(letter)
     return np.where(keep, np.stack(written, axis=1), PADDING)
+
+
+# %%
+# Train and count
+# ---------------
+# In training the decoder gets the right letter before each one.
 
 
 def main() -> None:

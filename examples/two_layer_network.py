@@ -1,4 +1,4 @@
-"""The notes' two-layer network on the planar flower, step by step.
+"""The two-layer network of the notes: trained on the planar flower, step by step.
 
     .venv/bin/python examples/two_layer_network.py
     .venv/bin/python examples/two_layer_network.py --hidden 20 --lr 0.5 --iterations 5000
@@ -23,6 +23,12 @@ TABLE_SIZES = (1, 2, 3, 4, 5, 20, 50)  # the hidden sizes that the notes compare
 TABLE_ITERATIONS = 5000  # and for how long they train each
 
 
+# %%
+# The network
+# -----------
+# The notes' weights: small and random, from the same generator and seed.
+
+
 def initialize(n_x: int, n_h: int, n_y: int, seed: int) -> Sequential:
     """Build the network with the notes' initial parameters: small random W, zero b."""
     hidden, output = Dense(n_x, n_h), Dense(n_h, n_y)
@@ -30,6 +36,12 @@ def initialize(n_x: int, n_h: int, n_y: int, seed: int) -> Sequential:
     hidden.weight.value = rng.standard_normal((n_h, n_x)) * 0.01  # W1
     output.weight.value = rng.standard_normal((n_y, n_h)) * 0.01  # W2
     return Sequential(hidden, Tanh(), output, Sigmoid())
+
+
+# %%
+# Training
+# --------
+# The four steps of the notes: forward, cost, backward, update.
 
 
 def train(
@@ -49,6 +61,12 @@ def train(
     return costs
 
 
+# %%
+# Accuracy
+# --------
+# The notes compare hidden layers of 1 to 50 units.
+
+
 def accuracy(model: Sequential, x: Array, y: Array) -> float:
     """Return the share of examples, in percent, on whose side of 1/2 the prediction is."""
     return float(np.mean((model.predict(x) > 0.5) == y)) * 100
@@ -60,6 +78,12 @@ def print_table(x: Array, y: Array, lr: float, seed: int) -> None:
         model = initialize(x.shape[1], n_h, y.shape[1], seed)
         train(model, x, y, lr, TABLE_ITERATIONS, quiet=True)
         print(f"Accuracy for {n_h:2d} hidden units: {accuracy(model, x, y):.2f} %")
+
+
+# %%
+# The picture
+# -----------
+# The decision boundary and the cost of each iteration.
 
 
 def draw(model: Sequential, x: Array, y: Array, costs: list[float], path: str) -> None:
@@ -85,6 +109,12 @@ def draw(model: Sequential, x: Array, y: Array, costs: list[float], path: str) -
     except (OSError, ValueError) as error:  # no such folder, no such format
         sys.exit(f"The picture could not be written: {error}")
     print(f"Picture: {path}")
+
+
+# %%
+# Run it
+# ------
+# A wrong option and a training that diverges end in one sentence.
 
 
 def read_options() -> argparse.Namespace:
