@@ -1,7 +1,8 @@
 """The gallery: every script in examples/ is run as a user runs it, and its pictures are shown.
 
-The scripts stay as they are. A copy of each gets a title, the first words of its docstring, and
-is what sphinx-gallery runs and prints, in the folder of the copies: its pictures are there.
+The scripts stay as they are; their cells (# %%) have prose between. A copy of each gets a title,
+the first words of its docstring, and is what sphinx-gallery runs and prints, in the folder of the
+copies: its pictures are there.
 """
 
 import re
@@ -43,8 +44,9 @@ def with_title(name: str, source: str) -> str:
         text += f"\nFor this page it was run with ``{' '.join(SHORTER[name])}``.\n"
     if name in SHOWN:
         text += "\nIt is shown here, and was not run.\n"
-    if sentence == f"{title}.":
-        sentence = ""
+    # The title is above: the sentence on the page, and on the card, goes on from it.
+    rest = sentence.removeprefix(f"{title}:").removeprefix(f"{title}.").strip()
+    sentence = rest[:1].upper() + rest[1:]
     return f'"""\n{title}\n{"=" * len(title)}\n\n{sentence}\n{text}"""{code}'
 
 
@@ -55,6 +57,9 @@ def prepare(examples: Path, copies: Path) -> None:
     (copies / "GALLERY_HEADER.rst").write_text(HEADER, encoding="utf-8")
     for path in sorted(examples.glob("*.py")):
         text = with_title(path.stem, path.read_text(encoding="utf-8"))
+        card = f"images/card-{path.stem}.png"  # by docs/images/cards.py
+        if (examples.parent / "docs" / card).exists():
+            text += f"\n# sphinx_gallery_thumbnail_path = '{card}'\n"  # no part of the page
         (copies / path.name).write_text(text, encoding="utf-8")
 
 
