@@ -21,6 +21,7 @@ version = release = minifw.__version__
 extensions = [
     "katex_math",
     "listed_values",
+    "docstring_formulas",
     "myst_parser",
     "numpydoc",
     "site_docstrings",

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from docstring_formulas import RELATIONS, cells, latex
 from docutils import nodes
+from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
 __all__ = ["setup"]
@@ -30,10 +32,41 @@ def visit_math_block(self: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+class FormulaBlock(nodes.General, nodes.Element):  # type: ignore[misc]
+    """The lines of a formula; `rows` has the cells of each."""
+
+
+class Formulas(Directive):  # type: ignore[misc]
+    """What docstring_formulas puts above a formula of a docstring."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return the block."""
+        lines = [line for line in self.content if line.strip()]
+        return [FormulaBlock(rows=cells(lines))]
+
+
+def visit_formulas(self: Any, node: FormulaBlock) -> None:
+    """Write a grid: a cell spans the columns up to the next cell of its line."""
+    self.body.append('<div class="formulas">\n')
+    for number, row in enumerate(node["rows"], 1):
+        ends = [column + 1 for column, _ in row[1:]] + [-1]
+        for (column, text), end in zip(row, ends, strict=True):
+            place = f"grid-area: {number} / {column + 1} / auto / {end}"
+            relation = ' data-relation="true"' if text.startswith(RELATIONS) else ""
+            self.body.append(
+                f'<span style="{place}"{relation}><span class="math" data-display="false">'
+                f"{self.encode(latex(text))}</span></span>\n"
+            )
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
 def add_scripts(app: Sphinx, page: str, template: str, context: object, doctree: Any) -> None:
     """Load KaTeX on the pages that have a formula, and on no others."""
     del page, template, context
-    kinds = nodes.math, nodes.math_block
+    kinds = nodes.math, nodes.math_block, FormulaBlock
     if doctree and any(isinstance(node, kinds) for node in doctree.findall()):
         app.add_css_file("katex/katex.min.css")
         app.add_js_file("katex/katex.min.js")
@@ -43,5 +76,7 @@ def add_scripts(app: Sphinx, page: str, template: str, context: object, doctree:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx."""
     app.add_html_math_renderer("katex", (visit_math, None), (visit_math_block, None))
+    app.add_node(FormulaBlock, html=(visit_formulas, None))
+    app.add_directive("formulas", Formulas)
     app.connect("html-page-context", add_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -22,9 +22,15 @@ def escaped(lines: list[str]) -> Iterator[str]:
     --------
     >>> list(escaped(["L = mean(|e|), ``|e|``", ">>> print('|')", "|", "", "x * y*"]))
     ['L = mean(\\|e\\|), ``|e|``', ">>> print('|')", '|', '', 'x \\* y\\*']
+    >>> list(escaped([".. formulas::", "", "    y = |x|"]))
+    ['.. formulas::', '', '    y = |x|']
     """
-    session = False
+    session = formula = False
     for line in lines:
+        formula = line == ".. formulas::" or (formula and line[:1] in {"", " "})
+        if formula:
+            yield line
+            continue
         session = line.lstrip().startswith(">>>") or (session and bool(line.strip()))
         if session:
             yield line
