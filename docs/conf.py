@@ -11,7 +11,9 @@ import minifw
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "_ext"))
 
-from site_gallery import gallery_settings  # noqa: E402 - it lies in docs/_ext
+from project_links import repository_options  # noqa: E402 - they lie in docs/_ext
+from reference_uses import reference_context  # noqa: E402
+from site_gallery import gallery_settings  # noqa: E402
 
 project = "minifw"
 author = "the authors of minifw"
@@ -24,6 +26,8 @@ extensions = [
     "docstring_formulas",
     "myst_parser",
     "numpydoc",
+    "project_links",
+    "reference_uses",
     "site_docstrings",
     "site_links",
     "summaries",
@@ -55,6 +59,7 @@ smartquotes = False  # W' is the transpose
 # -- reference ---------------------------------------------------------------------------------
 autosummary_generate = True
 autosummary_imported_members = False
+autosummary_context = reference_context(DOCS)  # for the templates in _templates/autosummary
 # Two files whose names differ by a capital are one file on some systems.
 autosummary_filename_map = {
     "minifw.Summary": "minifw.Summary-class",
@@ -70,7 +75,7 @@ sphinx_gallery_conf = gallery_settings(DOCS)
 
 # -- look --------------------------------------------------------------------------------------
 html_theme = "furo"
-html_title = "minifw"
+html_title = f"minifw {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -94,6 +99,7 @@ FONTS = {
     "font-stack--monospace": "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace",
 }
 html_theme_options = {
+    **repository_options((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8")),
     "light_css_variables": {
         **FONTS,
         "color-brand-primary": "#00598f",
