@@ -14,6 +14,7 @@ __all__ = ["setup", "translated"]
 # Pages of the source that are elsewhere in the site.
 MOVED = {"README.md": "/index.md", "CHANGELOG.md": "/changelog.md"}
 _SCRIPT = re.compile(r"\]\((?:\.\./)+examples/(\w+)\.py(?:#[^)]*)?\)")
+_WIDE = re.compile(r"^-{100,}$", re.MULTILINE)  # a rule of a printed table
 _MOVED = re.compile(r"\]\((?:\.\./)+(README\.md|CHANGELOG\.md)(?:#[^)]*)?\)")
 
 
@@ -36,9 +37,11 @@ def translate_source(app: "Sphinx", name: str, content: list[str]) -> None:
 
 
 def trim_sessions(app: "Sphinx", doctree: Any) -> None:
-    """Take away the empty line before the closing fence of a session."""
+    """Take away the empty line before the closing fence of a session, and mark wide tables."""
     del app
     for block in doctree.findall(lambda node: node.tagname == "literal_block"):
+        if _WIDE.search(block.astext()):
+            block["classes"].append("wide")
         text = block.rawsource.rstrip()
         if block.astext() == block.rawsource and text.startswith(">>>"):
             block.rawsource = text
