@@ -21,9 +21,9 @@ copyright = "the authors of minifw; MIT licence"  # noqa: A001 - Sphinx's name
 version = release = minifw.__version__
 
 extensions = [
+    "docstring_formulas",
     "katex_math",
     "listed_values",
-    "docstring_formulas",
     "myst_parser",
     "numpydoc",
     "project_links",
@@ -43,7 +43,7 @@ templates_path = ["_templates"]
 
 # -- languages: English, and what docs/locale translates ---------------------------------------
 language = "en"  # `-D language=zh_CN` for the other
-locale_dirs = ["locale"]
+locale_dirs = ["locale", "_ext/locale"]  # of the pages, and of the theme's own words
 gettext_compact = False  # a .po for each page
 gettext_uuid = False
 gettext_location = False  # so that a moved line is no change of the .po
