@@ -1,9 +1,12 @@
-"""Draw the pictures of the learner's path, docs/learn.
+"""Draw the pictures of the learner's path, docs/learn, in each language of the site.
 
     python docs/images/make.py
 
-They stand on white, so that they can be read on a dark page as well.
+They stand on white, which a dark page inverts. Sphinx takes graph.zh_CN.png for graph.png on a
+page in Chinese; those need the font Noto Sans CJK.
 """
+
+# ruff: noqa: RUF001 - labels in Chinese
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.text import Text
 
 from minifw import SGD, BCELoss, Dense, Objective, Sequential, Sigmoid, Zeros, plots
 from minifw.datasets import blobs, planar_flower
@@ -269,10 +273,56 @@ PICTURES: dict[str, Callable[[], Figure]] = {
 }
 
 
+WORDS = {  # of the labels; what is missing is the same in both languages
+    "zh_CN": {
+        "data": "数据",
+        "mean cost": "平均代价",
+        "forward: values": "前向：数值",
+        "backward: derivatives of $J$": "反向：$J$ 的导数",
+        "parameters": "参数",
+        "one layer": "一层",
+        r"forward:  $y = f(x,\ \theta)$": r"前向：$y = f(x,\ \theta)$",
+        "saves what backward needs": "保存反向所需的值",
+        r"backward:  $dx = dy\,\cdot\,\partial y/\partial x$": (
+            r"反向：$dx = dy\,\cdot\,\partial y/\partial x$"
+        ),
+        r"$d\theta = dy\,\cdot\,\partial y/\partial\theta$, left in parameter.grad": (
+            r"$d\theta = dy\,\cdot\,\partial y/\partial\theta$，存入 parameter.grad"
+        ),
+        "forward: a sum over the units": "前向：对各单元求和",
+        "to the weight: a sum over the examples": "到权重：对各样本求和",
+        "to the input: a sum over the outputs (here one)": "到输入：对各输出求和（这里只有一个）",
+        "$m$ examples in columns, here 6": "$m$ 个样本，每列一个，这里是 6 个",
+        "$n_h$ = 4 units, one output": "$n_h$ = 4 个单元，一个输出",
+        "the factor $1/m$ of $dW_2$ is not drawn": "没有画出 $dW_2$ 的因子 $1/m$",
+        r"its slope, $a\,(1-a)$": r"斜率 $a\,(1-a)$",
+        "its slope, $1-a^2$": "斜率 $1-a^2$",
+        "two clouds: a line parts them": "两团点：一条直线就能分开",
+        "the flower: no line does": "花形数据：直线分不开",
+        "class 0": "类别 0",
+        "class 1": "类别 1",
+        "predicted probability of class 1": "类别 1 的预测概率",
+    }
+}
+FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
+
+
+def translate(figure: Figure, words: dict[str, str]) -> None:
+    """Put the words of another language in the place of the labels."""
+    for label in figure.findobj(Text):
+        if isinstance(label, Text) and label.get_text() in words:
+            label.set_text(words[label.get_text()])
+            label.set_fontfamily(FONTS)
+
+
 def main() -> None:
     """Write all pictures beside this file."""
     for name, draw in PICTURES.items():
         draw().savefig(FOLDER / f"{name}.png", dpi=DPI)
+        for language, words in WORDS.items():
+            figure = draw()
+            translate(figure, words)
+            figure.savefig(FOLDER / f"{name}.{language}.png", dpi=DPI)
 
 
 if __name__ == "__main__":
