@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import itertools
 import pkgutil
 import re
@@ -118,6 +119,65 @@ def test_the_first_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(model, minifw.Sequential)
     assert isinstance(x, np.ndarray)
     assert np.mean((model.predict(x) > 0.5) == y) > 0.85
+
+
+def formula_lines() -> list[str]:
+    """Return every line of a formula in a docstring that the reference shows."""
+    found = script("_ext/docstring_formulas.py").found
+    lines = []
+    for name in listed():
+        inside = False
+        for line in found(inspect.cleandoc(documented(name)).splitlines()):
+            inside = line == ".. formulas::" or (inside and line[:1] in {"", " "})
+            lines += [line.strip()] * (inside and line.startswith("    "))
+    return lines
+
+
+def read(formula: str) -> str:
+    """Return the letters and digits of a formula, be it LaTeX or plain text."""
+    signs = r"leftarrow|le|ge|ne|lt|gt|ldots|vert|math(?:rel|bin)|operatorname|text"
+    plain = re.sub(rf"\\(?:{signs})(?![a-z])", " ", formula).replace("varepsilon", "eps")
+    plain = re.sub(r"sum over ((?:\w, )*\w) of ", r"sum \1 ", plain)
+    return re.sub(r"[\W_]", "", plain)
+
+
+def test_a_formula_of_a_docstring_is_typeset_as_it_stands() -> None:
+    formulas = script("_ext/docstring_formulas.py")
+    lines = formula_lines()
+    assert len(lines) > 100
+    for line in lines:
+        (cells,) = formulas.cells([line])
+        typeset = " ".join(formulas.latex(text) for _, text in cells)
+        assert read(typeset) == read(line)
+        assert typeset.replace(r"\{", "").count("{") == typeset.replace(r"\}", "").count("}")
+    assert formulas.latex("x_(t+1)' / sqrt(v)") == r"x_{t+1}' / \sqrt{v}"
+
+
+def test_the_reference_shows_public_bases_and_who_uses_a_name() -> None:
+    reference = script("_ext/reference_uses.py")
+    assert reference.public_bases(minifw.LSTM) == [minifw.Layer]
+    assert reference.public_bases(minifw.Layer) == []
+    context = reference.reference_context(DOCS)
+    assert "/gallery/seq2seq" in context["used"]["minifw.LSTM"]["examples"]
+    assert "/howto/recurrent" in context["used"]["minifw.LSTM"]["pages"]
+    pages = {page for uses in context["used"].values() for page in uses.get("pages", ())}
+    assert all((DOCS / f"{page[1:]}.md").exists() for page in pages)
+
+
+def test_the_site_links_to_a_repository_once_there_is_one() -> None:
+    options = script("_ext/project_links.py").repository_options
+    assert options("[project]") == {}
+    urls = '[project.urls]\nRepository = "https://example.org/minifw"'
+    assert options(urls)["source_repository"] == "https://example.org/minifw"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_an_example_has_a_picture_and_cells_with_prose(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert (DOCS / "images" / f"card-{path.stem}.png").exists() or '.png"' in text
+    cells = re.findall(r"^# %%\n# (.+)\n# (-+)\n# \S", text, re.MULTILINE)
+    assert len(cells) == text.count("# %%") > 0
+    assert all(len(title) == len(line) for title, line in cells)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
