@@ -644,7 +644,7 @@ def test_numbers_elsewhere_are_refused(tmp_path: pathlib.Path) -> None:
     elsewhere = ["../secret", str(tmp_path / "secret"), "inner/secret", "link", "none", "inner"]
     for location in [*elsewhere, "", ".", "..", "a\\b"]:
         outside(path, location=location)
-        with pytest.raises(FileFormatError, match="no file in the folder"):
+        with pytest.raises(FileFormatError, match="not a file in the folder"):
             import_(path)
     wrong: list[dict[str, object]] = [
         {"location": "short"},
@@ -880,8 +880,9 @@ def test_parts_of_examples(tmp_path: pathlib.Path) -> None:
         with pytest.raises(FileFormatError, match=f"{node.op_type}: .*{why}"):
             import_(graph_of(path, node, shape=("T", 5), i=one, s=np.array([1, 3, 1])))
     wide = NODE("Slice", ["x", "a", "e", "n"], ["y"])
+    long: dict[str, Any] = options | {"e": np.array([61])}
     with pytest.raises(FileFormatError, match="Slice: it takes 4200 numbers, more than 4096"):
-        import_(graph_of(path, wide, shape=(70, 70), **options | {"e": np.array([61])}))
+        import_(graph_of(path, wide, shape=(70, 70), **long))
 
 
 def test_constants_around_products(tmp_path: pathlib.Path) -> None:
@@ -985,3 +986,125 @@ def test_sequences(tmp_path: pathlib.Path) -> None:
             every += [NODE("Reshape", ["b4", "merged"], ["y"])]
             options |= {"merged": np.array([0, 0, count * 5])}
             read(path, turned, *sizes, inner, *every, x=x, shape=(7, 4), **options)
+
+
+def test_a_value_that_is_two_outputs(tmp_path: pathlib.Path) -> None:
+    """An output that is named twice, that another one is equal to, or that is the input."""
+    path, x = tmp_path / "model.onnx", normal(3, 2)
+    nodes = [NODE("Tanh", ["x"], ["y"]), NODE("Identity", ["y"], ["z"])]
+    proto = onnx.load(graph_of(path, *nodes))
+    for name in ("y", "z", "x"):
+        proto.graph.output.add().CopyFrom(proto.graph.output[0])
+        proto.graph.output[-1].name = name
+    path.write_bytes(proto.SerializeToString())
+    for y, expected in zip(import_(path).predict(x), [np.tanh(x)] * 3 + [x], strict=True):
+        close(y, expected)
+
+
+NEAR: dict[str, tuple[list[onnx.NodeProto], dict[str, Any]]] = {
+    "a scale along another axis": (
+        [
+            NODE("Mul", ["x", "x"], ["s"]),
+            NODE("ReduceMean", ["s", "last"], ["m"]),
+            NODE("Add", ["m", "n"], ["e"]),
+            NODE("Sqrt", ["e"], ["r"]),
+            NODE("Div", ["x", "r"], ["d"]),
+            NODE("Mul", ["d", "c"], ["y"]),
+        ],
+        {"shape": (4, 4), "c": normal(4, 1)},
+    ),
+    "axes with one between them": (
+        [
+            NODE("Mul", ["x", "x"], ["s"]),
+            NODE("ReduceMean", ["s", "apart"], ["m"]),
+            NODE("Add", ["m", "n"], ["e"]),
+            NODE("Sqrt", ["e"], ["r"]),
+            NODE("Div", ["x", "r"], ["y"]),
+        ],
+        {"shape": (2, 3, 4)},
+    ),
+    "centred in two ways": (
+        [
+            NODE("ReduceMean", ["x", "both"], ["a"]),
+            NODE("Sub", ["x", "a"], ["b"]),
+            NODE("ReduceMean", ["x", "last"], ["m"]),
+            NODE("Sub", ["x", "m"], ["f"]),
+            NODE("Mul", ["f", "f"], ["s"]),
+            NODE("ReduceMean", ["s", "last"], ["v"]),
+            NODE("Add", ["v", "n"], ["e"]),
+            NODE("Sqrt", ["e"], ["r"]),
+            NODE("Div", ["b", "r"], ["y"]),
+        ],
+        {"shape": (4, 4)},
+    ),
+    "a low bound in Mish": (
+        [
+            NODE("Min", ["x", "n"], ["m"]),
+            NODE("Exp", ["m"], ["e"]),
+            NODE("Add", ["e", "two"], ["a"]),
+            NODE("Mul", ["e", "a"], ["p"]),
+            NODE("Add", ["p", "two"], ["b"]),
+            NODE("Div", ["p", "b"], ["d"]),
+            NODE("Mul", ["x", "d"], ["y"]),
+        ],
+        {},
+    ),
+    "a constant that adds an axis": ([NODE("Min", ["x", "wide"], ["y"])], {}),
+    "operators of another domain": (
+        [NODE("Sigmoid", ["x"], ["s"], domain="other"), NODE("Mul", ["x", "s"], ["y"])],
+        {},
+    ),
+    "all axes of length 1": ([NODE("Squeeze", ["x"], ["y"])], {"shape": (1, 2)}),
+    "the axis of the batch": ([NODE("Flatten", ["x"], ["y"], axis=0)], {"shape": ()}),
+    "a table of parts": ([NODE("Gather", ["x", "table"], ["y"], axis=1)], {"shape": (2,)}),
+    "rows of the batch": ([NODE("Slice", ["x", "zero", "end", "zero"], ["y"])], {}),
+    "ranks of MatMul": ([NODE("MatMul", ["x", "w"], ["y"])], {"shape": ("a", "b", 2)}),
+    "more channels": (
+        [NODE("Resize", ["x", "", "", "sizes"], ["y"], nearest_mode="floor")],
+        {"shape": (2, 2, 2)},
+    ),
+    "unknown sizes, too many to try": (
+        [NODE("LogSoftmax", ["x"], ["t"]), NODE("Exp", ["t"], ["y"])],
+        {"shape": ("a", "b", "c", "d")},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NEAR)
+def test_what_is_nearly_read_is_refused(case: str, tmp_path: pathlib.Path) -> None:
+    nodes, options = NEAR[case]
+    numbers = {"n": np.array(0.001), "two": np.array(2.0), "wide": np.ones((1, 1, 1))}
+    constants = {key: number.astype(np.float32) for key, number in numbers.items()}
+    constants |= {"last": np.array([-1]), "apart": np.array([1, 3]), "both": np.array([1, 2])}
+    constants |= {"zero": np.array([0]), "end": np.array([2**62]), "table": np.array([[1, 0]])}
+    constants |= {"w": normal(2, 2), "sizes": np.array([1, 4, 2, 2])}
+    proto = onnx.load(graph_of(tmp_path / "model.onnx", *nodes, **(constants | options)))
+    proto.opset_import.add(domain="other", version=1)
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(FileFormatError, match=r"node .*; change the model"):
+        import_(tmp_path / "model.onnx")
+
+
+def test_columns_of_a_transposed_table(tmp_path: pathlib.Path) -> None:
+    path, x, c = tmp_path / "model.onnx", normal(3, 4), np.array([2, 0])
+    nodes = [NODE("Transpose", ["x"], ["t"], perm=[1, 0]), NODE("Gather", ["t", "c"], ["g"])]
+    read(path, *nodes, NODE("Transpose", ["g"], ["y"], perm=[1, 0]), x=x, shape=(4,), c=c)
+    with pytest.raises(FileFormatError, match="the batch is not the first axis"):
+        import_(graph_of(path, *nodes[:1], NODE("Gather", ["t", "c"], ["y"]), shape=(4,), c=c))
+
+
+def test_small_files_do_not_ask_for_much(tmp_path: pathlib.Path) -> None:
+    path, one = tmp_path / "model.onnx", np.ones((), np.float32)
+    size = 2**23
+    grown = [NODE("Expand", ["one", "s"], ["v0"])]
+    chain = [NODE("Neg", [f"v{i}"], [f"v{i + 1}"]) for i in range(12)]
+    nodes = [*grown, *chain, NODE("Add", ["x", "v12"], ["y"])]
+    with pytest.raises(FileFormatError, match="Neg"):
+        import_(graph_of(path, *nodes, shape=(size,), one=one, s=np.array([size])))
+    products = [NODE("MatMul", [f"x{i}" if i else "x", "v0"], [f"x{i + 1}"]) for i in range(9)]
+    nodes = [*grown, *products, NODE("Relu", ["x9"], ["y"])]
+    with pytest.raises(FileFormatError, match="more numbers than the file holds"):
+        import_(graph_of(path, *nodes, shape=(2048,), one=one, s=np.array([2048, 2048])))
+    many = [NODE("Relu", [f"x{i}" if i else "x"], [f"x{i + 1}"]) for i in range(10_000)]
+    with pytest.raises(FileFormatError, match="has 10001 nodes"):
+        import_(graph_of(path, *many, NODE("Relu", ["x10000"], ["y"])))

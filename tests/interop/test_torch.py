@@ -136,6 +136,7 @@ if importlib.util.find_spec("torch"):  # the script asks much more
         tensor = torch.tensor(x, requires_grad=True)
         y, dy = module(tensor), normal(5, 2)
         y.backward(torch.tensor(dy))
+        own: Any
         for own, other in ((model(x), y.detach()), (model.backward(dy), tensor.grad)):
             np.testing.assert_allclose(own, other.numpy(), rtol=1e-12, atol=1e-12)
 

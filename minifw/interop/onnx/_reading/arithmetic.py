@@ -8,9 +8,18 @@ import numpy as np
 
 from minifw import layers
 from minifw._tools.checks import DTYPES
+from minifw._tools.loading import claim
 from minifw.core.layer import Layer
-from minifw.interop.onnx._reading.constants import Array
-from minifw.interop.onnx._reading.values import Node, Value, dense, in_dtype, plainly, reader
+from minifw.interop.onnx._reading.constants import LARGEST, Array
+from minifw.interop.onnx._reading.values import (
+    Node,
+    Value,
+    dense,
+    in_dtype,
+    plainly,
+    product,
+    reader,
+)
 
 BROADCAST = 7  # the operator set from which on constants are broadcast as in NumPy
 CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs
@@ -63,11 +72,11 @@ def gemm(node: Node) -> Layer:
 
 
 @reader("MatMul", order="features")
-def matmul(node: Node) -> Layer:
+def matmul(node: Node) -> Value:
     """Read x B."""
     if node.constant(0) is not None or node.needed(1).ndim != 2:
         raise node.refuse("minifw multiplies rows of data by a matrix")
-    return dense(node.needed(1).T, None)
+    return product(node, node.needed(1), None)
 
 
 @reader("Add", "Sum", "Sub", "Mul", "Div", order="own", several=True)
@@ -75,6 +84,11 @@ def arithmetic(node: Node) -> Layer | Value:
     """Read sums and products of values, and a change of units by constants."""
     operator = node.operator
     orders = {value.order for value in node.values}
+    small = any(value.whole and value.dtype.itemsize < 4 for value in node.values)  # type: ignore[union-attr]
+    if small or (operator == "Div" and node.x.whole):
+        raise node.refuse("its whole numbers are cut off, a layer's are not")
+    if "axis" in node.attributes:
+        raise node.refuse(f"minifw broadcasts as from operator set {BROADCAST} on")
     if len(node.values) == len(node.inputs) > 1:
         if operator == "Div":
             raise node.refuse("minifw has no layer that divides values")
@@ -93,6 +107,7 @@ def arithmetic(node: Node) -> Layer | Value:
         raise node.refuse("minifw has no layer that computes this of constants")
     number = _broadcast(node, next(one for one in node.inputs if isinstance(one, np.ndarray)))
     first = node.constant(0) is not None
+    claim(node.name, number.shape)
     forms: dict[str, tuple[Any, Any]] = {
         "Add": (1.0, number),
         "Sum": (1.0, number),
@@ -105,6 +120,8 @@ def arithmetic(node: Node) -> Layer | Value:
 
 def _broadcast(node: Node, number: Array) -> Array:
     """Return a constant as it is broadcast to one example of x, in the order of its line."""
+    if number.size > LARGEST:
+        raise node.refuse("a constant has more numbers than x may have")
     number = number.astype(np.float64)
     if number.size == 1 and (node.x.shape is None or number.ndim <= len(node.x.sizes)):
         return number.reshape(())
@@ -146,6 +163,7 @@ def bound(node: Node) -> Layer:
     numbers = [one for one in node.inputs if isinstance(one, np.ndarray)]
     if len(numbers) != 1 or numbers[0].size != 1 or len(node.values) != 1:
         raise node.refuse("minifw has the bound of one value by one number")
+    node.broadcast(*numbers)
     number = float(numbers[0].reshape(()))
     return layers.Clamp(min=number) if node.operator == "Max" else layers.Clamp(max=number)
 
@@ -177,13 +195,21 @@ def leaky_relu(node: Node) -> Layer:
 def prelu(node: Node) -> Layer:
     """Read x where x > 0, else a x, with a number a for all or one for each feature."""
     slope = node.needed(1)
+    node.broadcast(slope)
+    if node.shape == ():
+        raise node.refuse("minifw has slopes of features")
     if slope.size == 1:
         layer = layers.PReLU(**in_dtype(slope))
     elif node.opset < BROADCAST and slope.ndim == 1:
         layer = layers.PReLU(slope.size, axis=1, **in_dtype(slope))
     else:
         axis = int(np.argmax(slope.shape)) - slope.ndim  # counted from the end, as x may have more
-        if node.shape is None or slope.shape[axis] != slope.size or -axis > len(node.shape):
+        if (
+            node.shape is None
+            or slope.shape[axis] != slope.size
+            or -axis > len(node.shape)
+            or node.shape[axis] not in (None, slope.size)
+        ):
             raise node.refuse(f"minifw has slopes along one axis, not {slope.shape}")
         layer = layers.PReLU(slope.size, axis=axis, **in_dtype(slope))
     layer.weight.value = slope.reshape(-1)

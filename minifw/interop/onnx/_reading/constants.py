@@ -9,6 +9,8 @@ from minifw.errors import FileFormatError
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
+DOMAINS = frozenset({"", "ai.onnx"})
+
 # The number of rows, and a size that the file does not say, in what is computed from shapes:
 # larger than any size that a layer may have, and within int32. The first is a prime.
 BATCH, UNKNOWN = 2**31 - 19, 2**31 - 18
@@ -16,7 +18,16 @@ BATCH, UNKNOWN = 2**31 - 19, 2**31 - 18
 # Numbers of a constant and of one example: a file that asks for more is not followed into memory.
 LARGEST_CONSTANT, LARGEST = 2**26, 2**24
 
-VIEWS = {"Identity", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+VIEWS = {
+    "ConstantOfShape",
+    "Expand",
+    "Identity",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+}
 COMPUTED = {
     *("Abs", "Add", "And", "Cast", "Ceil", "Concat", "Constant", "Div", "Equal", "Exp", "Flatten"),
     *(
@@ -39,23 +50,28 @@ COMPUTED = {
 }
 
 
-def computed(onnx: Any, opset: int, node: Any, arrays: list[Array]) -> list[Array]:
+def computed(onnx: Any, opset: int, node: Any, arrays: list[Array], most: int) -> list[Array]:
     """Return the outputs of a node of constants, by onnx's own reference implementation.
 
     An array of one number at all places, such as a state of zeros, is given without memory for it:
     its size may depend on `BATCH`.
     """
     kind = node.op_type
+    parts = {a.i for a in node.attribute if a.name == "num_outputs"}  # of a Split
+    if kind not in COMPUTED | VIEWS or node.domain not in DOMAINS or parts - {len(node.output)}:
+        raise FileFormatError("minifw does not compute it from constants")
+    if kind == "Identity":
+        return arrays
     if kind == "Expand":
         shape = [int(size) for size in arrays[1]]
         return [np.broadcast_to(arrays[0], np.broadcast_shapes(arrays[0].shape, tuple(shape)))]
     if kind == "ConstantOfShape":
         value = [onnx.numpy_helper.to_array(a.t) for a in node.attribute] or [np.zeros(1, "f4")]
-        return [np.broadcast_to(value[0].reshape(()), tuple(int(size) for size in arrays[0]))]
-    if kind not in COMPUTED | VIEWS:
-        raise FileFormatError("minifw does not compute it from constants")
-    if kind not in VIEWS and _size(kind, node, arrays) > LARGEST_CONSTANT:
-        raise FileFormatError(f"it makes a constant of more than {LARGEST_CONSTANT} numbers")
+        number = as_floats(value[0].reshape(()))
+        return [np.broadcast_to(number, tuple(int(size) for size in arrays[0]))]
+    most = min(most, LARGEST_CONSTANT)
+    if kind not in VIEWS and _size(kind, node, arrays) > most:
+        raise FileFormatError(f"it makes a constant of more than {most} numbers")
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415 - slow to load, seldom needed
 
     names = [name for name in node.input if name]

@@ -16,7 +16,7 @@ from minifw import layers
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.images import conv
 from minifw.interop.onnx._reading.shape import embedded
-from minifw.interop.onnx._reading.values import Found, Node, Value, dense, formula, in_dtype
+from minifw.interop.onnx._reading.values import Found, Node, Value, formula, in_dtype, product
 
 SCALED = ("Mul", "x", "B")
 EXP = ("Exp", "x")
@@ -50,17 +50,27 @@ def silu(*_: Any) -> Layer:
     ("Div", ("Softplus", SCALED), "B"),
     ("Where", ("Greater", SCALED, "T"), "x", ("Div", ("Softplus", SCALED), "B")),
     ("Where", ("Greater", "x", "T"), "x", ("Softplus", "x")),
-    when=lambda found: found.get("T", 20.0) >= 20.0,  # below it the line is not softplus
+    when=lambda found: bool(
+        np.all(found.get("T", 20.0) >= 20.0)
+    ),  # below it the line is not softplus
     order="same",
 )
-def softplus(_: Node, found: Found) -> Layer:
+def softplus(node: Node, found: Found) -> Layer:
     """log(1 + exp(b x)) / b; above 20 x itself, in PyTorch's, which differs by 2e-9."""
+    node.broadcast(*(found[letter] for letter in "BT" if letter in found))
     return layers.Softplus(float(found.get("B", 1.0)))
 
 
-@formula(("Mul", "x", ("Div", MISH, ("Add", MISH, 2.0))), order="same")
-def mish(*_: Any) -> Layer:
+@formula(
+    ("Mul", "x", ("Div", MISH, ("Add", MISH, 2.0))),
+    when=lambda found: bool(
+        np.all(found.get("C", 20.0) >= 20.0)
+    ),  # from there on n / (n + 2) is 1
+    order="same",
+)
+def mish(node: Node, found: Found) -> Layer:
     """X n / (n + 2), n = e (e + 2), e = exp(x)."""
+    node.broadcast(*(found[letter] for letter in "C" if letter in found))
     return layers.Mish()
 
 
@@ -104,12 +114,18 @@ def normalization(kind: Any, node: Node, found: Found, means: list[str]) -> Laye
     kept = all(node.part(found[letter]).attributes.get("keepdims", 1) for letter in means)
     (axes,) = taken if len(taken) == 1 else ((),)
     last = shape[len(shape) - len(axes) :]
-    if not axes or axes[-1] != len(shape) or len(axes) > axes[-1] - axes[0] + 1 or not kept:
+    if not axes or list(axes) != [*range(axes[0], len(shape) + 1)] or not kept:
         raise node.refuse("minifw normalises over the last axes")
     given = {
         key: found[letter] for key, letter in (("weight", "W"), ("bias", "B")) if letter in found
     }
-    if None in last or any(one.size != math.prod(last) for one in given.values()):
+    node.broadcast(found["E"], *given.values())
+    shapes = [one.shape[one.ndim - len(axes) :] for one in given.values()]
+    if (
+        None in last
+        or any(one.size != math.prod(last) for one in given.values())
+        or any(own != last for own in shapes)
+    ):
         raise node.refuse(f"minifw needs one scale for each number of the last axes {last}")
     dtype = in_dtype(next(iter(given.values()), found["E"]))
     layer: Layer = kind(last, eps=float(found["E"]), affine=bool(given), **dtype)
@@ -139,14 +155,22 @@ def _attention(memory: str) -> tuple[Any, ...]:
 def attention(node: Node, found: Found) -> Value:
     """softmax(q k' / sqrt(width)) v of each head, Wo z + bo."""
     heads, width = (int(n) for n in found["I"][2:])
+    biased = {letter in found for letter in "BDFH"}
     layer = layers.MultiHeadAttention(
         heads * width, heads, causal="M" in found, bias="H" in found, **in_dtype(found["A"])
     )
     orders = [node.part(found[letter]).attributes.get("perm") for letter in "qkvz"]
-    hidden, steps = found.get("M", np.ones(())), [int(found[letter][1]) for letter in "IJ"]
+    hidden, steps = (
+        found.get("M", np.ones(())),
+        [(value.shape or (None,))[0] for value in node.values] * 2,
+    )
+    # (batch, steps, heads, width), and (batch, steps, features)
+    shapes = [(steps[at], heads, width) for at in (0, 1, 1)] + [(steps[0], heads * width)]
     expected = np.tri(steps[0], steps[1]) if "M" in found else 1
     if (
         orders != [[0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3], [0, 2, 1, 3]]
+        or len(biased) > 1
+        or any(tuple(found[letter][1:]) != own for letter, own in zip("IJKL", shapes, strict=True))
         or node.part(found["p"]).attributes.get("axis", -1) not in (-1, 3)
         or not np.allclose(found["S"], width**-0.5, rtol=1e-6)
         or not np.array_equal(hidden, expected)
@@ -183,15 +207,16 @@ def up_sample(node: Node, found: Found) -> Layer:
         and found["B"].size == found["W"].shape[1]
     ),
 )
-def affine(_: Node, found: Found) -> Layer:
+def affine(node: Node, found: Found) -> Value:
     """X W + b."""
-    return dense(found["W"].T, found["B"])
+    node.broadcast(found["B"])
+    return product(node, found["W"], found["B"])
 
 
 @formula(
     ("Add", ("Conv:c", "x", "W"), "B"),
     when=lambda found: (
-        found["B"].ndim >= found["W"].ndim - 1
+        found["W"].ndim - 1 <= found["B"].ndim <= found["W"].ndim
         and found["B"].shape[1 - found["W"].ndim] == found["B"].size == len(found["W"])
     ),
 )

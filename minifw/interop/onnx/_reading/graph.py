@@ -8,7 +8,7 @@ these becomes a layer. A graph in which every value is taken once, by the next, 
 import keyword
 import math
 import re
-import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,13 +20,22 @@ from minifw import layers
 from minifw._tools.loading import building
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
-from minifw.interop.onnx._reading.constants import BATCH, LARGEST, UNKNOWN, Array, as_floats
+from minifw.interop.onnx._reading.constants import (
+    BATCH,
+    DOMAINS,
+    LARGEST,
+    LARGEST_CONSTANT,
+    UNKNOWN,
+    Array,
+    as_floats,
+)
 from minifw.interop.onnx._reading.source import Source
 from minifw.interop.onnx._reading.values import Formula, Node, Size, Value, line_of, readers
 
+MOST_NODES = 10_000
+
 NEWEST = 28  # the operator set of onnx 1.23, the latest that was there when this was written
 
-DOMAINS = frozenset({"", "ai.onnx"})
 READ_DOMAINS = DOMAINS | {"ai.onnx.ml"}  # the last is of scalers, as skl2onnx writes them
 
 # Whose constants may be of another type than the data
@@ -35,9 +44,18 @@ OTHER_TYPES = frozenset({"Dropout", "Gather", "Pad", "Pow", "Resize", "Upsample"
 # Which inputs may depend on the number of rows: shapes, and the zeros at which states start
 TAKES_BATCH = {"Reshape": {1}, "LSTM": {4, 5, 6}, "GRU": {4, 5}, "Pad": {1}}
 
+# Whose constants have a number for each axis
+SHORT_INPUTS = frozenset(
+    {"Pad", "ReduceMean", "Reshape", "Resize", "Slice", "Squeeze", "Unsqueeze", "Upsample"}
+)
+SHORT = 1000
+
 # Sizes that stand for one that is not known: where a layer gives another size for each pair, its
 # own is not known, either. They are tried until its checks accept them.
 STAND_INS = ((2520, 5040), (8, 16))
+
+# They give the shape of x, but would compute y of so many numbers to say so
+KEEPING = layers.Flip | layers.LogSoftmax | layers.PReLU | layers.Softmax
 
 
 @dataclass
@@ -53,24 +71,30 @@ class Reading:
     made: dict[str, Value] = field(default_factory=dict)
     """The value of each line."""
     names: set[str] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
     vague: set[str] = field(default_factory=set)
     """Values that depend on sizes that the file does not say."""
 
     def name(self, wanted: str) -> str:
         """Return a name for an input or a line, which no other has."""
+        wanted = wanted[:1000]
         stem = re.sub(r"\W+", "_", wanted, flags=re.ASCII).strip("_")[:60] or "value"
         if not stem.isidentifier() or keyword.iskeyword(stem) or stem in ("outputs", "self"):
             stem = f"value_{stem}"
-        name, count = stem, 1
+        name = stem
         while name in self.names:
-            count += 1
-            name = f"{stem}_{count}"
+            self.counts[stem] += 1
+            name = f"{stem}_{self.counts[stem] + 1}"
         self.names.add(name)
         return name
 
     def take(self, given: Any) -> None:
         """Note an input of the graph."""
         name, kind, sizes = given.name[:200], given.type.tensor_type, None
+        if kind.HasField("shape") and not kind.shape.dim:
+            raise FileFormatError(
+                f"its input {name!r} is one number, without an axis for the rows"
+            )
         if kind.elem_type not in self.source.taken_types:
             raise FileFormatError(f"its input {name!r} is no array of real or whole numbers")
         if kind.HasField("shape"):
@@ -99,7 +123,7 @@ class Reading:
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:  # of a layer
             raise node.refuse(str(error)) from error
         pairs = zip(proto.output, made if isinstance(made, list) else [made], strict=False)
-        self.values |= {output: value for output, value in pairs if value is not None}
+        self.values |= {output: value for output, value in pairs if output and value is not None}
 
     def _of_formula(self, node: Node, whole: Formula) -> Value:
         """Return what a formula makes."""
@@ -149,7 +173,7 @@ class Reading:
             return value
         if value.order[0] != 0:
             raise FileFormatError("the batch is not the first axis of what it takes")
-        return self._line(
+        return self.line(
             "permuted", layers.Permute(*value.order[1:]), [replace(value, order=None)]
         )
 
@@ -162,7 +186,7 @@ class Reading:
         moves = not isinstance(layer, layers.Reshape) or shape is None or shape.count(None) > 1
         if not moves and _shape_after(layer, [shape]) == shape:
             return replace(values[0], order=None)
-        return self._line(node.name, layer, values)
+        return self.line(node.name, layer, values)
 
     def _joined(self, layer: Layer, x: Value) -> tuple[Layer, Value] | None:
         """Return one layer for the last and this one, and what it takes; None if they are two."""
@@ -175,7 +199,7 @@ class Reading:
             return layers.Rescaling(last.scale, layer.offset), self.made[takes[0]]
         return None
 
-    def _line(self, name: str, layer: Layer, values: Sequence[Value]) -> Value:
+    def line(self, name: str, layer: Layer, values: Sequence[Value]) -> Value:
         shape = _shape_after(layer, [value.shape for value in values])
         if shape is not None and math.prod(size or 1 for size in shape) > LARGEST:
             raise FileFormatError(f"{layer!r} makes examples of the shape {shape}, too large")
@@ -238,9 +262,14 @@ class Reading:
             return value
         return [one.decode("utf-8", "replace") if isinstance(one, bytes) else one for one in value]
 
-    def ends(self, outputs: list[str]) -> list[str]:
+    def ends(self, inputs: list[str], outputs: list[str]) -> list[str]:
         """Return the lines that make the outputs, of several under the names of these."""
-        ends = [self.plain(self.values[name]).line for name in outputs]
+        ends: list[str] = []
+        for name in outputs:
+            end = self.plain(self.values[name])
+            if end.line in ends or (end.line in inputs and len(outputs) > 1):
+                end = self.line(name, layers.Identity(), [end])  # a Graph gives each line once
+            ends.append(end.line)
         named = dict[str, str]()
         for line, name in zip(ends, outputs, strict=True):
             free = name.isidentifier() and name not in self.names
@@ -254,12 +283,15 @@ class Reading:
 
     def model(self, inputs: list[str], outputs: list[str]) -> Layer:
         """Return the lines that the outputs need, as a chain if they are one."""
-        wanted, needed = set(outputs), []
+        wanted: dict[str, set[str]] = {}  # by the lines that make them
+        needed = []
+        for value in outputs:
+            wanted.setdefault(line_of(value), set()).add(value)
         for line, (layer, takes) in reversed(self.lines.items()):
-            own = {value for value in wanted if line_of(value) == line}
-            if own:
-                needed.append((line, _trimmed(layer, own), takes))
-                wanted |= set(takes)
+            if line in wanted:
+                needed.append((line, _trimmed(layer, wanted[line]), takes))
+                for value in takes:
+                    wanted.setdefault(line_of(value), set()).add(value)
         single = {line for line, layer, _ in needed if len(layer.output_names) == 1}
 
         def taken(value: str) -> str:
@@ -269,6 +301,10 @@ class Reading:
             line: (layer, *map(taken, takes)) for line, layer, takes in reversed(needed)
         }
         ends = tuple(map(taken, outputs))
+        used = {*ends, *(line_of(value) for line in lines.values() for value in line[1:])}
+        idle = [name for name in inputs if name not in used]
+        if idle:
+            raise FileFormatError(f"no output depends on its input {idle[0]!r}; take it out")
         values = [*inputs[:1], *lines]
         if (*inputs, *ends) == (values[0], values[-1]) and all(
             line[1:] == (before,) for line, before in zip(lines.values(), values, strict=False)
@@ -287,6 +323,8 @@ def read_graph(onnx: Any, proto: Any, outputs: list[str]) -> Layer:
             f"its operators are of set {opset}, minifw reads them up to set {NEWEST}; "
             "export it with an older one"
         )
+    if len(graph.node) > MOST_NODES:
+        raise FileFormatError(f"it has {len(graph.node)} nodes, minifw reads {MOST_NODES} at most")
     source = Source(onnx, graph, opset, frozenset(outputs))
     given = [value for value in graph.input if value.name not in source.constants]
     if not given:
@@ -295,21 +333,24 @@ def read_graph(onnx: Any, proto: Any, outputs: list[str]) -> Layer:
     for one in given:
         reading.take(one)
     inputs = [reading.values[one.name].line for one in given]
-    with building(sys.maxsize):  # no weight is drawn; each is made from an array of the file
+    with building(source.layers):  # no weight is drawn; each is made from an array of the file
         for node, whole in source.plan():
             reading.read(node, whole)
         for name in outputs:
             if name not in reading.values:
                 raise FileFormatError(f"its output {name[:200]!r} does not depend on its input")
-        return reading.model(inputs, reading.ends(outputs))
+        return reading.model(inputs, reading.ends(inputs, outputs))
 
 
 def _check_types(node: Node) -> None:
     """Raise if numbers of two types meet, which ONNX does not allow."""
+    constants = [one for one in node.inputs if isinstance(one, np.ndarray)]
+    most = SHORT if node.operator in SHORT_INPUTS else LARGEST_CONSTANT
+    if node.operator not in ("LSTM", "GRU") and any(one.size > most for one in constants):
+        raise node.refuse(f"it has a constant of more than {most} numbers")
     dtypes = {value.dtype for value in node.values}
     if None in dtypes or node.operator in OTHER_TYPES:
         return
-    constants = [one for one in node.inputs if isinstance(one, np.ndarray)]
     found = dtypes | {array.dtype for array in constants if array.dtype.kind == "f"}
     if len(found) > 1:
         names = " and ".join(sorted(str(dtype) for dtype in found))
@@ -322,6 +363,8 @@ def _shape_after(
     """Return the shape of one example behind a layer, None where it is not known."""
     if any(shape is None for shape in shapes):
         return None
+    if isinstance(layer, KEEPING):
+        return shapes[0]
 
     def after(stand_in: int) -> tuple[int, ...]:
         known: list[Any] = [tuple(size or stand_in for size in shape or ()) for shape in shapes]

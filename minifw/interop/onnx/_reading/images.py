@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from minifw import layers
+from minifw._tools.loading import claim
 from minifw.core.layer import Layer
+from minifw.interop.onnx._reading.constants import BATCH, LARGEST
 from minifw.interop.onnx._reading.values import (
     Node,
     Size,
@@ -15,6 +17,7 @@ from minifw.interop.onnx._reading.values import (
     in_dtype,
     plainly,
     reader,
+    single,
 )
 
 
@@ -56,7 +59,10 @@ def _border(node: Node, kernel: tuple[int, int]) -> list[int]:
         if stride > 1 and size is None:
             raise node.refuse("its padding depends on a size that is not known")
         over = stride - 1 - ((size or 1) - 1) % stride  # of the last step over the end
-        total.append(max(reach - stride + 1 + over, 0) if stride > 1 else reach)
+        needed = reach - stride + 1 + over if stride > 1 else reach
+        if needed < -1:  # ONNX Runtime then begins inside x, others at its edge
+            raise node.refuse("its windows are further apart than they are wide")
+        total.append(max(needed, 0))
     before = [(n + (kind == "SAME_LOWER")) // 2 for n in total]
     return before + [n - b for n, b in zip(total, before, strict=True)]
 
@@ -92,7 +98,9 @@ def conv(node: Node) -> Value:
     kernel = weight.shape[2:]
     x, options = _window(node, kernel)
     options |= {"groups": groups, "bias": bias is not None, **in_dtype(weight)}
-    layer = plainly(layers.Conv2D, weight.shape[1] * groups, len(weight), kernel, **options)
+    layer = plainly(
+        layers.Conv2D, weight.shape[1] * groups, len(weight), single(kernel), **options
+    )
     return by_images(replace(node, inputs=[x]), filled(layer, weight=weight, bias=bias))
 
 
@@ -113,7 +121,7 @@ def conv_transpose(node: Node) -> Value:
     options |= {"groups": groups, "bias": bias is not None, **in_dtype(weight)}
     options |= {"output_padding": output_padding}
     channels = len(weight), weight.shape[1] * groups
-    layer = plainly(layers.Conv2DTranspose, *channels, weight.shape[2:], **options)
+    layer = plainly(layers.Conv2DTranspose, *channels, single(weight.shape[2:]), **options)
     return by_images(node, filled(layer, weight=weight, bias=bias))
 
 
@@ -143,21 +151,24 @@ def pool(node: Node) -> Value:
         padding, x = (0, 0), by_images(node, border)
     kind = layers.MaxPool2D if largest else layers.AvgPool2D
     moves = None if strides == kernel else strides
-    layer: Layer = plainly(kind, kernel, stride=moves, padding=padding)
+    layer: Layer = plainly(kind, single(kernel), stride=moves, padding=padding)
     made = by_images(replace(node, inputs=[x]), layer)
     counted = bool(node.attributes.get("count_include_pad", 0))
     if largest or not any(ends) or (counted and ends == pads):
         return made
     if None in sizes:
         raise node.refuse("minifw counts the padding, and the sizes are not known")
+    if max(sizes) + max(ends) > LARGEST:
+        raise node.refuse("its border is larger than minifw reads")
     # A mean of fewer numbers is larger than one that counts the border, too.
     ratios = []
     for axis, (size, k, stride) in enumerate(zip(sizes, kernel, strides, strict=True)):
         places = np.arange(-ends[axis], (size or 0) + ends[axis + 2])
         around = (pads[axis], pads[axis + 2]) if counted else (0, 0)
         inside = (places >= -around[0]) & (places < (size or 0) + around[1])
-        windows = np.lib.stride_tricks.sliding_window_view(inside, k)[::stride]
-        ratios.append(k / windows.sum(axis=1))
+        upto = np.concatenate([[0], np.cumsum(inside)])  # how many are inside before each place
+        ratios.append(k / (upto[k:] - upto[:-k])[::stride])
+    claim(node.name, (len(ratios[0]), len(ratios[1])))
     scale = ratios[0][:, np.newaxis] * ratios[1]  # (height, width)
     return node.add(
         layers.Rescaling(scale if made.shape and len(made.shape) == 3 else scale[0]), made
@@ -193,6 +204,10 @@ def resize(node: Node) -> Layer:
         scales = np.array([1, 1, *(int(s) / k for s, k in zip(sizes[2:], known[2:], strict=True))])
     if scales is None:
         scales = np.array(node.attributes.get("scales", []))
+    node.expect(keep_aspect_ratio_policy="stretch", axes=[0, 1, 2, 3])
+    kept = ((BATCH, node.reading.batch), known[1:2])
+    if sizes is not None and any(int(s) not in k for s, k in zip(sizes, kept, strict=False)):
+        raise node.refuse("minifw makes images larger, not more of them or of their channels")
     factors = [float(scale) for scale in scales]
     way = node.attributes.get("coordinate_transformation_mode", "half_pixel")
     nearest = node.attributes.get("nearest_mode", "round_prefer_floor")

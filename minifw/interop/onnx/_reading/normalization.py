@@ -1,5 +1,7 @@
 """Normalisations as layers."""
 
+from typing import Any
+
 import numpy as np
 
 from minifw import layers
@@ -24,7 +26,7 @@ def batch_norm(node: Node) -> Layer | Value:
 
 
 @reader("LayerNormalization", "RMSNormalization")
-def layer_norm(node: Node) -> Layer:
+def layer_norm(node: Node) -> Value:
     """Read a scale, and a bias that may be missing, of the last axes."""
     weight, bias = node.needed(1), node.constant(2)
     axis = node.attributes.get("axis", -1)
@@ -32,11 +34,15 @@ def layer_norm(node: Node) -> Layer:
         axis -= len(node.shape) + 1
     if axis != -weight.ndim:
         raise node.refuse(f"minifw needs a scale of the normalised axes, not {weight.shape}")
-    options = {"eps": node.attributes.get("epsilon", 1e-5), **in_dtype(weight)}
+    if node.shape is not None and weight.ndim > len(node.shape):
+        raise node.refuse("minifw has no normalisation along the batch")
+    x = node.x.told(*weight.shape)
+    options: dict[str, Any] = {"eps": node.attributes.get("epsilon", 1e-5), **in_dtype(weight)}
     if node.operator == "RMSNormalization":
-        return filled(plainly(layers.RMSNorm, weight.shape, **options), weight=weight)
+        return node.add(filled(plainly(layers.RMSNorm, weight.shape, **options), weight=weight), x)
     bias = np.zeros_like(weight) if bias is None else bias
-    return filled(plainly(layers.LayerNorm, weight.shape, **options), weight=weight, bias=bias)
+    layer = plainly(layers.LayerNorm, weight.shape, **options)
+    return node.add(filled(layer, weight=weight, bias=bias), x)
 
 
 @reader("InstanceNormalization", "GroupNormalization")

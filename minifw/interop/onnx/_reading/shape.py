@@ -1,12 +1,14 @@
 """Operators that change shapes, orders of axes, and what is taken of them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from minifw import layers
+from minifw._tools.loading import claim
 from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.constants import BATCH, LARGEST, UNKNOWN, Array
 from minifw.interop.onnx._reading.values import (
@@ -27,6 +29,8 @@ def mean(node: Node) -> Value:
     """Read the mean of each channel, or over time; it may keep its axes, of length 1."""
     sizes, x = node.x.sizes, node.x
     reduced = node.operator == "ReduceMean"
+    if x.whole:
+        raise node.refuse("its mean is a whole number, too")
     axes = sorted(node.axes() if reduced else range(2, len(sizes)))
     places = range(len(sizes)) if x.order is None else x.order
     if len(sizes) == 4 and axes == [2, 3]:
@@ -60,7 +64,7 @@ def _target(node: Node, sizes: Any) -> tuple[int, ...]:
 def flatten(node: Node) -> Layer:
     """Read (batch, ...) as (batch, features)."""
     axis = node.attributes.get("axis", 1)
-    if axis != 1 and (node.shape is None or axis != -len(node.shape)):
+    if axis != 1 and (not node.shape or axis != -len(node.shape)):
         raise node.refuse("minifw keeps the batch axis and flattens the others")
     return layers.Flatten()
 
@@ -136,6 +140,8 @@ def squeeze(node: Node) -> Value:
     """Read the loss of axes of length 1."""
     sizes = node.x.sizes
     order = node.x.order or tuple(range(len(sizes)))
+    if not node.axes() and (None in sizes or node.reading.batch < 2):
+        raise node.refuse("it drops all axes of length 1, the batch or one of unknown length, too")
     axes = node.axes() or [axis for axis, size in zip(order, sizes, strict=True) if size == 1]
     known = dict(zip(order, sizes, strict=True))
     if any(known[axis] != 1 for axis in axes):
@@ -193,7 +199,12 @@ def gather(node: Node) -> Value:
         return embedded(node, table, node.reading.plain(node.x))
     if places is None:
         raise node.refuse("minifw does not look up values in values")
-    return _part(node, axis, [int(place) for place in places.reshape(-1)], kept=places.ndim)
+    if places.ndim > 1:
+        raise node.refuse("minifw takes a part of an axis, not a table of parts")
+    claim(node.name, places.shape)
+    count = node.x.sizes[axis]
+    taken = [int(place) if count is None else int(place) % count for place in places.reshape(-1)]
+    return _part(node, axis, taken, kept=places.ndim)
 
 
 def embedded(node: Node, table: Array, x: Value) -> Value:
@@ -216,31 +227,36 @@ def sliced(node: Node) -> Value:
     size = node.x.sizes[axis]
     if size is None and (starts, steps) != ([-1], steps or [1]):
         raise node.refuse("it takes a part of an axis whose size is not known")
-    places = range(size or 1)[slice(starts[0], ends[0], (steps or [1])[0])]
-    return _part(node, axis, list(places) if size is not None else [-1], kept=1)
+    if size is None:
+        return _part(node, axis, [-1], kept=1)
+    places = range(size)[slice(starts[0], ends[0], (steps or [1])[0])]  # as many as there are rows
+    return _part(node, axis, places, kept=1)
 
 
-def _part(node: Node, axis: int, places: list[int], kept: int) -> Value:
+def _part(node: Node, axis: int, places: Sequence[int], kept: int) -> Value:
     """Return the last step of a recurrent layer, or other parts of one axis of an example."""
     count, at, ndim = node.x.sizes[axis], node.x.axis(axis), len(node.x.sizes)
-    if count is not None:
-        places = [place % count for place in places]
-    if at == 1 and places and places in ([-1], [(count or 0) - 1]):
+    if at == 1 and len(places) == 1 and places[0] in (-1, (count or 0) - 1):
         h = node.reading.made.get(f"{line_of(node.x.line)}.h")
         if h is not None and node.x.line.endswith(".y"):
             h = replace(h, dtype=node.x.dtype)
             steps = node.add(layers.Reshape((1, -1)), h)
             return replace(steps, order=node.x.order) if kept else h
-    if at and kept and count and places == list(range(count))[::-1]:
-        return replace(node.add(layers.Flip(at), replace(node.x, order=None)), order=node.x.order)
-    if (ndim, at, kept) == (2, 1, 1) and places:
-        return node.add(layers.Columns(*places))
+    turned = range(count if at and len(places) == count else 0)[::-1]
+    made: Layer | None = None
+    if kept and turned and places == (turned if isinstance(places, range) else [*turned]):
+        made = layers.Flip(at)
+    elif (ndim, at, kept) == (2, 1, 1) and 0 < len(places) <= MOST_COLUMNS:
+        made = layers.Columns(*places)
+    if made is not None:
+        return replace(node.add(made, replace(node.x, order=None)), order=node.x.order)
     sizes: Any = node.x.shape
     if at == 0 or kept > 1 or not places or None in sizes:
         raise node.refuse("minifw takes parts of an example whose sizes are known")
-    taken = np.arange(math.prod(sizes)).reshape(sizes).take(places, at - 1)
-    if taken.size > MOST_COLUMNS:
-        raise node.refuse(f"it takes {taken.size} numbers, more than {MOST_COLUMNS}")
+    count = math.prod(sizes) // sizes[at - 1] * len(places)
+    if count > MOST_COLUMNS:
+        raise node.refuse(f"it takes {count} numbers, more than {MOST_COLUMNS}")
+    taken = np.arange(math.prod(sizes)).reshape(sizes).take([*places], at - 1)
     rows = node.add(layers.Reshape((-1,)), replace(node.x, order=None))
     part = node.add(layers.Columns(*taken.ravel().tolist()), rows)
     if kept:
@@ -267,6 +283,6 @@ def split(node: Node) -> list[Value | None]:
     if ends[-1] != size:
         raise node.refuse(f"its parts {sizes} are not the {size} there are")
     return [
-        _part(node, axis, list(range(end - count, end)), kept=1)
+        _part(node, axis, range(end - count, end), kept=1)
         for end, count in zip(ends, sizes, strict=True)
     ]

@@ -5,12 +5,29 @@ from typing import Any
 
 import numpy as np
 
-from minifw.interop.onnx._reading.constants import Array, as_floats, computed
+from minifw.interop.onnx._reading.constants import (
+    DOMAINS,
+    LARGEST,
+    LARGEST_CONSTANT,
+    VIEWS,
+    Array,
+    as_floats,
+    computed,
+)
 from minifw.interop.onnx._reading.values import Formula, Found, Pattern, formulas
 
 FLOATS = {1, 11}  # the types of ONNX that are float32 and float64: a cast to them rounds, no more
 
 COMMUTATIVE = frozenset({"Add", "Mul"})
+
+SAME = 2**16  # numbers of two constants that are compared, at most
+
+HOPS = 8  # nodes that only hand a value on, of which a formula has no more in a row
+
+
+def _kind(node: Any) -> str:
+    """Return the operator of a node; one of another domain is none of ONNX."""
+    return node.op_type if node.domain in DOMAINS else f"{node.domain}:{node.op_type}"
 
 
 class Source:
@@ -30,9 +47,12 @@ class Source:
             onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)): np.dtype(kind) for kind in kinds
         }
         self.sizes: set[str] = set()  # values that depend on the shape of the input alone
+        # Numbers that constants, and then layers, may have: a few times as many as the file
+        held = 4 * sum(one.size for one in self.constants.values())
+        self.left, self.layers = LARGEST_CONSTANT + held, LARGEST + held
         self.failed: dict[str, str] = {}  # constants that cannot be computed, and why
         for node in graph.node:
-            self.makers |= dict.fromkeys(node.output, node)
+            self.makers |= {name: node for name in node.output if name}
             names = [name for name in node.input if name]
             for name in names:
                 self.takers.setdefault(name, []).append(node)
@@ -41,7 +61,7 @@ class Source:
             if all(fixed) and not inside:
                 self.compute(node)
             elif not inside and (
-                node.op_type == "Shape"
+                _kind(node) == "Shape"
                 or all(one or name in self.sizes for one, name in zip(fixed, names, strict=True))
             ):
                 self.sizes |= set(node.output)
@@ -54,7 +74,8 @@ class Source:
             return
         try:
             arrays = [self.constants[name] for name in node.input if name]
-            made = computed(self.onnx, self.opset, node, arrays)
+            made = computed(self.onnx, self.opset, node, arrays, self.left)
+            self.left -= 0 if node.op_type in VIEWS else sum(one.size for one in made)
         except Exception as error:  # noqa: BLE001 - raised where the constant is needed
             self.failed |= dict.fromkeys(node.output, f"{node.op_type}: {error}")
         else:
@@ -73,7 +94,7 @@ class Source:
         return chosen[::-1]
 
     def _formula(self, node: Any) -> Formula | None:
-        for one in formulas.get(node.op_type, ()):
+        for one in formulas.get(_kind(node), ()):
             inside: list[Any] = []
             found = self._match(node.output[0], one.form, {}, inside)
             if found is None:
@@ -95,11 +116,13 @@ class Source:
         (kind, _, letter), parts = form[0].partition(":"), form[1:]
         name, passed = self._origin(name)
         node = self.makers.get(name)
-        if node is None or node.op_type != kind or node.output[0] != name:
+        if node is None or _kind(node) != kind or node.output[0] != name:
             return None
+        before = found.get(letter, node) if letter else node  # what one letter stands for is alike
         names, more = [one for one in node.input if one], parts[-1:] == (...,)
         parts = parts[: len(parts) - more]
-        if len(names) < len(parts) or (len(names) > len(parts) and not more):
+        alike = (before.attribute, before.input[1:]) == (node.attribute, node.input[1:])
+        if not alike or len(names) < len(parts) or (len(names) > len(parts) and not more):
             return None
         for order in permutations(names) if kind in COMMUTATIVE else [names]:
             trial: Found | None = found | ({letter: node} if letter else {})
@@ -115,21 +138,30 @@ class Source:
         """Match a letter or a number."""
         constant = self.constants.get(name)
         if not isinstance(form, str):
-            same = constant is not None and constant.size == 1 and np.isclose(constant, form, 1e-5)
-            return found if same else None
-        one = constant if form.isupper() else name
-        if one is None or (form.islower() and constant is not None):
+            # One of more axes could give them to what it is combined with
+            if constant is None or constant.size != 1 or constant.ndim > 1:
+                return None
+            return found if np.isclose(constant, form, 1e-5) else None
+        if constant is not None and (form.islower() or constant.size > LARGEST_CONSTANT):
+            return None
+        one: Any = constant if form.isupper() else name
+        if one is None:
             return None
         known = found.get(form, one)
-        own = self._origin(known)[0] == self._origin(name)[0] if form.islower() else False
-        return found | {form: known} if own or np.array_equal(known, one) else None
+        if form.islower():
+            same = self._origin(known)[0] == self._origin(name)[0]
+        else:
+            same = known is one or (one.size <= SAME and np.array_equal(known, one))
+        return found | {form: known} if same else None
 
     def _origin(self, name: str) -> tuple[str, list[Any]]:
         """Return the value before nodes that only hand it on, and these nodes."""
-        passed = []
+        passed: list[Any] = []
         while (node := self.makers.get(name)) is not None and name not in self.constants:
             to = {a.i for a in node.attribute if a.name == "to"}
-            if node.op_type != "Identity" and not (node.op_type == "Cast" and to <= FLOATS):
+            kind = _kind(node)
+            passes = kind == "Identity" or (kind == "Cast" and to <= FLOATS)
+            if not passes or len(passed) == HOPS:
                 break
             passed.append(node)
             name = node.input[0]

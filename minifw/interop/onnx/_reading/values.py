@@ -38,6 +38,19 @@ class Value:
         own = (BATCH, *self.shape)
         return own if self.order is None else tuple(own[axis] for axis in self.order)
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is known to be of a type of whole numbers, or bool."""
+        return self.dtype is not None and self.dtype.kind in "iub"
+
+    def told(self, *sizes: int) -> "Value":
+        """Return it with the sizes of its last axes, which a weight says, where none is known."""
+        if self.shape is None or len(sizes) > len(self.shape):
+            return self
+        front, back = self.shape[: -len(sizes)], self.shape[-len(sizes) :]
+        known = [size if one is None else one for one, size in zip(back, sizes, strict=True)]
+        return replace(self, shape=(*front, *known))
+
     def axis(self, axis: int) -> int:
         """Return which axis of the line an axis in the file is."""
         count = len(self.sizes if self.order is None else self.order)
@@ -92,6 +105,12 @@ class Node:
         if found is None:
             raise self.refuse(f"minifw needs its input {index} to be a constant")
         return found
+
+    def broadcast(self, *constants: Array) -> None:
+        """Raise if a constant has more axes than x, so that y would have them."""
+        most = 1 if self.shape is None else 1 + len(self.shape)
+        if any(constant.ndim > most for constant in constants):
+            raise self.refuse("a constant has more axes than x")
 
     def expect(self, **wanted: Any) -> None:
         """Raise unless each attribute is absent or what is wanted."""
@@ -194,13 +213,21 @@ def dense(weight: Array, bias: Array | None) -> layers.Dense:
 def plainly(kind: type[Filled], *sizes: Any, **options: Any) -> Filled:
     """Return a layer that is given only what differs from its defaults, and 3 for (3, 3)."""
     own = inspect.signature(kind).parameters
-    said = {name: _single(value) for name, value in options.items()}
+    said = {name: single(value) for name, value in options.items()}
     others = {name: value for name, value in said.items() if value != own[name].default}
-    return kind(*map(_single, sizes), **others)
+    return kind(*sizes, **others)
 
 
-def _single(value: Any) -> Any:
+def single(value: Any) -> Any:
+    """Return 3 for (3, 3), as an option of an image's two axes can be given."""
     return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+
+
+def product(node: Node, weight: Array, bias: Array | None) -> Value:
+    """Return what the layer of a weight, (in, out), and a bias makes of x."""
+    if node.shape is not None and len(node.shape) not in (1, 2):
+        raise node.refuse(f"minifw multiplies a row or a sequence, got {node.shape}")
+    return node.add(dense(weight.T, bias), node.x.told(len(weight)))
 
 
 def filled(layer: Filled, **state: Array | None) -> Filled:
