@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minifw._engine.composition import required
 from minifw._tools.extras import needs
 from minifw.core.layer import Layer
 from minifw.interop.onnx._export import described
@@ -125,6 +126,11 @@ def export(
         raise ValueError(f"export: {name!r} is no name of a function in C; give another name=...")
     if re.fullmatch(KEYWORDS, name):
         raise ValueError(f"export: {name!r} is a word of C; give another name=...")
+    if isinstance(model, Layer) and ((required(model) or 1) > 1 or len(model.output_names) > 1):
+        raise ValueError(
+            f"export: the function in C has one input and one output, {type(model).__name__} has "
+            f"{model.input_names} and {model.output_names}; write it with minifw.interop.onnx"
+        )
     proto = described(model, input_shape, ("x", "y"), dtype, 1)
     _bound_indices(proto)
     del proto.metadata_props[:]  # the layers' arguments, which would stand in a comment

@@ -320,3 +320,12 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"layer 1, Odd\(\) .*RandomNormalLike"):
         c.export(Sequential(model, Odd()), tmp_path / "net.c")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
+    for model in (
+        minifw.Graph("x", "z", y=(minifw.Add(), "x", "z")),
+        minifw.LSTM(2, 3, return_state=True),
+    ):
+        with pytest.raises(ValueError, match="has one input and one output"):
+            c.export(model, tmp_path / "net.c", input_shape=[(2,), (2,)])
