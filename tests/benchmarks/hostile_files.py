@@ -22,11 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from safetensors.numpy import save as packed
 
 import minifw as mf
+from minifw.interop.onnx import export, import_
 from minifw.interop.safetensors import load_into
 
+OPERATORS = [
+    *("Concat", "Expand", "ConstantOfShape", "Gather", "Shape", "Transpose", "Squeeze", "Slice"),
+    *("Flatten", "Tile", "Split", "ReduceMean", "MatMul", "Gemm", "Sub", "Resize", "GRU"),
+]
 FOLDER = Path(tempfile.mkdtemp())
 VALUES: list[Any] = [
     None, True, -1, 0, 1, 3, 2**31, 2**63, 2**64, 10**30, 0.5, 1e308,
@@ -141,12 +147,82 @@ def halves() -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
+NUMBERS = [-(2**40), -7, -1, 0, 1, 2, 3, 16, 1000, 2**24, 2**31 - 1, 2**40, 2**62]
+
+
+def fielded(good: bytes, rng: random.Random) -> bytes:  # noqa: C901 - a kind of change each
+    """Return an ONNX file with a few fields of its nodes, tensors and inputs changed."""
+    proto = onnx.ModelProto.FromString(good)
+    graph = proto.graph
+    for _ in range(rng.randrange(1, 4)):
+        node, tensor = rng.choice(graph.node), rng.choice(graph.initializer)
+        names = [name for one in graph.node for name in (*one.input, *one.output)]
+        attribute = rng.choice(node.attribute) if node.attribute else None
+        match rng.randrange(9):
+            case 0 if node.input:
+                node.input[rng.randrange(len(node.input))] = rng.choice(["", *names])
+            case 1:
+                node.op_type = rng.choice([*OPERATORS, *(one.op_type for one in graph.node)])
+            case 2 if attribute is not None:
+                attribute.i = rng.choice(NUMBERS)
+                attribute.f = float(rng.choice(NUMBERS))
+                attribute.ints[:] = [rng.choice(NUMBERS) for _ in attribute.ints]
+            case 3 if tensor.dims:
+                tensor.dims[rng.randrange(len(tensor.dims))] = rng.choice(NUMBERS)
+            case 4:
+                kinds = [np.int64, np.float32, np.float64]
+                shape = [rng.choice([0, 1, 2, 3, 8]) for _ in range(rng.randrange(5))]
+                array = np.full(shape, rng.choice(NUMBERS), rng.choice(kinds))
+                tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+            case 5:
+                tensor.data_location = onnx.TensorProto.EXTERNAL
+                for key in rng.sample(["location", "offset", "length"], 2):
+                    value = rng.choice(["good.onnx", "../x", "", *map(str, NUMBERS)])
+                    tensor.external_data.add(key=key, value=value)
+            case 6:
+                shape = graph.input[0].type.tensor_type.shape
+                rng.choice(shape.dim).dim_value = rng.choice(NUMBERS)
+            case 7:
+                graph.output.add().CopyFrom(graph.output[0])
+                graph.output[-1].name = rng.choice(names)
+            case _:
+                copy = graph.node.add()
+                copy.CopyFrom(node)
+                copy.output[0] = rng.choice(names)
+    return proto.SerializeToString()
+
+
+def exported() -> None:
+    """Write networks without what says which layers they were."""
+    images = mf.Sequential(
+        mf.Conv2D(2, 3, 3, padding="same"),
+        mf.BatchNorm(3),
+        mf.GELU("tanh"),
+        mf.AvgPool2D(2, padding=1),
+        mf.UpSample2D(2),
+        mf.Pad2D(1),
+        mf.Flatten(),
+        mf.Dense(432, 4),
+        mf.Softmax(),
+    )
+    steps = mf.Sequential(
+        mf.MultiHeadAttention(4, 2), mf.LayerNorm(4), mf.LSTM(4, 3), mf.MeanOverTime()
+    )
+    for name, model, shape in (("good", images, (2, 8, 8)), ("steps", steps, (5, 4))):
+        path = FOLDER / f"{name}.onnx"
+        export(model, path, input_shape=shape, dtype=np.float32)
+        proto = onnx.load(path)
+        del proto.metadata_props[:]
+        path.write_bytes(proto.SerializeToString())
+
+
 Change = Callable[[bytes, random.Random], bytes]
 Door = tuple[str, Path, Callable[[Path], object], tuple[Change, ...], tuple[type[Exception], ...]]
 
 
 def doors() -> list[Door]:
     """Return each door: its good file, what reads it, how it is changed, what it may raise."""
+    exported()
     mf.save(network(), FOLDER / "good.npz")
     mf.save(network(), FOLDER / "good.safetensors")
     (FOLDER / "weights.safetensors").write_bytes(halves())
@@ -164,6 +240,8 @@ def doors() -> list[Door]:
         ("load, .npz", FOLDER / "good.npz", mf.load, (bent, zipped, zipped), refusals),
         ("load, .safetensors", FOLDER / "good.safetensors", mf.load, (bent, headed), refusals),
         ("load_into", FOLDER / "weights.safetensors", partly, (bent, headed, headed), faults),
+        ("import_, images", FOLDER / "good.onnx", import_, (bent, fielded, fielded), refusals),
+        ("import_, steps", FOLDER / "steps.onnx", import_, (bent, fielded, fielded), refusals),
         ("load_into, an index", FOLDER / "m.index.json", partly, (text_of,), faults),
     ]
 
