@@ -189,7 +189,8 @@ def fielded(good: bytes, rng: random.Random) -> bytes:  # noqa: C901 - a kind of
                 copy = graph.node.add()
                 copy.CopyFrom(node)
                 copy.output[0] = rng.choice(names)
-    return proto.SerializeToString()
+    mutated: bytes = proto.SerializeToString()
+    return mutated
 
 
 def exported() -> None:

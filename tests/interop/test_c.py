@@ -328,4 +328,5 @@ def test_several_inputs_or_outputs_are_refused(tmp_path: Path) -> None:
         minifw.LSTM(2, 3, return_state=True),
     ):
         with pytest.raises(ValueError, match="has one input and one output"):
-            c.export(model, tmp_path / "net.c", input_shape=[(2,), (2,)])
+            several: Any = [(2,), (2,)]
+            c.export(model, tmp_path / "net.c", input_shape=several)

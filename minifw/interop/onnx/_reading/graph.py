@@ -10,7 +10,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,8 +28,10 @@ from minifw.interop.onnx._reading.constants import (
     Array,
     as_floats,
 )
+from minifw.interop.onnx._reading.recurrent import trimmed
+from minifw.interop.onnx._reading.sizes import shape_after
 from minifw.interop.onnx._reading.source import Source
-from minifw.interop.onnx._reading.values import Formula, Node, Size, Value, line_of, readers
+from minifw.interop.onnx._reading.values import Formula, Node, Value, line_of, readers
 
 MOST_NODES = 10_000
 
@@ -49,13 +50,6 @@ SHORT_INPUTS = frozenset(
     {"Pad", "ReduceMean", "Reshape", "Resize", "Slice", "Squeeze", "Unsqueeze", "Upsample"}
 )
 SHORT = 1000
-
-# Sizes that stand for one that is not known: where a layer gives another size for each pair, its
-# own is not known, either. They are tried until its checks accept them.
-STAND_INS = ((2520, 5040), (8, 16))
-
-# They give the shape of x, but would compute y of so many numbers to say so
-KEEPING = layers.Flip | layers.LogSoftmax | layers.PReLU | layers.Softmax
 
 
 @dataclass
@@ -184,7 +178,7 @@ class Reading:
             values = (replace(x, dtype=values[0].dtype),)
         shape = values[0].shape
         moves = not isinstance(layer, layers.Reshape) or shape is None or shape.count(None) > 1
-        if not moves and _shape_after(layer, [shape]) == shape:
+        if not moves and shape_after(layer, [shape]) == shape:
             return replace(values[0], order=None)
         return self.line(node.name, layer, values)
 
@@ -200,7 +194,7 @@ class Reading:
         return None
 
     def line(self, name: str, layer: Layer, values: Sequence[Value]) -> Value:
-        shape = _shape_after(layer, [value.shape for value in values])
+        shape = shape_after(layer, [value.shape for value in values])
         if shape is not None and math.prod(size or 1 for size in shape) > LARGEST:
             raise FileFormatError(f"{layer!r} makes examples of the shape {shape}, too large")
         line = self.name(name)
@@ -289,7 +283,7 @@ class Reading:
             wanted.setdefault(line_of(value), set()).add(value)
         for line, (layer, takes) in reversed(self.lines.items()):
             if line in wanted:
-                needed.append((line, _trimmed(layer, wanted[line]), takes))
+                needed.append((line, trimmed(layer, wanted[line]), takes))
                 for value in takes:
                     wanted.setdefault(line_of(value), set()).add(value)
         single = {line for line, layer, _ in needed if len(layer.output_names) == 1}
@@ -355,43 +349,3 @@ def _check_types(node: Node) -> None:
     if len(found) > 1:
         names = " and ".join(sorted(str(dtype) for dtype in found))
         raise node.refuse(f"it mixes {names}; a node computes in one of them")
-
-
-def _shape_after(
-    layer: Layer, shapes: Sequence[tuple[Size, ...] | None]
-) -> tuple[Size, ...] | None:
-    """Return the shape of one example behind a layer, None where it is not known."""
-    if any(shape is None for shape in shapes):
-        return None
-    if isinstance(layer, KEEPING):
-        return shapes[0]
-
-    def after(stand_in: int) -> tuple[int, ...]:
-        known: list[Any] = [tuple(size or stand_in for size in shape or ()) for shape in shapes]
-        made: Any = layer.output_shape(*known)
-        return made[0] if len(layer.output_names) > 1 else made  # type: ignore[no-any-return]
-
-    if all(None not in (shape or ()) for shape in shapes):
-        return after(1)
-    for pair in STAND_INS:
-        with suppress(ValueError):
-            one, other = (after(stand_in) for stand_in in pair)
-            return tuple(a if a == b else None for a, b in zip(one, other, strict=True))
-    return None
-
-
-def _trimmed(layer: Layer, taken: set[str]) -> Layer:
-    """Return a recurrent layer that gives y alone, or its last state alone, if that is taken."""
-    ends = {value.rpartition(".")[2] for value in taken}
-    if not isinstance(layer, layers.LSTM | layers.GRU) or len(ends) > 1:
-        return layer
-    if ends == {"c"}:
-        return layer
-    alone = type(layer)(
-        layer.input_size,
-        layer.hidden_size,
-        return_sequences=ends == {"y"},
-        dtype=layer.weight_ih_l0.dtype,
-    )
-    alone.load_state_dict(layer.state_dict())
-    return alone

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from minifw import layers
+from minifw.core.layer import Layer
 from minifw.interop.onnx._reading.constants import is_zero
 from minifw.interop.onnx._reading.values import Node, Value, filled, in_dtype, line_of, reader
 
@@ -68,3 +69,20 @@ def recurrent(node: Node) -> list[Value | None]:
     states = [node.add(layers.Reshape((count, hidden)), state) for state in both[1:]]
     # (time, directions, batch, hidden) in the file, and (directions, batch, hidden)
     return [replace(every, order=(1, 2, 0, 3)), *(replace(s, order=(1, 0, 2)) for s in states)]
+
+
+def trimmed(layer: Layer, taken: set[str]) -> Layer:
+    """Return a recurrent layer that gives y alone, or its last state alone, if that is taken."""
+    ends = {value.rpartition(".")[2] for value in taken}
+    if not isinstance(layer, layers.LSTM | layers.GRU) or len(ends) > 1:
+        return layer
+    if ends == {"c"}:
+        return layer
+    alone = type(layer)(
+        layer.input_size,
+        layer.hidden_size,
+        return_sequences=ends == {"y"},
+        dtype=layer.weight_ih_l0.dtype,
+    )
+    alone.load_state_dict(layer.state_dict())
+    return alone

@@ -107,7 +107,7 @@ class Node:
         return found
 
     def broadcast(self, *constants: Array) -> None:
-        """Raise if a constant has more axes than x, so that y would have them."""
+        """Raise if a constant has more axes than x: y would have them, too."""
         most = 1 if self.shape is None else 1 + len(self.shape)
         if any(constant.ndim > most for constant in constants):
             raise self.refuse("a constant has more axes than x")
