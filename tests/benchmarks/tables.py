@@ -287,7 +287,7 @@ def sentences(results: Results) -> list[str]:
         low, high = apart.mean(axis=1).min(), apart.mean(axis=1).max()
         spent = [sum(sum(f[who]["seconds"]) for f in sets) for who in (OURS, AUTHORS)]
         said.append(
-            f"The error of {OURS} differs from that of the {AUTHORS} by {apart.mean():+.1%}"
+            f"The error of {OURS} differs from the error of the {AUTHORS} by {apart.mean():+.1%}"
             f"{doubt} in the mean over the sets (from {low:+.1%} to {high:+.1%}); its time in the "
             f"sum is {spent[0] / spent[1]:.2f} of theirs."
         )
