@@ -36,12 +36,15 @@ def check_is(
 ) -> None:
     """Raise unless a value is of a class, or of one of several: ``A | B``.
 
-    Who passes the class itself is told to call it, with `call` behind its name.
+    Who passes the class itself is told to call it, with `call` behind its name; and who passes a
+    trainer or an estimator, to pass its model.
     """
     if isinstance(value, kind):
         return
     if isinstance(value, type) and issubclass(value, kind):
         hint = f"; write {value.__name__}{call}"
+    elif held := [n for n in ("model", "model_") if isinstance(getattr(value, n, None), kind)]:
+        hint = f"; pass its .{held[0]}"
     raise TypeError(f"{owner} expects {what}, got {describe(value)}{hint}")
 
 

@@ -75,7 +75,6 @@ def save(model: Layer, path: str | os.PathLike[str]) -> None:
     """
     place, (_, write) = _format("save", path)
     hint = "; pass the model itself" if isinstance(model, Mapping) else ""
-    hint = "; pass its .model" if isinstance(getattr(model, "model", None), Layer) else hint
     check_is("save", "a layer", model, Layer, hint=hint)
     recorder = Recorder()
     with EVALUATIONS.lock:

@@ -14,7 +14,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -294,6 +294,10 @@ def test_wrong_calls(tmp_path: Path) -> None:
         TypeError, match=r"save expects a layer, got a dict; pass the model itself"
     ):
         save(layer.state_dict(), tmp_path / "m.npz")  # type: ignore[arg-type]
+    for name in ("model", "model_"):  # of a trainer, and of an estimator
+        holder: Any = SimpleNamespace(**{name: layer})
+        with pytest.raises(TypeError, match=rf"got a SimpleNamespace; pass its \.{name}$"):
+            save(holder, tmp_path / "m.npz")
     for path in ("m", "m.npy", "m.npz.gz", "m.pt"):
         with pytest.raises(ValueError, match=r"ends in \.npz or \.safetensors, got"):
             save(layer, path)

@@ -108,9 +108,7 @@ def described(
 ) -> Any:
     """Return the ModelProto of a model, checked, or raise as `export` does."""
     onnx = package("export")
-    held = [n for n in ("model", "model_") if isinstance(getattr(model, n, None), Layer)]
-    hint = f"; pass its .{held[0]}" if held else ""
-    check_is("export", "a layer", model, Layer, hint=hint)
+    check_is("export", "a layer", model, Layer)
     own = survey(model).dtype or np.float64
     numbers = check_dtype("export", own if dtype is None else dtype)
     rows = BATCH if batch is None else check_size("export", "batch", batch)
