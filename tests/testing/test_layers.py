@@ -253,7 +253,7 @@ def test_a_mask_that_is_drawn_once_and_kept_is_no_buffer() -> None:
             return dx
 
     said = hint(DrawsOnce(), batch(4, 6), "state_dict after training")
-    assert "drawn anew in each forward" in said
+    assert "drawn again in each forward" in said
 
 
 def test_statistics_of_the_batch_are_not_missing_in_eval_mode() -> None:
