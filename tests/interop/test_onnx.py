@@ -1108,3 +1108,12 @@ def test_small_files_do_not_ask_for_much(tmp_path: pathlib.Path) -> None:
     many = [NODE("Relu", [f"x{i}" if i else "x"], [f"x{i + 1}"]) for i in range(10_000)]
     with pytest.raises(FileFormatError, match="has 10001 nodes"):
         import_(graph_of(path, *many, NODE("Relu", ["x10000"], ["y"])))
+
+
+def test_some_outputs_of_an_exported_graph(tmp_path: pathlib.Path) -> None:
+    path, x = tmp_path / "model.onnx", normal(3, 4)
+    lines = {"a": (Dense(4, 2, rng=0, dtype=np.float32), "x"), "b": (Tanh(), "x")}
+    model = minifw.Graph("x", outputs=("a", "b"), **lines)
+    export(model, path, output_name=("a", "b"))
+    assert repr(import_(path)) == repr(model)
+    close(import_(path, outputs=["b"]).predict(x), np.tanh(x))

@@ -158,11 +158,12 @@ def _model(
     onnx: Any, proto: Any, custom: tuple[type[Buildable], ...], outputs: list[str]
 ) -> Layer:
     """Return the layers that were exported, or else those that the nodes are."""
-    try:
-        described = _described(onnx, proto, custom)
+    why = ""
+    try:  # what was exported gives all outputs, in the order of the file
+        every = outputs == [value.name for value in proto.graph.output]
+        described = _described(onnx, proto, custom) if every else None
         if described is not None:
             return described
-        why = ""
     except Exception as error:  # noqa: BLE001 - whatever is wrong, the graph is there to be read
         why = f" (and the layers that it says it was exported from cannot be built: {error})"
     try:
