@@ -18,35 +18,23 @@ BATCH, UNKNOWN = 2**31 - 19, 2**31 - 18
 # Numbers of a constant and of one example: a file that asks for more is not followed into memory.
 LARGEST_CONSTANT, LARGEST = 2**26, 2**24
 
-VIEWS = {
-    "ConstantOfShape",
-    "Expand",
-    "Identity",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-}
+VIEWS = frozenset(
+    (
+        "ConstantOfShape",
+        "Expand",
+        "Identity",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    )
+)
 COMPUTED = {
     *("Abs", "Add", "And", "Cast", "Ceil", "Concat", "Constant", "Div", "Equal", "Exp", "Flatten"),
-    *(
-        "Floor",
-        "Gather",
-        "Greater",
-        "GreaterOrEqual",
-        "Less",
-        "LessOrEqual",
-        "Log",
-        "MatMul",
-        "Max",
-        "Min",
-        "Mod",
-        "Mul",
-        "Neg",
-    ),
-    *("Not", "Pow", "Reciprocal", "ReduceProd", "ReduceSum", "Reshape", "Shape", "Sqrt", "Sub"),
-    *("Sum", "Where"),
+    *("Floor", "Gather", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Log", "MatMul"),
+    *("Max", "Min", "Mod", "Mul", "Neg", "Not", "Pow", "Reciprocal", "ReduceProd", "ReduceSum"),
+    *("Reshape", "Shape", "Sqrt", "Sub", "Sum", "Where"),
 }
 
 

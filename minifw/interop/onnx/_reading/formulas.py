@@ -38,11 +38,16 @@ TURNED = ("Add", "x", "N")
 STANDARD = ("Div", CENTRED, ("Sqrt", ("Add", SPREAD, "E")))
 
 
+def _large(found: Found, letter: str) -> bool:
+    """Return whether a constant is 20 or more everywhere, or is left out."""
+    return bool(np.all(found.get(letter, 20.0) >= 20.0))
+
+
 @formula(
     ("Div", "x", ("Add", ("Exp", ("Neg", "x")), 1.0)), ("Mul", "x", ("Sigmoid", "x")), order="same"
 )
 def silu(*_: Any) -> Layer:
-    """X / (1 + exp(-x))."""
+    """Read x / (1 + exp(-x))."""
     return layers.SiLU()
 
 
@@ -50,9 +55,7 @@ def silu(*_: Any) -> Layer:
     ("Div", ("Softplus", SCALED), "B"),
     ("Where", ("Greater", SCALED, "T"), "x", ("Div", ("Softplus", SCALED), "B")),
     ("Where", ("Greater", "x", "T"), "x", ("Softplus", "x")),
-    when=lambda found: bool(
-        np.all(found.get("T", 20.0) >= 20.0)
-    ),  # below it the line is not softplus
+    when=lambda found: _large(found, "T"),  # below it the line is not softplus
     order="same",
 )
 def softplus(node: Node, found: Found) -> Layer:
@@ -63,13 +66,11 @@ def softplus(node: Node, found: Found) -> Layer:
 
 @formula(
     ("Mul", "x", ("Div", MISH, ("Add", MISH, 2.0))),
-    when=lambda found: bool(
-        np.all(found.get("C", 20.0) >= 20.0)
-    ),  # from there on n / (n + 2) is 1
+    when=lambda found: _large(found, "C"),  # from there on n / (n + 2) is 1
     order="same",
 )
 def mish(node: Node, found: Found) -> Layer:
-    """X n / (n + 2), n = e (e + 2), e = exp(x)."""
+    """Read x n / (n + 2), n = e (e + 2), e = exp(x)."""
     node.broadcast(*(found[letter] for letter in "C" if letter in found))
     return layers.Mish()
 
@@ -85,7 +86,7 @@ def _halves(part: Any) -> list[Any]:
 
 @formula(*_halves(ERF), order="same")
 def gelu(*_: Any) -> Layer:
-    """X Phi(x)."""
+    """Read x Phi(x)."""
     return layers.GELU()
 
 
@@ -97,13 +98,13 @@ def gelu_tanh(*_: Any) -> Layer:
 
 @formula(("Add", ("Mul", STANDARD, "W"), "B"), STANDARD)
 def layer_norm(node: Node, found: Found) -> Layer:
-    """W (x - m) / sqrt(mean((x - m)^2) + eps) + b."""
+    """Read w (x - m) / sqrt(mean((x - m)^2) + eps) + b."""
     return normalization(layers.LayerNorm, node, found, ["m", "n"])
 
 
 @formula(*[("Mul", one, "W") for one in NORMAL], *NORMAL)
 def rms_norm(node: Node, found: Found) -> Layer:
-    """X w / sqrt(mean(x^2) + eps)."""
+    """Read x w / sqrt(mean(x^2) + eps)."""
     return normalization(layers.RMSNorm, node, found, ["m"])
 
 
@@ -160,20 +161,16 @@ def attention(node: Node, found: Found) -> Value:
         heads * width, heads, causal="M" in found, bias="H" in found, **in_dtype(found["A"])
     )
     orders = [node.part(found[letter]).attributes.get("perm") for letter in "qkvz"]
-    hidden, steps = (
-        found.get("M", np.ones(())),
-        [(value.shape or (None,))[0] for value in node.values] * 2,
-    )
+    steps = [(value.shape or (None,))[0] for value in node.values] * 2
     # (batch, steps, heads, width), and (batch, steps, features)
     shapes = [(steps[at], heads, width) for at in (0, 1, 1)] + [(steps[0], heads * width)]
-    expected = np.tri(steps[0], steps[1]) if "M" in found else 1
     if (
         orders != [[0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3], [0, 2, 1, 3]]
         or len(biased) > 1
         or any(tuple(found[letter][1:]) != own for letter, own in zip("IJKL", shapes, strict=True))
         or node.part(found["p"]).attributes.get("axis", -1) not in (-1, 3)
         or not np.allclose(found["S"], width**-0.5, rtol=1e-6)
-        or not np.array_equal(hidden, expected)
+        or ("M" in found and not np.array_equal(found["M"], np.tri(steps[0], steps[1])))
         or not found.get("N", -np.inf) <= -1e30
     ):
         raise node.refuse("minifw has attention of each step to all, or to all before it")
@@ -208,7 +205,7 @@ def up_sample(node: Node, found: Found) -> Layer:
     ),
 )
 def affine(node: Node, found: Found) -> Value:
-    """X W + b."""
+    """Read x W + b."""
     node.broadcast(found["B"])
     return product(node, found["W"], found["B"])
 

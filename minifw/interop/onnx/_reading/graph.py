@@ -85,15 +85,15 @@ class Reading:
     def take(self, given: Any) -> None:
         """Note an input of the graph."""
         name, kind, sizes = given.name[:200], given.type.tensor_type, None
-        if kind.HasField("shape") and not kind.shape.dim:
-            raise FileFormatError(
-                f"its input {name!r} is one number, without an axis for the rows"
-            )
         if kind.elem_type not in self.source.taken_types:
             raise FileFormatError(f"its input {name!r} is no array of real or whole numbers")
         if kind.HasField("shape"):
             dims = [axis.dim_value if axis.dim_value > 0 else None for axis in kind.shape.dim]
-            rows, sizes = (dims or [None])[0] or 0, tuple(dims[1:])
+            if not dims:
+                raise FileFormatError(
+                    f"its input {name!r} is one number, without an axis for the rows"
+                )
+            rows, sizes = dims[0] or 0, tuple(dims[1:])
             if self.values and rows != self.batch:
                 raise FileFormatError(f"its input {name!r} has another number of rows than others")
             self.batch = rows
