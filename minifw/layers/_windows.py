@@ -7,7 +7,7 @@ examples a long one, where the row alone would be copied a few numbers at a time
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minifw._tools.numbers import check_size
 from minifw.typing import Array, Shape
 
-__all__ = ["Pair", "Windows", "batch_last", "check_image_shape", "pair", "taps"]
+__all__ = ["Pair", "Windows", "batch_last", "check_image_shape", "pair", "single", "taps"]
 
 LINES = 8  # of a cache, which hold numbers that lie a power of two apart: 8 in most processors
 
@@ -32,6 +32,11 @@ def pair(owner: str, name: str, value: int | Pair, least: int = 1) -> Pair:
         raise ValueError(f"{owner} expects {name} to be one number or two, got {value!r}")
     rows, columns = value
     return check_size(owner, name, rows, least), check_size(owner, name, columns, least)
+
+
+def single(value: Any) -> Any:
+    """Return one number for several that are equal, as 3 for (3, 3); else what was given."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def check_image_shape(owner: object, shape: Shape, channels: int | None = None) -> None:

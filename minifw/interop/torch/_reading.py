@@ -13,6 +13,7 @@ from minifw.core.layer import Layer
 from minifw.core.parameter import Parameter
 from minifw.interop.torch._source import PAIRS, package, to_torch
 from minifw.interop.torch._twins import ELSEWHERE, TWINS
+from minifw.layers._windows import single
 
 ACTIVATIONS = {"relu": layers.ReLU, "gelu": layers.GELU}  # of a TransformerEncoderLayer
 NONE = "has no counterpart"
@@ -280,11 +281,6 @@ class Reader:
             before, after = ([norm], []) if module.norm_first else ([], [norm])
             parts += [layers.Residual(layers.Sequential(*before, *inner)), *after]
         return layers.Sequential(*parts)
-
-
-def single(value: Any) -> Any:
-    """Return (3, 3) as 3."""
-    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def both_ways(ahead: Any, behind: Any = None) -> Any:

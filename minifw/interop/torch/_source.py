@@ -14,6 +14,7 @@ from minifw._tools.checks import check_is
 from minifw._tools.extras import needs
 from minifw.core.layer import Layer
 from minifw.interop.torch._twins import TWINS, Twin
+from minifw.layers._windows import single
 from minifw.typing import Array
 
 IMPORTS = ("import torch", "from torch import nn", "from torch.nn import functional as F")
@@ -141,7 +142,7 @@ class Source:
         if not isinstance(value, tuple) or option.kind is option.VAR_POSITIONAL:
             return value
         alone = name in PAIRS or (len(value) == 1 and not twin.forward)
-        return value[0] if alone and len(set(value)) == 1 else value
+        return single(value) if alone else value
 
     def _plain(self, layer: Layer, value: Any) -> str:
         """Return the text of a plain value, or raise unless it is one, or a layer."""

@@ -17,8 +17,8 @@ from minifw.interop.onnx._reading.values import (
     in_dtype,
     plainly,
     reader,
-    single,
 )
+from minifw.layers._windows import single
 
 
 def by_images(node: Node, layer: Layer) -> Value:

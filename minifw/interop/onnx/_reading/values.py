@@ -11,6 +11,7 @@ from minifw import layers
 from minifw.core.layer import Layer
 from minifw.errors import FileFormatError
 from minifw.interop.onnx._reading.constants import BATCH, Array
+from minifw.layers._windows import single
 
 Size: TypeAlias = Any  # an int, or None where the file does not say it
 Found: TypeAlias = dict[str, Any]
@@ -216,11 +217,6 @@ def plainly(kind: type[Filled], *sizes: Any, **options: Any) -> Filled:
     said = {name: single(value) for name, value in options.items()}
     others = {name: value for name, value in said.items() if value != own[name].default}
     return kind(*sizes, **others)
-
-
-def single(value: Any) -> Any:
-    """Return 3 for (3, 3), as an option of an image's two axes can be given."""
-    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 def product(node: Node, weight: Array, bias: Array | None) -> Value:
