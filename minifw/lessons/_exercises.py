@@ -1,0 +1,251 @@
+"""The exercises of docs/learn, by name: what each is held against, and its known slips."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from pydoc_data.topics import topics
+from typing import Any
+
+import numpy as np
+
+from minifw.core.layer import Layer
+from minifw.core.objective import Objective
+from minifw.layers import (
+    GELU,
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Embedding,
+    LayerNorm,
+    MaxPool2D,
+    MultiHeadAttention,
+    Residual,
+    Scale,
+    Sequential,
+    Sigmoid,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from minifw.lessons._kinds import (
+    Exercise,
+    Forward,
+    FunctionExercise,
+    Inputs,
+    LayerExercise,
+    LossExercise,
+    NumberExercise,
+    OptimizerExercise,
+)
+from minifw.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss
+from minifw.optimizers import SGD, Adam
+from minifw.tracing import trace
+from minifw.typing import Array
+
+
+def _normal(*shape: int, arrays: int = 1) -> Inputs:
+    return lambda rng: tuple(rng.standard_normal((arrays, *shape)))
+
+
+def _whole(below: int, *shape: int) -> Inputs:
+    return lambda rng: (rng.integers(0, below, shape),)
+
+
+def _targets(*target: float, classes: int = 1, probable: bool = False) -> Inputs:
+    """Return predictions, or probabilities, and the targets."""
+    t = np.array(target, float).reshape(-1, 1) if classes == 1 else np.array(target, int)
+    shape = (len(target), classes)
+    return lambda rng: (rng.uniform(0.1, 0.9, shape) if probable else rng.normal(size=shape), t)
+
+
+# -- what people write by mistake ------------------------------------------------------
+
+
+def _softmax(s: Array, axis: int = -1) -> Array:
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return np.asarray(e / e.sum(axis=axis, keepdims=True))
+
+
+def _with(make: Callable[[], Any], **changes: Callable[[Array], Array]) -> Forward:
+    """Return the forward of minifw's layer with the answer's parameters, some of them changed."""
+
+    def forward(answer: Layer, *xs: Array) -> Array:
+        state, layer = answer.state_dict(), make()
+        layer.load_state_dict({**state, **{n: change(state[n]) for n, change in changes.items()}})
+        return np.asarray(layer.train(answer.training).forward(*xs))
+
+    return forward
+
+
+def _norm(axis: int, ddof: int = 0) -> Forward:
+    def forward(own: Any, x: Array) -> Array:
+        n = (x - x.mean(axis, keepdims=True)) / np.sqrt(
+            x.var(axis, ddof=ddof, keepdims=True) + 1e-5
+        )
+        return np.asarray(n * own.weight.value + own.bias.value)
+
+    return forward
+
+
+def _attention(
+    _: Any, *qkv: Array, ahead: int | None = None, scale: float = 0.5, axis: int = -1
+) -> Array:
+    """Return attention: `ahead` later places are seen, `scale` is the power of the width."""
+    q, k, v = qkv
+    s = q @ k.swapaxes(-1, -2) / q.shape[-1] ** scale  # (..., queries, keys)
+    if ahead is not None:
+        s = np.where(np.tri(s.shape[-2], s.shape[-1], ahead, dtype=bool), s, -1e30)
+    return np.asarray(_softmax(s, axis) @ v)
+
+
+def _heads(
+    own: Any, x: Array, *, heads: int = 2, cut: bool = True, join: bool = True, **wrong: Any
+) -> Array:
+    """Return causal attention by heads, which are cut and joined by transposing."""
+    qkv = np.split(x @ own.in_proj_weight.value.T + own.in_proj_bias.value, 3, axis=-1)
+    batch, time, _ = x.shape
+    if cut:
+        parts = [a.reshape(batch, time, heads, -1).swapaxes(1, 2) for a in qkv]
+    else:
+        parts = [a.reshape(batch, heads, time, -1) for a in qkv]
+    z = _attention(own, *parts, **{"ahead": 0, **wrong})  # (batch, heads, time, width / heads)
+    y = (z.swapaxes(1, 2) if join else z).reshape(x.shape)
+    return np.asarray(y @ own.out_proj.weight.value.T + own.out_proj.bias.value)
+
+
+# -- the numbers -----------------------------------------------------------------------
+
+
+@cache
+def _dw1() -> float:
+    """Return the number of chapter 3."""
+    model = Sequential(Dense(2, 2), Tanh(), Dense(2, 1), Sigmoid())
+    values: Any = ([[1.0, -1.0], [0.5, 0.5]], [0.0, -0.5], [[1.0, -2.0]], [0.5])
+    for parameter, value in zip(model.parameters(), values, strict=True):
+        parameter.value = value
+    x, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([[1.0], [1.0], [0.0]])
+    return float(trace(Objective(model, BCELoss()), x, y)["dW1"][1, 0])
+
+
+@cache
+def _entropy(length: int) -> float:
+    """Return what the next `length` characters of Python's manual leave open, in nats."""
+    text = np.unique(list("".join(topics.values())), return_inverse=True)[1]
+    parts = np.stack([text[i : len(text) - length + 1 + i] for i in range(length)])
+    chance = np.unique(parts, axis=1, return_counts=True)[1] / parts.shape[1]
+    return float(-(chance * np.log(chance)).sum())
+
+
+def _slope(f: Any, x: float) -> float:
+    return float({np.sin: np.cos, np.exp: np.exp}[f](x))
+
+
+# -- the exercises ---------------------------------------------------------------------
+
+DENSE, CONV = partial(Dense, 3, 2), partial(Conv2D, 2, 3, 3)
+_labels, _logits = _targets(1, 0, 1, 1, 0, probable=True), _targets(1, 0, 1, 1, 0)
+
+EXERCISES: dict[str, Exercise] = {
+    # 0: the grader
+    "scale": LayerExercise(_normal(4, 3), partial(Scale, 3)),
+    "square": LayerExercise(_normal(4, 3), reference=lambda _, x: x**2),
+    "centre": LayerExercise(_normal(4, 3), reference=lambda _, x: x - x.mean(1, keepdims=True)),
+    # 1: one unit
+    "slope": FunctionExercise(_slope, ((np.sin, 0.5), (np.exp, 1.0)), digits=1e-7),
+    "sigmoid": LayerExercise(_normal(4, 3), Sigmoid),
+    "softplus": LayerExercise(_normal(4, 3), Softplus),
+    # 2: the notes' network
+    "dense": LayerExercise(_normal(4, 3), DENSE),
+    "tanh": LayerExercise(_normal(4, 3), Tanh),
+    "bce": LossExercise(_labels, BCELoss),
+    # 3: every number
+    "dW1": NumberExercise(_dw1),
+    # 4: a sigmoid and its loss
+    "bce_with_logits": LossExercise(
+        _logits, BCEWithLogitsLoss, far=((20.0, 0.0), (40.0, 0.0), (1e3, 0.0))
+    ),
+    "huber": LossExercise(_logits, HuberLoss, far=((0.5, 0.0), (3.0, 0.0), (-4.0, 0.0))),
+    # 5: downhill
+    "momentum": OptimizerExercise(partial(SGD, lr=0.1, momentum=0.9)),
+    "adam": OptimizerExercise(partial(Adam, lr=0.1)),
+    # 7: ten classes
+    "softmax": LayerExercise(_normal(4, 3), Softmax),
+    "cross_entropy": LossExercise(_targets(0, 3, 1, 1, 2, classes=4), CrossEntropyLoss),
+    # 8: images
+    "conv2d": LayerExercise(_normal(2, 2, 5, 4), CONV),
+    "max_pool": LayerExercise(_normal(2, 2, 4, 6), partial(MaxPool2D, 2)),
+    # 9: norms
+    "layer_norm": LayerExercise(_normal(4, 5), partial(LayerNorm, 5)),
+    "batch_norm": LayerExercise(_normal(6, 3), partial(BatchNorm, 3)),
+    # 10: letters
+    "unigram": NumberExercise(partial(_entropy, 1)),
+    "bigram": NumberExercise(lambda: _entropy(2) - _entropy(1)),
+    "embedding": LayerExercise(_whole(6, 4, 5), partial(Embedding, 6, 3)),
+    # 11: depth
+    "residual": LayerExercise(_normal(4, 3), lambda: Residual(Dense(3, 3))),
+    "gelu": LayerExercise(_normal(4, 3), partial(GELU, "tanh")),
+    "swish": LayerExercise(
+        _normal(4, 3), reference=lambda own, x: x / (1 + np.exp(-own.slope.value * x))
+    ),
+    # 12: attention
+    "attention": LayerExercise(_normal(2, 4, 3, arrays=3), reference=_attention),
+    "causal_attention": LayerExercise(
+        _normal(2, 4, 3, arrays=3), reference=partial(_attention, ahead=0)
+    ),
+    "heads": LayerExercise(
+        _normal(2, 5, 4), partial(MultiHeadAttention, 4, 2, causal=True), causal=True
+    ),
+}
+
+# -- what people compute by mistake, by the name of its sentence -------------------------
+
+_ATTENTION: dict[str, dict[str, Any]] = {
+    "scores not scaled": {"scale": 0.0},
+    "scores divided by the width": {"scale": 1.0},
+    "softmax over the queries": {"axis": -2},
+}
+_MASKED = {
+    **_ATTENTION,
+    "mask missing": {"ahead": None},
+    "mask sees one ahead": {"ahead": 1},
+    "mask hides the present": {"ahead": -1},
+}
+_CUT: dict[str, dict[str, Any]] = {
+    "heads not transposed": {"cut": False, "join": False},
+    "heads cut without a transpose": {"cut": False},
+    "heads joined without a transpose": {"join": False},
+    "one head": {"heads": 1},
+}
+
+
+def _each(forward: Any, table: dict[str, dict[str, Any]], **fixed: Any) -> dict[str, Forward]:
+    return {name: partial(forward, **{**fixed, **wrong}) for name, wrong in table.items()}
+
+
+SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
+    "slope": {"slope doubled": lambda f, x: 2 * _slope(f, x)},
+    "sigmoid": {"sigmoid mirrored": lambda _, x: 1 / (1 + np.exp(x))},
+    "dense": {
+        "bias missing": _with(DENSE, bias=np.zeros_like),
+        "bias subtracted": _with(DENSE, bias=np.negative),
+    },
+    "bce": {
+        "loss summed": lambda p, t: 5 * BCELoss().forward(p, t),
+        "loss negative": lambda p, t: -BCELoss().forward(p, t),
+        "first term alone": lambda p, t: -(t * np.log(p)).mean(),
+    },
+    "dW1": {"number without the mean": lambda: 3 * _dw1()},
+    "softmax": {"softmax over the batch": lambda _, x: _softmax(x, 0)},
+    "cross_entropy": {"loss summed": lambda p, t: 5 * CrossEntropyLoss().forward(p, t)},
+    "conv2d": {
+        "bias missing": _with(CONV, bias=np.zeros_like),
+        "kernel flipped": _with(CONV, weight=lambda w: w[..., ::-1, ::-1]),
+        "kernel transposed": _with(CONV, weight=lambda w: w.swapaxes(2, 3)),
+    },
+    "max_pool": {"mean of the window": lambda _, x: AvgPool2D(2).forward(x)},
+    "layer_norm": {"norm over the batch": _norm(0), "variance over n - 1": _norm(1, ddof=1)},
+    "batch_norm": {"norm over the features": _norm(1), "variance over n - 1": _norm(0, ddof=1)},
+    "attention": _each(_attention, _ATTENTION),
+    "causal_attention": _each(_attention, _MASKED, ahead=0),
+    "heads": _each(_heads, {**_MASKED, **_CUT}),
+}

@@ -1,0 +1,268 @@
+"""The kinds of exercises: how an answer of each kind is graded."""
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from minifw._tools.checks import check_is
+from minifw.core.layer import Layer
+from minifw.core.loss import Loss
+from minifw.core.optimizer import Optimizer
+from minifw.core.parameter import Parameter
+from minifw.lessons._sentences import KIT, Fault
+from minifw.testing import CheckError, Report, check_layer, check_loss, check_optimizer
+from minifw.typing import Array
+
+SEED = 0  # of the inputs: the same each time, so that the answer to a question is
+NEAR = 1e-9  # relative to the largest: two formulas of the same value, in float64
+STEPS = 4  # of an optimizer: enough for what it carries from one to the next to show
+FORWARD = ("as the reference", "causal")  # the kit's questions about y
+
+NAMES = ("wanted", "found")
+NUMBERS = r" \((?=[^()]*\[[^()]* differences give ).*$"  # what stands behind a sentence of the kit
+
+Arrays = tuple[Any, ...]
+Inputs = Callable[[np.random.Generator], Arrays]
+Forward = Callable[..., Array]
+Slips = Mapping[str, Callable[..., Any]]
+
+
+class Exercise(Protocol):
+    """What `ask` asks for."""
+
+    def fault(self, answer: Any, slips: Slips, /) -> Fault | None:
+        """Return what is wrong, or None; `slips` are what people compute by mistake."""
+
+
+@dataclass(frozen=True)
+class LayerExercise:
+    """A layer: its forward is held against minifw's, its backward against differences."""
+
+    inputs: Inputs
+    twin: Callable[[], Layer] = Layer  # minifw's; its parameters have the names that are asked for
+    reference: Callable[..., Any] | None = None  # of the answer and its inputs: without a twin
+    causal: bool = False
+
+    def fault(self, answer: Any, slips: Slips) -> Fault | None:
+        """Ask for the parameters, then for y in train mode, then the kit."""
+        example = "Square()" if self.reference else repr(self.twin())
+        check_is("ask", f"a layer, such as {example}", answer, Layer)
+        rng = np.random.default_rng(SEED)
+        xs, answer = self.inputs(rng), copy.deepcopy(answer)
+        for parameter in answer.parameters():  # zeros hide what is forgotten
+            parameter.value = rng.standard_normal(parameter.shape)
+        if fault := self._parameters(answer) or self._in_training(answer, xs, slips):
+            return fault
+        reference = partial(self._right, copy.deepcopy(answer).eval())
+        x = xs if len(xs) > 1 else xs[0]
+        check = partial(check_layer, answer, x, reference=reference, causal=self.causal)
+        return _of_kit(check, lambda: self._slip(answer, xs, slips))
+
+    def _right(self, answer: Layer, *xs: Any) -> Any:
+        """Return what minifw gives for the parameters and the mode of the answer."""
+        if self.reference:
+            return self.reference(answer, *xs)
+        twin = self.twin()
+        twin.load_state_dict(answer.state_dict())
+        return twin.train(answer.training).forward(*xs)
+
+    def _parameters(self, answer: Layer) -> Fault | None:
+        """Find a parameter that is missing, or has another name or shape."""
+        said = []
+        for layer in (answer if self.reference else self.twin(), answer):
+            shapes = {name: value.shape for name, value in layer.state_dict().items()}
+            said += [", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "-"]
+        return (
+            None
+            if said[0] == said[1]
+            else Fault("parameters", dict(zip(NAMES, said, strict=True)))
+        )
+
+    def _in_training(self, answer: Layer, xs: Arrays, slips: Slips) -> Fault | None:
+        """Hold y in train mode, and what is kept for eval mode, against the twin."""
+        if self.reference or not answer.state_dict():
+            return None
+        layer, twin = copy.deepcopy(answer).train(), self.twin()
+        twin.load_state_dict(layer.state_dict())
+        try:
+            y, right = (one.forward(*map(np.copy, xs)) for one in (layer, twin.train()))
+        except Exception:  # noqa: BLE001 - the kit says what it raises
+            return None
+        if not near(y, right):
+            return self._slip(layer, xs, slips)
+        kept = layer.state_dict()
+        wrong = [name for name, v in twin.state_dict().items() if not near(kept[name], v)]
+        return Fault("kept for eval", {"name": wrong[0]}) if wrong else None
+
+    def _slip(self, answer: Layer, xs: Arrays, slips: Slips) -> Fault | None:
+        """Find a forward that people write by mistake."""
+        y = copy.deepcopy(answer).forward(*map(np.copy, xs))
+        return _known(y, self._right(answer, *xs), slips, answer, *xs)
+
+
+@dataclass(frozen=True)
+class LossExercise:
+    """A loss: its value is held against minifw's, its gradient against differences."""
+
+    inputs: Inputs  # a prediction and a target
+    twin: Callable[[], Loss]
+    far: tuple[tuple[float, float], ...] = ()  # more of both, where a formula may fail
+
+    def fault(self, answer: Any, slips: Slips) -> Fault | None:
+        """Hold the value against minifw's, then ask the kit."""
+        check_is("ask", f"a loss, such as {self.twin()!r}", answer, Loss)
+        p, t = self.inputs(np.random.default_rng(SEED))
+        return _of_kit(partial(check_loss, answer, p, t), lambda: self._value(answer, p, t, slips))
+
+    def _value(self, answer: Loss, p: Array, t: Array, slips: Slips) -> Fault | None:
+        pairs = [(p, t), *((np.full((1, 1), a), np.full((1, 1), b)) for a, b in self.far)]
+        for prediction, target in pairs:
+            found = copy.deepcopy(answer).forward(prediction.copy(), target.copy())
+            right = self.twin().forward(prediction, target)
+            if fault := _known(found, right, slips, prediction, target):
+                return fault
+            if not near(found, right):
+                at = "" if prediction is p else f"{prediction.item():g}, {target.item():g}"
+                return Fault("loss at" if at else "loss", {"at": at, **_worst(found, right)})
+        return None
+
+
+@dataclass(frozen=True)
+class OptimizerExercise:
+    """An optimizer: its steps are minifw's."""
+
+    twin: Callable[[list[Parameter]], Optimizer]
+
+    def fault(self, answer: Any, _: Slips, /) -> Fault | None:
+        """Ask the kit, and hold some steps against minifw's."""
+        return _of_kit(partial(check_optimizer, answer), lambda: None) or self._steps(answer)
+
+    def _steps(self, make: Callable[[list[Parameter]], Optimizer]) -> Fault | None:
+        rng, pair = np.random.default_rng(SEED), [Parameter(np.ones(3)), Parameter(np.ones(3))]
+        both = [make(pair[:1]), self.twin(pair[1:])]
+        for step in range(1, STEPS + 1):
+            before, grad = pair[1].value.copy(), rng.standard_normal(3)
+            for parameter, optimizer in zip(pair, both, strict=True):
+                parameter.grad[...] = grad
+                optimizer.step()
+            mine, right = (parameter.value - before for parameter in pair)
+            if not near(mine, right):
+                name, times = "later step" if step > 1 else "first step", mine / right
+                if np.ptp(times) > NEAR * abs(times).max():
+                    name += " wrong"
+                return Fault(name, {"step": step, "times": f"{times[0]:.6g}"})
+        return None
+
+
+@dataclass(frozen=True)
+class NumberExercise:
+    """A number to be computed by hand."""
+
+    right: Callable[[], float]
+    digits: float = 1e-3  # how near it must be, relatively
+
+    def fault(self, answer: Any, slips: Slips) -> Fault | None:
+        """Compare it with the right one, and with what mistakes give."""
+        check_is("ask", "a number", answer, int | float | np.number)
+        right = self.right()
+        if near(answer, right, self.digits):
+            return None
+        known = _known(answer, right, {"sign": lambda: -right, **slips}, digits=self.digits)
+        return known or Fault("number", {"times": f"{answer / right:.4g}"})
+
+
+@dataclass(frozen=True)
+class FunctionExercise:
+    """A function: it must give the reference's values."""
+
+    reference: Callable[..., Any]
+    cases: tuple[Arrays, ...]
+    digits: float = 1e-9
+
+    def fault(self, answer: Any, slips: Slips) -> Fault | None:
+        """Call both, and compare."""
+        check_is("ask", "a function", answer, Callable)
+        for case in self.cases:
+            try:
+                found = answer(*case)
+            except Exception as error:  # noqa: BLE001 - whatever it raises is a finding
+                return _raised(error)
+            right = self.reference(*case)
+            if not near(found, right, self.digits):
+                known = _known(found, right, slips, *case, digits=self.digits)
+                return known or Fault("value", _worst(found, right))
+        return None
+
+
+@dataclass(frozen=True)
+class NetworkExercise:
+    """A network to be trained: its loss on the exercise's data is below a bound."""
+
+    data: Callable[[], Arrays]  # x, and the target
+    loss: Callable[[], Loss]
+    below: float
+
+    def fault(self, answer: Any, _: Slips, /) -> Fault | None:
+        """Predict, and compare the loss with the bound."""
+        check_is("ask", "a trained model", answer, Layer)
+        x, target = self.data()
+        found = self.loss().forward(answer.predict(x), target)
+        values = {"found": f"{found:.4g}", "below": f"{self.below:g}"}
+        return None if found < self.below else Fault("not trained", values)
+
+
+def _of_kit(check: Callable[[], Any], value: Callable[[], Fault | None]) -> Fault | None:
+    """Return what the kit finds, but first what is wrong with the value, if it can be had."""
+    try:
+        check()
+    except CheckError as error:
+        with suppress(Exception):  # what it raises, the kit has found, too
+            if fault := value():
+                return fault
+        return _most_specific(error.report)
+    try:
+        return value()
+    except Exception as error:  # noqa: BLE001 - as at a prediction far out
+        return _raised(error)
+
+
+def _raised(error: Exception) -> Fault:
+    return Fault("raised", {"error": f"{type(error).__name__}: {error}"})
+
+
+def _most_specific(report: Report) -> Fault:
+    """Return the likeliest cause: what is said of y first, as the gradients follow from it."""
+    said = [v for v in report.failures if v.name in FORWARD] or report.failures
+    return Fault(KIT, {"message": re.sub(NUMBERS, "", said[0].message)})
+
+
+def _known(
+    found: Any, right: Any, slips: Slips, *given: Any, digits: float = NEAR
+) -> Fault | None:
+    """Find a value that a known mistake gives."""
+    for name, wrong in {} if near(found, right, digits) else slips.items():
+        if near(found, wrong(*given), digits):
+            return Fault(name)
+    return None
+
+
+def near(found: Any, right: Any, digits: float = NEAR) -> bool:
+    """Whether all numbers agree, relative to the largest."""
+    a, b = np.asarray(found), np.asarray(right)
+    size = float(np.abs(b).max(initial=0))
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=digits * size))
+
+
+def _worst(found: Any, right: Any) -> dict[str, str]:
+    """Return the two numbers that differ most, or the two shapes."""
+    a, b = np.asarray(found), np.asarray(right)
+    if a.shape != b.shape:
+        return {"found": f"an array of shape {a.shape}", "right": f"{b.shape}"}
+    at = np.unravel_index(int(np.argmax(np.abs(a - b))), a.shape)
+    return {"found": f"{a[at]:.7g}", "right": f"{b[at]:.7g}"}
