@@ -34,9 +34,11 @@ DATA = Path(__file__).parents[3] / "docs" / "benchmarks.json"
 PROCESS = "the whole process of W1, 10,000 steps, from starting Python to the last cost"
 EXPLAINED = (
     "*Written by `tests/benchmarks/compare.py --write`. Times minifw: the median of the ratios "
-    "turn by turn, and in brackets their quartiles; above 1, minifw is faster. Times the floor: "
-    "the median in the same way.*\n"
+    "turn by turn, and in brackets their quartiles; above 1, minifw is faster. "
+    "[benchmarks.json](benchmarks.json) has the quartiles of the times and the ratios to the "
+    "floor, too.*\n"
 )
+LEFT_TO_THE_FILE = {"quartiles", "times the floor"}
 SINGLE = "W8: single layers, losses, nets, optimizers, predictions, files"
 BY_PYTORCH = "*Here a ratio is minifw's time by PyTorch's: below 1, minifw is faster.*"
 EIGHT = ("minifw", "PyTorch eager", "minifw by PyTorch (quartiles)")
@@ -211,22 +213,28 @@ def page(stored: Results) -> str:
         EXPLAINED,
     ]
     for place, (name, results) in enumerate(stored.items()):
-        common = _versions(results[ordered(results)[0]])
+        first = results[ordered(results)[0]]
+        common = _versions(first)
+        usual = _conditions(first, common)
         if place:
             parts.append(f"## On another machine: {name}\n")
-        parts.append(f"Unless said otherwise: {name}; {common}\n")
+        parts.append(f"Unless said otherwise: {name}. {usual} {common}\n")
         for key in with_tables(results):
-            parts += _section(key, results[key], common)
+            parts += _section(key, results[key], common, usual)
         parts.append(f"### {SINGLE}\n\n{BY_PYTORCH}\n")
         parts += pieces(results, "W8", EIGHT, inverse=True)
         parts.append(settings(results, "W8", common) + "\n")
     return "\n".join(parts)
 
 
-def _section(key: str, found: Result, common: str) -> list[str]:
+def _section(key: str, found: Result, common: str, usual: str) -> list[str]:
     head, *lines = table(key, found["rows"])
     bold = [[f"**{cell}**" for cell in line] if line[0] == "minifw" else line for line in lines]
-    return [f"### {title_of(key)}\n", *markdown(head, bold), f"\n{_conditions(found, common)}\n"]
+    kept = [index for index, name in enumerate(head) if name not in LEFT_TO_THE_FILE]
+    shown, *rows = ([line[index] for index in kept] for line in [head, *bold])
+    own = _conditions(found, common)
+    below = "" if own == usual else f"\n{own}\n"
+    return [f"### {title_of(key)}\n", *markdown(shown, rows), below]
 
 
 def pieces(
