@@ -13,10 +13,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FILES = HERE / "exercises"
-BEGIN = '''# %% [markdown]
+BEGIN = """# %% [markdown]
 # Made from {page} by docs/learn/make_exercises.py. The page has the formulas, and the answers.
 # Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
-'''
+"""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^<details>.*?^</details>\n", re.MULTILINE | re.DOTALL)
 

@@ -30,7 +30,7 @@ def mine(*names: str) -> Any:
     >>> from minifw.lessons import mine
     >>> Dense, Tanh = mine("Dense", "Tanh")
     >>> Dense(2, 1, rng=0)
-    Dense(2, 1)
+    Dense(2, 1, rng=0)
     """
     yours = importlib.import_module("mine") if importlib.util.find_spec("mine") else None
     found = [getattr(yours, name, None) or getattr(minifw, name) for name in names]
