@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from minifw.testing._explain import along_an_axis, constant_factor, factor_sentence, one_side
+from minifw.testing._explain import (
+    DIGITS,
+    along_an_axis,
+    constant_factor,
+    factor_sentence,
+    one_side,
+)
 from minifw.testing._numeric import Slopes, numerical_gradient
 from minifw.testing.layers._fault import LayerFault
 from minifw.testing.layers._situation import analytic, numeric
@@ -52,7 +58,7 @@ def _weights(f: LayerFault) -> str | None:
 
 def _factor(f: LayerFault) -> str | None:
     factor = constant_factor(f.found, f.true)
-    if factor is None:
+    if factor is None or abs(factor - 1) < DIGITS:
         return None
     elements, rows = f.found.size, len(f.found)
     sizes = {"the number of elements": elements}
@@ -60,6 +66,17 @@ def _factor(f: LayerFault) -> str | None:
         sizes["the batch size"] = rows
         sizes["the number of elements of a row"] = elements // rows
     return factor_sentence(factor, sizes)
+
+
+def _of_a_logit(f: LayerFault) -> str | None:
+    """Fit a derivative with the slope of a sigmoid in it."""
+    p, _ = _pair(f)
+    if (
+        not (p.min() > 0 and p.max() < 1)
+        or constant_factor(f.found / (p * (1 - p)), f.true) is None
+    ):
+        return None
+    return "it is the derivative by the logit before a sigmoid: divide by p (1 - p)"
 
 
 def _of_another_argument(f: LayerFault) -> str | None:
@@ -159,6 +176,6 @@ def _term(f: LayerFault) -> str | None:
 
 
 LOSS_EXPLANATIONS = (
-    *(_not_finite, _weights, _factor, _of_another_argument),
+    *(_not_finite, _weights, _factor, _of_a_logit, _of_another_argument),
     *(_condition, _sides, _size, _part, _term),
 )
