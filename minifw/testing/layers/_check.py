@@ -270,7 +270,7 @@ def _rows_alone(s: LayerSubject) -> None:
             row = slice(i, i + 1)
             alone = run(one, layer, {name: array[row] for name, array in inputs.items()})
             mine = {name: whole[name][row] for name in (*ys, *s.real)}
-            what = f"row {i} alone and in a batch"
+            what = f"row {i} alone and in a batch, whose rows must not mix (axis 0 is the batch)"
             same(what, mine, {name: alone.pop(name) for name in mine}, floor=margin)
             rows.append(alone)
         sums = {name: np.sum([row[name] for row in rows], axis=0) for name in rows[0]}

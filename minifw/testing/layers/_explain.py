@@ -18,6 +18,7 @@ from minifw.testing._explain import (
     zero,
 )
 from minifw.testing._numeric import mismatches
+from minifw.testing.layers import _formulas as formula
 from minifw.testing.layers import _rerun as rerun
 from minifw.testing.layers._fault import LayerFault
 from minifw.testing.layers._situation import Situation, analytic, numeric
@@ -182,8 +183,10 @@ def _moved(f: LayerFault) -> str | None:
         for fits, word in cases:
             if fits:
                 return f"it is {word} along axis {axis}"
-    if true.shape == true.T.shape and _near(f.found, true.T):
-        return "it is transposed"
+    axes = true.swapaxes(-1, -2) if true.ndim > 2 else true.T
+    for exchanged, where in ((true.T, ""), (axes, " in its last two axes")):
+        if _near(f.found, exchanged):
+            return f"it is transposed{where}"
     if _near(f.found, true.sum() + 0 * true):
         return "it is one sum over all: name the axes that are summed, as in .sum(axis=0)"
     if true.size >= FEW and _near(np.sort(f.found, axis=None), np.sort(true, axis=None)):
@@ -192,7 +195,8 @@ def _moved(f: LayerFault) -> str | None:
 
 
 def _near(found: Array, other: Array) -> bool:
-    return np.allclose(found, other, rtol=NEAR, atol=NEAR**2)
+    alike = found.shape == other.shape
+    return alike and np.allclose(found, other, rtol=NEAR, atol=NEAR**2)
 
 
 def _statistics(f: LayerFault) -> str | None:
@@ -258,6 +262,8 @@ EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
     precision,
     _factor,
     _ignores_dy,
+    formula.another_slope,
+    formula.of_a_bias,
     _one_place,
     _moved,
     _where,
@@ -268,6 +274,9 @@ LATER: tuple[Callable[[LayerFault], str | None], ...] = (
     _assigned,
     _approximate,
     _statistics,
+    formula.through_a_sum,
+    formula.where_none_is,
+    formula.of_a_moved_weight,
     _slices,
     rerun.of_other_signs,
 )
