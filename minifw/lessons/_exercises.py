@@ -7,39 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from minifw import layers, losses, optimizers
 from minifw.core.layer import Layer
-from minifw.core.objective import Objective
-from minifw.layers import (
-    GELU,
-    AvgPool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Embedding,
-    LayerNorm,
-    MaxPool2D,
-    MultiHeadAttention,
-    Residual,
-    Scale,
-    Sequential,
-    Sigmoid,
-    Softmax,
-    Softplus,
-    Tanh,
-)
 from minifw.lessons._kinds import (
     Exercise,
     Forward,
-    FunctionExercise,
     Inputs,
     LayerExercise,
     LossExercise,
-    NumberExercise,
     OptimizerExercise,
+    ValueExercise,
 )
-from minifw.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss
-from minifw.optimizers import SGD, Adam
-from minifw.tracing import trace
 from minifw.typing import Array
 
 
@@ -66,6 +44,11 @@ def _softmax(s: Array, axis: int = -1) -> Array:
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
+def _divided(s: Array, axis: int) -> Array:
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=axis, keepdims=True))
+
+
 def _with(make: Callable[[], Any], **changes: Callable[[Array], Array]) -> Forward:
     """Return the forward of minifw's layer with the answer's parameters, some of them changed."""
 
@@ -88,14 +71,21 @@ def _norm(axis: int, ddof: int = 0) -> Forward:
 
 
 def _attention(
-    _: Any, *qkv: Array, ahead: int | None = None, scale: float = 0.5, axis: int = -1
+    _: Any,
+    *qkv: Array,
+    ahead: int | None = None,
+    hidden: float = -1e30,
+    back: bool = False,
+    scale: float = 0.5,
+    softmax: Callable[[Array], Array] = _softmax,
 ) -> Array:
     """Return attention: `ahead` later places are seen, `scale` is the power of the width."""
     q, k, v = qkv
     s = q @ k.swapaxes(-1, -2) / q.shape[-1] ** scale  # (..., queries, keys)
     if ahead is not None:
-        s = np.where(np.tri(s.shape[-2], s.shape[-1], ahead, dtype=bool), s, -1e30)
-    return np.asarray(_softmax(s, axis) @ v)
+        seen = np.tri(s.shape[-2], s.shape[-1], ahead, dtype=bool)  # (queries, keys)
+        s = np.where(seen.T if back else seen, s, hidden)
+    return np.asarray(softmax(s) @ v)
 
 
 def _heads(
@@ -117,17 +107,6 @@ def _heads(
 
 
 @cache
-def _dw1() -> float:
-    """Return the number of chapter 3."""
-    model = Sequential(Dense(2, 2), Tanh(), Dense(2, 1), Sigmoid())
-    values: Any = ([[1.0, -1.0], [0.5, 0.5]], [0.0, -0.5], [[1.0, -2.0]], [0.5])
-    for parameter, value in zip(model.parameters(), values, strict=True):
-        parameter.value = value
-    x, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([[1.0], [1.0], [0.0]])
-    return float(trace(Objective(model, BCELoss()), x, y)["dW1"][1, 0])
-
-
-@cache
 def _entropy(length: int) -> float:
     """Return what the next `length` characters of Python's manual leave open, in nats."""
     text = np.unique(list("".join(topics.values())), return_inverse=True)[1]
@@ -136,54 +115,59 @@ def _entropy(length: int) -> float:
     return float(-(chance * np.log(chance)).sum())
 
 
+def _centred(_: Any, x: Array) -> Array:
+    return np.asarray(x - x.mean(axis=1, keepdims=True))
+
+
 def _slope(f: Any, x: float) -> float:
     return float({np.sin: np.cos, np.exp: np.exp}[f](x))
 
 
 # -- the exercises ---------------------------------------------------------------------
 
-DENSE, CONV = partial(Dense, 3, 2), partial(Conv2D, 2, 3, 3)
+DW1 = -0.0602290696  # of the network with simple numbers, docs/learn/trace.md
+DENSE, CONV = partial(layers.Dense, 3, 2), partial(layers.Conv2D, 2, 3, 3)
 _labels, _logits = _targets(1, 0, 1, 1, 0, probable=True), _targets(1, 0, 1, 1, 0)
 
 EXERCISES: dict[str, Exercise] = {
     # 0: the grader
-    "scale": LayerExercise(_normal(4, 3), partial(Scale, 3)),
+    "scale": LayerExercise(_normal(4, 3), partial(layers.Scale, 3)),
     "square": LayerExercise(_normal(4, 3), reference=lambda _, x: x**2),
     "centre": LayerExercise(_normal(4, 3), reference=lambda _, x: x - x.mean(1, keepdims=True)),
     # 1: one unit
-    "slope": FunctionExercise(_slope, ((np.sin, 0.5), (np.exp, 1.0)), digits=1e-7),
-    "sigmoid": LayerExercise(_normal(4, 3), Sigmoid),
-    "softplus": LayerExercise(_normal(4, 3), Softplus),
+    "slope": ValueExercise(_slope, ((np.sin, 0.5), (np.exp, 1.0)), digits=1e-7),
+    "sigmoid": LayerExercise(_normal(4, 3), layers.Sigmoid),
+    "softplus": LayerExercise(_normal(4, 3), layers.Softplus),
     # 2: the notes' network
     "dense": LayerExercise(_normal(4, 3), DENSE),
-    "tanh": LayerExercise(_normal(4, 3), Tanh),
-    "bce": LossExercise(_labels, BCELoss),
+    "tanh": LayerExercise(_normal(4, 3), layers.Tanh),
+    "bce": LossExercise(_labels, losses.BCELoss),
     # 3: every number
-    "dW1": NumberExercise(_dw1),
+    "dW1": ValueExercise(lambda: DW1),
     # 4: a sigmoid and its loss
     "bce_with_logits": LossExercise(
-        _logits, BCEWithLogitsLoss, far=((20.0, 0.0), (40.0, 0.0), (1e3, 0.0))
+        _logits, losses.BCEWithLogitsLoss, far=((20.0, 0.0), (40.0, 0.0), (1e3, 0.0))
     ),
-    "huber": LossExercise(_logits, HuberLoss, far=((0.5, 0.0), (3.0, 0.0), (-4.0, 0.0))),
+    "huber": LossExercise(_logits, losses.HuberLoss, far=((0.5, 0.0), (3.0, 0.0), (-4.0, 0.0))),
     # 5: downhill
-    "momentum": OptimizerExercise(partial(SGD, lr=0.1, momentum=0.9)),
-    "adam": OptimizerExercise(partial(Adam, lr=0.1)),
+    "momentum": OptimizerExercise(partial(optimizers.SGD, lr=0.1, momentum=0.9)),
+    "adam": OptimizerExercise(partial(optimizers.Adam, lr=0.1)),
     # 7: ten classes
-    "softmax": LayerExercise(_normal(4, 3), Softmax),
-    "cross_entropy": LossExercise(_targets(0, 3, 1, 1, 2, classes=4), CrossEntropyLoss),
+    "softmax": LayerExercise(_normal(4, 3), layers.Softmax),
+    "cross_entropy": LossExercise(_targets(0, 3, 1, 1, 2, classes=4), losses.CrossEntropyLoss),
     # 8: images
     "conv2d": LayerExercise(_normal(2, 2, 5, 4), CONV),
-    "max_pool": LayerExercise(_normal(2, 2, 4, 6), partial(MaxPool2D, 2)),
+    "max_pool": LayerExercise(_normal(2, 2, 4, 6), partial(layers.MaxPool2D, 2)),
     # 9: norms
-    "layer_norm": LayerExercise(_normal(4, 5), partial(LayerNorm, 5)),
-    "batch_norm": LayerExercise(_normal(6, 3), partial(BatchNorm, 3)),
+    "layer_norm": LayerExercise(_normal(4, 5), partial(layers.LayerNorm, 5)),
+    "batch_norm": LayerExercise(_normal(6, 3), partial(layers.BatchNorm, 3)),
     # 10: letters
-    "unigram": NumberExercise(partial(_entropy, 1)),
-    "bigram": NumberExercise(lambda: _entropy(2) - _entropy(1)),
-    "embedding": LayerExercise(_whole(6, 4, 5), partial(Embedding, 6, 3)),
+    "unigram": ValueExercise(partial(_entropy, 1)),
+    "bigram": ValueExercise(lambda: _entropy(2) - _entropy(1)),
+    "embedding": LayerExercise(_whole(6, 4, 5), partial(layers.Embedding, 6, 3)),
     # 11: depth
-    "residual": LayerExercise(_normal(4, 3), lambda: Residual(Dense(3, 3))),
-    "gelu": LayerExercise(_normal(4, 3), partial(GELU, "tanh")),
+    "residual": LayerExercise(_normal(4, 3), lambda: layers.Residual(layers.Dense(3, 3))),
+    "gelu": LayerExercise(_normal(4, 3), partial(layers.GELU, "tanh")),
     "swish": LayerExercise(
         _normal(4, 3), reference=lambda own, x: x / (1 + np.exp(-own.slope.value * x))
     ),
@@ -193,7 +177,7 @@ EXERCISES: dict[str, Exercise] = {
         _normal(2, 4, 3, arrays=3), reference=partial(_attention, ahead=0)
     ),
     "heads": LayerExercise(
-        _normal(2, 5, 4), partial(MultiHeadAttention, 4, 2, causal=True), causal=True
+        _normal(2, 5, 4), partial(layers.MultiHeadAttention, 4, 2, causal=True), causal=True
     ),
 }
 
@@ -202,13 +186,16 @@ EXERCISES: dict[str, Exercise] = {
 _ATTENTION: dict[str, dict[str, Any]] = {
     "scores not scaled": {"scale": 0.0},
     "scores divided by the width": {"scale": 1.0},
-    "softmax over the queries": {"axis": -2},
+    "softmax over the queries": {"softmax": partial(_softmax, axis=-2)},
+    "divided by the sum over the queries": {"softmax": partial(_divided, axis=-2)},
 }
 _MASKED = {
     **_ATTENTION,
     "mask missing": {"ahead": None},
     "mask sees one ahead": {"ahead": 1},
     "mask hides the present": {"ahead": -1},
+    "mask of zeros": {"hidden": 0.0},
+    "mask transposed": {"back": True},
 }
 _CUT: dict[str, dict[str, Any]] = {
     "heads not transposed": {"cut": False, "join": False},
@@ -230,21 +217,33 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
         "bias subtracted": _with(DENSE, bias=np.negative),
     },
     "bce": {
-        "loss summed": lambda p, t: 5 * BCELoss().forward(p, t),
-        "loss negative": lambda p, t: -BCELoss().forward(p, t),
+        "loss summed": lambda p, t: 5 * losses.BCELoss().forward(p, t),
+        "loss negative": lambda p, t: -losses.BCELoss().forward(p, t),
         "first term alone": lambda p, t: -(t * np.log(p)).mean(),
     },
-    "dW1": {"number without the mean": lambda: 3 * _dw1()},
-    "softmax": {"softmax over the batch": lambda _, x: _softmax(x, 0)},
-    "cross_entropy": {"loss summed": lambda p, t: 5 * CrossEntropyLoss().forward(p, t)},
+    "dW1": {"number without the mean": lambda: 3 * DW1},
+    "centre": {"mean over the batch": lambda _, x: x - x.mean(axis=0)},
+    "softmax": {
+        "softmax over the batch": lambda _, x: _softmax(x, 0),
+        "divided by the sum of a column": lambda _, x: _divided(x, 0),
+    },
+    "cross_entropy": {"loss summed": lambda p, t: 5 * losses.CrossEntropyLoss().forward(p, t)},
     "conv2d": {
         "bias missing": _with(CONV, bias=np.zeros_like),
         "kernel flipped": _with(CONV, weight=lambda w: w[..., ::-1, ::-1]),
         "kernel transposed": _with(CONV, weight=lambda w: w.swapaxes(2, 3)),
     },
-    "max_pool": {"mean of the window": lambda _, x: AvgPool2D(2).forward(x)},
-    "layer_norm": {"norm over the batch": _norm(0), "variance over n - 1": _norm(1, ddof=1)},
-    "batch_norm": {"norm over the features": _norm(1), "variance over n - 1": _norm(0, ddof=1)},
+    "max_pool": {"mean of the window": lambda _, x: layers.AvgPool2D(2).forward(x)},
+    "layer_norm": {
+        "norm over the batch": _norm(0),
+        "variance over n - 1": _norm(1, ddof=1),
+        "bias missing": _with(partial(layers.LayerNorm, 5), bias=np.zeros_like),
+    },
+    "batch_norm": {
+        "norm over the features": _norm(1),
+        "variance over n - 1": _norm(0, ddof=1),
+        "batch statistics in eval mode": _norm(0),
+    },
     "attention": _each(_attention, _ATTENTION),
     "causal_attention": _each(_attention, _MASKED, ahead=0),
     "heads": _each(_heads, {**_MASKED, **_CUT}),

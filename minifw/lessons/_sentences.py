@@ -49,7 +49,7 @@ class Sentences:
         """Return them; the file is read once."""
         return Sentences(language)
 
-    def say(self, name: str, **values: Any) -> str:
+    def say(self, name: str, /, **values: Any) -> str:
         """Return a named sentence."""
         return self._named[name].format(**values)
 
