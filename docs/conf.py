@@ -22,6 +22,7 @@ version = release = minifw.__version__
 
 extensions = [
     "docstring_formulas",
+    "exercise_files",
     "katex_math",
     "listed_values",
     "myst_parser",
@@ -51,7 +52,8 @@ LANGUAGES = {"en": ("English", ""), "zh_CN": ("简体中文", "zh")}  # name, fo
 translations = [code for code in LANGUAGES if (DOCS / "locale" / code).is_dir()]
 
 # -- pages -------------------------------------------------------------------------------------
-myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "tasklist"]
+myst_enable_checkboxes = True  # of the path's progress list
 myst_heading_anchors = 4
 default_role = "py:obj"  # `name` in a docstring is a link, if there is such a name
 smartquotes = False  # W' is the transpose
@@ -78,6 +80,7 @@ html_theme = "furo"
 html_title = f"minifw {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["progress.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_sidebars = {

@@ -4,7 +4,7 @@
 
 Each chapter that asks for something becomes exercises/NN_name.py, with its text as comments and
 its code in cells ("# %%"); answers (<details>) and outputs are left out. A test compares the files
-with the pages. docs/build.py makes the notebooks from the files.
+with the pages. The build of the site makes the notebooks from the files (docs/_ext).
 """
 
 import doctest
@@ -14,24 +14,33 @@ from pathlib import Path
 HERE = Path(__file__).parent
 FILES = HERE / "exercises"
 BEGIN = """# %% [markdown]
-# Made from {page} by docs/learn/make_exercises.py. The page has the formulas, and the answers.
+# Made from {page} by docs/learn/make_exercises.py. The page has the pictures, and the answers.
 # Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
 """
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^<details>.*?^</details>\n", re.MULTILINE | re.DOTALL)
+ASKED = re.compile(r'\bask\("(\w+)"')
+# What only the page can show: pictures, and links to files beside it.
+PICTURE = re.compile(r"^!\[.*?\]\(.*?\)$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
+FLAGS = re.compile(r" *# doctest: .*$", re.MULTILINE)
 
 
-def chapters() -> list[Path]:
-    """Return the pages in the order of the path."""
+def chapters() -> dict[Path, int]:
+    """Return the pages of this folder in the order of the path, with their numbers."""
     index = (HERE / "index.md").read_text(encoding="utf-8")
     tree = index.split("```{toctree}", 1)[1].split("```", 1)[0]
-    names = [line for line in tree.splitlines() if line and not line.startswith(":")]
-    return [(HERE / f"{name}.md").resolve() for name in names]
+    names = [line for line in tree.splitlines() if line and not line.startswith((":", ".."))]
+    return {HERE / f"{name}.md": number for number, name in enumerate(names)}
 
 
-def file_of(page: Path, number: int) -> Path:
-    """Return the exercise file of a chapter."""
-    return FILES / f"{number:02}_{page.stem.replace('-', '_')}.py"
+def files() -> dict[Path, Path]:
+    """Return the exercise file of each chapter that asks for something."""
+    return {
+        page: FILES / f"{number:02}_{page.stem.replace('-', '_')}.py"
+        for page, number in chapters().items()
+        if page.is_file() and ASKED.search(page.read_text(encoding="utf-8"))
+    }
 
 
 def script(page: Path, *, answers: bool = False) -> str:
@@ -46,20 +55,29 @@ def script(page: Path, *, answers: bool = False) -> str:
     return "\n".join(filter(None, [*cells, _prose(text[end:])]))
 
 
+def notebook(text: str) -> str:
+    """Return a script of cells as a Jupyter notebook."""
+    import jupytext  # noqa: PLC0415 - the scripts alone do not need it
+
+    return str(jupytext.writes(jupytext.reads(text, fmt="py:percent"), fmt="ipynb"))
+
+
 def _prose(text: str) -> str:
-    text = re.sub(r"^</?(details|summary).*\n", "", text, flags=re.MULTILINE).strip()
+    text = re.sub(r"^</?(details|summary).*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\n{3,}", "\n\n", LINK.sub(r"\1", PICTURE.sub("", text))).strip()
     lines = [f"# {line}".rstrip() for line in text.splitlines()]
     return "\n".join(["# %% [markdown]", *lines]) + "\n" if lines else ""
 
 
 def _code(language: str, text: str) -> str:
-    if language != "python" or not (examples := doctest.DocTestParser().get_examples(text)):
+    examples = doctest.DocTestParser().get_examples(text) if language == "python" else []
+    shown = [FLAGS.sub("", example.source) for example in examples if not example.exc_msg]
+    if not shown:
         return _prose(text) if language == "text" else ""
-    return "# %%\n" + "".join(example.source for example in examples)
+    return "# %%\n" + "".join(shown)
 
 
 if __name__ == "__main__":
     FILES.mkdir(exist_ok=True)
-    for number, page in enumerate(chapters()):
-        if "ask(" in page.read_text(encoding="utf-8"):
-            file_of(page, number).write_text(script(page), encoding="utf-8")
+    for page, file in files().items():
+        file.write_text(script(page), encoding="utf-8", newline="\n")

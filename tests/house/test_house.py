@@ -118,3 +118,9 @@ def test_import_brings_in_numpy_and_nothing_else() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == ""
+
+
+def test_the_grader_of_exercises_is_used_by_learners_alone() -> None:
+    for module, targets in imports().items():
+        if room_of(module) != "lessons":
+            assert "lessons" not in {room_of(target) for target, _ in targets}, module

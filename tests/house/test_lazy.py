@@ -64,6 +64,11 @@ def test_the_notes_network_loads_no_trainer() -> None:
     assert not {"minifw.training", "minifw.storage", "minifw.testing"} & loaded(code)
 
 
+def test_the_grader_of_exercises_is_loaded_by_those_who_ask() -> None:
+    code = "from minifw import *; from minifw import testing"
+    assert not {name for name in loaded(code) if name.startswith("minifw.lessons")}
+
+
 def test_files_are_attributes() -> None:
     assert "minifw.datasets" in loaded("import minifw; minifw.datasets.planar_flower")
     assert "minifw.testing" in loaded("import minifw; minifw.testing.check_layer")
