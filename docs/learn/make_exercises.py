@@ -3,19 +3,21 @@
     .venv/bin/python docs/learn/make_exercises.py
 
 Each chapter that asks for something becomes exercises/NN_name.py, with its text as comments and
-its code in cells ("# %%"); answers (<details>) and outputs are left out. A test compares the files
-with the pages. The build of the site makes the notebooks from the files (docs/_ext).
+its code in cells ("# %%") and what it prints after "#>"; answers (<details>) are left out. A test
+compares the files with the pages. The build of the site makes the notebooks (docs/_ext).
 """
 
 import doctest
 import re
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parent
 FILES = HERE / "exercises"
 BEGIN = """# %% [markdown]
 # Made from {page} by docs/learn/make_exercises.py. The page has the pictures, and the answers.
-# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
+# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError. "#>" is what
+# a right answer prints.
 """
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^<details>.*?^</details>\n", re.MULTILINE | re.DOTALL)
@@ -71,10 +73,19 @@ def _prose(text: str) -> str:
 
 def _code(language: str, text: str) -> str:
     examples = doctest.DocTestParser().get_examples(text) if language == "python" else []
-    shown = [FLAGS.sub("", example.source) for example in examples if not example.exc_msg]
+    shown = [_with_output(example) for example in examples if not example.exc_msg]
     if not shown:
-        return _prose(text) if language == "text" else ""
-    return "# %%\n" + "".join(shown)
+        return _prose(f"```\n{text}```") if language == "text" else ""
+    cell = shown[0]
+    for before, source in pairwise(shown):  # a blank line around what has several lines
+        cell += "\n" * ("\n" in before[:-1] or "\n" in source[:-1]) + source
+    return f"# %%\n{cell}"
+
+
+def _with_output(example: doctest.Example) -> str:
+    """Return a statement with what it must print, but what `ask` says."""
+    said = [] if ASKED.search(example.source) else example.want.splitlines()
+    return FLAGS.sub("", example.source) + "".join(f"#> {line}".rstrip() + "\n" for line in said)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,9 @@ def test_a_table_was_found() -> None:
 def test_pictures_of_the_path() -> None:
     pytest.importorskip("matplotlib")
     draw = runpy.run_path(str(DOCS / "images" / "make.py"))["PICTURES"]
-    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "learn").glob("*.md"))
-    shown = set(re.findall(r"\]\(\.\./images/(\w+)\.png\)", pages))
+    paths = [DOCS / "notes.md", *(DOCS / "learn").glob("*.md")]
+    pages = "".join(page.read_text(encoding="utf-8") for page in paths)
+    shown = set(re.findall(r"\]\((?:\.\./)?images/(\w+)\.png\)", pages))
     assert shown == set(draw) | {"optimizers"}  # that one is drawn by examples/optimizers.py
     for name in shown:
         assert (DOCS / "images" / f"{name}.png").is_file()

@@ -1,0 +1,106 @@
+"""The exercise files of the learner's path: made from its pages, and right with the answers."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import minifw.lessons
+from minifw.lessons._ask import grade
+from minifw.lessons._exercises import EXERCISES
+from minifw.lessons._sentences import Sentences
+
+LEARN = Path(__file__).parents[2] / "docs" / "learn"
+MAKE = runpy.run_path(str(LEARN / "make_exercises.py"))
+FILES: dict[Path, Path] = MAKE["files"]()
+WORDS = 700  # of a chapter, without its answers
+
+of_chapters = pytest.mark.parametrize("page", FILES, ids=lambda page: page.stem)
+
+
+def asked(page: Path) -> set[str]:
+    return set(MAKE["ASKED"].findall(page.read_text(encoding="utf-8")))
+
+
+def run(code: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Run cells as a learner does, and return the exercises whose last answer is right."""
+    last: dict[str, Any] = {}
+
+    def ask(exercise: str, answer: Any, **_: Any) -> None:
+        last[exercise] = grade(exercise, answer)
+
+    monkeypatch.setattr(minifw.lessons, "ask", ask)
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for cell in code:
+        exec(cell, names)  # noqa: S102 - our own
+    return {exercise for exercise, fault in last.items() if fault is None}
+
+
+@of_chapters
+def test_a_file_is_made_from_its_page(page: Path) -> None:
+    text = FILES[page].read_text(encoding="utf-8")
+    assert text == MAKE["script"](page), "run python docs/learn/make_exercises.py"
+    compile(text, page.stem, "exec")
+    assert "<details" not in text
+
+
+def test_no_file_is_left_over() -> None:
+    assert {*MAKE["FILES"].glob("*.py")} == set(FILES.values())
+
+
+@pytest.mark.slow
+@of_chapters
+def test_with_the_answers_a_file_runs_as_a_script(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run([MAKE["script"](page, answers=True)], tmp_path, monkeypatch) == asked(page)
+
+
+def cells(text: str) -> list[dict[str, Any]]:
+    notebook = json.loads(MAKE["notebook"](text))
+    assert notebook["nbformat"] == 4
+    return [{**cell, "source": "".join(cell["source"])} for cell in notebook["cells"]]
+
+
+@of_chapters
+def test_a_notebook_has_the_page_in_cells(page: Path) -> None:
+    found = cells(MAKE["script"](page))
+    words = [cell["source"] for cell in found if cell["cell_type"] == "markdown"]
+    assert words[1].startswith("# ")  # the heading of the page, after where it comes from
+    code = [cell["source"] for cell in found if cell["cell_type"] == "code"]
+    assert any("your turn" in cell or "ask(" in cell for cell in code)
+
+
+@pytest.mark.slow
+def test_with_the_answers_a_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells, in order: what a kernel does, without a kernel."""
+    page = LEARN / "backpropagation.md"
+    found = cells(MAKE["script"](page, answers=True))
+    code = [cell["source"] for cell in found if cell["cell_type"] == "code"]
+    assert run(code, tmp_path, monkeypatch) == asked(page)
+
+
+@of_chapters
+def test_each_exercise_has_three_hints_in_each_language(page: Path) -> None:
+    for exercise in sorted(asked(page)):
+        assert exercise in EXERCISES
+        for language in ("en", "zh"):
+            hints = Sentences.of(language).hints(exercise)
+            assert len(hints) == 3, (exercise, language)
+            assert f"docs/learn/{page.name}" in hints[2], (exercise, language)
+
+
+@of_chapters
+def test_a_chapter_is_one_page_of_few_words(page: Path) -> None:
+    text = MAKE["HIDDEN"].sub("", page.read_text(encoding="utf-8"))
+    assert len(text.split()) <= WORDS
+    assert re.search(r"^Next: ", text, re.MULTILINE)
+
+
+@of_chapters
+def test_nothing_is_loaded_from_a_network(page: Path) -> None:
+    assert not re.search(r"urllib|requests|fetch_|urlopen", page.read_text(encoding="utf-8"))
