@@ -11,7 +11,7 @@ page in Chinese; those need the font Noto Sans CJK.
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -288,8 +288,60 @@ def playground() -> Figure:
     return figure
 
 
+def differences() -> Figure:
+    """Draw a tangent, and the line through two points near to it."""
+    figure = Figure(figsize=(7, 3.4), facecolor="white", layout="constrained")
+    ax = figure.add_subplot()
+    x, at, h = np.linspace(-0.4, 2.6, 301), 1.1, 0.7
+
+    def f(v: float | np.ndarray) -> Any:
+        return np.exp(v) / 4
+
+    ax.plot(x, f(x), color=FORWARD, lw=2, label="y = f(x)")
+    ax.plot(x, f(at) * (1 + x - at), color=BACKWARD, lw=2, label="tangent at x")
+    slope = (f(at + h) - f(at - h)) / (2 * h)
+    ends = np.array([at - h, at + h])
+    ax.plot(x, f(at - h) + slope * (x - at + h), color=INK, lw=1.4, ls="--",
+            label="through x - h and x + h")  # fmt: skip
+    ax.plot(ends, f(ends), "o", color=INK, ms=5)
+    ax.plot(at, f(at), "o", color=BACKWARD, ms=5)
+    ax.set_xticks([at - h, at, at + h], ["x - h", "x", "x + h"])
+    ax.set_yticks([])
+    ax.set_ylim(-0.4, 2.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="upper left", fontsize=9, framealpha=0.9)
+    return figure
+
+
+def logits() -> Figure:
+    """Draw cost and derivative of label 0 at large logits, by two formulas."""
+    figure = Figure(figsize=(9, 3.4), facecolor="white", layout="constrained")
+    z = np.linspace(25, 50, 1001)
+    a = 1 / (1 + np.exp(-z))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = (-np.log(1 - a), a / (a * (1 - a)) * (a * (1 - a)))
+    for index, (name, joined, two) in enumerate(
+        (("cost of label 0", np.logaddexp(0, z), apart[0]),
+         ("its derivative by z", a, apart[1])), 1
+    ):  # fmt: skip
+        ax = figure.add_subplot(1, 2, index)
+        ax.plot(z, joined, color=FORWARD, lw=4, alpha=0.4, label="from z")
+        known = np.isfinite(two)
+        ax.plot(z[known], two[known], color=BACKWARD, lw=1.4, label=r"from a = $\sigma(z)$")
+        ax.plot(z[known][-1], two[known][-1], "x", color=BACKWARD, ms=9, mew=2)
+        ax.set_title(name)
+        ax.set_xlabel("z")
+        ax.set_ylim(*((20, 52) if index == 1 else (-0.1, 1.3)))
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(loc="lower right", fontsize=9)
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
+    "differences": differences,
     "graph": graph,
+    "logits": logits,
     "matrices": matrices,
     "perceptron": perceptron,
     "playground": playground,
@@ -329,6 +381,12 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "predicted probability of class 1": "类别 1 的预测概率",
         "iteration": "迭代次数",
         "cost": "代价",
+        "tangent at x": "x 处的切线",
+        "through x - h and x + h": "过 x - h 和 x + h 的直线",
+        "cost of label 0": "标签 0 的代价",
+        "its derivative by z": "代价对 z 的导数",
+        "from z": "由 z 计算",
+        r"from a = $\sigma(z)$": r"由 a = $\sigma(z)$ 计算",
     }
 }
 FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]

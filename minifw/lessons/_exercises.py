@@ -134,6 +134,7 @@ EXERCISES: dict[str, Exercise] = {
     "scale": LayerExercise(_normal(4, 3), partial(layers.Scale, 3)),
     "square": LayerExercise(_normal(4, 3), reference=lambda _, x: x**2),
     "centre": LayerExercise(_normal(4, 3), reference=lambda _, x: x - x.mean(1, keepdims=True)),
+    "elu": LayerExercise(_normal(4, 3), partial(layers.ELU, 0.1)),
     # 1: one unit
     "slope": ValueExercise(_slope, ((np.sin, 0.5), (np.exp, 1.0)), digits=1e-7),
     "sigmoid": LayerExercise(_normal(4, 3), layers.Sigmoid),
