@@ -2,12 +2,23 @@
 
 import ast
 import re
+import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
+from mdit_py_plugins.amsmath import amsmath_plugin
+from mdit_py_plugins.colon_fence import colon_fence_plugin
+from mdit_py_plugins.deflist import deflist_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 ROOT = Path(__file__).parents[2]
-CATALOGS = sorted((ROOT / "docs" / "locale").rglob("*.po"))
+LOCALE = ROOT / "docs" / "locale" / "zh_CN" / "LC_MESSAGES"
+CATALOGS = sorted(LOCALE.rglob("*.po"))
+MARKDOWN = MarkdownIt("commonmark").enable("table")  # as docs/conf.py tells MyST
+for plugin in (amsmath_plugin, colon_fence_plugin, deflist_plugin, dollarmath_plugin):
+    MARKDOWN.use(plugin)
 
 
 def texts(entry: str, keyword: str) -> list[str]:
@@ -24,6 +35,47 @@ def test_catalog_is_complete(path: Path) -> None:
     for entry in messages:
         assert not re.search(r"^#,.*\bfuzzy\b", entry, re.MULTILINE), f"fuzzy: {entry}"
         assert all(texts(entry, "msgstr")), f"not translated: {entry}"
+
+
+def of_directive(info: str, content: str) -> Iterator[str]:
+    """Yield what is to be translated of a directive, such as `{toctree}`."""
+    name, _, title = info.removeprefix("{").partition("}")
+    if name == "toctree":
+        yield from re.findall(r"^:caption: (.*)", content, re.MULTILINE)
+        yield from re.findall(r"^(\w.*) <.*>$", content, re.MULTILINE)
+    elif name != "eval-rst":
+        if name not in {"div", "grid"}:  # their argument is no title
+            yield title.strip()
+        yield from messages(re.sub(r"\A(:[\w-]+:.*\n)+", "", content))
+
+
+def messages(page: str) -> Iterator[str]:
+    """Yield what Sphinx makes of a page for its catalogue."""
+    for token in MARKDOWN.parse(page):
+        if token.type == "inline":
+            yield token.content
+            yield from (part.content for part in token.children or () if part.type == "image")
+        elif token.type in {"amsmath", "math_block", "math_block_label"}:
+            yield token.content
+        elif token.type in {"colon_fence", "fence"} and token.info.startswith("{"):
+            yield from of_directive(token.info, token.content)
+
+
+def shape(texts: Iterator[str]) -> set[str]:
+    """Return what texts say, however their lines are broken."""
+    return {" ".join(text.split()) for text in texts} - {""}
+
+
+@pytest.mark.parametrize("path", CATALOGS, ids=lambda path: path.stem)
+def test_catalog_is_no_older_than_its_page(path: Path) -> None:
+    page = (ROOT / "docs" / path.relative_to(LOCALE)).with_suffix(".md")
+    as_in_the_site = runpy.run_path(str(ROOT / "docs" / "_ext" / "site_links.py"))["translated"]
+    now = shape(messages(as_in_the_site(page.read_text(encoding="utf-8"))))
+    catalog = path.read_text(encoding="utf-8")
+    then = shape(iter(texts(catalog, "msgid")))
+    assert now - then == set(), "translate these"
+    assert then - now == set(), "take these out"
+    assert "\n#~" not in catalog, "take out what is obsolete"
 
 
 def blocks(name: str) -> list[str]:
