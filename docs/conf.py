@@ -3,9 +3,6 @@
 import sys
 from pathlib import Path
 
-from pygments.lexers.special import TextLexer
-from sphinx.application import Sphinx
-
 import minifw
 
 DOCS = Path(__file__).parent
@@ -23,6 +20,7 @@ version = release = minifw.__version__
 extensions = [
     "docstring_formulas",
     "exercise_files",
+    "flowchart",
     "katex_math",
     "listed_values",
     "myst_parser",
@@ -118,8 +116,3 @@ html_theme_options = {
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
-
-
-def setup(app: Sphinx) -> None:
-    """Show a flowchart as its text: GitHub draws it, but the site loads nothing to draw with."""
-    app.add_lexer("mermaid", TextLexer)

@@ -164,6 +164,24 @@ def test_the_reference_shows_public_bases_and_who_uses_a_name() -> None:
     assert all((DOCS / f"{page[1:]}.md").exists() for page in pages)
 
 
+def test_a_flowchart_is_drawn_with_a_box_for_each_name_and_a_head_for_each_arrow() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```mermaid\n(.*?)```", page, re.DOTALL)
+    flowchart = script("_ext/flowchart.py")
+    rows, arrows = flowchart.parsed(text)
+    svg = flowchart.drawn(text)
+    middles: dict[str, float] = {}
+    for x, name in re.findall(r'<text x="(\d+)" y="\d+">(\w+)</text>', svg):
+        middles[name] = float(x)
+    assert set(middles) == {name for row in rows.values() for name in row}
+    for row in rows.values():
+        for left, right in itertools.pairwise(sorted(row, key=middles.__getitem__)):
+            assert middles[right] - middles[left] > 4 * len(left + right) + 20, "they overlap"
+    assert svg.count("m-4 -7") >= len({end for _, end in arrows})
+    with pytest.raises(ValueError, match="cannot draw the line 'x ==> y'"):
+        flowchart.drawn("flowchart TB\nx ==> y")
+
+
 def test_the_site_links_to_a_repository_once_there_is_one() -> None:
     options = script("_ext/project_links.py").repository_options
     assert options("[project]") == {}
