@@ -11,7 +11,7 @@ collect_ignore_glob = [
     "docs/_build/*",
     "docs/_ext/katex_math.py",
     "docs/_ext/listed_values.py",
-    "docs/_ext/summaries.py",
+    "docs/_ext/site_words.py",
     "docs/conf.py",
     "docs/gallery/*",
     "docs/reference/generated/*",

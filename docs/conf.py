@@ -29,7 +29,7 @@ extensions = [
     "reference_uses",
     "site_docstrings",
     "site_links",
-    "summaries",
+    "site_words",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",

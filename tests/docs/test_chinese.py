@@ -16,6 +16,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 ROOT = Path(__file__).parents[2]
 LOCALE = ROOT / "docs" / "locale" / "zh_CN" / "LC_MESSAGES"
 CATALOGS = sorted(LOCALE.rglob("*.po"))
+WORDS = runpy.run_path(str(ROOT / "docs" / "_ext" / "chinese.py"))
 MARKDOWN = MarkdownIt("commonmark").enable("table")  # as docs/conf.py tells MyST
 for plugin in (amsmath_plugin, colon_fence_plugin, deflist_plugin, dollarmath_plugin):
     MARKDOWN.use(plugin)
@@ -78,13 +79,36 @@ def test_catalog_is_no_older_than_its_page(path: Path) -> None:
     assert "\n#~" not in catalog, "take out what is obsolete"
 
 
-def blocks(name: str) -> list[str]:
-    text = (ROOT / name).read_text(encoding="utf-8")
+def fenced(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
     return re.findall(r"^```.*?^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def test_the_sidebar_has_a_title_for_each_page() -> None:
+    docs = ROOT / "docs"
+    files = [*docs.glob("*.md"), *docs.glob("[!_g]*/*.md")]
+    pages = {path.relative_to(docs).with_suffix("").as_posix() for path in files}
+    pages |= {f"gallery/{path.stem}" for path in (ROOT / "examples").glob("*.py")}
+    translated = {path.relative_to(LOCALE).with_suffix("").as_posix() for path in CATALOGS}
+    titles = WORDS["TITLES"].keys()
+    assert pages - translated - titles == set(), "add them to docs/_ext/chinese.py"
+    assert titles - pages == set(), "there are no such pages"
+
+
+def test_comments_of_the_learners_code_are_translated() -> None:
+    code = "".join(
+        block for path in (ROOT / "docs" / "learn").glob("*.md") for block in fenced(path)
+    )
+    comments = set(re.findall(r"(?<= # ).+$", code, re.MULTILINE))
+    # What is no comment, a formula, the name of a value, and a shape.
+    same = re.compile(r"doctest: .*|log\(.*|[Wb]\d?|\([\w, ]+\)")
+    said = {comment for comment in comments if not same.fullmatch(comment)}
+    assert said - WORDS["COMMENTS"].keys() == set(), "add them to docs/_ext/chinese.py"
+    assert len(said) > 10
+
+
 def test_the_readme_has_the_code_of_the_english_one() -> None:
-    assert blocks("README.zh.md") == blocks("README.md")
+    assert fenced(ROOT / "README.zh.md") == fenced(ROOT / "README.md")
 
 
 def test_the_readme_leads_where_the_english_one_does() -> None:
