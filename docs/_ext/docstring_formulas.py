@@ -5,9 +5,10 @@ A docstring is plain text, for help(): a formula stands in it as an indented blo
     g     = dtheta + weight_decay theta
     v     <- momentum v + g              v starts at 0
 
-The site sets such a block by KaTeX. Each line stays a line. What two or more spaces separate are
-cells, which begin below each other as in the text. Nothing is rearranged: a name, a sign and a
-bracket become the same in LaTeX, in the same order, so the two say the same.
+The site sets such a block by KaTeX, and an equation in a sentence, such as y = f(x). Each line of
+a block stays a line. What two or more spaces separate are cells, which begin below each other as
+in the text. Nothing is rearranged: a name, a sign and a bracket become the same in LaTeX, in the
+same order, so the two say the same.
 """
 
 import re
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["RELATIONS", "cells", "found", "latex", "setup"]
+__all__ = ["RELATIONS", "cells", "found", "in_sentence", "latex", "setup"]
 
-GREEK = {"alpha", "beta", "gamma", "mu", "phi", "pi", "theta"}
+GREEK = {"Phi", "alpha", "beta", "gamma", "mu", "phi", "pi", "theta"}
 FUNCTIONS = {"cos", "exp", "log", "max", "min", "sin", "tanh"}
 NAMED = {"mean", "sign", "sum"}  # functions that LaTeX has no word for
 SIGNS = {
@@ -51,6 +52,16 @@ _TOKEN = re.compile(
     | (?P<sign><-|<=|>=|!=|\+=|\.\.\.|//|.)""",
     re.VERBOSE,
 )
+# What a formula in a sentence consists of: names of one letter, numbers, functions and signs.
+_PART = re.compile(
+    r"""(?P<space>\s+) | (?P<relation>[<>]=?(?!-)|=) | (?P<sign>[-+*/^])
+    | (?P<value>\d+(?:\.\d+)?(?![\w.]*\w) | \.\.\. | \|
+      | (?:[A-Za-z]\w*(?=\() | log|sin|cos|tanh | d?(?:alpha|beta|gamma|theta|eps|pi|[A-Za-z]))
+        \d?(?![A-Za-z0-9]|'[a-z]) (?:_(?:\w{1,2}\b|(?=\()))? '?)
+    | (?P<open>[(\[]) | (?P<close>[)\]]) | (?P<comma>,)""",
+    re.VERBOSE,
+)
+_ARTICLE = re.compile(r"a\s(?!and|is)[a-z]{3}")
 _BLOCK = re.compile(r" {4}\S")
 _SECTION = re.compile(r"-{3,}$|={3,}$")
 _PROSE = ("Notes",)  # sections of a docstring that are prose, as what stands above all of them
@@ -221,6 +232,45 @@ def found(lines: list[str]) -> Iterator[str]:
             yield line.removesuffix("::") + ":" * (line != "::")
         else:
             yield line
+
+
+def run(text: str, start: int) -> tuple[int, bool]:
+    """Return where what may be a formula ends, and whether it is a whole one with a relation."""
+    at = end = start
+    depth = 0
+    relation = dangling = False
+    while (match := _PART.match(text, at)) and not _ARTICLE.match(text, at):
+        kind = match.lastgroup
+        depth += (kind == "open") - (kind == "close")
+        if depth < 0 or (kind == "comma" and not depth):
+            break
+        relation = relation or (kind == "relation" and at > start)
+        at = match.end()
+        if kind != "space":
+            dangling = kind in {"relation", "sign"}
+            end = at
+    whole = relation and not dangling and depth == 0 and text[start:end].count("|") % 2 == 0
+    # A number more would be one of a list: t = 1, 2, ...
+    return end, whole and not re.match(r"\w|,\s(?:\d|\.\.)", text[end:])
+
+
+def in_sentence(text: str) -> list[str]:
+    """Return a text in pieces: every second one is a formula, such as y = f(x).
+
+    Examples
+    --------
+    >>> in_sentence("y = x W' + b, so dx = dy W where n = rows - 1 > 0, a row each")
+    ['', "y = x W' + b", ', so ', 'dx = dy W', ' where n = rows - 1 > 0, a row each']
+    """
+    pieces, at, done = [], 0, 0
+    for word in re.finditer(r"(?<![^\s(])(?<![-+*/=<>]\s)(-(?=\w)|[\w|(])", text):
+        if word.start() >= at:
+            end, whole = run(text, word.start())
+            if whole:
+                pieces += [text[done : word.start()], text[word.start() : end]]
+                done = end
+            at = end
+    return [*pieces, text[done:]]
 
 
 def change(*event: Any) -> None:

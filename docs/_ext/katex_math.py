@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from docstring_formulas import RELATIONS, cells, latex
+from docstring_formulas import RELATIONS, cells, in_sentence, latex
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.ext.autosummary import autosummary_table
 
 __all__ = ["setup"]
 
@@ -63,6 +65,22 @@ def visit_formulas(self: Any, node: FormulaBlock) -> None:
     raise nodes.SkipNode
 
 
+def typeset_sentences(app: Sphinx, doctree: Any) -> None:
+    """Set the equations within sentences of docstrings, also where a table shows the first."""
+    del app
+    for kind in (addnodes.desc_content, autosummary_table):
+        for docstring in doctree.findall(kind):
+            for sentence in docstring.findall(nodes.paragraph):
+                for text in [part for part in sentence if isinstance(part, nodes.Text)]:
+                    pieces: list[nodes.Node] = [
+                        nodes.Text(p) for p in in_sentence(nodes.unescape(str(text)))
+                    ]
+                    for at in range(1, len(pieces), 2):
+                        formula = latex(" ".join(pieces[at].astext().split()))
+                        pieces[at] = nodes.math(formula, formula)
+                    sentence.replace(text, pieces)
+
+
 def add_scripts(app: Sphinx, page: str, template: str, context: object, doctree: Any) -> None:
     """Load KaTeX on the pages that have a formula, and on no others."""
     del page, template, context
@@ -78,5 +96,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("katex", (visit_math, None), (visit_math_block, None))
     app.add_node(FormulaBlock, html=(visit_formulas, None))
     app.add_directive("formulas", Formulas)
+    app.connect("doctree-read", typeset_sentences)
     app.connect("html-page-context", add_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -153,6 +153,28 @@ def test_a_formula_of_a_docstring_is_typeset_as_it_stands() -> None:
     assert formulas.latex("x_(t+1)' / sqrt(v)") == r"x_{t+1}' / \sqrt{v}"
 
 
+def test_an_equation_in_a_sentence_of_a_docstring_is_typeset_as_it_stands() -> None:
+    formulas = script("_ext/docstring_formulas.py")
+    found: list[str] = []
+    for name in listed():
+        prose = re.sub(
+            r"(?m)^    .*", "", inspect.cleandoc(documented(name)).split("\nExamples\n")[0]
+        )
+        for text in re.split(r"`+[^`]+`+|\n\n", prose):
+            found += formulas.in_sentence(text)[1::2]
+    assert len(found) > 100
+    for equation in found:
+        assert read(formulas.latex(" ".join(equation.split()))) == read(equation)
+    for words in (
+        "a = b_c_d e",
+        "x = 1e-6",
+        "e = t - prediction",
+        "y = sum of x",
+        "t = 1, 2, ...",
+    ):
+        assert formulas.in_sentence(words) == [words]
+
+
 def test_the_reference_shows_public_bases_and_who_uses_a_name() -> None:
     reference = script("_ext/reference_uses.py")
     assert reference.public_bases(minifw.LSTM) == [minifw.Layer]
