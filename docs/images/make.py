@@ -11,6 +11,7 @@ page in Chinese; those need the font Noto Sans CJK.
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +20,23 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.text import Text
 
-from minifw import SGD, BCELoss, Dense, Objective, Sequential, Sigmoid, Tanh, Zeros, plots
+from minifw import (
+    SGD,
+    Adam,
+    BCELoss,
+    CrossEntropyLoss,
+    Dense,
+    Embedding,
+    MultiHeadAttention,
+    Normal,
+    Objective,
+    Positions,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    Zeros,
+    plots,
+)
 from minifw.datasets import blobs, planar_flower
 
 FOLDER = Path(__file__).parent
@@ -338,8 +355,56 @@ def logits() -> Figure:
     return figure
 
 
+def bigrams() -> Figure:
+    """Draw which character follows which in Python's manual."""
+    text = "".join(topics.values())
+    letters = " etaoinsrlhdcmpufgybwvk.,_x"
+    codes = np.array([letters.find(character) for character in text])
+    both = (codes[:-1] >= 0) & (codes[1:] >= 0)
+    counts = np.zeros((len(letters), len(letters)))
+    np.add.at(counts, (codes[:-1][both], codes[1:][both]), 1)
+    figure = Figure(figsize=(7, 6), facecolor="white", layout="constrained")
+    ax = figure.add_subplot()
+    image = ax.imshow(counts / counts.sum(axis=1, keepdims=True), cmap="Blues", vmin=0, vmax=0.5)
+    names = ["\u2423", *letters[1:]]  # the sign for a blank
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(length=0)
+    ax.set(xlabel="next character", ylabel="last character")
+    figure.colorbar(image, label="probability of the next character", shrink=0.8, extend="max")
+    return figure
+
+
+def copy() -> Figure:
+    """Draw where each place looks, in a network that has learned to copy."""
+    rng = np.random.default_rng(0)
+    layer = MultiHeadAttention(16, 1, causal=True, rng=rng)
+    places = Positions(12, 16, init=Normal(1.0), rng=rng)
+    objective = Objective(Sequential(Embedding(9, 16, rng=rng), places, layer), CrossEntropyLoss())
+    optimizer = Adam(objective.model.parameters(), lr=0.02)
+    for _ in range(200):
+        symbols = rng.integers(1, 9, (64, 6))
+        x, target = np.hstack([symbols, 0 * symbols]), np.hstack([symbols, symbols])
+        objective.forward(x, target)
+        objective.backward()
+        optimizer.step()
+    objective.model.eval().forward(x[:1])
+    figure = Figure(figsize=(6.4, 5.2), facecolor="white", layout="constrained")
+    ax = figure.add_subplot()
+    image = ax.imshow(layer.attention_weights()[0, 0], cmap="Blues", vmin=0, vmax=1)
+    names = ["\u2423" if k == 0 else str(k) for k in x[0]]
+    ax.set_xticks(range(12), names)
+    ax.set_yticks(range(12), names)
+    ax.tick_params(length=0)
+    ax.set(xlabel="asked: its key and value", ylabel="asks: its query")
+    figure.colorbar(image, label="weight", shrink=0.8)
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "differences": differences,
+    "bigrams": bigrams,
+    "copy": copy,
     "graph": graph,
     "logits": logits,
     "matrices": matrices,
@@ -387,6 +452,12 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "its derivative by z": "代价对 z 的导数",
         "from z": "由 z 计算",
         r"from a = $\sigma(z)$": r"由 a = $\sigma(z)$ 计算",
+        "asked: its key and value": "被问的位置：键与值",
+        "asks: its query": "提问的位置：查询",
+        "weight": "权重",
+        "next character": "下一个字符",
+        "last character": "上一个字符",
+        "probability of the next character": "下一个字符的概率",
     }
 }
 FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
