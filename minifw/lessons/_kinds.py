@@ -190,7 +190,11 @@ class ValueExercise:
         )
         check_is("ask", what, answer, kind)
         for case in self.cases:
-            right, found = self.reference(*case), answer if of_numbers else answer(*case)
+            right = self.reference(*case)
+            try:
+                found = answer if of_numbers else answer(*case)
+            except Exception as error:  # noqa: BLE001 - whatever it raises is a finding
+                return _raised(error)
             known = {"sign": lambda *case: -self.reference(*case), **slips}
             if not near(found, right, self.digits):
                 fault = _known(found, right, known, *case, digits=self.digits)
