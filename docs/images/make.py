@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.text import Text
 
 from minifw import (
@@ -375,6 +375,74 @@ def bigrams() -> Figure:
     return figure
 
 
+def block() -> Figure:
+    """Draw a block of a GPT: two branches, each added to what goes straight through."""
+    figure, ax = canvas(12, 3.4)
+    y, high = 8, 24
+    ax.text(3, y, "$x$", ha="center", va="center", fontsize=16, color=FORWARD)
+    arrow(ax, (4.5, y), (42.2, y), FORWARD)
+    arrow(ax, (45.8, y), (106.2, y), FORWARD)
+    arrow(ax, (109.8, y), (115, y), FORWARD)
+    ax.text(117.5, y, "$y$", ha="center", va="center", fontsize=16, color=FORWARD)
+    for plus, parts in (
+        (44, ((12, "norm", 8), (29, "attention", 14))),
+        (108, ((56, "norm", 8), (69, "Dense", 9), (82, "GELU", 9), (95, "Dense", 9))),
+    ):
+        ax.text(plus, y, "+", ha="center", va="center", fontsize=22, color=FORWARD)
+        ax.add_patch(Circle((plus, y), 1.8, fill=False, edgecolor=FORWARD, linewidth=1.6))
+        start = parts[0][0]
+        arrow(ax, (start, y), (start, high - 2.6), FORWARD)
+        for x, label, width in parts:
+            ax.add_patch(
+                FancyBboxPatch(
+                    (x - width / 2, high - 2.5),
+                    width,
+                    5,
+                    boxstyle="round,pad=0,rounding_size=1.2",
+                    facecolor=PALE,
+                    edgecolor=FORWARD,
+                    linewidth=1.6,
+                )
+            )
+            ax.text(x, high, label, ha="center", va="center", fontsize=12, color=FORWARD)
+        for (x, _, width), (after, _, width2) in pairwise(parts):
+            arrow(ax, (x + width / 2, high), (after - width2 / 2 - 0.2, high), FORWARD)
+        x, _, width = parts[-1]
+        ax.plot((x + width / 2, plus), (high, high), color=FORWARD, linewidth=1.6)
+        arrow(ax, (plus, high), (plus, y + 1.9), FORWARD)
+    ax.text(21, 30, "what other places tell", ha="center", fontsize=12, color=INK)
+    ax.text(76, 30, "what each place makes of it", ha="center", fontsize=12, color=INK)
+    ax.text(76, 3, "straight through: the derivative, too", ha="center", fontsize=12, color=INK)
+    return figure
+
+
+def tape() -> Figure:
+    """Draw what a tape of a LayerNorm holds: forward in blue, backward in red."""
+    figure, ax = canvas(12.6, 3.6)
+    y, names = 15, ("$x$", "$c$", "$c^2$", r"$\sigma^2$", r"$1/\sigma$", "$n$", "$y$")
+    made_by = ("", "subtract", "square", "mean", "power -1/2", "multiply", r"$w\,n + b$")
+    places = [7 + 18.5 * i for i in range(len(names))]
+    for x, name, text in zip(places, names, made_by, strict=True):
+        box(ax, x, y, name)
+        ax.text(x, y - 5.4, text, ha="center", fontsize=11, color=INK)
+    for left, right in pairwise(places):
+        arrow(ax, (left + 3.8, y + 1.1), (right - 3.8, y + 1.1), FORWARD)
+        arrow(ax, (right - 3.8, y - 1.1), (left + 3.8, y - 1.1), BACKWARD)
+    for start, end, height, label in (
+        (places[0], places[1] - 1.8, 8, "its mean"),
+        (places[1] + 1.8, places[5], 12, "$c$, too"),
+    ):
+        for shift, color in ((0.7, FORWARD), (-0.7, BACKWARD)):
+            top, ends = y + height + shift, (start - shift, end + shift)
+            a, b = ends if color == FORWARD else ends[::-1]
+            ax.plot((a, a, b), (y + 2.6, top, top), color=color, linewidth=1.6)
+            arrow(ax, (b, top), (b, y + 2.6), color)
+        ax.text((start + end) / 2, y + height + 2, label, ha="center", fontsize=11, color=INK)
+    ax.text(4, 3, "forward: values", fontsize=12, color=FORWARD)
+    ax.text(24, 3, "the tape in reverse: derivatives, added up", fontsize=12, color=BACKWARD)
+    return figure
+
+
 def copy() -> Figure:
     """Draw where each place looks, in a network that has learned to copy."""
     rng = np.random.default_rng(0)
@@ -404,6 +472,7 @@ def copy() -> Figure:
 PICTURES: dict[str, Callable[[], Figure]] = {
     "differences": differences,
     "bigrams": bigrams,
+    "block": block,
     "copy": copy,
     "graph": graph,
     "logits": logits,
@@ -412,6 +481,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "playground": playground,
     "slopes": slopes,
     "station": station,
+    "tape": tape,
 }
 
 
@@ -452,6 +522,19 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "its derivative by z": "代价对 z 的导数",
         "from z": "由 z 计算",
         r"from a = $\sigma(z)$": r"由 a = $\sigma(z)$ 计算",
+        "subtract": "相减",
+        "square": "平方",
+        "mean": "均值",
+        "power -1/2": "-1/2 次幂",
+        "multiply": "相乘",
+        "its mean": "它的均值",
+        "$c$, too": "$c$ 也用到",
+        "the tape in reverse: derivatives, added up": "倒着读磁带：导数，逐项相加",
+        "norm": "归一化",
+        "attention": "注意力",
+        "what other places tell": "其他位置说的",
+        "what each place makes of it": "每个位置自己的加工",
+        "straight through: the derivative, too": "直接相加：导数也直接通过",
         "asked: its key and value": "被问的位置：键与值",
         "asks: its query": "提问的位置：查询",
         "weight": "权重",

@@ -15,6 +15,7 @@ from minifw.lessons._kinds import (
     Inputs,
     LayerExercise,
     LossExercise,
+    NetworkExercise,
     OptimizerExercise,
     ValueExercise,
 )
@@ -107,9 +108,21 @@ def _heads(
 
 
 @cache
+def _codes() -> Any:
+    """Return Python's manual, a whole number for each character."""
+    return np.unique(list("".join(topics.values())), return_inverse=True)[1]
+
+
+def _pieces() -> tuple[Any, Any]:
+    """Return pieces of it, (512, 16), and the characters that follow each of theirs."""
+    pieces = _codes()[: 512 * 900].reshape(512, 900)
+    return pieces[:, :16], pieces[:, 1:17]
+
+
+@cache
 def _entropy(length: int) -> float:
     """Return what the next `length` characters of Python's manual leave open, in nats."""
-    text = np.unique(list("".join(topics.values())), return_inverse=True)[1]
+    text = _codes()
     parts = np.stack([text[i : len(text) - length + 1 + i] for i in range(length)])
     chance = np.unique(parts, axis=1, return_counts=True)[1] / parts.shape[1]
     return float(-(chance * np.log(chance)).sum())
@@ -180,6 +193,10 @@ EXERCISES: dict[str, Exercise] = {
     "heads": LayerExercise(
         _normal(2, 5, 4), partial(layers.MultiHeadAttention, 4, 2, causal=True), causal=True
     ),
+    # 13: the GPT
+    "dense_steps": LayerExercise(_normal(2, 4, 3), DENSE),
+    "layer_norm_steps": LayerExercise(_normal(2, 4, 5), partial(layers.LayerNorm, 5)),
+    "gpt": NetworkExercise(_pieces, losses.CrossEntropyLoss, below=2.3),
 }
 
 # -- what people compute by mistake, by the name of its sentence -------------------------
@@ -244,6 +261,11 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
         "norm over the features": _norm(1),
         "variance over n - 1": _norm(0, ddof=1),
         "batch statistics in eval mode": _norm(0),
+    },
+    "unigram": {"in bits": lambda: _entropy(1) / np.log(2)},
+    "bigram": {
+        "in bits": lambda: (_entropy(2) - _entropy(1)) / np.log(2),
+        "of both characters": lambda: _entropy(2),
     },
     "attention": _each(_attention, _ATTENTION),
     "causal_attention": _each(_attention, _MASKED, ahead=0),

@@ -1,26 +1,37 @@
-"""The GPT of the page against the PyTorch text beside it, from the same weights."""
+"""The GPTs of the pages against the PyTorch text beside them, from the same weights."""
 
+import doctest
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from recorded import recorded
 
-from minifw import AdamW, CrossEntropyLoss, Layer, Objective
+from minifw import Adam, AdamW, CrossEntropyLoss, Layer, Objective
 
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "gpt.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "howto" / "gpt.md"
+PROOF = DOCS / "learn" / "proof.md"
+CHAPTER = DOCS / "learn" / "gpt.md"
 SIZES = {"characters": 11, "context": 8, "width": 16, "heads": 2, "blocks": 2}
 STEPS = 20
 
 
+def names_of(page: Path, until: str) -> dict[str, Any]:
+    """Return what a page's session defines before a line that begins so."""
+    names: dict[str, Any] = {}
+    for example in doctest.DocTestParser().get_examples(page.read_text("utf-8")):
+        if example.source.startswith(until):
+            break
+        exec(example.source, names)  # noqa: S102 - our own page
+    return names
+
+
 def model_of_the_page() -> Layer:
     """Return the model that the page's own session builds."""
-    session = re.findall(r"```python\n(>>> .*?)\n```", PAGE.read_text("utf-8"), re.DOTALL)[0]
-    lines = [line[4:] for line in session.splitlines() if line.startswith((">>> ", "... "))]
-    names: dict[str, Any] = {}
-    exec("\n".join(lines), names)  # noqa: S102 - our own page
-    model = names["gpt"](**SIZES, rng=np.random.default_rng(0))
+    model = names_of(PAGE, "model =")["gpt"](**SIZES, rng=np.random.default_rng(0))
     assert isinstance(model, Layer)
     return model
 
@@ -59,3 +70,33 @@ def test_losses_are_those_of_the_torch_text() -> None:
     np.testing.assert_allclose(losses, theirs[0], rtol=0, atol=1e-12)
     for own, other in zip(model.state_dict().values(), theirs[1:], strict=True):
         np.testing.assert_allclose(own, other, rtol=0, atol=1e-10)
+
+
+def test_the_step_of_the_proof_is_torchs() -> None:
+    names = names_of(PROOF, "print(check_objective")
+    objective, x, target = (names[name] for name in ("objective", "x", "target"))
+    start = {name: value.copy() for name, value in objective.model.state_dict().items()}
+    text = re.findall(r"```python\n(import torch.*?)```", PROOF.read_text("utf-8"), re.DOTALL)[0]
+
+    def compute(_: Any) -> list[Any]:
+        given = {**names, "start": start, "model": objective.model, "loss": loss}
+        exec(text, given)  # noqa: S102 - our own page
+        state = given["theirs"].state_dict()
+        return [given["their_loss"], *(state[name] for name in start)]
+
+    loss = objective.forward(x, target)
+    objective.backward()
+    Adam(objective.model.parameters(), lr=0.01).step()
+    theirs = recorded("gpt/proof", (start, x, target, text), compute)
+    assert loss == pytest.approx(float(theirs[0]), abs=1e-12)
+    for own, other in zip(objective.model.state_dict().values(), theirs[1:], strict=True):
+        np.testing.assert_allclose(own, other, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_gpt_of_the_path_goes_clearly_below_the_bigram() -> None:
+    names = names_of(CHAPTER, 'ask("gpt"')
+    model, codes = names["train"](1000), names["codes"]
+    pieces = np.lib.stride_tricks.sliding_window_view(codes, 17)[::500]
+    loss = CrossEntropyLoss().forward(model.predict(pieces[:, :16]), pieces[:, 1:])
+    assert loss < 2.1  # a bigram has 2.42 to 2.46
