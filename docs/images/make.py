@@ -469,11 +469,29 @@ def copy() -> Figure:
     return figure
 
 
+def classes() -> Figure:
+    """Draw the Jacobian of a softmax of five numbers, as colours and numbers."""
+    figure = Figure(figsize=(7.2, 3.4), facecolor="white", layout="constrained")
+    y = np.array([0.05, 0.6, 0.2, 0.1, 0.05])
+    left, right = figure.subplots(1, 2)
+    left.barh(range(5), y, color=FORWARD)
+    left.invert_yaxis()
+    left.set(title="y, the output for one example", ylabel="class")
+    left.spines[["top", "right"]].set_visible(False)
+    jacobian = np.diag(y) - np.outer(y, y)  # (5, 5)
+    right.imshow(jacobian, cmap="RdBu", vmin=-0.3, vmax=0.3)
+    for (i, k), value in np.ndenumerate(jacobian):
+        right.text(k, i, f"{value:.3f}", ha="center", va="center", fontsize=8, color=INK)
+    right.set(title=r"its Jacobian, $\partial y_i / \partial z_k$", xlabel="k", ylabel="i")
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "differences": differences,
     "bigrams": bigrams,
     "block": block,
     "copy": copy,
+    "classes": classes,
     "graph": graph,
     "logits": logits,
     "matrices": matrices,
@@ -541,6 +559,11 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "next character": "下一个字符",
         "last character": "上一个字符",
         "probability of the next character": "下一个字符的概率",
+        "y, the output for one example": "y：一个样本的输出",
+        "class": "类别",
+        r"its Jacobian, $\partial y_i / \partial z_k$": (
+            r"它的雅可比矩阵 $\partial y_i / \partial z_k$"
+        ),
     }
 }
 FONTS = ["Noto Sans CJK SC", "DejaVu Sans"]
