@@ -486,6 +486,26 @@ def classes() -> Figure:
     return figure
 
 
+def windows() -> Figure:
+    """Draw an image, a kernel and what the kernel makes of it, with one window marked."""
+    figure = Figure(figsize=(9, 3.2), facecolor="white", layout="constrained")
+    x = np.zeros((8, 8))
+    x[1, 1:7] = x[2, 5:7] = x[3, 4:6] = x[4:7, 3:5] = 1.0  # a seven
+    kernel = np.array([[-1.0, 1.0, 0.0]] * 3)
+    y = sum(kernel[u, v] * x[u : u + 6, v : v + 6] for u in range(3) for v in range(3))
+    shown = ((x, "x", (4, 2, 3)), (kernel, "W", (0, 0, 3)), (y, "y", (4, 2, 1)))
+    for ax, (values, title, (row, column, size)) in zip(
+        figure.subplots(1, 3, width_ratios=(8, 3, 6)), shown, strict=True
+    ):
+        ax.imshow(values, cmap="RdBu", vmin=-4, vmax=4)
+        for (r, c), value in np.ndenumerate(values):
+            ax.text(c, r, f"{value:.0f}", ha="center", va="center", fontsize=9, color=INK)
+        corner = (column - 0.5, row - 0.5)
+        ax.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=BACKWARD, linewidth=2.5))
+        ax.set(title=title, xticks=(), yticks=())
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "differences": differences,
     "bigrams": bigrams,
@@ -500,6 +520,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "slopes": slopes,
     "station": station,
     "tape": tape,
+    "windows": windows,
 }
 
 
