@@ -27,7 +27,6 @@ STEPS = (1e-3, 1e-4, 1e-5)  # relative to a value above 1; half of each is taken
 TINY = 1e-2  # a number below it may be moved relatively to itself
 FAIR = 1e-6  # an error, relative to the slope, with which that is good enough
 GOOD = 1e-10  # an error, relative to the slope, with which no smaller step is tried
-FOURTH = 4.0  # times the noise of one f() is its fourth difference, over that of the slope by h
 ONE_SIDED = 1e-6  # the step of a one-sided slope, which has half the digits of the step
 EPSILON = float(np.finfo(np.float64).eps)
 
@@ -250,9 +249,7 @@ def _five_point(
             moves = moves | (far[0] != far[1])
             rounding = EPSILON * float(np.sum(np.abs(dy * near[0]) * moves)) / h
             gap = abs(fine - coarse)
-            # What f loses inside, as in a difference of large numbers, a fourth difference shows.
-            fourth = weighted(middle[0] + middle[1] - 4 * (near[0] + near[1]) + 6 * at(0.0))
-            error = gap + rounding + abs(fourth) / (FOURTH * h)
+            error = gap + rounding
             if error < best[1]:
                 best, scale = (fine, error), unit
             if error <= GOOD * abs(fine) or gap <= rounding:

@@ -154,7 +154,7 @@ class LossSubject(OfALoss):
     """A loss, a batch that it accepts, and a seed; nothing here changes them."""
 
     kinds = "losses"
-    floor: ClassVar[float] = 1e-14  # beside a loss, which rounds by more
+    floor: ClassVar[float] = 1e-12  # what logaddexp(0, z) - t z hides: epsilon over a step
     moved: ClassVar[str] = "prediction"
     explanations: ClassVar[Any] = LOSS_EXPLANATIONS
 
