@@ -1,12 +1,13 @@
 # %% [markdown]
-# Made from docs/learn/letters.md by docs/learn/make_exercises.py. The page has the formulas, and the answers.
-# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
+# Made from docs/learn/letters.md by docs/learn/make_exercises.py. The page has the pictures, and the answers.
+# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError. "#>" is what
+# a right answer prints.
 
 # %% [markdown]
 # # Letters: count, look up, learn
 #
-# From here on a network reads text and says which character comes next. This page counts first. The counts are the line that
-# every later network must beat. Then you write the layer that turns characters into numbers.
+# From here on a network says which character comes next. This page counts first: that is the line which every network must beat.
+# Then you write the layer that turns characters into numbers.
 #
 # Time: two hours. The text comes with Python: what `help()` prints.
 
@@ -18,25 +19,25 @@ from minifw.lessons import ask, mine
 Dense, Tanh, CrossEntropyLoss, Adam = mine("Dense", "Tanh", "CrossEntropyLoss", "Adam")
 text = "".join(topics.values())
 alphabet, codes = np.unique(list(text), return_inverse=True)
+
 print(len(text) > 400_000, 100 < len(alphabet) < 110, "".join(alphabet[codes[:10]]) == text[:10])
+#> True True True
 
 # %% [markdown]
-# `codes` has the text as whole numbers. `alphabet[k]` is the character with the number k.
+# `codes` has the text as whole numbers: `alphabet[k]` is character k.
 #
 # ## Count
 #
 # A model gives each character a probability $p$. Its loss is the mean of $-\log p$ of the characters that came, the
-# cross-entropy of [chapter 7](classes.md). The unit is the **nat**.
+# cross-entropy of chapter 7. The unit is the **nat**.
 #
 # **Unigram**: $p$ is how often the character occurs in the text, divided by the length. **Bigram**: $p$ knows the last character,
 # too. Count the pairs $c_{ij}$: how often $j$ follows $i$. Then
 #
 # $$p(j \mid i) = \frac{c_{ij}}{\sum_k c_{ik}}$$
 #
-# ![Which character follows which: a row of the matrix for each last character](../images/bigrams.png)
-#
-# Compute both losses on the whole text. The numbers to reach are **3.25** and **2.46** nats, in Python 3.11. (Other versions have
-# another text, and some hundredths less. `ask` knows yours.) If you divide by the number of all pairs, you get another number:
+# Compute both losses on the whole text: **3.25** and **2.46** nats in Python 3.11, hundredths less in later ones. (`ask` knows yours.)
+# Do not divide by the number of all pairs:
 
 # %%
 counts = np.zeros((len(alphabet), len(alphabet)))
@@ -48,8 +49,8 @@ ask("bigram", -(counts[seen] * np.log(p[seen])).sum() / counts.sum())
 # %% [markdown]
 # ## Look up
 #
-# Counting triples takes a table of a million numbers, mostly empty. A network needs fewer. But it needs numbers for each
-# character: row $k$ of a table $W$ belongs to character $k$.
+# Counting triples takes a table of a million numbers. A network needs fewer. For it, row $k$ of a table $W$ belongs to character
+# $k$:
 #
 # $$y_p = W_{x_p} \qquad \text{at each place } p$$
 #
@@ -77,6 +78,7 @@ class Embedding(Layer):
     def backward(self, dy):
         (x,) = self.saved()
         raise NotImplementedError("your turn")
+
 ask("embedding", Embedding(6, 3))
 
 # %% [markdown]
@@ -89,16 +91,17 @@ class Overwritten(Embedding):
         self.weight.grad[...] = 0
         self.weight.grad[x] += dy
         return np.zeros(x.shape)
-ask("embedding", Overwritten(6, 3))  # doctest: +ELLIPSIS
+
+ask("embedding", Overwritten(6, 3))
 
 # %% [markdown]
 # ## Learn
 #
-# Three characters go in, each as 16 numbers. All 48 go through a hidden layer. This network has hardly more numbers than the
-# table of pairs.
+# Three characters go in, each as 16 numbers, and through a hidden layer:
 
 # %%
 windows = np.lib.stride_tricks.sliding_window_view(codes, 4)  # three characters and the next
+
 def train(steps, batch=128):
     rng, n = np.random.default_rng(0), len(alphabet)
     layers = Embedding(n, 16, rng=rng), Flatten(), Dense(48, 64, rng=rng), Tanh(), Dense(64, n, rng=rng)
@@ -110,12 +113,15 @@ def train(steps, batch=128):
         objective.backward()
         optimizer.step()
     return objective.model
+
 model = train(1000)
 loss = CrossEntropyLoss().forward(model.predict(windows[::50, :3]), windows[::50, 3])
+
 print(loss < 2.2)
+#> True
 
 # %% [markdown]
 # That is 2.1 nats after some seconds, and 10,000 steps lead to 1.7. A longer window would need more
-# weights for each place. [Attention](attention.md) reads any number of places with the same weights.
+# weights for each place. Attention reads any number of places with the same weights.
 #
-# Next: [depth](depth.md).
+# Next: depth.

@@ -1,12 +1,13 @@
 # %% [markdown]
-# Made from docs/learn/attention.md by docs/learn/make_exercises.py. The page has the formulas, and the answers.
-# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
+# Made from docs/learn/attention.md by docs/learn/make_exercises.py. The page has the pictures, and the answers.
+# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError. "#>" is what
+# a right answer prints.
 
 # %% [markdown]
 # # Attention: each place asks the others
 #
 # In attention each place of a text asks the others. Its question is a **query** $q_i$. Each place has a **key** $k_j$, which
-# says what it knows, and a **value** $v_j$, which it tells. You write the layer, its mask, and its heads.
+# says what it knows, and a **value** $v_j$, which it tells.
 #
 # Time: three hours. The number to reach: a copy task, solved to 100 %.
 
@@ -19,22 +20,19 @@ Adam, Dense, Embedding = mine("Adam", "Dense", "Embedding")
 # %% [markdown]
 # ## One head
 #
-# $Q$, $K$ and $V$ have one place per row, $w$ numbers each. With the softmax of [chapter 7](classes.md) in each row:
+# $Q$, $K$ and $V$ have one place per row, $w$ numbers each. With the softmax of chapter 7 in each row:
 #
 # $$S = \frac{Q K^T}{\sqrt{w}}, \qquad P = \text{softmax}(S), \qquad Z = P V$$
 #
-# $s_{ij}$ is large where the query $i$ fits the key $j$, and $z_i = \sum_j p_{ij} v_j$ is a mean of the values. $q_i \cdot k_j$
-# of random numbers has the standard deviation $\sqrt w$: hence the division. From the end to the start, where is each used, and
-# with which factor?
+# $s_{ij}$ is large where the query $i$ fits the key $j$, and $z_i = \sum_j p_{ij} v_j$ is a mean of the values. From the end to the
+# start, where is each used, and with which factor?
 #
 # - $v_j$ is in every $z_i$, with the factor $p_{ij}$. So $dv_j = \sum_i p_{ij}\, dz_i$. As matrices: $dV = P^T dZ$.
-# - $p_{ij}$ is in $z_i$ alone, with the factor $v_j$. So $dp_{ij} = dz_i \cdot v_j$, and $dP = dZ\, V^T$.
+# - $p_{ij}$ is in $z_i$, with the factor $v_j$. So $dp_{ij} = dz_i \cdot v_j$, and $dP = dZ\, V^T$.
 # - Softmax, in each row: $ds_{ij} = p_{ij} \bigl(dp_{ij} - \sum_k dp_{ik}\, p_{ik}\bigr)$.
 # - $q_i$ is in row $i$ of $S$, with the factors $k_j / \sqrt w$. $k_j$ is in column $j$, with the factors $q_i / \sqrt w$:
 #
 # $$dQ = \frac{dS\, K}{\sqrt w}, \qquad dK = \frac{dS^T Q}{\sqrt w}$$
-#
-# A layer with three inputs returns three derivatives.
 
 # %%
 class Attention(Layer):
@@ -53,45 +51,41 @@ class Attention(Layer):
     def backward(self, dz):
         q, k, v, p = self.saved()
         raise NotImplementedError("your turn: return dq, dk, dv")
+
 ask("attention", Attention())
 
 # %% [markdown]
 # ## The mask
 #
-# A network that says what comes next must not see it. **Causal** attention sets $s_{ij} = -\infty$ for $j > i$. Then $p_{ij} = 0$.
-# Backward stays as it is: $ds_{ij}$ has the factor $p_{ij}$.
-#
-# Add two lines to `forward`, for `causal=True`. `np.tri(n, m)` has ones on and below the diagonal.
-#
-#
+# A network that says what comes next must not see it. **Causal** attention sets $s_{ij} = -\infty$ for $j > i$. Then $p_{ij} = 0$, and
+# backward, with its factor $p_{ij}$, stays as it is. Add two lines to `forward`, for `causal=True`. `np.tri(n, m)` has ones on and
+# below the diagonal.
 #
 # ## Heads
 #
-# In **self-attention** one $x$ makes all three: a matrix of $3f$ rows holds $W_q$, $W_k$ and $W_v$. Several **heads** attend side
-# by side, each with its own part of the $f$ numbers. A `Dense` mixes their answers. The rest is shapes:
+# In **self-attention** one $x$ makes all three, by a matrix of $3f$ rows. Several **heads** attend side by side, each with its own
+# part of the $f$ numbers. A `Dense` mixes their answers. The rest is shapes:
 #
 # `x (batch, time, f)` → `(batch, time, 3 f)` → reshape `(batch, time, 3, heads, w)` → transpose
 # `(3, batch, heads, time, w)` → attention `(batch, heads, time, w)` → transpose, reshape `(batch, time, f)` → `Dense`.
 #
-# Backward undoes each transpose and reshape, from the end to the start.
+# Backward undoes each step, from the end to the start.
 
 # %%
 class MultiHeadAttention(Layer):
-    """y = out_proj(the heads' attention, side by side)."""
-
     def __init__(self, features, heads, causal=False, *, rng=None):
         rng = np.random.default_rng(rng)
         self.in_proj_weight = Parameter(GlorotUniform()((3 * features, features), rng))
         self.in_proj_bias = Parameter(np.zeros(3 * features))
         self.out_proj = Dense(features, features, rng=rng)
-        self.attention = Attention(causal)
-        self.heads = heads
+        self.attention, self.heads = Attention(causal), heads
 
     def forward(self, x):
         raise NotImplementedError("your turn")
 
     def backward(self, dy):
         raise NotImplementedError("your turn")
+
 ask("heads", MultiHeadAttention(4, 2, causal=True))
 
 # %% [markdown]
@@ -103,20 +97,23 @@ ask("heads", MultiHeadAttention(4, 2, causal=True))
 def batch(rng, rows):
     symbols = rng.integers(1, 9, (rows, 6))
     return np.hstack([symbols, np.zeros_like(symbols)]), np.hstack([symbols, symbols])
+
 rng = np.random.default_rng(0)
 places, attention = Positions(12, 16, init=Normal(1.0), rng=rng), MultiHeadAttention(16, 1, causal=True, rng=rng)
 objective = Objective(Sequential(Embedding(9, 16, rng=rng), places, attention), CrossEntropyLoss())
 optimizer = Adam(objective.model.parameters(), lr=0.02)
+
 for step in range(200):
     loss = objective.forward(*batch(rng, 64))
     objective.backward()
     optimizer.step()
+
 x, target = batch(rng, 1000)
+
 print(f"{np.mean(objective.model.predict(x).argmax(axis=-1) == target):.1%}")
+#> 100.0%
 
 # %% [markdown]
-# ![Each blank looks at the symbol that it repeats, six places back](../images/copy.png)
+# `Positions` adds a learned vector at each place. Without it attention sees no order.
 #
-# `Positions` adds a learned vector at each place. Without it attention sees no order, and each blank can only guess.
-#
-# Next: [the GPT](gpt.md).
+# Next: the GPT.

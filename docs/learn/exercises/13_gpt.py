@@ -1,19 +1,21 @@
 # %% [markdown]
-# Made from docs/learn/gpt.md by docs/learn/make_exercises.py. The page has the formulas, and the answers.
-# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
+# Made from docs/learn/gpt.md by docs/learn/make_exercises.py. The page has the pictures, and the answers.
+# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError. "#>" is what
+# a right answer prints.
 
 # %% [markdown]
 # # The GPT, from your classes
 #
 # A GPT is a chain of parts that you have written. Here you put them together, train the whole on Python's manual, and let it write.
 #
-# Time: two hours. The number to reach: clearly below the bigram of [chapter 10](letters.md), 2.46 nats.
+# Time: two hours. The number to reach: clearly below the bigram of chapter 10, 2.46 nats.
 
 # %%
 import numpy as np
 from pydoc_data.topics import topics
 from minifw import Add, CrossEntropyLoss, Graph, Layer, Objective, Parameter, Positions
 from minifw.lessons import ask, mine
+
 Adam, Dense, Embedding, GELU, LayerNorm, MultiHeadAttention = mine(
     "Adam", "Dense", "Embedding", "GELU", "LayerNorm", "MultiHeadAttention"
 )
@@ -32,20 +34,18 @@ class ByRows(Dense):
         self.weight.grad[...] = (dy.swapaxes(1, 2) @ x).sum(axis=0)
         self.bias.grad[...] = dy.sum(axis=0)
         return dy @ self.weight.value
+
 ask("dense_steps", ByRows(3, 2))
 
 # %% [markdown]
 # Fold both axes into one, and it is chapter 2 again. If your classes do not take it yet, change them:
 #
-#
 # ## The composition
 #
-# ![One block: attention and a perceptron, each added to what comes in](../images/block.png)
-#
 # A **block** adds two things to its input: what attention found at other places, and what a perceptron makes of each place. Both
-# read a normed copy. The sum itself goes straight through, as in [chapter 11](depth.md): its derivative reaches every block.
+# read a normed copy. The sum itself goes straight through, as in chapter 11: its derivative reaches every block.
 #
-# A [`Graph`](../architectures.md) names each value and what goes into it. A line without names takes the value above. `Add` has two
+# A `Graph` names each value and what goes into it. A line without names takes the value above. `Add` has two
 # inputs. Where a value is used twice, as `x` and `told`, the `Graph` adds both derivatives.
 
 # %%
@@ -61,6 +61,7 @@ def block(width, heads, rng):
         narrow=Dense(4 * width, width, rng=rng),
         y=(Add(), "told", "narrow"),
     )
+
 def gpt(characters, context, width, heads, blocks, rng):
     return Graph(
         "text",
@@ -76,6 +77,7 @@ def gpt(characters, context, width, heads, blocks, rng):
 
 # %%
 alphabet, codes = np.unique(list("".join(topics.values())), return_inverse=True)
+
 def train(steps, batch=16, context=16, lr=0.005):
     rng = np.random.default_rng(0)
     objective = Objective(gpt(len(alphabet), context, 48, 4, 2, rng), CrossEntropyLoss())
@@ -87,7 +89,8 @@ def train(steps, batch=16, context=16, lr=0.005):
         objective.backward()
         optimizer.step()
     return objective.model
-ask("gpt", train(0))  # doctest: +ELLIPSIS
+
+ask("gpt", train(0))
 model = train(500)
 ask("gpt", model)
 
@@ -104,19 +107,24 @@ def write(model, start, length, rng, temperature=0.7):
         p = np.exp(scores - scores.max())
         text.append(int(rng.choice(len(p), p=p / p.sum())))
     return "".join(alphabet[text])
+
 sample = write(model, "The ", 60, np.random.default_rng(0))
+
 print(len(sample), sample[:4])
+#> 64 The
 
 # %% [markdown]
 # With more steps it goes on to learn. 2,000 take a minute or so, and reach 1.7 nats:
 
 # %% [markdown]
-# 0 steps  The [6!&sßWhZ~r s&q2|PES!8kaYT…”a[na?qQ3
+# ```
+#      0 steps  The [6!&sßWhZ~r s&q2|PES!8kaYT…”a[na?qQ3
 #    100 steps  The of "ereneso t ontin " one,mrene: the Ihenco
 #    500 steps  The oe dintest object ecrstemutent aspecrter object
 #  2,000 steps  The pan to the "sequltail prosys of and as all core as are and "__dict__()",
+# ```
 
 # %% [markdown]
-# [examples/gpt.py](../../examples/gpt.py) has four blocks of width 128, and reaches 1.2 nats on text that it has not seen.
+# examples/gpt.py has four blocks of width 128, and reaches 1.2 nats on text that it has not seen.
 #
-# Next: [proved](proof.md).
+# Next: proved.
