@@ -37,6 +37,11 @@ def _targets(*target: float, classes: int = 1, probable: bool = False) -> Inputs
     return lambda rng: (rng.uniform(0.1, 0.9, shape) if probable else rng.normal(size=shape), t)
 
 
+def _steps(rng: np.random.Generator) -> tuple[Any, ...]:
+    """Return scores, (batch, time, classes), and labels."""
+    return rng.normal(size=(2, 3, 4)), np.array([[0, 3, 1], [1, 2, 0]])
+
+
 # -- what people write by mistake ------------------------------------------------------
 
 
@@ -196,6 +201,7 @@ EXERCISES: dict[str, Exercise] = {
     # 13: the GPT
     "dense_steps": LayerExercise(_normal(2, 4, 3), DENSE),
     "layer_norm_steps": LayerExercise(_normal(2, 4, 5), partial(layers.LayerNorm, 5)),
+    "cross_entropy_steps": LossExercise(_steps, losses.CrossEntropyLoss),
     "gpt": NetworkExercise(_pieces, losses.CrossEntropyLoss, below=2.3),
 }
 

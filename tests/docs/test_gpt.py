@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from recorded import recorded
 
+import minifw
 from minifw import Adam, AdamW, CrossEntropyLoss, Layer, Objective
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -91,6 +93,30 @@ def test_the_step_of_the_proof_is_torchs() -> None:
     assert loss == pytest.approx(float(theirs[0]), abs=1e-12)
     for own, other in zip(objective.model.state_dict().values(), theirs[1:], strict=True):
         np.testing.assert_allclose(own, other, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_proof_holds_for_the_answers_of_all_chapters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a learner has in mine.py at the end: the latest answer for each class of minifw."""
+    index = (DOCS / "learn" / "index.md").read_text("utf-8").split("```{toctree}")[1]
+    classes: dict[str, str] = {}
+    for page in re.findall(r"^\w+$", index, re.MULTILINE):
+        path = DOCS / "learn" / f"{page}.md"
+        text = path.read_text("utf-8") if path.is_file() else ""
+        for answers in re.findall(r"<details>.*?</details>", text, re.DOTALL):
+            for example in doctest.DocTestParser().get_examples(answers):
+                if found := re.match(r"class (\w+)\(", example.source):
+                    classes[found[1]] = example.source
+    own = [text for n, text in classes.items() if hasattr(minifw, n) or n == "Attention"]
+    text = "\n".join(["import numpy as np", "from minifw import *", *own])
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = names_of(PROOF, "class Nearly")  # check_objective raises if a derivative is wrong
+    monkeypatch.delitem(sys.modules, "mine")
+    for name in ("CrossEntropyLoss", "Dense", "Embedding", "LayerNorm", "MultiHeadAttention"):
+        assert names[name].__module__ == "mine"
 
 
 @pytest.mark.slow

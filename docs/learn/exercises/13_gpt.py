@@ -13,12 +13,10 @@
 # %%
 import numpy as np
 from pydoc_data.topics import topics
-from minifw import Add, CrossEntropyLoss, Graph, Layer, Objective, Parameter, Positions
+from minifw import Add, Graph, Layer, Loss, Objective, Parameter, Positions
 from minifw.lessons import ask, mine
-
-Adam, Dense, Embedding, GELU, LayerNorm, MultiHeadAttention = mine(
-    "Adam", "Dense", "Embedding", "GELU", "LayerNorm", "MultiHeadAttention"
-)
+Adam, CrossEntropyLoss, Dense, Embedding = mine("Adam", "CrossEntropyLoss", "Dense", "Embedding")
+GELU, LayerNorm, MultiHeadAttention = mine("GELU", "LayerNorm", "MultiHeadAttention")
 
 # %% [markdown]
 # ## One axis more
@@ -38,7 +36,8 @@ class ByRows(Dense):
 ask("dense_steps", ByRows(3, 2))
 
 # %% [markdown]
-# Fold both axes into one, and it is chapter 2 again. If your classes do not take it yet, change them:
+# Fold both axes into one, and it is chapter 2 again. Change `Dense`, `LayerNorm` and `CrossEntropyLoss`. Ask for `"dense_steps"`,
+# `"layer_norm_steps"` and `"cross_entropy_steps"`.
 #
 # ## The composition
 #
