@@ -6,7 +6,7 @@
 # %% [markdown]
 # # Attention: each place asks the others
 #
-# In attention each place of a text asks the others. Its question is a **query** $q_i$. Each place has a **key** $k_j$, which
+# In attention each place asks the others. Its question is a **query** $q_i$. Each place has a **key** $k_j$, which
 # says what it knows, and a **value** $v_j$, which it tells.
 #
 # Time: three hours. The number to reach: a copy task, solved to 100 %.
@@ -24,10 +24,10 @@ Adam, Dense, Embedding = mine("Adam", "Dense", "Embedding")
 #
 # $$S = \frac{Q K^T}{\sqrt{w}}, \qquad P = \text{softmax}(S), \qquad Z = P V$$
 #
-# $s_{ij}$ is large where the query $i$ fits the key $j$, and $z_i = \sum_j p_{ij} v_j$ is a mean of the values. From the end to the
-# start, where is each used, and with which factor?
+# $s_{ij}$ is large where the query $i$ fits the key $j$, and $z_i = \sum_j p_{ij} v_j$ is a mean of the values. $\sqrt w$ keeps wide scores from
+# growing. From the end to the start, where is each used, and with which factor?
 #
-# - $v_j$ is in every $z_i$, with the factor $p_{ij}$. So $dv_j = \sum_i p_{ij}\, dz_i$. As matrices: $dV = P^T dZ$.
+# - $v_j$ is in every $z_i$, with the factor $p_{ij}$. So $dv_j = \sum_i p_{ij}\, dz_i$. In matrices $dV = P^T dZ$.
 # - $p_{ij}$ is in $z_i$, with the factor $v_j$. So $dp_{ij} = dz_i \cdot v_j$, and $dP = dZ\, V^T$.
 # - Softmax, in each row: $ds_{ij} = p_{ij} \bigl(dp_{ij} - \sum_k dp_{ik}\, p_{ik}\bigr)$.
 # - $q_i$ is in row $i$ of $S$, with the factors $k_j / \sqrt w$. $k_j$ is in column $j$, with the factors $q_i / \sqrt w$:
@@ -69,7 +69,7 @@ ask("attention", Attention())
 # `x (batch, time, f)` → `(batch, time, 3 f)` → reshape `(batch, time, 3, heads, w)` → transpose
 # `(3, batch, heads, time, w)` → attention `(batch, heads, time, w)` → transpose, reshape `(batch, time, f)` → `Dense`.
 #
-# Backward undoes each step, from the end to the start.
+# Backward undoes each step in reverse.
 
 # %%
 class MultiHeadAttention(Layer):

@@ -22,8 +22,8 @@ GELU, LayerNorm, MultiHeadAttention = mine("GELU", "LayerNorm", "MultiHeadAttent
 # ## One axis more
 #
 # A value is now `(batch, time, width)`. What was a row of a matrix is a place of a text. `Dense` and `LayerNorm` work along the
-# last axis. Each weight is used at all places of all texts, so its derivative is a sum over **both** other axes. `dy.T @ x` of
-# chapter 2 does not do this:
+# last axis. Each weight is used at all places of all texts, so its derivative is a sum over **both** other axes. The
+# `dy.sum(axis=0)` of chapter 2 leaves one:
 
 # %%
 class ByRows(Dense):
@@ -113,7 +113,7 @@ print(len(sample), sample[:4])
 #> 64 The
 
 # %% [markdown]
-# With more steps it goes on to learn. 2,000 take a minute or so, and reach 1.7 nats:
+# 2,000 steps take a minute or so, and reach 1.7 nats:
 
 # %% [markdown]
 # ```
