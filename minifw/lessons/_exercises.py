@@ -120,7 +120,8 @@ def _codes() -> Any:
 
 def _pieces() -> tuple[Any, Any]:
     """Return pieces of it, (512, 16), and the characters that follow each of theirs."""
-    pieces = _codes()[: 512 * 900].reshape(512, 900)
+    length = len(_codes()) // 512
+    pieces = _codes()[: 512 * length].reshape(512, length)
     return pieces[:, :16], pieces[:, 1:17]
 
 
