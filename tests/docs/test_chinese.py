@@ -99,9 +99,9 @@ def test_comments_of_the_learners_code_are_translated() -> None:
     code = "".join(
         block for path in (ROOT / "docs" / "learn").glob("*.md") for block in fenced(path)
     )
-    comments = set(re.findall(r"(?<= # ).+$", code, re.MULTILINE))
+    comments = set(re.findall(r"(?<= # ).+?(?=  # |$)", code, re.MULTILINE))
     # What is no comment, a formula, the name of a value, and a shape.
-    same = re.compile(r"doctest: .*|log\(.*|[Wb]\d?|\([\w, ]+\)")
+    same = re.compile(r"doctest: .*|log\(.*|y = x\^2|True|[Wb]\d?|\([^)]*\)")
     said = {comment for comment in comments if not same.fullmatch(comment)}
     assert said - WORDS["COMMENTS"].keys() == set(), "add them to docs/_ext/chinese.py"
     assert len(said) > 10
