@@ -486,6 +486,25 @@ def classes() -> Figure:
     return figure
 
 
+def norms() -> Figure:
+    """Draw histograms of what tanh layers give, with too large weights, by depth."""
+    figure = Figure(figsize=(9, 3), facecolor="white", layout="constrained")
+    axes = figure.subplots(1, 3, sharey=True)
+    titles = ("without a norm", "with LayerNorm", "with BatchNorm")
+    for ax, title, axis in zip(axes, titles, (None, 1, 0), strict=True):
+        rng = np.random.default_rng(0)
+        a = rng.standard_normal((500, 32))
+        for _ in range(20):
+            z = a @ rng.standard_normal((32, 32))
+            if axis is not None:
+                z = (z - z.mean(axis, keepdims=True)) / z.std(axis, keepdims=True)
+            a = np.tanh(z)
+        ax.hist(a.ravel(), bins=np.linspace(-1, 1, 41), color=FORWARD)
+        ax.set(title=title, xlabel="tanh", yticks=())
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def windows() -> Figure:
     """Draw an image, a kernel and what the kernel makes of it, with one window marked."""
     figure = Figure(figsize=(9, 3.2), facecolor="white", layout="constrained")
@@ -515,6 +534,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "graph": graph,
     "logits": logits,
     "matrices": matrices,
+    "norms": norms,
     "perceptron": perceptron,
     "playground": playground,
     "slopes": slopes,
@@ -582,6 +602,9 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "probability of the next character": "下一个字符的概率",
         "y, the output for one example": "y：一个样本的输出",
         "class": "类别",
+        "without a norm": "没有归一化",
+        "with LayerNorm": "用 LayerNorm",
+        "with BatchNorm": "用 BatchNorm",
         r"its Jacobian, $\partial y_i / \partial z_k$": (
             r"它的雅可比矩阵 $\partial y_i / \partial z_k$"
         ),
