@@ -21,6 +21,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from matplotlib.text import Text
 
 from minifw import (
+    GELU,
     SGD,
     Adam,
     BCELoss,
@@ -31,6 +32,7 @@ from minifw import (
     Normal,
     Objective,
     Positions,
+    Residual,
     Sequential,
     Sigmoid,
     Tanh,
@@ -505,6 +507,29 @@ def norms() -> Figure:
     return figure
 
 
+def depth() -> Figure:
+    """Draw the size of the gradient in each of twenty layers, with and without residuals."""
+    figure = Figure(figsize=(7, 3.4), facecolor="white", layout="constrained")
+    ax = figure.add_subplot()
+    for label, color, wrap in (
+        ("y = x + f(x)", FORWARD, Residual),
+        ("y = f(x)", BACKWARD, lambda layer: layer),
+    ):
+        rng, denses = np.random.default_rng(0), [Dense(32, 32) for _ in range(20)]
+        for dense in denses:
+            dense.weight.value = 0.05 * rng.standard_normal((32, 32))
+        model = Sequential(*(wrap(Sequential(dense, GELU("tanh"))) for dense in denses))
+        model.forward(rng.standard_normal((200, 32)))
+        model.backward(np.full((200, 32), 1 / 200))
+        norms = [np.linalg.norm(dense.parameters()[1].grad) for dense in denses]  # of b
+        ax.semilogy(range(1, 21), norms, "o-", color=color, label=label)
+    ax.set(xlabel="layer", ylabel="size of db", xticks=(1, 5, 10, 15, 20))
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend()
+    return figure
+
+
 def windows() -> Figure:
     """Draw an image, a kernel and what the kernel makes of it, with one window marked."""
     figure = Figure(figsize=(9, 3.2), facecolor="white", layout="constrained")
@@ -531,6 +556,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "block": block,
     "copy": copy,
     "classes": classes,
+    "depth": depth,
     "graph": graph,
     "logits": logits,
     "matrices": matrices,
@@ -602,6 +628,8 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "probability of the next character": "下一个字符的概率",
         "y, the output for one example": "y：一个样本的输出",
         "class": "类别",
+        "layer": "层",
+        "size of db": "db 的大小",
         "without a norm": "没有归一化",
         "with LayerNorm": "用 LayerNorm",
         "with BatchNorm": "用 BatchNorm",
