@@ -40,7 +40,8 @@ class Sentences:
         words = json.loads(text)
         self._named: dict[str, str] = words["sentences"]
         self._hints: dict[str, list[str]] = words["hints"]
-        # Patterns of the kit's English, with {} for what differs, and what they are here.
+        # Patterns of the kit's English, with {} for what differs, and what they are here: {0} is
+        # the first of that in this language, {raw[0]} as it was. The first pattern that fits wins.
         self._kit = [(_pattern(english), here) for english, here in words["kit"].items()]
 
     @staticmethod
@@ -55,9 +56,8 @@ class Sentences:
 
     def of_fault(self, fault: Fault) -> str:
         """Return the sentence of a fault."""
-        if fault.sentence == KIT:
-            return self.translated(str(fault.values["message"]))
-        return self.say(fault.sentence, **fault.values)
+        values = {name: self.translated(str(value)) for name, value in fault.values.items()}
+        return self.say(fault.sentence, **values)
 
     def hints(self, exercise: str) -> list[str]:
         """Return a hint, the shapes, and where the answer is."""
@@ -67,7 +67,7 @@ class Sentences:
         """Return a sentence of the kit in this language, part by part."""
         for pattern, here in self._kit:
             if found := pattern.fullmatch(text):
-                return str(here.format(*map(self.translated, found.groups())))
+                return str(here.format(*map(self.translated, raw := found.groups()), raw=raw))
         return text
 
 

@@ -1,27 +1,45 @@
 """`ask` refuses what is wrong with the reason, and blames nothing that is right."""
 
+import ast
 import json
 import re
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import wrong_several  # noqa: F401 - which enters its own into WRONG_LAYERS
 from homeworks import RIGHT, WRONG, answer
+from wrong_layers import WRONG as WRONG_LAYERS
+from wrong_losses import WRONG_LOSSES
+from wrong_optimizers import WRONG_OPTIMIZERS
 
 import minifw
 from minifw.lessons import _ask, ask, mine
 from minifw.lessons._exercises import SLIPS
-from minifw.lessons._sentences import FOLDER, Sentences
+from minifw.lessons._sentences import FOLDER, Fault, Sentences
+from minifw.testing import CheckError, check_layer, check_loss, check_optimizer
 
 NAMED = 0.9  # of the wrong homeworks, at least
 HOMEWORKS = [(name, *wrong) for name, table in WRONG.items() for wrong in table]
 WORDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.json")}
+PACKAGE = FOLDER.parents[1]
+AS_IT_IS = r"`[^`]*`|(?:报错|警告) [ -~\n]*"  # code, and what Python says
+ENGLISH = r"[A-Za-z]+(?: [A-Za-z]+){2,}"
 
 
-def said(exercise: str, given: object, language: str = "en") -> str:
-    """Return the sentence on an answer; "" if it is right."""
-    fault = _ask.grade(exercise, given)
+@cache  # several tests ask
+def fault_of(exercise: str, old: str = "", new: str = "") -> Fault | None:
+    """Return what is found in a homework."""
+    return _ask.grade(exercise, answer(exercise, old, new))
+
+
+def said(exercise: str, old: str = "", new: str = "", language: str = "en") -> str:
+    """Return the sentence on a homework; "" if it is right."""
+    fault = fault_of(exercise, old, new)
     return Sentences.of(language).of_fault(fault) if fault else ""
 
 
@@ -32,21 +50,96 @@ def names_it(sentence: str, words: str) -> bool:
 
 @pytest.mark.parametrize("exercise", RIGHT)
 def test_a_right_answer_is_right(exercise: str) -> None:
-    assert said(exercise, answer(exercise)) == ""
+    assert said(exercise) == ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exercise", WRONG)
 def test_wrong_homeworks_are_refused(exercise: str) -> None:
     for old, new, _ in WRONG[exercise]:
-        assert said(exercise, answer(exercise, old, new)), f"passed: {new}"
+        assert said(exercise, old, new), f"passed: {new}"
 
 
 @pytest.mark.slow
 def test_nine_of_ten_wrong_homeworks_are_named() -> None:
     assert len(HOMEWORKS) >= 120
-    named = [names_it(said(name, answer(name, old, new)), w) for name, old, new, w in HOMEWORKS]
+    named = [names_it(said(name, old, new), words) for name, old, new, words in HOMEWORKS]
     assert np.mean(named) >= NAMED
+
+
+def in_english(sentence: str) -> bool:
+    """Return whether a Chinese sentence is none, or holds three English words in a row."""
+    words = re.search(ENGLISH, re.sub(AS_IT_IS, "", sentence))
+    return bool(words) or not re.search("[一-鿿]", sentence)
+
+
+@pytest.mark.slow
+def test_wrong_homeworks_are_described_in_chinese() -> None:
+    sentences = {said(name, old, new, "zh") for name, old, new, _ in HOMEWORKS}
+    assert [sentence for sentence in sentences if in_english(sentence)] == []
+
+
+def failures(check: Callable[..., Any], *given: Any) -> list[str]:
+    """Return all that the kit says of a wrong thing."""
+    with pytest.raises(CheckError) as caught:
+        check(*given)
+    return [verdict.message for verdict in caught.value.report.failures]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::minifw.errors.StaleArrayWarning")  # of "early views"
+def test_the_kit_speaks_chinese() -> None:
+    translated = Sentences.of("zh").translated
+    wrong: list[tuple[Any, ...]] = [
+        *((check_layer, w.make(), w.x) for w in WRONG_LAYERS),
+        *((check_loss, w.make(), *w.batch()) for w in WRONG_LOSSES),
+        *((check_optimizer, w.make) for w in WRONG_OPTIMIZERS),
+    ]
+    messages = {message for one in wrong for message in failures(*one)}
+    assert [message for message in messages if in_english(translated(message))] == []
+
+
+def spoken() -> set[str]:
+    """Return the pieces of all sentences of the kit, between what is put into them."""
+    kit = [*(PACKAGE / "testing").rglob("*.py"), PACKAGE / "lessons" / "_kinds.py"]
+    kit += [PACKAGE / "_engine" / "sharing.py", PACKAGE / "_tools" / "checks.py"]
+    found = set()
+    for path in kit:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        texts = [n for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        for text in texts:
+            if id(text) not in docstrings:
+                found.update(re.split(r"\{[^{}]*\}", str(text.value)))
+    return found
+
+
+def stands(text: str, pieces: set[str], *, joined: bool = False) -> bool:
+    """Return whether a text is in a piece, or is put together from the ends of pieces."""
+    if any(piece.startswith(text) if joined else text in piece for piece in pieces):
+        return True
+    cuts = [cut.start() for cut in re.finditer(r"\b|(?<=\W)(?=\W)", text)]
+    return any(
+        (text[:n] in pieces if joined else any(piece.endswith(text[:n]) for piece in pieces))
+        and stands(text[n:], pieces, joined=True)
+        for n in cuts
+        if 0 < n < len(text)
+    )
+
+
+def test_what_is_translated_is_what_the_kit_says() -> None:
+    """A sentence that the kit says in other words fails here: change its pattern, too."""
+    pieces = spoken()
+    longest = {max(english.split("{}"), key=len) for english in WORDS["zh"]["kit"]}
+    assert [text for text in longest if not stands(text, pieces)] == []
+
+
+def test_no_pattern_hides_another() -> None:
+    """Each pattern with words in its places is translated by itself: what comes first wins."""
+    chinese = Sentences("zh")
+    for english, here in WORDS["zh"]["kit"].items():
+        words = [f"w{i}" for i in range(english.count("{}"))]
+        assert chinese.translated(english.format(*words)) == here.format(*words, raw=words)
 
 
 def test_each_language_says_the_same() -> None:
