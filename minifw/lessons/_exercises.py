@@ -45,13 +45,9 @@ def _steps(rng: np.random.Generator) -> tuple[Any, ...]:
 # -- what people write by mistake ------------------------------------------------------
 
 
-def _softmax(s: Array, axis: int = -1) -> Array:
-    e = np.exp(s - s.max(axis=axis, keepdims=True))
-    return np.asarray(e / e.sum(axis=axis, keepdims=True))
-
-
-def _divided(s: Array, axis: int) -> Array:
-    e = np.exp(s - s.max(axis=-1, keepdims=True))
+def _softmax(s: Array, axis: int = -1, largest: int | None = None) -> Array:
+    """Return e^s over its sum along `axis`; first the largest along `largest` is taken off."""
+    e = np.exp(s - s.max(axis=axis if largest is None else largest, keepdims=True))
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
@@ -212,7 +208,7 @@ _ATTENTION: dict[str, dict[str, Any]] = {
     "scores not scaled": {"scale": 0.0},
     "scores divided by the width": {"scale": 1.0},
     "softmax over the queries": {"softmax": partial(_softmax, axis=-2)},
-    "divided by the sum over the queries": {"softmax": partial(_divided, axis=-2)},
+    "divided by the sum over the queries": {"softmax": partial(_softmax, axis=-2, largest=-1)},
 }
 _MASKED = {
     **_ATTENTION,
@@ -250,7 +246,7 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
     "centre": {"mean over the batch": lambda _, x: x - x.mean(axis=0)},
     "softmax": {
         "softmax over the batch": lambda _, x: _softmax(x, 0),
-        "divided by the sum of a column": lambda _, x: _divided(x, 0),
+        "divided by the sum of a column": lambda _, x: _softmax(x, 0, -1),
     },
     "cross_entropy": {"loss summed": lambda p, t: 5 * losses.CrossEntropyLoss().forward(p, t)},
     "conv2d": {

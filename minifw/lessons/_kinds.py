@@ -15,7 +15,7 @@ from minifw.core.layer import Layer
 from minifw.core.loss import Loss
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
-from minifw.lessons._sentences import KIT, Fault
+from minifw.lessons._sentences import Fault
 from minifw.testing import CheckError, Report, check_layer, check_loss, check_optimizer
 from minifw.typing import Array
 
@@ -36,7 +36,6 @@ BEYOND = {
     "gradients with other arguments",
 }
 
-NAMES = ("wanted", "found")
 NUMBERS = r" \((?=[^()]*\[[^()]* differences give ).*$"  # what stands behind a sentence of the kit
 
 Arrays = tuple[Any, ...]
@@ -93,11 +92,9 @@ class LayerExercise:
         for layer in (answer if self.reference else self.twin(), answer):
             shapes = {name: value.shape for name, value in layer.state_dict().items()}
             said += [", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "-"]
-        return (
-            None
-            if said[0] == said[1]
-            else Fault("parameters", dict(zip(NAMES, said, strict=True)))
-        )
+        wanted, found = said
+        values = {"wanted": wanted, "found": found}
+        return None if wanted == found else Fault("parameters", values)
 
     def _in_training(self, answer: Layer, xs: Arrays, slips: Slips) -> Fault | None:
         """Hold y in train mode, and what is kept for eval mode, against the twin."""
@@ -249,7 +246,7 @@ def _most_specific(report: Report) -> Fault:
         names = {"wrong": ", ".join(sorted(wrong)), "right": ", ".join(sorted(right - wrong))}
         if wrong and right - wrong:
             return Fault("wrong and right", names)
-    return Fault(KIT, {"message": re.sub(NUMBERS, "", said[0].message)})
+    return Fault("kit", {"message": re.sub(NUMBERS, "", said[0].message)})  # in its words
 
 
 def _known(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).with_name("sentences")
-KIT = "kit"  # the sentence of a fault that minifw.testing describes in its own words
 
 
 @dataclass(frozen=True)
