@@ -2,7 +2,7 @@
 
     .venv/bin/python docs/learn/make_exercises.py
 
-Each chapter that asks for something becomes exercises/NN_name.py, with its text as comments and
+Each chapter in the table of index.md becomes exercises/NN_name.py, with its text as comments and
 its code in cells ("# %%") and what it prints after "#>"; answers (<details>) are left out. A test
 compares the files with the pages. The build of the site makes the notebooks (docs/_ext).
 """
@@ -21,6 +21,7 @@ BEGIN = """# %% [markdown]
 """
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"^<details>.*?^</details>\n", re.MULTILINE | re.DOTALL)
+ROW = re.compile(r"^\| (\d+)\. (.*?) \|", re.MULTILINE)  # of the table of chapters
 ASKED = re.compile(r'\bask\("(\w+)"')
 # What only the page can show: pictures, and links to files beside it.
 PICTURE = re.compile(r"^!\[.*?\]\(.*?\)$", re.MULTILINE | re.DOTALL)
@@ -28,20 +29,14 @@ LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
 FLAGS = re.compile(r" *# doctest: .*$", re.MULTILINE)
 
 
-def chapters() -> dict[Path, int]:
-    """Return the pages of this folder in the order of the path, with their numbers."""
-    index = (HERE / "index.md").read_text(encoding="utf-8")
-    tree = index.split("```{toctree}", 1)[1].split("```", 1)[0]
-    names = [line for line in tree.splitlines() if line and not line.startswith((":", ".."))]
-    return {HERE / f"{name}.md": number for number, name in enumerate(names)}
-
-
 def files() -> dict[Path, Path]:
-    """Return the exercise file of each chapter that asks for something."""
+    """Return the exercise file of each page in the table of chapters that lies in this folder."""
+    index = (HERE / "index.md").read_text(encoding="utf-8")
     return {
-        page: FILES / f"{number:02}_{page.stem.replace('-', '_')}.py"
-        for page, number in chapters().items()
-        if page.is_file() and ASKED.search(page.read_text(encoding="utf-8"))
+        HERE / f"{name}.md": FILES / f"{int(number):02}_{name.replace('-', '_')}.py"
+        for number, cell in ROW.findall(index)
+        for name in re.findall(r"\]\(([\w-]+)\.md\)", cell)
+        if (HERE / f"{name}.md").is_file()
     }
 
 

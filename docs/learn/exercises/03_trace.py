@@ -119,4 +119,6 @@ print(f"forecast {0.5 * squares:.4f}, in fact {cost - objective.forward(x, y):.4
 #
 # Set W2 to (0, 0). Which derivatives become 0?
 #
+# The network, live has the same table, with the numbers of every step of the training.
+#
 # Next: a sigmoid and its loss.

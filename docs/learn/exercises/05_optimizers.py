@@ -1,6 +1,7 @@
 # %% [markdown]
-# Made from docs/learn/optimizers.md by docs/learn/make_exercises.py. The page has the formulas, and the answers.
-# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
+# Made from docs/learn/optimizers.md by docs/learn/make_exercises.py. The page has the pictures, and the answers.
+# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError. "#>" is what
+# a right answer prints.
 
 # %% [markdown]
 # # Downhill: momentum and Adam
@@ -49,6 +50,7 @@ class SGD(Optimizer):
         self.velocity = self.zeros()
     def update(self, values, grads):
         values = values - self.lr * grads  # your turn
+
 ask("momentum", lambda parameters: SGD(parameters, lr=0.1, momentum=0.9))
 
 # %% [markdown]
@@ -78,6 +80,7 @@ class Adam(Optimizer):
         self.m[...] = beta1 * self.m + (1 - beta1) * grads
         self.v[...] = beta2 * self.v + (1 - beta2) * grads**2
         values -= self.lr * self.m / (np.sqrt(self.v) + self.eps)  # your turn
+
 ask("adam", lambda parameters: Adam(parameters, lr=0.1))
 
 # %% [markdown]
@@ -87,6 +90,7 @@ ask("adam", lambda parameters: Adam(parameters, lr=0.1))
 
 # %%
 x, y = planar_flower()
+
 def race(name, make):
     rng = np.random.RandomState(3)
     model = Sequential(Dense(2, 4), Tanh(), Dense(4, 1), Sigmoid())
@@ -99,22 +103,28 @@ def race(name, make):
         optimizer.step()
     lowest = np.minimum.accumulate(costs)
     print(f"{name:18}" + "".join(f"{lowest[step - 1]:8.2f}" for step in (20, 50, 100, 1000)))
+
 race("gradient descent", lambda parameters: SGD(parameters, lr=1.2))
+#> gradient descent      0.68    0.64    0.61    0.26
+
 race("momentum 0.9", lambda parameters: SGD(parameters, lr=0.5, momentum=0.9))
+#> momentum 0.9          0.68    0.61    0.40    0.24
+
 race("Adam, lr 0.01", lambda parameters: Adam(parameters, lr=0.01))
+#> Adam, lr 0.01         0.68    0.65    0.61    0.28
+
 race("Adam, lr 0.05", lambda parameters: Adam(parameters, lr=0.05))
+#> Adam, lr 0.05         0.62    0.48    0.32    0.25
 
 # %% [markdown]
 # The learning rate matters with Adam, too.
 #
 # ## Ten starts, nine methods
 #
-# [examples/optimizers.py](../../examples/optimizers.py) repeats the race, with batches, and with Newton and quasi-Newton methods (BFGS),
+# examples/optimizers.py repeats the race, with batches, and with Newton and quasi-Newton methods (BFGS),
 # which also use the curvature. Thick lines are medians of ten starts.
-#
-# ![Cost against evaluations, nine methods, ten starts each](../images/optimizers.png)
 #
 # BFGS is fastest, but sometimes gets stuck, and needs all examples at once. For batches, begin with `Adam(parameters, lr=1e-3)`. Then
 # try three learning rates, a factor of three apart.
 #
-# Next: [the clinic](clinic.md).
+# Next: the clinic.

@@ -1,6 +1,7 @@
 # %% [markdown]
-# Made from docs/learn/classes.md by docs/learn/make_exercises.py. The page has the formulas, and the answers.
-# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
+# Made from docs/learn/classes.md by docs/learn/make_exercises.py. The page has the pictures, and the answers.
+# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError. "#>" is what
+# a right answer prints.
 
 # %% [markdown]
 # # Ten classes: softmax and cross-entropy
@@ -40,8 +41,6 @@ Dense, Tanh, Adam = mine("Dense", "Tanh", "Adam")
 #
 # $$dz_k = \sum_i dy_i \frac{\partial y_i}{\partial z_k}$$
 #
-# ![The output for one example, and the matrix of its derivatives](../images/classes.png)
-#
 # This try has the diagonal only:
 
 # %%
@@ -55,13 +54,13 @@ class Softmax(Layer):
     def backward(self, dy):
         (y,) = self.saved()
         return dy * y * (1 - y)  # your turn
+
 ask("softmax", Softmax())
 
 # %% [markdown]
 # First write it with the whole matrix, row by row. Then put the two cases into the sum, and the matrix is gone:
 #
 # $$dz_k = y_k\, dy_k - \sum_i dy_i\, y_i\, y_k = y_k \Bigl(dy_k - \sum_i dy_i\, y_i\Bigr)$$
-#
 #
 # ## Cross-entropy
 #
@@ -74,7 +73,7 @@ ask("softmax", Softmax())
 #
 # $$\frac{\partial L}{\partial z_k} = y_k - q_k, \qquad q_k = 1 \text{ for } k = t, \text{ else } 0$$
 #
-# It is *probability minus truth*, as in [chapter 1](perceptron.md). So the loss takes the logits, and the network does not end in `Softmax`. The
+# It is *probability minus truth*, as in chapter 1. So the loss takes the logits, and the network does not end in `Softmax`. The
 # mean over $n$ examples brings $1/n$.
 
 # %%
@@ -89,6 +88,7 @@ class CrossEntropyLoss(Loss):
     def backward(self):
         log_y, target = self.saved()
         raise NotImplementedError("your turn")
+
 ask("cross_entropy", CrossEntropyLoss())
 
 # %% [markdown]
@@ -103,15 +103,19 @@ x, y = digits.data[order] / 16, digits.target[order]
 rng = np.random.default_rng(0)
 model = Sequential(Dense(64, 64, rng=rng), Tanh(), Dense(64, 10, rng=rng))
 objective, optimizer = Objective(model, CrossEntropyLoss()), Adam(model.parameters(), lr=0.003)
+
 for epoch in range(20):
     for rows in np.array_split(rng.permutation(1437), 45):
         cost = objective.forward(x[rows], y[rows])
         objective.backward()
         optimizer.step()
+
 right = model.predict(x)[1437:].argmax(axis=1) == y[1437:]
+
 print(right.mean() >= 0.98)
+#> True
 
 # %% [markdown]
 # Other splits give 97 to 99 %: of 360 images, one is 0.3 %.
 #
-# Next: [images](images.md).
+# Next: images.

@@ -1,6 +1,7 @@
 # %% [markdown]
-# Made from docs/learn/images.md by docs/learn/make_exercises.py. The page has the formulas, and the answers.
-# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError.
+# Made from docs/learn/images.md by docs/learn/make_exercises.py. The page has the pictures, and the answers.
+# Run it cell by cell in an editor, or as a script. Replace each NotImplementedError. "#>" is what
+# a right answer prints.
 
 # %% [markdown]
 # # Images: convolution and pooling
@@ -24,8 +25,6 @@ Dense, Tanh, CrossEntropyLoss, Adam = mine("Dense", "Tanh", "CrossEntropyLoss", 
 # channel $o$ has its own **kernel** $W_o$ of $k \times k$ weights for each input channel $i$:
 #
 # $$y_{o,r,c} = b_o + \sum_{i,u,v} W_{o,i,u,v}\; x_{i,\,r+u,\,c+v}$$
-#
-# ![An image, a kernel that finds left edges, and the result](../images/windows.png)
 #
 # **The derivatives.** Ask as always: where is it used, and with which factor?
 #
@@ -54,6 +53,7 @@ class Conv2D(Layer):
     def backward(self, dy):
         (x,) = self.saved()
         raise NotImplementedError("your turn")
+
 ask("conv2d", Conv2D(2, 3, 3))
 
 # %% [markdown]
@@ -63,7 +63,6 @@ ask("conv2d", Conv2D(2, 3, 3))
 # windows: `(batch, in, rows, columns, k, k)`. `np.tensordot(a, b, axes=(those of a, those of b))` multiplies, and sums over these axes.
 # So $y$, $dW$ and all parts of $dx$ are a `tensordot` each. The parts need a short loop over $u$ and $v$: add each to the pixels
 # shifted by $(u, v)$.
-#
 #
 # ## Pooling
 #
@@ -84,6 +83,7 @@ class MaxPool2D(Layer):
         return tiles.max(axis=-1)
     def backward(self, dy):
         raise NotImplementedError("your turn: np.put_along_axis, then undo the reshapes")
+
 ask("max_pool", MaxPool2D(2))
 
 # %% [markdown]
@@ -95,6 +95,7 @@ ask("max_pool", MaxPool2D(2))
 digits = load_digits()
 order = np.random.default_rng(0).permutation(1797)
 x, y = digits.images[order, np.newaxis] / 16, digits.target[order]
+
 def train(epochs):
     rng = np.random.default_rng(0)
     model = Sequential(
@@ -109,9 +110,11 @@ def train(epochs):
             objective.backward()
             optimizer.step()
     return (model.predict(x)[1437:].argmax(axis=1) == y[1437:]).mean()
+
 print(train(epochs=15) >= 0.99)
+#> True
 
 # %% [markdown]
 # Other seeds and splits give 98 to 99 %.
 #
-# Next: [norms](norms.md).
+# Next: norms.
