@@ -13,7 +13,8 @@
 #
 # As in the notes, $dZ$ is the derivative of the cost $J$ with respect to $Z$.
 #
-# **One path.** If $J$ depends on $a$, and $a$ on $z$: $dz=da\cdot\frac{da}{dz}$.
+# **One path.** If $J$ depends on $a$, and $a$ on $z$, derivatives multiply: $dz=da\cdot\frac{da}{dz}$. A small change of $z$ is $da/dz$ times as large in
+# $a$, and from there $dJ/da$ times as large in $J$.
 #
 # **Several paths.** If $z$ is used in several places, the parts add up: $dz=\sum_i da_i\cdot\frac{da_i}{dz}$.
 #
@@ -32,7 +33,8 @@
 #
 # **Step 3.** $W_2[i]$ is used in $z$ with the factor $a_i$, and $b_2$ with the factor 1: $dW_2[i]=dz\cdot a_i$ and $db_2=dz$.
 #
-# **Step 4.** $a_i$ is used in $z$ with the factor $W_2[i]$: $da_i=dz\cdot W_2[i]$. The error goes **back** over the weight.
+# **Step 4.** $a_i$ is used in $z$ with the factor $W_2[i]$: $da_i=dz\cdot W_2[i]$. Hence the name: the error goes **back** over the same weight
+# over which $a_i$ came.
 #
 # **Step 5.** With $\tanh=\sinh/\cosh$, $\sinh'=\cosh$ and $\cosh'=\sinh$, the slope is
 #
@@ -50,12 +52,14 @@
 #
 # $$dW_2[i]=\sum_j dz_2[j]\,a_1[j,i],\qquad dW_2=dz_2^T\,a_1,\qquad db_2=\sum_j dz_2[j]$$
 #
-# Forward sums over units, this sums over examples: hence the transpose. **Step 4** is $da_1=dz_2\,W_2$; **step 6** is $dW_1=dz_1^T\,x$. The factors fit
+# A matrix product sums over the inner index, the end of the first factor and the beginning of the second. Forward that is the unit. Here it is the
+# example, so the transpose brings it to the end. **Step 4** is $da_1=dz_2\,W_2$, and **step 6** is $dW_1=dz_1^T\,x$. The shapes help memory: the factors fit
 # in one order only.
 #
 # ## Write them
 #
-# Each step needs only the derivative from the right and some values from forward:
+# Each step needs the derivative from the right and some values from forward, nothing else. So it can be a layer that knows nothing of the
+# others:
 
 # %%
 import numpy as np
