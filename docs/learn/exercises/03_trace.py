@@ -80,10 +80,11 @@ show("dZ2", "dW2", "db2")
 
 # %% [markdown]
 # **Your turn.** Compute dW1[1, 0], the derivative of the weight 0.5 from feature 1 to unit 2, with a pocket calculator. First dA1 = dZ2 W2, then
-# dZ1 = dA1 * (1 - A1²), then dW1 = dZ1' X. You need the second column of dA1 and dZ1 alone. Three digits are enough.
+# dZ1 = dA1 * (1 - A1²), then dW1 = dZ1' X. You need the second column of dA1 and dZ1 alone. Three digits are
+# enough. Put yours in the place of 1:
 
 # %%
-ask("dW1", 1.0)  # your number here
+ask("dW1", 1.0)
 
 # %% [markdown]
 # `print(values)` shows all symbols in one table.
