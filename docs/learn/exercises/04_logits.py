@@ -60,7 +60,7 @@ for z in (20.0, 40.0):
 
 # %%
 from minifw import Loss
-from minifw.lessons import ask, mine
+from minifw.lessons import ask
 
 class BCEWithLogitsLoss(Loss):
     def forward(self, prediction, target):
