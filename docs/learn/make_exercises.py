@@ -3,7 +3,7 @@
     .venv/bin/python docs/learn/make_exercises.py
 
 Each chapter in the table of index.md becomes exercises/NN_name.py, with its text as comments and
-its code in cells ("# %%") and what it prints after "#>"; answers (<details>) are left out. A test
+its code in cells ("# %%") and what it prints after "#>"; folded answers are left out. A test
 compares the files with the pages. The build of the site makes the notebooks (docs/_ext).
 """
 
@@ -20,7 +20,8 @@ BEGIN = """# %% [markdown]
 # a right answer prints.
 """
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-HIDDEN = re.compile(r"^<details>.*?^</details>\n", re.MULTILINE | re.DOTALL)
+FOLDED = r"^<details>\n<summary>{}.*?^</details>\n"
+HIDDEN = re.compile(FOLDED.format("(?:Answer|Hint|A wrong try)"), re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| (\d+)\. (.*?) \|", re.MULTILINE)  # of the table of chapters
 ASKED = re.compile(r'\bask\("(\w+)"')
 # What only the page can show: pictures, and links to files beside it.
