@@ -63,6 +63,17 @@ def test_with_the_answers_a_file_runs_as_a_script(
     assert run([text[:end]], tmp_path, monkeypatch) == asked(page)
 
 
+@pytest.mark.slow
+@of_chapters
+def test_as_it_is_given_a_file_runs_up_to_what_is_left_to_write(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        run([MAKE["script"](page)], tmp_path, monkeypatch)
+    except (NotImplementedError, ValueError) as error:
+        assert "your turn" in str(error)  # noqa: PT017 - or nothing is raised
+
+
 def cells(text: str) -> list[dict[str, Any]]:
     notebook = json.loads(MAKE["notebook"](text))
     assert notebook["nbformat"] == 4
