@@ -119,3 +119,9 @@ def test_a_chapter_is_one_page_of_few_words(page: Path) -> None:
 @of_chapters
 def test_nothing_is_loaded_from_a_network(page: Path) -> None:
     assert not re.search(r"urllib|requests|fetch_|urlopen", page.read_text(encoding="utf-8"))
+
+
+def test_every_exercise_is_asked_in_a_chapter_and_ticked_in_the_index() -> None:
+    ticked = re.findall(r"^- \[ \] (.*)", (LEARN / "index.md").read_text("utf-8"), re.MULTILINE)
+    assert set().union(*map(asked, FILES)) == set(EXERCISES)
+    assert set(re.findall(r"`(\w+)`", " ".join(ticked))) == set(EXERCISES)
