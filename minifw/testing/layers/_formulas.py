@@ -36,7 +36,7 @@ SLOPES: dict[str, Callable[[Array, Array], Array]] = {
     "1 / (y (1 - y))": lambda _, y: 1 / (y * (1 - y)),
     "1 / (1 - y^2)": lambda _, y: 1 / (1 - y**2),
     "1 / y": lambda _, y: 1 / y,
-    "x > 0 in place of y > 0": lambda _, y: (y > 0).astype(float),
+    "y > 0": lambda _, y: (y > 0).astype(float),
 }
 
 
