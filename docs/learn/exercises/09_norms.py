@@ -33,9 +33,9 @@ Dense, Tanh, CrossEntropyLoss, Adam = mine("Dense", "Tanh", "CrossEntropyLoss", 
 # 1. **Directly**: $x_k$ is in $z_k$, with the factor $r$. This gives $r\, dz_k$.
 # 2. **Through the mean**: $\partial m / \partial x_k = 1/n$, and $m$ is in every $z_i$, with the factor $-r$. This gives $-r \cdot
 #    \frac{1}{n} \sum_i dz_i$.
-# 3. **Through the variance**: $\partial v / \partial x_k = \frac{2}{n} (x_k - m)$, $dr/dv = -\frac{1}{2} r^3$, and in $z_i$, $r$ has the factor
-#    $x_i - m$. This gives $\sum_i dz_i\, (x_i - m) \cdot \bigl(-\frac{1}{2} r^3\bigr) \cdot \frac{2}{n} (x_k - m)$. With $z = (x - m)\, r$
-#    that is $-r\, z_k \cdot \frac{1}{n} \sum_i dz_i z_i$.
+# 3. **Through the variance**: $\partial v / \partial x_k = \frac{2}{n} (x_k - m)$. ($m$ moves, too, but that adds nothing, because all $x_i - m$
+#    add up to 0.) Then $dr/dv = -\frac{1}{2} r^3$, and in $z_i$, $r$ has the factor $x_i - m$. This gives $\sum_i dz_i\, (x_i - m) \cdot
+#    \bigl(-\frac{1}{2} r^3\bigr) \cdot \frac{2}{n} (x_k - m)$. Since $(x - m)\, r = z$, that is $-r\, z_k \cdot \frac{1}{n} \sum_i dz_i z_i$.
 #
 # Together, with means over the features:
 #
