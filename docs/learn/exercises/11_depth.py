@@ -62,6 +62,8 @@ ask("residual", Residual(Dense(3, 3)))
 
 # %%
 class GELU(Layer):
+    def __init__(self, approximate):
+        self.approximate = approximate  # "tanh", as in the formula
     def forward(self, x):
         g = (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
         self.save(x, g)
@@ -70,7 +72,7 @@ class GELU(Layer):
         x, g = self.saved()
         raise NotImplementedError("your turn")
 
-ask("gelu", GELU())
+ask("gelu", GELU("tanh"))
 
 # %% [markdown]
 # ## Swish, with a parameter
@@ -93,7 +95,7 @@ def build(wrap):
     rng, denses = np.random.default_rng(0), [Dense(32, 32) for _ in range(20)]
     for dense in denses:
         dense.weight.value = 0.05 * rng.standard_normal((32, 32))
-    blocks = [wrap(Sequential(dense, GELU())) for dense in denses]
+    blocks = [wrap(Sequential(dense, GELU("tanh"))) for dense in denses]
     model = Sequential(Dense(64, 32, rng=rng), *blocks, Dense(32, 10, rng=rng))
     return Objective(model, CrossEntropyLoss()), denses
 
