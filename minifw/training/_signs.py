@@ -76,6 +76,7 @@ class Signs:
             losses = getattr(trainer.loss, "losses", (trainer.loss,))
             for loss, part in zip(losses, parts, strict=False):
                 self._look_at_classes(loss, part)
+                self._look_at_order(trainer.run.plan, part)
             if isinstance(y, Rows) and y.in_memory and len(y.shape) <= 2:
                 self._look_at_target(trainer, y, weighted=weight is not None)
 
@@ -114,6 +115,23 @@ class Signs:
                 "of them; if they are sorted, shuffle them before you split them, and look at how "
                 "the labels are made",
             )
+
+    def _look_at_order(self, plan: Any, y: Any) -> None:
+        single = isinstance(y, Rows) and y.in_memory and y.shape[1:] in {(), (1,)}
+        if plan.get("shuffle", True) or not single:
+            return
+        labels = y.take(slice(None)).ravel()
+        steps = np.diff(labels)
+        starts = np.flatnonzero(steps)  # where another class begins
+        # Of more values, y is measured, and may well rise with time.
+        if 0 < len(starts) < CLASSES and ((steps >= 0).all() or (steps <= 0).all()):
+            rows = np.diff(starts, prepend=-1, append=len(labels) - 1)  # of each class
+            if rows.min() > plan["batch_size"]:
+                self.tell(
+                    "sorted",
+                    f"{y.name} is sorted, and shuffle=False, so whole batches are of one class, "
+                    "and each undoes what others have taught; shuffle the rows",
+                )
 
     def _look_at_target(self, trainer: Any, y: Rows, *, weighted: bool) -> None:
         loss, (before, last) = trainer.loss, trainer.model.split_last()

@@ -76,6 +76,7 @@ def run(model: Layer, losses: tuple[float, ...] = (1.0,), **values: Any) -> Any:
     usual = {"batch_loss": losses[-1], "batch_x": X, "step": 8, "main": True}
     epoch, optimizer = len(losses), SimpleNamespace(lr=0.1)
     place = {"epoch": epoch, "epochs": epoch, "optimizer": optimizer, "loss": MSELoss()}
+    place["run"] = SimpleNamespace(plan={})
     history = History()
     for loss in losses:
         history.append({"loss": loss})
@@ -215,6 +216,39 @@ def test_rows_of_one_class_are_told(y: Array, loss: Loss, label: int) -> None:
     if y.ndim == 1:
         other[70:72] = 0, 1
     assert told(model(), y=other, loss=loss) == []  # one row of each class is enough
+
+
+SORTED = np.sort(Y, axis=0)
+
+
+@pytest.mark.parametrize("y", [SORTED, SORTED[::-1].copy(), SORTED[:, 0]])
+def test_sorted_rows_that_are_not_shuffled_are_told(y: Array) -> None:
+    (message,) = told_in_order(y)
+    assert "is sorted, and shuffle=False, so whole batches are of one class" in message
+
+
+@pytest.mark.parametrize(
+    ("y", "fit"),
+    [
+        (SORTED, {"shuffle": True}),
+        (Y, {}),
+        (np.ones_like(Y), {}),
+        (np.linspace(0, 1, 96)[:, np.newaxis], {}),  # measured, in the order of time
+        (SORTED, {"batch_size": 96}),
+        (np.hstack([SORTED, SORTED]), {}),
+    ],
+)
+def test_rows_whose_order_does_no_harm(y: Array, fit: dict[str, Any]) -> None:
+    assert told_in_order(y, **fit) == []
+
+
+def told_in_order(y: Array, **fit: Any) -> list[str]:
+    labels = y.ndim == 1
+    model = Sequential(Dense(3, 2 if labels else y.shape[1], rng=0))
+    loss: Loss = CrossEntropyLoss() if labels else MSELoss()
+    trainer = Trainer(model, loss, SGD(model.parameters(), lr=0.1), rng=1)
+    how: dict[str, Any] = {"epochs": 1, "batch_size": 12, "shuffle": False, **fit}
+    return seen(lambda _: trainer.fit(X, y.astype(int) if labels else y, **how))
 
 
 def test_targets_that_are_no_classes() -> None:
