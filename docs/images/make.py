@@ -39,7 +39,7 @@ from minifw import (
     Zeros,
     plots,
 )
-from minifw.datasets import blobs, planar_flower
+from minifw.datasets import blobs, moons, planar_flower
 
 FOLDER = Path(__file__).parent
 INK, FORWARD, BACKWARD, PARAMETER, PALE = "#222222", "#0b5fa5", "#c8420b", "#3b7d3b", "#eef3f8"
@@ -550,6 +550,30 @@ def windows() -> Figure:
     return figure
 
 
+def clinic() -> Figure:
+    """Draw how large the gradient of each of ten layers is, of sigmoids and of tanh."""
+    figure = Figure(figsize=(8, 3.4), facecolor="white", layout="constrained")
+    ax = figure.add_subplot()
+    x, y = moons(rng=0)
+    for layer, color, name in (
+        (Sigmoid, BACKWARD, "before: ten layers of sigmoids"),
+        (Tanh, FORWARD, "after: ten layers of tanh"),
+    ):
+        rng = np.random.default_rng(0)
+        hidden = [part for i in range(10) for part in (Dense(8 if i else 2, 8, rng=rng), layer())]
+        model = Sequential(*hidden, Dense(8, 1, rng=rng), Sigmoid())
+        objective = Objective(model, BCELoss())
+        objective.forward(x, y)
+        objective.backward()
+        lengths = [np.linalg.norm(part.weight.grad) for part in model if part.parameters()]
+        ax.semilogy(range(1, 12), lengths, "o-", color=color, lw=2, label=name)
+    ax.set(xlabel="layer", ylabel="length of its gradient", xticks=range(1, 12))
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="lower right", fontsize=9, framealpha=0.9)
+    return figure
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "differences": differences,
     "bigrams": bigrams,
@@ -557,6 +581,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "copy": copy,
     "classes": classes,
     "depth": depth,
+    "clinic": clinic,
     "graph": graph,
     "logits": logits,
     "matrices": matrices,
@@ -598,6 +623,10 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "the flower: no line does": "花形数据：直线分不开",
         "class 0": "类别 0",
         "class 1": "类别 1",
+        "before: ten layers of sigmoids": "治疗前：十层 sigmoid",
+        "after: ten layers of tanh": "治疗后：十层 tanh",
+        "layer": "层",
+        "length of its gradient": "梯度的长度",
         "predicted probability of class 1": "类别 1 的预测概率",
         "iteration": "迭代次数",
         "cost": "代价",
@@ -628,7 +657,6 @@ WORDS = {  # of the labels; what is missing is the same in both languages
         "probability of the next character": "下一个字符的概率",
         "y, the output for one example": "y：一个样本的输出",
         "class": "类别",
-        "layer": "层",
         "size of db": "db 的大小",
         "without a norm": "没有归一化",
         "with LayerNorm": "用 LayerNorm",

@@ -1,6 +1,7 @@
 """The exercises of docs/learn, by name: what each is held against, and its known slips."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pydoc_data.topics import topics
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from minifw import layers, losses, optimizers
 from minifw.core.layer import Layer
+from minifw.datasets import moons
 from minifw.lessons._kinds import (
     Exercise,
     Forward,
@@ -130,6 +132,12 @@ def _entropy(length: int) -> float:
     return float(-(chance * np.log(chance)).sum())
 
 
+def _moons(scale: float = 1.0, *, labels: bool = False) -> tuple[Array, Array]:
+    """Return the clinic's data: one column may be scaled, and the classes be whole numbers."""
+    x, y = moons(rng=0)
+    return x * [scale, 1], y.ravel().astype(int) if labels else y
+
+
 def _centred(_: Any, x: Array) -> Array:
     return np.asarray(x - x.mean(axis=1, keepdims=True))
 
@@ -140,6 +148,8 @@ def _slope(f: Any, x: float) -> float:
 
 # -- the exercises ---------------------------------------------------------------------
 
+# Of the clinic; the best line has a loss of 0.26.
+PATIENT = NetworkExercise(_moons, losses.BCELoss, below=0.15, looks=True)
 DW1 = -0.0602290696  # of the network with simple numbers, docs/learn/trace.md
 DENSE, CONV = partial(layers.Dense, 3, 2), partial(layers.Conv2D, 2, 3, 3)
 _labels, _logits = _targets(1, 0, 1, 1, 0, probable=True), _targets(1, 0, 1, 1, 0)
@@ -168,6 +178,12 @@ EXERCISES: dict[str, Exercise] = {
     # 5: downhill
     "momentum": OptimizerExercise(partial(optimizers.SGD, lr=0.1, momentum=0.9)),
     "adam": OptimizerExercise(partial(optimizers.Adam, lr=0.1)),
+    # 6: the clinic
+    **{f"patient_{i}": PATIENT for i in range(1, 11)},
+    "patient_6": replace(PATIENT, data=partial(_moons, 1000)),
+    "patient_10": replace(
+        PATIENT, data=partial(_moons, labels=True), loss=losses.CrossEntropyLoss
+    ),
     # 7: ten classes
     "softmax": LayerExercise(_normal(4, 3), layers.Softmax),
     "cross_entropy": LossExercise(_targets(0, 3, 1, 1, 2, classes=4), losses.CrossEntropyLoss),

@@ -7,16 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from minifw._tools.checks import check_is
+from minifw.callbacks import Watch
 from minifw.core.layer import Layer
 from minifw.core.loss import Loss
 from minifw.core.optimizer import Optimizer
 from minifw.core.parameter import Parameter
 from minifw.lessons._sentences import Fault
+from minifw.optimizers import SGD, Adam
 from minifw.testing import CheckError, Report, check_layer, check_loss, check_optimizer
+from minifw.training import Trainer
 from minifw.typing import Array
 
 SEED = 0  # of the inputs: the same each time, so that the answer to a question is
@@ -37,6 +41,12 @@ BEYOND = {
 }
 
 NUMBERS = r" \((?=[^()]*\[[^()]* differences give ).*$"  # what stands behind a sentence of the kit
+
+# Around a sign that a run tells: when, and the cure, which is for the hints.
+REMEDY = r"^after epoch \d+: |, init=None|, rng=Generator\(PCG64\)|; .*$"
+TINY = 1e-12  # an lr that changes nothing
+FADED = 0.01  # of the last layer's gradient: little comes through
+LOWER = 0.9  # of the loss: then it falls
 
 Arrays = tuple[Any, ...]
 Inputs = Callable[[np.random.Generator], Arrays]
@@ -207,14 +217,46 @@ class NetworkExercise:
     data: Callable[[], Arrays]  # x, and the target
     loss: Callable[[], Loss]
     below: float
+    looks: bool = False  # for the symptom of a network that does not learn
 
     def fault(self, answer: Any, _: Slips, /) -> Fault | None:
         """Predict, and compare the loss with the bound."""
         check_is("ask", "a trained model", answer, Layer)
         x, target = self.data()
-        found = self.loss().forward(answer.predict(x), target)
-        values = {"found": f"{found:.4g}", "below": f"{self.below:g}"}
-        return None if found < self.below else Fault("not trained", values)
+        with catch_warnings(record=True):  # as of predictions that round to 0 and 1
+            simplefilter("always")
+            found = self.loss().forward(answer.predict(x), target)
+            if found < self.below:
+                return None
+            symptom = self._symptom(answer, found) if self.looks else ""
+        bound = f"its loss is {found:.3g}, and must be below {self.below:g}"
+        return Fault("kit", {"message": f"{bound}: {symptom}".removesuffix(": ")})
+
+    def _symptom(self, answer: Layer, found: float) -> str:
+        """Return what a run warns of, or else what the gradients show, or more training."""
+        twin = copy.deepcopy(answer)
+        if told := self._train(twin, SGD(twin.parameters(), lr=TINY), epochs=2):
+            return re.sub(REMEDY, "", told[0])
+        sizes = [abs(p.grad).max() for p in twin.parameters() if len(p.shape) > 1]
+        if sizes[0] < FADED * sizes[-1]:
+            times = sizes[0] / sizes[-1]
+            return f"the gradients vanish: the first layer's are {times:.0e} times the last one's"
+        self._train(twin, Adam(twin.parameters(), lr=0.02), epochs=20)
+        x, target = self.data()
+        then = self.loss().forward(twin.predict(x), target)
+        if then > LOWER * found:
+            return ""
+        return (
+            "the network can learn, as 20 epochs of Adam with shuffled rows take it to "
+            f"{then:.2g}: look at how it was trained"
+        )
+
+    def _train(self, model: Layer, optimizer: Optimizer, epochs: int) -> list[str]:
+        with catch_warnings(record=True) as told:
+            simplefilter("always")
+            trainer = Trainer(model, self.loss(), optimizer, callbacks=[Watch()], rng=SEED)
+            trainer.fit(*self.data(), epochs=epochs)
+        return [str(one.message) for one in told]
 
 
 def _of_kit(check: Callable[[], Any], value: Callable[[], Fault | None]) -> Fault | None:

@@ -164,6 +164,15 @@ def test_the_language_is_that_of_the_environment(
         assert right in capsys.readouterr().out
 
 
+def test_the_symptom_of_a_network_is_told_in_each_language() -> None:
+    zeros = minifw.Zeros()
+    first, last = minifw.Dense(2, 4, init=zeros), minifw.Dense(4, 1, init=zeros)
+    sick = minifw.Sequential(first, minifw.Tanh(), last, minifw.Sigmoid())
+    english, chinese = (said("patient_4", sick, language) for language in ("en", "zh"))
+    assert "0.693, and must be below 0.15: all units of layer 0, Dense(2," in english
+    assert "第 0 层 Dense(2," in chinese
+
+
 def test_what_is_no_answer_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"exercise to be one of .*'softmax'.*got 'softmacks'"):
         ask("softmacks", minifw.Softmax())
