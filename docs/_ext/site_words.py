@@ -16,6 +16,8 @@ __all__ = ["setup"]
 
 LANGUAGES = {"zh_CN": chinese}
 _COMMENT = re.compile(r"(?<= # ).+$", re.MULTILINE)
+# As MyST makes it; it is no part of the sentence, and is lost when that is translated.
+_CHECKBOX = '<input class="task-list-item-checkbox" type="checkbox">'
 
 
 def is_translated(app: Sphinx, page: str) -> bool:
@@ -56,6 +58,14 @@ def translate(app: Sphinx, doctree: Any, page: str) -> None:
             node.children = [nodes.Text(text)]
 
 
+def put_checkboxes(app: Sphinx, doctree: Any, page: str) -> None:
+    """Put a box before each item of a list to tick."""
+    del app, page
+    for item in doctree.findall(nodes.list_item):
+        if "task-list-item" in item["classes"] and not any(item.findall(nodes.raw)):
+            item[0].insert(0, nodes.raw("", _CHECKBOX, format="html"))
+
+
 def translate_theme(app: Sphinx) -> None:
     """Change what its templates make of a page."""
     templates: Any = app.builder.templates
@@ -75,6 +85,7 @@ def connect(app: Sphinx) -> None:
     if app.config.language in LANGUAGES and app.builder.format == "html":
         app.connect("env-updated", entitle)
         app.connect("doctree-resolved", translate)
+        app.connect("doctree-resolved", put_checkboxes)
         translate_theme(app)
 
 
