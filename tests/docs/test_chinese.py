@@ -12,13 +12,20 @@ from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.tasklists import tasklists_plugin
 
 ROOT = Path(__file__).parents[2]
 LOCALE = ROOT / "docs" / "locale" / "zh_CN" / "LC_MESSAGES"
 CATALOGS = sorted(LOCALE.rglob("*.po"))
 WORDS = runpy.run_path(str(ROOT / "docs" / "_ext" / "chinese.py"))
 MARKDOWN = MarkdownIt("commonmark").enable("table")  # as docs/conf.py tells MyST
-for plugin in (amsmath_plugin, colon_fence_plugin, deflist_plugin, dollarmath_plugin):
+for plugin in (
+    amsmath_plugin,
+    colon_fence_plugin,
+    deflist_plugin,
+    dollarmath_plugin,
+    tasklists_plugin,
+):
     MARKDOWN.use(plugin)
 
 
