@@ -42,7 +42,7 @@ ask("slope", lambda f, x, h=1e-5: (f(x + h) - f(x)) / h)  # one side only
 #
 # $$\frac{da}{dz}=\frac{e^{-z}}{(1+e^{-z})^2}=\frac{1}{1+e^{-z}}\cdot\frac{e^{-z}}{1+e^{-z}}=a(1-a)$$
 #
-# **Step 2: the cost.** $dL/da=(a-y)/(a(1-a))$. In the product, $a(1-a)$ cancels: $dL/dz=a-y$.
+# **Step 2: the cost.** $dL/da=(a-y)/(a(1-a))$. Multiply by step 1: $a(1-a)$ cancels, and $dL/dz=a-y$.
 #
 # **Step 3: the parameters.** $w_1$ has the factor $x_1$, and $b$ has the factor 1:
 #
