@@ -36,7 +36,6 @@ TITLES = {
     "learn/attention": "注意力：每个位置询问其他位置",
     "learn/classes": "十个类别：softmax 与交叉熵",
     "learn/gpt": "用你自己的类搭出 GPT",
-    "learn/grader": "批改器",
     "learn/images": "图像：卷积与池化",
     "learn/letters": "字母：计数、查表、学习",
     "learn/logits": "sigmoid 与它的损失",

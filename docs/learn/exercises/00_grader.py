@@ -7,7 +7,7 @@
 # # The grader
 #
 # In every chapter you write a derivative, and `ask` says whether it is right. Here you meet `ask`: you break a layer in five ways, read
-# what is said, and find three bugs of others. Time: half an hour.
+# what it says, and find three bugs that others made. Time: half an hour.
 #
 # ## How a derivative is checked without knowing it
 #
