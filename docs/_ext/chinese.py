@@ -67,10 +67,13 @@ TITLES = {
 }
 # In <summary>, which is raw HTML.
 SUMMARIES = {
+    "A wrong try": "一种错误的写法",
     "Answer": "答案",
     "Answers": "答案",
     "Answers to the questions": "各题的答案",
     "Hint": "提示",
+    "The GPT of chapter 13, again: run it first": "再次写出第 13 章的 GPT：请先运行",
+    "The same step in PyTorch": "PyTorch 中同样的一步",
 }
 # Of numpydoc and of the templates, on the pages of the reference.
 HEADINGS = {

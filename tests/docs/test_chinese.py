@@ -108,7 +108,7 @@ def test_comments_of_the_learners_code_are_translated() -> None:
     )
     comments = set(re.findall(r"(?<= # ).+?(?=  # |$)", code, re.MULTILINE))
     # What is no comment, a formula, the name of a value, and a shape.
-    same = re.compile(r"doctest: .*|log\(.*|y = x\^2|True|[Wb]\d?|\([^)]*\)")
+    same = re.compile(r"doctest: .*|log\(.*|y = x\^2|True|[Wb]\d?|\([^)]*\)(, \([^)]*\))*")
     said = {comment for comment in comments if not same.fullmatch(comment)}
     assert said - WORDS["COMMENTS"].keys() == set(), "add them to docs/_ext/chinese.py"
     assert len(said) > 10
