@@ -37,7 +37,6 @@ TITLES = {
     "learn/classes": "十个类别：softmax 与交叉熵",
     "learn/gpt": "用你自己的类搭出 GPT",
     "learn/images": "图像：卷积与池化",
-    "learn/letters": "字母：计数、查表、学习",
     "learn/proof": "验证：整个 GPT、PyTorch 与计算图",
     "moving-to-keras": "迁移到 Keras，再迁回来",
     "moving-to-pytorch": "迁移到 PyTorch，再迁回来",

@@ -6,7 +6,7 @@
 # %% [markdown]
 # # Letters: count, look up, learn
 #
-# From here on a network says which character comes next. This page counts first: that is the line which every network must beat.
+# From here on a network says which character comes next. This page counts first: every network must beat the loss of counting.
 # Then you write the layer that turns characters into numbers.
 #
 # Time: two hours. The text comes with Python: what `help()` prints.
@@ -36,7 +36,7 @@ print(len(text) > 400_000, 100 < len(alphabet) < 110, "".join(alphabet[codes[:10
 #
 # $$p(j \mid i) = \frac{c_{ij}}{\sum_k c_{ik}}$$
 #
-# Compute both losses on the whole text: **3.25** and **2.46** nats in Python 3.11, hundredths less in later ones. (`ask` knows yours.)
+# Compute both losses on the whole text: **3.25** and **2.46** nats in Python 3.11, some hundredths less in later ones. (`ask` knows yours.)
 # Do not divide by the number of all pairs:
 
 # %%
@@ -97,7 +97,7 @@ ask("embedding", Overwritten(6, 3))
 # %% [markdown]
 # ## Learn
 #
-# Three characters go in, each as 16 numbers, and through a hidden layer:
+# Three characters go in, each as 16 numbers. A hidden layer follows:
 
 # %%
 windows = np.lib.stride_tricks.sliding_window_view(codes, 4)  # three characters and the next
