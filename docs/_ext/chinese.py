@@ -33,7 +33,6 @@ TITLES = {
     "gallery/seeing": "看见一个网络",
     "gallery/seq2seq": "倒着写单词",
     "gallery/two_layer_network": "笔记中的两层网络",
-    "learn/attention": "注意力：每个位置询问其他位置",
     "learn/classes": "十个类别：softmax 与交叉熵",
     "learn/gpt": "用你自己的类搭出 GPT",
     "learn/images": "图像：卷积与池化",

@@ -24,8 +24,8 @@ Adam, Dense, Embedding = mine("Adam", "Dense", "Embedding")
 #
 # $$S = \frac{Q K^T}{\sqrt{w}}, \qquad P = \text{softmax}(S), \qquad Z = P V$$
 #
-# $s_{ij}$ is large where the query $i$ fits the key $j$, and $z_i = \sum_j p_{ij} v_j$ is a mean of the values. $\sqrt w$ keeps wide scores from
-# growing. From the end to the start, where is each used, and with which factor?
+# $s_{ij}$ is large where the query $i$ fits the key $j$, and $z_i = \sum_j p_{ij} v_j$ is a mean of the values. The division by $\sqrt w$ keeps
+# the scores from growing with $w$. Go from the end to the start: where is each used, and with which factor?
 #
 # - $v_j$ is in every $z_i$, with the factor $p_{ij}$. So $dv_j = \sum_i p_{ij}\, dz_i$. In matrices $dV = P^T dZ$.
 # - $p_{ij}$ is in $z_i$, with the factor $v_j$. So $dp_{ij} = dz_i \cdot v_j$, and $dP = dZ\, V^T$.
@@ -91,7 +91,7 @@ ask("heads", MultiHeadAttention(4, 2, causal=True))
 # %% [markdown]
 # ## Copy
 #
-# Six symbols, then six blanks. At the blanks the network must say the symbols again.
+# Six symbols, then six blanks. At the blanks the network must repeat the symbols.
 
 # %%
 def batch(rng, rows):
