@@ -34,7 +34,6 @@ TITLES = {
     "gallery/seq2seq": "倒着写单词",
     "gallery/two_layer_network": "笔记中的两层网络",
     "learn/classes": "十个类别：softmax 与交叉熵",
-    "learn/gpt": "用你自己的类搭出 GPT",
     "learn/images": "图像：卷积与池化",
     "learn/proof": "验证：整个 GPT、PyTorch 与计算图",
     "moving-to-keras": "迁移到 Keras，再迁回来",

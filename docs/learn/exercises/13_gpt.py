@@ -23,7 +23,7 @@ GELU, LayerNorm, MultiHeadAttention = mine("GELU", "LayerNorm", "MultiHeadAttent
 #
 # A value is now `(batch, time, width)`. What was a row of a matrix is a place of a text. `Dense` and `LayerNorm` work along the
 # last axis. Each weight is used at all places of all texts, so its derivative is a sum over **both** other axes. The
-# `dy.sum(axis=0)` of chapter 2 leaves one:
+# `dy.sum(axis=0)` of chapter 2 sums over the first only:
 
 # %%
 class ByRows(Dense):
@@ -45,7 +45,7 @@ ask("dense_steps", ByRows(3, 2))
 # read a normed copy. The sum itself goes straight through, as in chapter 11: its derivative reaches every block.
 #
 # A `Graph` names each value and what goes into it. A line without names takes the value above. `Add` has two
-# inputs. Where a value is used twice, as `x` and `told`, the `Graph` adds both derivatives.
+# inputs. Where a value is used twice, such as `x` and `told`, the `Graph` adds both derivatives.
 
 # %%
 def block(width, heads, rng):
