@@ -35,7 +35,6 @@ TITLES = {
     "gallery/two_layer_network": "笔记中的两层网络",
     "learn/classes": "十个类别：softmax 与交叉熵",
     "learn/images": "图像：卷积与池化",
-    "learn/proof": "验证：整个 GPT、PyTorch 与计算图",
     "moving-to-keras": "迁移到 Keras，再迁回来",
     "moving-to-pytorch": "迁移到 PyTorch，再迁回来",
     "onnx": "ONNX 模型",
