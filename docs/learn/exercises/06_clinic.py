@@ -120,5 +120,17 @@ ask("patient_1", sick)
 
 # %% [markdown]
 # Now repair the others. Change each function, and ask: `ask("patient_2", examine(patient_2))`. `hints=1` names an instrument, `hints=2` the cause.
-#
+
+# %%
+ask("patient_2", examine(patient_2))
+ask("patient_3", examine(patient_3))
+ask("patient_4", examine(patient_4))
+ask("patient_5", examine(patient_5))
+ask("patient_6", examine(patient_6))
+ask("patient_7", examine(patient_7))
+ask("patient_8", examine(patient_8))
+ask("patient_9", examine(patient_9))
+ask("patient_10", examine(patient_10))
+
+# %% [markdown]
 # Next: ten classes.

@@ -9,7 +9,39 @@
 # Time: an hour. The number to reach: equality.
 #
 # You have written every derivative of a GPT. Here they are proved in three ways.
-#
+
+# %%
+import numpy as np
+from minifw import Add, Graph, Objective, Positions
+from minifw.lessons import mine
+from minifw.testing import CheckError, check_objective
+Adam, CrossEntropyLoss, Dense, Embedding = mine("Adam", "CrossEntropyLoss", "Dense", "Embedding")
+GELU, LayerNorm, MultiHeadAttention = mine("GELU", "LayerNorm", "MultiHeadAttention")
+
+def block(width, heads, rng, norm=LayerNorm):
+    return Graph(
+        "x",
+        norm=(norm(width), "x"),
+        attention=MultiHeadAttention(width, heads, causal=True, rng=rng),
+        told=(Add(), "x", "attention"),
+        norm2=norm(width),
+        wide=Dense(width, 4 * width, rng=rng),
+        gelu=GELU("tanh"),
+        narrow=Dense(4 * width, width, rng=rng),
+        y=(Add(), "told", "narrow"),
+    )
+
+def gpt(characters, context, width, heads, blocks, rng, norm=LayerNorm):
+    return Graph(
+        "text",
+        code=(Embedding(characters, width, rng=rng), "text"),
+        x=Positions(context, width, rng=rng),
+        **{f"block{i}": block(width, heads, rng, norm) for i in range(blocks)},
+        norm=norm(width),
+        scores=Dense(width, characters, rng=rng),
+    )
+
+# %% [markdown]
 # ## By differences
 #
 # `check_objective` moves each weight a little. The loss must change as your `backward` said. A GPT with one block and 313 weights will
@@ -55,7 +87,8 @@ Adam(model.parameters(), lr=0.01).step()
 # %% [markdown]
 # PyTorch loads your weights, as the names are the same. If you have it, run its step in the same session. Loss and weights agree to
 # 1e-6. (A test compares them with a recorded run.)
-#
+
+# %% [markdown]
 # ## By a tape
 #
 # Other frameworks write a **tape**: each array remembers what it was made of, and a rule for the derivative of each part. `backward`
