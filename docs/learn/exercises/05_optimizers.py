@@ -29,7 +29,7 @@ Dense, Tanh, Sigmoid, BCELoss = mine("Dense", "Tanh", "Sigmoid", "BCELoss")
 # farther away.
 #
 # In a narrow valley, $c$ may be 100 across and 1 along. The sides allow only $\eta < 0.02$. So a step along the valley covers less
-# than 2 % of the rest.
+# than 2 % of the way that is left.
 #
 # ## Momentum
 #
@@ -86,7 +86,7 @@ ask("adam", lambda parameters: Adam(parameters, lr=0.1))
 # %% [markdown]
 # ## The race
 #
-# All start where the notes start. The numbers to reach are the lowest costs of 20, 50, 100 and 1,000 steps.
+# All start where the notes start. The numbers to reach are the lowest costs within 20, 50, 100 and 1,000 steps.
 
 # %%
 x, y = planar_flower()
