@@ -65,7 +65,7 @@ ask("layer_norm", LayerNorm(5))
 # %% [markdown]
 # ## BatchNorm
 #
-# `BatchNorm` does the same for each *feature*, over the batch: axis 0 for axis -1. The formula is the same. But in use, an example must
+# `BatchNorm` does the same for each *feature*, over the batch: axis 0 in place of axis -1. The formula is the same. But in use, an example must
 # not depend on others. So there are two modes, and `self.training` says which:
 #
 # - **train**: $m$ and $v$ of the batch. Each forward also moves `running_mean` a tenth of the way to $m$, and `running_var` to
