@@ -205,7 +205,7 @@ def _checked_shape(model: Layer, given: Shape | None) -> Shape:
     if given is None:
         if own is None:
             raise ValueError(
-                "export cannot tell which shape examples have, for the first layer of this "
+                "export cannot tell which shape examples have, because the first layer of this "
                 f"{type(model).__name__} takes several; give input_shape=(...), without the batch"
             )
         try:
