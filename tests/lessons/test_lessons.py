@@ -103,6 +103,7 @@ def spoken() -> set[str]:
     """Return the pieces of all sentences of the kit, between what is put into them."""
     kit = [*(PACKAGE / "testing").rglob("*.py"), PACKAGE / "lessons" / "_kinds.py"]
     kit += [PACKAGE / "_engine" / "sharing.py", PACKAGE / "_tools" / "checks.py"]
+    kit.append(PACKAGE / "_tools" / "cache.py")
     found = set()
     for path in kit:
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
