@@ -103,7 +103,8 @@ def spoken() -> set[str]:
     """Return the pieces of all sentences of the kit, between what is put into them."""
     kit = [*(PACKAGE / "testing").rglob("*.py"), PACKAGE / "lessons" / "_kinds.py"]
     kit += [PACKAGE / "_engine" / "sharing.py", PACKAGE / "_tools" / "checks.py"]
-    kit.append(PACKAGE / "_tools" / "cache.py")
+    kit += [PACKAGE / "_tools" / "cache.py", PACKAGE / "training" / "_signs.py"]
+    kit.append(PACKAGE / "callbacks" / "_watch.py")
     found = set()
     for path in kit:
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -169,7 +170,9 @@ def test_the_symptom_of_a_network_is_told_in_each_language() -> None:
     zeros = minifw.Zeros()
     first, last = minifw.Dense(2, 4, init=zeros), minifw.Dense(4, 1, init=zeros)
     sick = minifw.Sequential(first, minifw.Tanh(), last, minifw.Sigmoid())
-    english, chinese = (said("patient_4", sick, language) for language in ("en", "zh"))
+    fault = _ask.grade("patient_4", sick)
+    assert fault is not None
+    english, chinese = (Sentences.of(language).of_fault(fault) for language in ("en", "zh"))
     assert "0.693, and must be below 0.15: all units of layer 0, Dense(2," in english
     assert "第 0 层 Dense(2," in chinese
 
