@@ -33,6 +33,7 @@ TITLES = {
     "gallery/seeing": "看见一个网络",
     "gallery/seq2seq": "倒着写单词",
     "gallery/two_layer_network": "笔记中的两层网络",
+    "learn/clinic": "门诊：十个学不会的网络",
     "moving-to-keras": "迁移到 Keras，再迁回来",
     "moving-to-pytorch": "迁移到 PyTorch，再迁回来",
     "onnx": "ONNX 模型",
