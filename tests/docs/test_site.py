@@ -45,6 +45,7 @@ ROOMS = [
     "datasets",
     "initializers",
     "layers",
+    "lessons",
     "losses",
     "metrics",
     "optimizers",
