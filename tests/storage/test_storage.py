@@ -371,7 +371,7 @@ def test_a_class_with_a_name_that_minifw_has_too(tmp_path: Path) -> None:
     save(Multiply(), path)
     with_json(path, set_class("__main__.Multiply"))
     assert type(load(path)) is Multiply
-    with_json(path, set_class("__main__.Tanh"))
+    with_json(path, set_class("__main__.Mish"))
     with pytest.raises(FileFormatError, match="which is not here"):
         load(path)
 
