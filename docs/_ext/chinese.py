@@ -106,13 +106,17 @@ COMMENTS = {
     "(400, 2) and (400, 1): one example per row": "(400, 2) 和 (400, 1)：每行一个样本",
     "(..., time, w) each": "各为 (..., time, w)",
     "(batch, classes): the probabilities": "(batch, classes)：概率",
-    '"tanh", as in the formula': "公式中用的是 \"tanh\"",
+    '"tanh", as in the formula': '公式中用的是 "tanh"',
     "0 log 0 counts as 0": "0 log 0 算作 0",
     "0.26, although there are 32 units": "0.26，尽管有 32 个单元",
     "0.26: it has learned no more than a line": "0.26：只学会了一条直线",
-    "0.56; one column is in metres, the other in kilometres": "0.56；一列以米为单位，另一列以千米为单位",
+    "0.56; one column is in metres, the other in kilometres": (
+        "0.56；一列以米为单位，另一列以千米为单位"
+    ),
     "adds 1 for each pair, also if it repeats": "每一对加 1，重复的也加",
-    "after a bad beginning, all looks calm, and the loss is high": "开头很糟，之后一切平静，损失却很高",
+    "after a bad beginning, all looks calm, and the loss is high": (
+        "开头很糟，之后一切平静，损失却很高"
+    ),
     "all arrays here have the shape of prediction": "这里所有数组的形状都与 prediction 相同",
     "at most 1: no overflow": "不超过 1：不会溢出",
     "backward_adding adds to what is there": "backward_adding 加到已有的值上",
@@ -137,10 +141,14 @@ COMMENTS = {
     "the loss begins above 10, and falls slowly": "损失从 10 以上开始，降得很慢",
     "the loss falls by less than 0.001 an epoch": "损失每轮下降不到 0.001",
     "the loss stays at 0.69": "损失停在 0.69",
-    "the loss stays at 0.693, from the first step to the last": "从第一步到最后一步，损失一直是 0.693",
+    "the loss stays at 0.693, from the first step to the last": (
+        "从第一步到最后一步，损失一直是 0.693"
+    ),
     "the last of the three numbers is the bias": "三个数中的最后一个是偏置",
     "three characters and the next": "三个字符和下一个",
-    "two outputs, one for each class; the loss stays above 0.31": "两个输出，每个类别一个；损失一直高于 0.31",
+    "two outputs, one for each class; the loss stays above 0.31": (
+        "两个输出，每个类别一个；损失一直高于 0.31"
+    ),
     "who gets y may write into it": "拿到 y 的人可能会改写它",
     "x, and 0.1 (e^x - 1) below 0": "x；小于 0 时为 0.1 (e^x - 1)",
     "your number here": "填入你的数",
