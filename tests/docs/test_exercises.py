@@ -124,4 +124,5 @@ def test_nothing_is_loaded_from_a_network(page: Path) -> None:
 def test_every_exercise_is_asked_in_a_chapter_and_ticked_in_the_index() -> None:
     ticked = re.findall(r"^- \[ \] (.*)", (LEARN / "index.md").read_text("utf-8"), re.MULTILINE)
     assert set().union(*map(asked, FILES)) == set(EXERCISES)
-    assert set(re.findall(r"`(\w+)`", " ".join(ticked))) == set(EXERCISES)
+    named = {exercise for exercise in EXERCISES if not exercise.startswith("patient_")}
+    assert set(re.findall(r"`(\w+)`", " ".join(ticked))) == named  # the ten patients are one line
