@@ -47,7 +47,7 @@ def _steps(rng: np.random.Generator) -> tuple[Any, ...]:
 # -- what people write by mistake ------------------------------------------------------
 
 
-def _softmax(s: Array, axis: int = -1, largest: int | None = None) -> Array:
+def _softmax(s: Array, axis: Any = -1, largest: int | None = None) -> Array:
     """Return e^s over its sum along `axis`; first the largest along `largest` is taken off."""
     e = np.exp(s - s.max(axis=axis if largest is None else largest, keepdims=True))
     return np.asarray(e / e.sum(axis=axis, keepdims=True))
@@ -64,11 +64,12 @@ def _with(make: Callable[[], Any], **changes: Callable[[Array], Array]) -> Forwa
     return forward
 
 
-def _norm(axis: int, ddof: int = 0) -> Forward:
+def _norm(axis: int, ddof: int = 0, power: float = 0.5, over: Any = ()) -> Forward:
     def forward(own: Any, x: Array) -> Array:
-        n = (x - x.mean(axis, keepdims=True)) / np.sqrt(
-            x.var(axis, ddof=ddof, keepdims=True) + 1e-5
+        var = (x - x.mean(axis, keepdims=True)).var(
+            axis if over == () else over, ddof=ddof, keepdims=True
         )
+        n = (x - x.mean(axis, keepdims=True)) / (var + 1e-5) ** power
         return np.asarray(n * own.weight.value + own.bias.value)
 
     return forward
@@ -80,14 +81,18 @@ def _attention(
     ahead: int | None = None,
     hidden: float = -1e30,
     back: bool = False,
+    after: bool = False,
+    exchanged: bool = False,
     scale: float = 0.5,
     softmax: Callable[[Array], Array] = _softmax,
 ) -> Array:
     """Return attention: `ahead` later places are seen, `scale` is the power of the width."""
-    q, k, v = qkv
+    k, q, v = qkv if exchanged else (qkv[1], qkv[0], qkv[2])
     s = q @ k.swapaxes(-1, -2) / q.shape[-1] ** scale  # (..., queries, keys)
     if ahead is not None:
         seen = np.tri(s.shape[-2], s.shape[-1], ahead, dtype=bool)  # (queries, keys)
+        if after:
+            return np.asarray(softmax(s) * seen @ v)
         s = np.where(seen.T if back else seen, s, hidden)
     return np.asarray(softmax(s) @ v)
 
@@ -152,7 +157,7 @@ def _slope(f: Any, x: float) -> float:
 PATIENT = NetworkExercise(_moons, losses.BCELoss, below=0.15, looks=True)
 DW1 = -0.0602290696  # of the network with simple numbers, docs/learn/trace.md
 DENSE, CONV = partial(layers.Dense, 3, 2), partial(layers.Conv2D, 2, 3, 3)
-_labels, _logits = _targets(1, 0, 1, 1, 0, probable=True), _targets(1, 0, 1, 1, 0)
+_labels, _logits = _targets(1, 0, 1, 1, 0, probable=True), _targets(0, 1, 1, 0, 1)
 
 EXERCISES: dict[str, Exercise] = {
     # 0: the grader
@@ -174,7 +179,11 @@ EXERCISES: dict[str, Exercise] = {
     "bce_with_logits": LossExercise(
         _logits, losses.BCEWithLogitsLoss, far=((20.0, 0.0), (40.0, 0.0), (1e3, 0.0))
     ),
-    "huber": LossExercise(_logits, losses.HuberLoss, far=((0.5, 0.0), (3.0, 0.0), (-4.0, 0.0))),
+    "huber": LossExercise(
+        _targets(*np.linspace(-3, 3, 12)),
+        losses.HuberLoss,
+        far=((0.5, 0.0), (3.0, 0.0), (-4.0, 0.0)),
+    ),
     # 5: downhill
     "momentum": OptimizerExercise(partial(optimizers.SGD, lr=0.1, momentum=0.9)),
     "adam": OptimizerExercise(partial(optimizers.Adam, lr=0.1)),
@@ -225,6 +234,8 @@ _ATTENTION: dict[str, dict[str, Any]] = {
     "scores divided by the width": {"scale": 1.0},
     "softmax over the queries": {"softmax": partial(_softmax, axis=-2)},
     "divided by the sum over the queries": {"softmax": partial(_softmax, axis=-2, largest=-1)},
+    "softmax over all scores": {"softmax": partial(_softmax, axis=(-2, -1), largest=-1)},
+    "keys and queries exchanged": {"exchanged": True},
 }
 _MASKED = {
     **_ATTENTION,
@@ -233,6 +244,7 @@ _MASKED = {
     "mask hides the present": {"ahead": -1},
     "mask of zeros": {"hidden": 0.0},
     "mask transposed": {"back": True},
+    "mask after the softmax": {"after": True},
 }
 _CUT: dict[str, dict[str, Any]] = {
     "heads not transposed": {"cut": False, "join": False},
@@ -257,14 +269,27 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
         "loss summed": lambda p, t: 5 * losses.BCELoss().forward(p, t),
         "loss negative": lambda p, t: -losses.BCELoss().forward(p, t),
         "first term alone": lambda p, t: -(t * np.log(p)).mean(),
+        "labels exchanged": lambda p, t: losses.BCELoss().forward(p, 1 - t),
+        "loss halved": lambda p, t: losses.BCELoss().forward(p, t) / 2,
     },
+    "bce_with_logits": {
+        "loss summed": lambda p, t: 5 * losses.BCEWithLogitsLoss().forward(p, t),
+        "labels exchanged": lambda p, t: losses.BCEWithLogitsLoss().forward(p, 1 - t),
+    },
+    "huber": {"loss summed": lambda p, t: 12 * losses.HuberLoss().forward(p, t)},
     "dW1": {"number without the mean": lambda: 3 * DW1},
     "centre": {"mean over the batch": lambda _, x: x - x.mean(axis=0)},
     "softmax": {
         "softmax over the batch": lambda _, x: _softmax(x, 0),
         "divided by the sum of a column": lambda _, x: _softmax(x, 0, -1),
     },
-    "cross_entropy": {"loss summed": lambda p, t: 5 * losses.CrossEntropyLoss().forward(p, t)},
+    "cross_entropy": {
+        "loss summed": lambda p, t: 5 * losses.CrossEntropyLoss().forward(p, t),
+        "loss negative": lambda p, t: -losses.CrossEntropyLoss().forward(p, t),
+        "mean over all numbers": lambda p, t: losses.CrossEntropyLoss().forward(p, t) / 4,
+        "all classes": lambda p, _: -np.log(_softmax(p)).sum() / 5,
+        "softmax over columns": lambda p, t: -np.log(_softmax(p, 0, -1)[range(5), t]).mean(),
+    },
     "conv2d": {
         "bias missing": _with(CONV, bias=np.zeros_like),
         "kernel flipped": _with(CONV, weight=lambda w: w[..., ::-1, ::-1]),
@@ -274,12 +299,15 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
     "layer_norm": {
         "norm over the batch": _norm(0),
         "variance over n - 1": _norm(1, ddof=1),
+        "root missing": _norm(1, power=1),
+        "one variance": _norm(1, over=None),
         "bias missing": _with(partial(layers.LayerNorm, 5), bias=np.zeros_like),
     },
     "batch_norm": {
         "norm over the features": _norm(1),
         "variance over n - 1": _norm(0, ddof=1),
         "batch statistics in eval mode": _norm(0),
+        "root missing": _norm(0, power=1),
     },
     "unigram": {"in bits": lambda: _entropy(1) / np.log(2)},
     "bigram": {

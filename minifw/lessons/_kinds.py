@@ -38,6 +38,13 @@ BEYOND = {
     "a NaN is not silent",
     "rebuilt from its arguments",
     "gradients with other arguments",
+    "other lengths of each axis",
+    "memory, recall and backward_adding",
+    "backward before forward",
+    "ties",
+    "refuses a non-finite gradient",
+    "lowers a quadratic",
+    "lowers Rosenbrock's function",
 }
 
 NUMBERS = r" \((?=[^()]*\[[^()]* differences give ).*$"  # what stands behind a sentence of the kit
@@ -177,6 +184,10 @@ class OptimizerExercise:
                 name, times = "later step" if step > 1 else "first step", mine / right
                 if np.ptp(times) > ROUGH * abs(times).max():
                     name += " wrong"
+                elif step == 1 and times[0] < 0:
+                    name = "uphill"
+                elif abs(times[0] - 1) < ROUGH:
+                    name = "step nearly"
                 return Fault(name, {"step": step, "times": f"{times[0]:.6g}"})
         return None
 

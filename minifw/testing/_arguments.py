@@ -80,7 +80,8 @@ class Arguments:
         found = {f"{name}={value!r}": self._doubt(name) for name, value in self.given.items()}
         if ignored := [shown for shown, doubt in found.items() if doubt == ""]:
             names = " is ignored, ".join(ignored)
-            raise Failure(f"the argument {names} is ignored: with other values all is the same")
+            said = f"the argument {names} is ignored: with other values all is the same"
+            raise Failure(said, telling=0)  # a wrong gradient says more
         if unknown := [f"{shown} {doubt}" for shown, doubt in found.items() if doubt]:
             raise NotApplicable("; ".join(unknown))
 

@@ -32,7 +32,12 @@ def rounding(*results: Array) -> float:
 
 
 def same(
-    what: str, expected: Results, found: Results, tolerance: float = 0.0, floor: float = 0.0
+    what: str,
+    expected: Results,
+    found: Results,
+    tolerance: float = 0.0,
+    floor: float = 0.0,
+    **fields: Any,
 ) -> None:
     """Raise unless all that was found is as expected, except for a part of the largest number.
 
@@ -54,7 +59,7 @@ def same(
             index = tuple(map(int, np.argwhere(~close)[0]))
             place = f"at {index}, " if index else ""
             pair = f"{array[index]:.10g} and {other[index]:.10g}"
-            raise Failure(f"{what}, {name} differs: {place}{pair}")
+            raise Failure(f"{what}, {name} differs: {place}{pair}", **fields)
 
 
 def copies(arrays: Results) -> Results:

@@ -923,7 +923,7 @@ WRONG_LOSSES = [
     Wrong("derivative of the target", OfTheTarget, "with respect to the target", probabilities),
     Wrong("one-sided |r|", OneSidedAbsolute, "above its target", regression),
     Wrong("label 1 only", LabelsOnly, "the target is not 0", probabilities),
-    Wrong("diagonal softmax", DiagonalSoftmax, "the target is not 0", classes),
+    Wrong("diagonal softmax", DiagonalSoftmax, "the class is the target's", classes),
     Wrong("Huber without its bend", UnclippedHuber, "|prediction - target| is below", regression),
     Wrong(
         "last row ignored",

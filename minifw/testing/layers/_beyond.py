@@ -18,6 +18,7 @@ from minifw.typing import Array
 
 SIZES = (10.0, 100.0, 0.1, 0.01)  # times x
 POWERS = (2.0**20, 2.0**-20)  # times dy: powers of two round nothing
+SQUARED = 0.5  # the power of dy, from which on it is more than a part that is clipped
 LINEAR = 1e-9  # what is left of the digits once dx of a dy of zeros is subtracted
 FLOOR = 1e-290  # of slopes: below it numbers are denormal, and lose their digits
 LEVELS = (1 / 6, 1 / 2, 5 / 6)  # quantiles of x, to which all its numbers are moved
@@ -212,11 +213,17 @@ def linear(s: LayerSubject) -> None:
             place = tuple(int(i) for i in np.unravel_index(np.argmax(far), far.shape))
             smaller = abs(found[place]) < abs(expected[place])
             cause = "clips large gradients" if smaller == (factor > 1) else "drops small ones"
-            at = f"{name}{list(place)}"
+            at, times = f"{name}{list(place)}", found[place] / (expected[place] or 1)
+            if np.log(abs(times) or 1) / np.log(factor) > SQUARED:
+                raise Failure(
+                    "backward multiplies dy by itself, or by a gradient that has dy in it: each "
+                    f"term must have dy once (with dy {factor:g} times as large, {at} is "
+                    f"{times:.3g} times what it must be)"
+                )
             raise Failure(
                 f"backward {cause}, and must be linear in dy: a clip belongs to the optimizer's "
                 f"step, not to a layer (with dy {factor:g} times as large, {at} is "
-                f"{found[place] / (expected[place] or 1):.3g} times what it must be)"
+                f"{times:.3g} times what it must be)"
             )
 
 

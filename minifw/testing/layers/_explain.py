@@ -26,6 +26,11 @@ from minifw.typing import Array
 
 FEW = 3  # different numbers, at least, whose order says something
 ROUGH = 1e-2  # relative to the largest: of an approximation
+POWERS = {  # of a parameter, by which the gradient is too large
+    1: "it is multiplied by {} once too often",
+    -1: "the factor {} is missing in it",
+    -2: "it is divided by {}, and must be multiplied by it",
+}
 NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
 
 
@@ -90,6 +95,16 @@ def _ignores_dy(f: LayerFault) -> str | None:
     return None
 
 
+def _without_dy(f: LayerFault) -> str | None:
+    """Find a term that dy is not a factor of."""
+    if f.situation.subject.explanations:  # of a loss, which has no dy
+        return None
+    rest = analytic(f.situation.with_dys(lambda _, a: 0 * a), earlier=f.earlier)[f.name]
+    if not np.isfinite(rest).all() or not rest[f.asked].any():
+        return None
+    return "it is not 0 for a dy of zeros: dy must be a factor of each of its terms"
+
+
 def _of_another(f: LayerFault) -> str | None:
     """Fit the gradient of another input, or of another parameter."""
     s = f.situation.subject
@@ -104,7 +119,7 @@ def _of_another(f: LayerFault) -> str | None:
 
 def _approximate(f: LayerFault) -> str | None:
     scale = np.abs(f.true.value[f.asked]).max()
-    if np.abs(f.found - f.true.value)[f.asked].max() > ROUGH * scale:
+    if f.asked.sum() < FEW or np.abs(f.found - f.true.value)[f.asked].max() > ROUGH * scale:
         return None
     return "it is nearly right: backward differentiates another formula, as an approximation is"
 
@@ -241,12 +256,25 @@ def _slices(f: LayerFault) -> str | None:
         if not bad.all() and np.ptp(factors[bad]) < NEAR * np.abs(factors).max():
             what = factor_sentence(factors[bad][0], {}) if factors[bad][0] else "it is zero"
             return f"at {places_of(bad)} of axis {axis} {what}; elsewhere it is right"
-        if length > 1 and f.of_input:
+        if length > 1 and f.of_input and (power := _of_parameter(f, axis, factors)):
+            return power
+        if length > 1 and f.of_input and factors.all():
             return (
                 f"it has another factor at each place of axis {axis}, {factors[0]:.6g} at the "
                 "first: a number that belongs to the place, such as a norm, a running variance or "
                 "its epsilon, is not forward's"
             )
+    return None
+
+
+def _of_parameter(f: LayerFault, axis: int, factors: Array) -> str | None:
+    """Fit factors along an axis that are a power of a parameter."""
+    for name, parameter in f.situation.layer().named_parameters():
+        if parameter.value.shape != f.found.shape[axis : axis + 1]:
+            continue
+        for power, words in POWERS.items():
+            if _near(factors, parameter.value**power):
+                return words.format(name)
     return None
 
 
@@ -262,13 +290,20 @@ EXPLANATIONS: tuple[Callable[[LayerFault], str | None], ...] = (
     precision,
     _factor,
     _ignores_dy,
+    _without_dy,
     formula.another_slope,
     formula.of_a_bias,
     _one_place,
+    formula.of_another_dy,
+    formula.times_a_number,
     _moved,
     _where,
 )
-BY_RUNNING: tuple[Callable[[LayerFault], str | None], ...] = (rerun.altered, rerun.use)
+BY_RUNNING: tuple[Callable[[LayerFault], str | None], ...] = (
+    rerun.altered,
+    rerun.of_another_x,
+    rerun.use,
+)
 LATER: tuple[Callable[[LayerFault], str | None], ...] = (
     _same_places,
     _assigned,
@@ -279,4 +314,5 @@ LATER: tuple[Callable[[LayerFault], str | None], ...] = (
     formula.of_a_moved_weight,
     _slices,
     rerun.of_other_signs,
+    formula.must_be,
 )

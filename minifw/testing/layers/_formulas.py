@@ -1,6 +1,7 @@
 """A wrong gradient, recognised by a formula: of another slope, another sum, another weight."""
 
 from collections.abc import Callable
+from itertools import permutations
 
 import numpy as np
 
@@ -37,23 +38,86 @@ SLOPES: dict[str, Callable[[Array, Array], Array]] = {
     "1 / (1 - y^2)": lambda _, y: 1 / (1 - y**2),
     "1 / y": lambda _, y: 1 / y,
     "y > 0": lambda _, y: (y > 0).astype(float),
+    "1 - 2 y": lambda _, y: 1 - 2 * y,
+    "(1 - y)^2": lambda _, y: (1 - y) ** 2,
+    "y (1 - y)^2": lambda _, y: y * (1 - y) ** 2,
+    "1 - e^y": lambda _, y: 1 - np.exp(y),
+    "1 / (1 + e^-y)": lambda _, y: 1 / (1 + np.exp(-y)),
+    "2 x^2": lambda x, _: 2 * x**2,
+    "3 x^2": lambda x, _: 3 * x**2,
+    "1 / cosh x": lambda x, _: 1 / np.cosh(x),
+    "1 - tanh(y)^2": lambda _, y: 1 - np.tanh(y) ** 2,
+    "1 - (1 - y^2)^2": lambda _, y: 1 - (1 - y**2) ** 2,
 }
 
 
 def another_slope(f: LayerFault) -> str | None:
     """Fit dy times a slope of another formula, and say what slope it must be."""
-    s, x, dy = f.situation.subject, f.x, f.situation.dy
-    if not (f.of_input and f.asked.all() and x.shape == dy.shape == f.found.shape):
-        return None
-    (y,) = s.forward(f.situation.layer(), copies(f.situation.inputs)).values()
-    slopes = {name: slope(x, y) for name, slope in SLOPES.items()}
-    right = [name for name, slope in slopes.items() if _near(dy * slope, f.true.value)]
+    slopes, right, dy = *_slopes(f), f.situation.dy
     for name, slope in slopes.items():
         if name not in right and _near(f.found, dy * slope):
             return f"it is dy times {name}" + (f", and must be dy times {right[0]}" * bool(right))
     for name, slope in slopes.items():
         if right and name not in right and _near(f.found, slope):
             return f"it is {name}, without dy, and must be dy times {right[0]}"
+    return None
+
+
+def must_be(f: LayerFault) -> str | None:
+    """Name the slope, if it is one of the formulas."""
+    _, right = _slopes(f)
+    return f"it must be dy times {right[0]}" if right else None
+
+
+def _slopes(f: LayerFault) -> tuple[dict[str, Array], list[str]]:
+    """Return the slopes by all formulas, and which of them are right."""
+    s, x, dy = f.situation.subject, f.x, f.situation.dy
+    if not (f.of_input and f.asked.all() and x.shape == dy.shape == f.found.shape):
+        return {}, []
+    if not np.abs(f.true.value).max() > NEAR * np.abs(dy).max():
+        return {}, []
+    (y,) = s.forward(f.situation.layer(), copies(f.situation.inputs)).values()
+    slopes = {name: slope(x, y) for name, slope in SLOPES.items()}
+    return slopes, [name for name, slope in slopes.items() if _near(dy * slope, f.true.value)]
+
+
+def of_another_dy(f: LayerFault) -> str | None:
+    """Fit the gradient for a dy that was summed, or whose axes were exchanged by reshape."""
+    s = f.situation
+    if s.batch == 1 or len(s.subject.dys) > 1:
+        return None
+    for axis in range(s.dy.ndim):
+        if s.dy.shape[axis] > 1 and f.fits_dys(lambda _, a: a.sum(axis, keepdims=True) + 0 * a):  # noqa: B023
+            return f"it is right for dy summed over axis {axis}: the sum comes too early"
+        if s.dy.shape[axis] > 1 and f.fits_dys(lambda _, a: a.take([0], axis) + 0 * a):  # noqa: B023
+            return f"it is right with place 0 of axis {axis} of dy at all places"
+    for order in permutations(range(s.dy.ndim)):
+        cut = tuple(s.dy.shape[axis] for axis in order)
+        if order == tuple(range(s.dy.ndim)):
+            continue
+        reads = lambda _, a: a.reshape(cut).transpose(np.argsort(order))  # noqa: B023, E731
+        writes = lambda _, a: a.transpose(order).reshape(a.shape)  # noqa: B023, E731
+        if f.fits_dys(reads) or f.fits_dys(writes):
+            return (
+                f"it is right for dy with its axes in the order {order}: reshape alone does not "
+                "exchange axes, and what is transposed must be so at both ends"
+            )
+    return None
+
+
+def times_a_number(f: LayerFault) -> str | None:
+    """Fit the right gradient times x or y, or divided by it."""
+    x, dy = f.x, f.situation.dy
+    if f.situation.batch == 1 or x.shape != dy.shape or not f.asked.all():
+        return None
+    (y,) = f.situation.subject.forward(f.situation.layer(), copies(f.situation.inputs)).values()
+    for name, value in (("x", x), ("y", y)):
+        for power, words in ((1, "is in it once too often"), (-1, "is missing in it")):
+            other = (f.matrix @ (dy * value**power).ravel()).reshape(f.found.shape)
+            if (not f.of_input or _near(f.true.value * value**power, other)) and _near(
+                f.found, other
+            ):
+                return f"the factor {name} {words}"
     return None
 
 

@@ -61,8 +61,8 @@ def _returns_arrays(s: LayerSubject) -> None:
     try:
         made = layer.backward(*(np.ones(y.shape, s.dtype) for y in ys))
     except ValueError as error:
-        if "broadcast" in str(error):
-            raise Failure(f"backward raised {error}: {_misfit(str(error))}") from None
+        if "broadcast" in str(error) and (why := _misfit(str(error), s.rows)):
+            raise Failure(f"backward raised {error}: {why}") from None
         raise
     dxs = layer.returned("backward", made, len(s.dxs))
     for dx, found in zip(s.dxs, dxs if len(s.dxs) > 1 else (dxs,), strict=True):
@@ -94,11 +94,18 @@ def _shared(s: LayerSubject) -> None:
     check_shared(layer, twice)
 
 
-def _misfit(message: str) -> str:
-    """Say what may be wrong with an array that does not fit into a gradient."""
-    shapes = re.findall(r"\(([\d,]+)\)", message)  # as NumPy writes them
-    if len(shapes) == 2 and shapes[0].split(",")[::-1] == shapes[1].split(","):
+def _misfit(message: str, rows: int) -> str:
+    """Say what may be wrong with an array that does not fit into a gradient, or ""."""
+    shapes = [
+        tuple(map(int, filter(None, shape.split(","))))
+        for shape in re.findall(r"\(([\d,]+)\)", message)  # as NumPy writes them
+    ]
+    if len(shapes) != 2:
+        return ""
+    if shapes[0][::-1] == shapes[1]:
         return "it is transposed"
+    if len(shapes[0]) == len(shapes[1]):
+        return "it is summed over another axis than the batch" if shapes[0] == (rows,) else ""
     return FORGOTTEN_SUM
 
 

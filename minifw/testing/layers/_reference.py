@@ -2,6 +2,9 @@
 
 import copy
 import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +12,13 @@ import numpy as np
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
 from minifw.testing._equal import Results, alike, cast, copies, unchanged
+from minifw.testing._explain import factor_sentence
 from minifw.testing._report import Failure, NotApplicable
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
+SCALES = (-1.0, 2.0, 0.5)  # of x, by mistake
+NEAR, ROUGH = 1e-9, 1e-2  # relative to the largest number
 BY_STEPS = "step by step is not forward at once"
 ONLY_IF = (
     " (say stepwise = True only if a place of y depends on that place of x alone, else override "
@@ -37,7 +43,9 @@ def as_the_reference(s: LayerSubject) -> None:
     for xs in (s.given(), s.input(s.rows, dtype=s.dtype.type)):
         ys = s.forward(copy.deepcopy(s.layer).eval(), copies(xs))
         for (name, y), other in zip(ys.items(), answer_of(s, xs), strict=True):
-            _hold_against("forward is not the reference", name, y, other, IS)
+            scaled = partial(_of_scaled, s, xs, y, [*ys].index(name))
+            why = partial(_how, y, other, next(iter(xs.values())), scaled)
+            _hold_against("forward is not the reference", name, y, other, IS, why=why)
 
 
 def answer_of(s: LayerSubject, xs: Results) -> list[Array]:
@@ -57,7 +65,70 @@ def answer_of(s: LayerSubject, xs: Results) -> list[Array]:
     return arrays
 
 
-def _hold_against(what: str, name: str, y: Array, other: Array, words: str) -> None:
+def _how(y: Array, other: Array, x: Array, scaled: Callable[[], str]) -> str:
+    """Say what a wrong y is beside the right one, or ""."""
+    error, factors = y - other, y / other
+    if _near(factors, (factor := float(factors.flat[0])) + 0 * y):
+        return f"y: {factor_sentence(factor, {})}"
+    if found := scaled():
+        return found
+    for axis in range(y.ndim):
+        rest = tuple(a for a in range(y.ndim) if a != axis)
+        e, f = (a - a.mean(axis=rest, keepdims=True) for a in (error, factors))
+        for left, array, words in (
+            (e, y, "by the same amount: look at what is added or taken off there"),
+            (f, factors, "by one factor: look at what multiplies or divides there"),
+        ):
+            if y.size > len(y) and _near(array - left, array):
+                return f"at each place of axis {axis} y differs {words}"
+    if _near(np.sort(y, axis=None), np.sort(other, axis=None)):
+        return "its numbers are right, but in other places: look at each reshape and transpose"
+    return _on_a_side(y, other, x) or (
+        "it is nearly right: another formula, as an approximation is, or another constant"
+        if np.abs(error).max() < ROUGH * np.abs(other).max()
+        else ""
+    )
+
+
+def _on_a_side(y: Array, other: Array, x: Array) -> str:
+    """Say that y is right on one side of 0 of x, or of itself, and what it is elsewhere."""
+    sides = {"the right y": other, **({"x": x} if x.shape == y.shape else {})}
+    for name, at in sides.items():
+        for sign, there in ((">", at > 0), ("<", at < 0)):
+            if there.all() or not there.any() or not _near(y[there], other[there]):
+                continue
+            wrong, true = y[~there], other[~there]
+            what = ""
+            if not wrong.any():
+                what = "; elsewhere it is 0"
+            elif _near(wrong, wrong[0] / true[0] * true):
+                what = f"; elsewhere {factor_sentence(wrong[0] / true[0], {})}"
+            elif _near(wrong, 1 - true):
+                what = "; elsewhere it is 1 minus the right one"
+            elif (wrong != true).all():
+                what = "; elsewhere it is wrong"
+            if what:
+                return f"y is right only where {name} {sign} 0{what}"
+    return ""
+
+
+def _of_scaled(s: LayerSubject, xs: Results, y: Array, which: int) -> str:
+    """Say that y is the right one of an input times a number."""
+    for name, x in xs.items():
+        for times in SCALES if x.dtype.kind == "f" else ():
+            if _near(y, answer_of(s, {**xs, name: times * x})[which]):
+                return f"y is right for {name} times {times:g}, and must be for {name}"
+    return ""
+
+
+def _near(found: Array, other: Array) -> bool:
+    size = np.abs(other).max(initial=0)
+    return bool(np.isfinite(size) and np.allclose(found, other, rtol=0, atol=NEAR * size))
+
+
+def _hold_against(
+    what: str, name: str, y: Array, other: Array, words: str, *, why: Callable[[], str] = str
+) -> None:
     if y.shape != other.shape:
         raise Failure(f"{what}: {name} has the shape {y.shape}, and must have {other.shape}")
     digits = [np.finfo(a.dtype).eps for a in (y, other) if a.dtype.kind == "f"]
@@ -74,8 +145,10 @@ def _hold_against(what: str, name: str, y: Array, other: Array, words: str) -> N
             if len(found) < far.shape[axis]
         ]
         where = f", all of them at {' and '.join(places)}" if places else ""
+        with np.errstate(all="ignore"), suppress(Exception):  # they are tried, and may not fit
+            what = f"{what}: {said};" if (said := why()) else f"{what}:"
         most = f"most of all at {name}{[*map(int, index)]}, {words.format(y[index], other[index])}"
-        raise Failure(f"{what}: {most} ({wrong.sum()} of {wrong.size} numbers differ{where})")
+        raise Failure(f"{what} {most} ({wrong.sum()} of {wrong.size} numbers differ{where})")
 
 
 def causal(s: LayerSubject) -> None:

@@ -106,6 +106,20 @@ def altered(f: LayerFault) -> str | None:
     return None
 
 
+def of_another_x(f: LayerFault) -> str | None:
+    """Fit the gradient of a parameter for ones in place of x, or for one of its rows."""
+    if f.of_input or f.situation.batch == 1 or f.x.dtype.kind != "f":
+        return None
+    ones, first = np.ones_like(f.x), f.x[:1] + 0 * f.x
+    for x, words in (
+        (ones, f"{f.of} is missing in it: it is right for ones in its place"),
+        (first, f"it takes row 0 of {f.of} in place of each row"),
+    ):
+        if f.fits_at(f.situation.at(inputs={**f.situation.inputs, f.of: x})):
+            return words
+    return None
+
+
 def _changes(value: Array) -> Iterator[tuple[Callable[[Array], Array], str]]:
     """Yield what may have become of a parameter's value on the way, and words for it."""
     for axes in combinations(range(value.ndim), 2):
@@ -152,7 +166,11 @@ def use(f: LayerFault) -> str | None:
             if abs(factors[-1] - factors[0]) > NEAR * max(1.0, abs(factors[0])):
                 break
         else:
-            what = " and by ".join(use.shown(runs.counts[use]) for use in uses)
+            # A maximum that is taken off does not count.
+            alone = [
+                use for use in uses if abs(true - slope(direction, (use,))) > SEEN * abs(true)
+            ]
+            what = " and by ".join(use.shown(runs.counts[use]) for use in alone or uses)
             if spared > 0 or abs(factors[0]) < NEAR:
                 return _of_use(what, factors[0], spared)
             said = said or _of_use(what, factors[0], spared)

@@ -71,12 +71,29 @@ def _factor(f: LayerFault) -> str | None:
 def _of_a_logit(f: LayerFault) -> str | None:
     """Fit a derivative with the slope of a sigmoid in it."""
     p, _ = _pair(f)
-    if (
-        not (p.min() > 0 and p.max() < 1)
-        or constant_factor(f.found / (p * (1 - p)), f.true) is None
-    ):
+    if p.min() > 0 and p.max() < 1:
+        if constant_factor(f.found / (p * (1 - p)), f.true) is not None:
+            return "it is the derivative by the logit before a sigmoid: divide by p (1 - p)"
         return None
-    return "it is the derivative by the logit before a sigmoid: divide by p (1 - p)"
+    s = 1 / (1 + np.exp(-p))
+    for power, words in (-1, "once too often"), (1, "missing"):
+        if constant_factor(f.found * (s * (1 - s)) ** power, f.true) is not None:
+            return f"the slope of the sigmoid, s (1 - s), is {words} in it"
+    return None
+
+
+def _of_probabilities(f: LayerFault) -> str | None:
+    """Fit -1 / p at the label of each row, of p = softmax(scores)."""
+    p, t = _pair(f)
+    if t is None or t.dtype.kind not in "iu" or p.ndim != 2 or t.size != len(p):
+        return None
+    chance = np.exp(p - p.max(axis=1, keepdims=True))
+    chance /= chance.sum(axis=1, keepdims=True)
+    there = np.arange(p.shape[1]) == t.reshape(-1, 1)
+    ratios = (f.found * chance)[there]
+    if f.found[~there].any() or not _near(ratios, ratios[0] + 0 * ratios):
+        return None
+    return "it is the derivative by the probabilities: the softmax's own derivative is missing"
 
 
 def _of_another_argument(f: LayerFault) -> str | None:
@@ -108,13 +125,14 @@ def _sides(f: LayerFault) -> str | None:
     if t is not None and t.shape == p.shape:
         places = {"the target is not 0": t != 0, "the prediction is above its target": p > t}
     elif t is not None and t.dtype.kind in "iu" and p.ndim == 2 and t.size == len(p):
-        places = {"the target is not 0": np.arange(p.shape[1]) == t.reshape(-1, 1)}
+        places = {"the class is the target's": np.arange(p.shape[1]) == t.reshape(-1, 1)}
     for name, there in {**places, "the prediction is above 0": p > 0}.items():
         inside, outside = _of_part(f, there), _of_part(f, ~there)
         if inside == "right" and outside:
             return f"it is right only where {name}; elsewhere {outside}"
         if outside == "right" and inside:
-            return f"it is wrong only where {name}; there {inside}"
+            more = "" if inside == "it is wrong" else f"; there {inside}"
+            return f"it is wrong only where {name}{more}"
         if inside and outside and "it is wrong" not in (inside, outside) and inside != outside:
             return f"where {name}, {inside}; elsewhere {outside}"
     return None
@@ -162,10 +180,13 @@ def _part(f: LayerFault) -> str | None:
 
 
 def _term(f: LayerFault) -> str | None:
-    """Fit an error that other targets do not change."""
+    """Fit a gradient, or an error, that other targets do not change."""
     other = {**f.situation.inputs, "target": f.situation.inputs["target"][::-1].copy()}
     at = f.situation.at(inputs=other)
-    error, again = f.found - f.true.value, analytic(at)[f.name] - numeric(at, f.name).value
+    moved, true = analytic(at)[f.name], numeric(at, f.name).value
+    error, again = f.found - f.true.value, moved - true
+    if np.array_equal(moved, f.found) and not _near(true[f.asked], f.true.value[f.asked]):
+        return "it is the same with other targets: the target is missing in it"
     same = np.array_equal(other["target"], f.situation.inputs["target"])
     if same or not _near(again[f.asked], error[f.asked]):
         return None
@@ -176,6 +197,6 @@ def _term(f: LayerFault) -> str | None:
 
 
 LOSS_EXPLANATIONS = (
-    *(_not_finite, _weights, _factor, _of_a_logit, _of_another_argument),
+    *(_not_finite, _weights, _factor, _of_a_logit, _of_probabilities, _of_another_argument),
     *(_condition, _sides, _size, _part, _term),
 )
