@@ -180,7 +180,7 @@ EXERCISES: dict[str, Exercise] = {
         _logits, losses.BCEWithLogitsLoss, far=((20.0, 0.0), (40.0, 0.0), (1e3, 0.0))
     ),
     "huber": LossExercise(
-        _targets(*np.linspace(-3, 3, 12)),
+        _targets(0.5, -0.7, 3, -3, 0),
         losses.HuberLoss,
         far=((0.5, 0.0), (3.0, 0.0), (-4.0, 0.0)),
     ),
@@ -276,7 +276,7 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
         "loss summed": lambda p, t: 5 * losses.BCEWithLogitsLoss().forward(p, t),
         "labels exchanged": lambda p, t: losses.BCEWithLogitsLoss().forward(p, 1 - t),
     },
-    "huber": {"loss summed": lambda p, t: 12 * losses.HuberLoss().forward(p, t)},
+    "huber": {"loss summed": lambda p, t: 5 * losses.HuberLoss().forward(p, t)},
     "dW1": {"number without the mean": lambda: 3 * DW1},
     "centre": {"mean over the batch": lambda _, x: x - x.mean(axis=0)},
     "softmax": {
