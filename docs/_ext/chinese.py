@@ -33,7 +33,6 @@ TITLES = {
     "gallery/seeing": "看见一个网络",
     "gallery/seq2seq": "倒着写单词",
     "gallery/two_layer_network": "笔记中的两层网络",
-    "learn/clinic": "门诊：十个学不会的网络",
     "moving-to-keras": "迁移到 Keras，再迁回来",
     "moving-to-pytorch": "迁移到 PyTorch，再迁回来",
     "onnx": "ONNX 模型",
@@ -62,6 +61,7 @@ TITLES = {
 }
 # In <summary>, which is raw HTML.
 SUMMARIES = {
+    "What ask says to each": "ask 对每个病人的回答",
     "A wrong try": "一种错误的写法",
     "Answer": "答案",
     "Answers": "答案",

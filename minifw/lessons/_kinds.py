@@ -325,4 +325,5 @@ def _worst(found: Any, right: Any) -> dict[str, str]:
     if a.shape != b.shape:
         return {"found": f"an array of shape {a.shape}", "right": f"{b.shape}"}
     at = np.unravel_index(int(np.argmax(np.abs(a - b))), a.shape)
-    return {"found": f"{a[at]:.7g}", "right": f"{b[at]:.7g}"}
+    digits = 7 if f"{a[at]:.7g}" != f"{b[at]:.7g}" else 17  # as many as tell the two
+    return {"found": f"{a[at]:.{digits}g}", "right": f"{b[at]:.{digits}g}"}
