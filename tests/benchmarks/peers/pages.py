@@ -17,7 +17,19 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from peers.report import DATA, Result, Results, markdown, page, pieces, settings
+from peers.report import (
+    COMPARED,
+    DATA,
+    PREDICTING,
+    TRAINING,
+    Result,
+    Results,
+    compared,
+    markdown,
+    page,
+    pieces,
+    settings,
+)
 
 __all__ = ["faults", "pages", "refreshed", "write"]
 
@@ -27,22 +39,6 @@ NUMBER = re.compile(
     r"(\d+(?:\.(\d+))?)(<!-- (W[\w-]+) ([\w-]+)(?: (us|ms|s|MB|percent|inverse))? -->)"
 )
 CLAIM = re.compile(r"<!-- claim: (W[\w-]+) ([\w-]+) ([<>]) ([\d.]+) -->")
-COMPARED = {
-    "torch": "PyTorch eager",
-    "torch-compile": "torch.compile",
-    "keras": "Keras (on JAX)",
-    "sklearn": "scikit-learn, fit",
-    "jax-step": "JAX, jitted step",
-    "jax-loop": "JAX, whole loop",
-    "tinygrad": "tinygrad (TinyJit)",
-    "thinc": "thinc",
-    "mygrad": "MyGrad",
-    "onnx": "ONNX Runtime",
-    "notes": "plain NumPy functions",
-    "hand": "NumPy by hand",
-}
-TRAINING = ("W1", "W2", "W3", "W3-Adam", "W4", "W6-28", "W7")
-PREDICTING = ("W5-W2-1", "W5-W3-1", "W5-W2-1024", "W5-W3-1024")
 
 
 def pages() -> list[Path]:
@@ -104,22 +100,8 @@ def _value(
 
 
 def _compared(workloads: tuple[str, ...]) -> Callable[[Results], str]:
-    """Return what makes a table of ratios, a column for each workload."""
-
-    def make(stored: Results) -> str:
-        results = next(iter(stored.values()))
-        columns = [
-            {row["name"]: f"{row['ratio']:.2g}" for row in results[key]["rows"]}
-            for key in workloads
-        ]
-        lines = [
-            [label, *(column.get(name, "") for column in columns)]
-            for name, label in COMPARED.items()
-            if any(name in column for column in columns)
-        ]
-        return "\n".join([*markdown(["", *workloads], lines), ""])
-
-    return make
+    """Return what makes a table of ratios on the first machine."""
+    return lambda stored: "\n".join([*compared(next(iter(stored.values())), workloads), ""])
 
 
 def _processes(stored: Results) -> str:

@@ -15,8 +15,12 @@ from peers.pieces import MEMORY, PIECES
 from peers.workloads import WORKLOADS
 
 __all__ = [
+    "COMPARED",
     "DATA",
+    "PREDICTING",
+    "TRAINING",
     "Result",
+    "compared",
     "load",
     "machine",
     "markdown",
@@ -40,7 +44,24 @@ EXPLAINED = (
 )
 LEFT_TO_THE_FILE = {"quartiles", "times the floor"}
 SINGLE = "W8: single layers, losses, nets, optimizers, predictions, files"
+TIMES = "*The peer's time by minifw's: above 1, minifw is faster.*"
 BY_PYTORCH = "*Here a ratio is minifw's time by PyTorch's: below 1, minifw is faster.*"
+COMPARED = {
+    "torch": "PyTorch eager",
+    "torch-compile": "torch.compile",
+    "keras": "Keras (on JAX)",
+    "sklearn": "scikit-learn, fit",
+    "jax-step": "JAX, jitted step",
+    "jax-loop": "JAX, whole loop",
+    "tinygrad": "tinygrad (TinyJit)",
+    "thinc": "thinc",
+    "mygrad": "MyGrad",
+    "onnx": "ONNX Runtime",
+    "notes": "plain NumPy functions",
+    "hand": "NumPy by hand",
+}
+TRAINING = ("W1", "W2", "W3", "W3-Adam", "W4", "W6-28", "W7")
+PREDICTING = ("W5-W2-1", "W5-W3-1", "W5-W2-1024", "W5-W3-1024")
 EIGHT = ("minifw", "PyTorch eager", "minifw by PyTorch (quartiles)")
 DISTRIBUTIONS = (
     "minifw",
@@ -207,7 +228,7 @@ def text(key: str, found: Result) -> str:
 
 
 def page(stored: Results) -> str:
-    """Return the marked section of the page: first the machine that was measured first."""
+    """Return the marked section of the page: all of the first machine, the ratios of others."""
     parts = [
         "![Times of all contenders, minifw as 1](images/benchmarks.png)\n",
         EXPLAINED,
@@ -219,12 +240,32 @@ def page(stored: Results) -> str:
         if place:
             parts.append(f"## On another machine: {name}\n")
         parts.append(f"Unless said otherwise: {name}. {usual} {common}\n")
-        for key in with_tables(results):
-            parts += _section(key, results[key], common, usual)
-        parts.append(f"### {SINGLE}\n\n{BY_PYTORCH}\n")
+        if place:
+            parts.append(f"{TIMES}\n")
+            for workloads in (TRAINING, PREDICTING):
+                parts += [*compared(results, workloads), ""]
+            parts.append(f"{BY_PYTORCH}\n")
+        else:
+            for key in with_tables(results):
+                parts += _section(key, results[key], common, usual)
+            parts.append(f"### {SINGLE}\n\n{BY_PYTORCH}\n")
         parts += pieces(results, "W8", EIGHT, inverse=True)
         parts.append(settings(results, "W8", common) + "\n")
     return "\n".join(parts)
+
+
+def compared(results: Mapping[str, Result], workloads: Sequence[str]) -> list[str]:
+    """Return a table of times minifw, a column for each workload that was measured."""
+    measured = [key for key in workloads if key in results]
+    columns = [
+        {row["name"]: f"{row['ratio']:.2g}" for row in results[key]["rows"]} for key in measured
+    ]
+    lines = [
+        [label, *(column.get(name, "") for column in columns)]
+        for name, label in COMPARED.items()
+        if any(name in column for column in columns)
+    ]
+    return markdown(["", *measured], lines)
 
 
 def _section(key: str, found: Result, common: str, usual: str) -> list[str]:
