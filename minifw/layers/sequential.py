@@ -102,24 +102,19 @@ Tanh(), gives (4,)
     def backward(self, *dys: Any, **_: Any) -> Array:
         """Return dL/dx, and set the gradients of all parameters."""
         self.check_forward()
-        last = len(self) - 1
-        dx: Array = self.ask(last, "backward", *dys)
-        for index in reversed(range(last)):
-            dx = self.ask(index, "backward", dx)
+        for index in reversed(range(len(self))):
+            dys = (self.ask(index, "backward", *dys),)  # one, whatever the last layer was given
+        dx: Array = dys[0]
         return dx
 
     def backward_parameters(self, *dys: Any, **_: Any) -> None:
         """Set the gradients; stop at the first layer that is trained, without its dL/dx."""
         self.check_forward()
-        first = next((i for i, layer in enumerate(self) if layer.parameters()), len(self) - 1)
         last = len(self) - 1
-        if first == last:
-            self.ask(last, "backward_parameters", *dys)
-            return
-        dy = self.ask(last, "backward", *dys)
-        for index in range(last - 1, first, -1):
-            dy = self.ask(index, "backward", dy)
-        self.ask(first, "backward_parameters", dy)
+        first = next((i for i, layer in enumerate(self) if layer.parameters()), last)
+        for index in range(last, first, -1):
+            dys = (self.ask(index, "backward", *dys),)
+        self.ask(first, "backward_parameters", *dys)
 
     def _step(self, x: Any, kept: Any) -> tuple[Any, Any]:
         """Return y, and what each layer keeps."""
