@@ -93,7 +93,7 @@ class FlatParameters:
         Every ``p.value`` and ``p.grad`` is a view of these.
     memory : Memory
         Where they live.
-    stepped, sampled : int, bytes
+    stepped : tuple of int, bytes
         Which backward of an `Objective` had signed the gradient of the latest step, and what
         ``sample()`` was then: gradients that are written by hand have other bits.
     moved : int
@@ -148,7 +148,7 @@ class FlatParameters:
         self.values = memory.values[first._start : last._start + last.size]
         self.grads = memory.grads[first._start : last._start + last.size]
         self.sample = self.grads[-_SAMPLE:].tobytes  # bound once: it is called in every step
-        self.stepped, self.sampled = 0, b""
+        self.stepped = 0, b""
         return memory
 
     def refresh(self) -> Memory:
@@ -195,6 +195,13 @@ class FlatParameters:
                 f"{self.grads.dtype}{when}; scale the loss, or clip the gradients first"
             )
         raise NonFiniteError(f"{self.owner}: {why}; nothing was changed")
+
+    def warn_twice(self) -> None:
+        """Warn that the step before took the same gradients."""
+        warn_user(
+            f"{self.owner} stepped twice on the gradient of one backward; call "
+            "objective.backward() before each step"
+        )
 
 
 class Gradients:

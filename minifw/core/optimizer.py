@@ -12,7 +12,6 @@ from minifw._engine.state import checked_state
 from minifw._tools.arrays import Writable, finite_vector
 from minifw._tools.numbers import check_normal, check_positive, check_size
 from minifw._tools.options import Option, Vector, check_kind, options_of
-from minifw._tools.warn import warn_user
 from minifw.core.parameter import Parameter
 from minifw.typing import Array
 
@@ -113,16 +112,11 @@ class Optimizer(Writable, ABC):
         author, memory.author = memory.author, None  # the Objective that wrote the gradients
         if not self._accepts(vector.grads):
             vector.refuse(self.steps, author)
-        signed = memory.signed  # the number of the backward that wrote them; 0 if none is known
-        if signed:
-            # The last gradients as bytes: after a write into p.grad they differ. All 0: no harm.
-            sample = vector.sample()
-            if signed == vector.stepped and sample == vector.sampled and any(sample):
-                warn_user(
-                    f"{type(self).__name__} stepped twice on the gradient of one backward; "
-                    "call objective.backward() before each step"
-                )
-            vector.stepped, vector.sampled = signed, sample
+        if signed := memory.signed:  # the number of the backward that wrote them, if it is known
+            stepped = signed, vector.sample()  # which a write into p.grad changes
+            if stepped == vector.stepped and any(stepped[1]):  # a gradient of 0 does no harm
+                vector.warn_twice()
+            vector.stepped = stepped
         factors = self.lr_factors
         before = vector.values if factors is None else vector.values.copy()
         result: object = self.update(vector.values, vector.grads)
