@@ -130,8 +130,7 @@ class Objective:
         step, batch = self._step, (x, target, sample_weight)
         try:
             if self._counts_uses:
-                run = partial(step.forward, *batch)
-                value, self._used_twice = counted(self._network, run)
+                value, self._used_twice = counted(self._network, partial(step.forward, *batch))
             else:
                 value = step.forward(*batch)
         except _NUMERICAL as error:

@@ -146,8 +146,7 @@ class Container(Layer):
         """Raise unless the layers are at one forward, and find out which share parameters."""
         name = f"{type(self).__name__}.backward"
         if not self._saved_whole:
-            failed = self._saved_mark is not None
-            why = "the latest forward failed" if failed else "a layer was replaced since"
+            why = "the latest forward failed" if self._saved_mark else "a layer was replaced since"
             raise RuntimeError(
                 f"{name} needs a whole forward before it: {why}; call forward first"
             )
