@@ -9,7 +9,7 @@ ENGLISH_ONLY = "本页只有英文。"
 TITLES = {
     "architecture": "架构",
     "benchmarks": "基准测试",
-    "catalogue": "目录：全部名称",
+    "catalogue": "功能清单",
     "changelog": "更新日志",
     "changes-0.2": "从 0.1 到 0.2",
     "comparison": "与其他框架比较",
@@ -30,7 +30,7 @@ TITLES = {
     "gallery/optimizers": "九种优化器",
     "gallery/perceptron": "第一篇笔记的感知机",
     "gallery/pipeline": "scikit-learn 流水线",
-    "gallery/seeing": "看见一个网络",
+    "gallery/seeing": "看清一个网络",
     "gallery/seq2seq": "倒着写单词",
     "gallery/two_layer_network": "笔记中的两层网络",
     "moving-to-keras": "迁移到 Keras，再迁回来",
