@@ -34,7 +34,6 @@ TITLES = {
     "gallery/two_layer_network": "笔记中的两层网络",
     "moving-to-keras": "迁移到 Keras，再迁回来",
     "moving-to-pytorch": "迁移到 PyTorch，再迁回来",
-    "onnx": "ONNX 模型",
     "reference/datasets": "数据集",
     "reference/errors": "错误信息",
     "reference/index": "参考手册",
