@@ -53,7 +53,6 @@ TITLES = {
     "reference/training": "训练与预测",
     "reference/types": "类型、异常与警告",
     "scaling": "多台机器",
-    "scikit-learn": "在 scikit-learn 中使用网络",
 }
 # In <summary>, which is raw HTML.
 SUMMARIES = {
@@ -129,8 +128,10 @@ COMMENTS = {
     "32 batches of one shape": "32 个形状相同的批",
     "5 epochs of 3 batches: 128, 128 and 44 rows": "5 轮，每轮 3 批：128、128 和 44 行",
     "64 real, 64 made": "64 个真的，64 个生成的",
+    "7 batches an epoch": "每轮 7 批",
     "a checkpoint does not look into it": "检查点不会搜索它",
     "a copy: no gradient goes back through it": "是副本：梯度不会经过它传回去",
+    "a new word, a gap": "新的类别，缺失值",
     "a sensor was silent": "有个传感器没有读数",
     "adds 1 for each pair, also if it repeats": "每一对加 1，重复的也加",
     "after a bad beginning, all looks calm, and the loss is high": (
@@ -185,6 +186,7 @@ COMMENTS = {
     "row numbers": "行号",
     "sets both grads, returns dx": "写入两个 grad，返回 dx",
     "sorted: first all points of class 0": "已排序：先是类别 0 的所有点",
+    "tables of pandas, or arrays": "pandas 的表格，或者数组",
     "temperature 0.7": "温度 0.7",
     "temperature, pressure, current": "温度、压力、电流",
     "the data are N(3, 0.5)": "数据服从 N(3, 0.5)",
