@@ -6,7 +6,7 @@
 # %% [markdown]
 # # The grader
 #
-# In every chapter you write a derivative, and `ask` says whether it is right. Here you meet `ask`: you break a layer in five ways, read
+# You write derivatives, and `ask` says whether they are right. Here you meet `ask`: you break a layer in five ways, read
 # what it says, and find three bugs that others made. Time: half an hour.
 #
 # ## How a derivative is checked without knowing it
@@ -15,13 +15,13 @@
 #
 # $$f'(x)\approx\frac{f(x+h)-f(x-h)}{2h}$$
 #
-# `ask` compares each number of your gradient with such a quotient. It also holds your forward against minifw's own. If something is wrong, it
+# `ask` compares each number of your gradient with such a quotient, and your forward with minifw's. If something is wrong, it
 # looks for the likeliest reason, and prints one sentence.
 #
 # ## Break a layer
 #
 # A layer has two methods. `forward` takes x, returns y, and saves what `backward` needs. `backward` takes dy, the derivative of the cost with
-# respect to y. It returns dx, and writes the derivatives of parameters into their `grad`. `saved()` returns a tuple, hence the comma.
+# respect to y. It returns dx, and writes the derivatives of parameters into their `grad`: `[...] =` fills an array. `saved()` returns a tuple, hence the comma.
 #
 # This layer multiplies each feature by a learned factor:
 
@@ -46,7 +46,7 @@ class Scale(Layer):
 ask("scale", Scale(3))
 
 # %% [markdown]
-# Now break it, one line at a time, and ask again:
+# Now break it in each of these ways. Ask, and undo the change before the next:
 #
 # 1. `.mean(axis=0)` in place of `.sum(axis=0)`
 # 2. `+=` in place of `=`
@@ -93,8 +93,7 @@ ask("elu", ELU())
 # %% [markdown]
 # ## What other graders miss
 #
-# Many courses check derivatives by differences, and save work in one way or another. We gave 143 wrong layers, of mistakes that learners make, to
-# such graders:
+# We gave 143 wrong layers, of mistakes that learners make, to graders that check less:
 #
 # | The grader looks at | Wrong layers that pass |
 # |---|---|
@@ -104,9 +103,9 @@ ask("elu", ELU())
 # | all of them, with a tolerance of 0.01 | 16 |
 # | one number, for a dy of ones, with that tolerance (as MiniTorch's `grad_check`) | 37 |
 # | all of them, for a random dy, to 6 digits | 16 |
-# | the same, and y, memory, both modes: `ask` | 0 |
+# | the same, y, what is saved, training and prediction: `ask` | 0 |
 #
-# The 16 have a wrong forward, and a backward that fits it: a mask that is off by one, a bias left out.
+# The 16 have a wrong forward, and a backward that fits it, such as a bias left out.
 # `python tests/benchmarks/weak_graders.py` measures the table.
 #
 # Next: one unit.
