@@ -6,8 +6,8 @@
 # %% [markdown]
 # # Attention: each place asks the others
 #
-# In attention each place asks the others. Its question is a **query** $q_i$. Each place has a **key** $k_j$, which
-# says what it knows, and a **value** $v_j$, which it tells.
+# A sequence, such as a text, has a row of numbers for each place. In attention each place asks the others. Its question is a
+# **query** $q_i$. Each place has a **key** $k_j$, which says what it knows, and a **value** $v_j$, which it tells.
 #
 # Time: three hours. The number to reach: a copy task, solved to 100 %.
 
@@ -20,7 +20,8 @@ Adam, Dense, Embedding = mine("Adam", "Dense", "Embedding")
 # %% [markdown]
 # ## One head
 #
-# $Q$, $K$ and $V$ have one place per row, $w$ numbers each. With the softmax of chapter 7 in each row:
+# $Q$, $K$ and $V$ have one place per row, $w$ numbers each. In the code, more axes may stand before these two, so $P^T$ is
+# `p.swapaxes(-1, -2)`. With the softmax of chapter 7 in each row:
 #
 # $$S = \frac{Q K^T}{\sqrt{w}}, \qquad P = \text{softmax}(S), \qquad Z = P V$$
 #
@@ -36,8 +37,6 @@ Adam, Dense, Embedding = mine("Adam", "Dense", "Embedding")
 
 # %%
 class Attention(Layer):
-    """z = softmax(q k' / sqrt(w)) v."""
-
     def __init__(self, causal=False):
         self.causal = causal
 
@@ -60,7 +59,11 @@ ask("attention", Attention())
 # A network that says what comes next must not see it. **Causal** attention sets $s_{ij} = -\infty$ for $j > i$. Then $p_{ij} = 0$, and
 # backward, with its factor $p_{ij}$, stays as it is. Add two lines to `forward`, for `causal=True`. `np.tri(n, m)` has ones on and
 # below the diagonal.
-#
+
+# %%
+ask("causal_attention", Attention(causal=True))
+
+# %% [markdown]
 # ## Heads
 #
 # In **self-attention** one $x$ makes all three, by a matrix of $3f$ rows. Several **heads** attend side by side, each with its own
@@ -69,7 +72,7 @@ ask("attention", Attention())
 # `x (batch, time, f)` → `(batch, time, 3 f)` → reshape `(batch, time, 3, heads, w)` → transpose
 # `(3, batch, heads, time, w)` → attention `(batch, heads, time, w)` → transpose, reshape `(batch, time, f)` → `Dense`.
 #
-# Backward undoes each step in reverse.
+# Backward undoes each step in reverse. Your `Dense` and the formula of dW take a matrix: reshape to `(batch · time, f)` first.
 
 # %%
 class MultiHeadAttention(Layer):
