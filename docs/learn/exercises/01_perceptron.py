@@ -66,7 +66,7 @@ class Sigmoid(Layer):
 class Softplus(Layer):
     def forward(self, x):
         self.save(x)
-        return np.log(1 + np.exp(x))
+        return np.log(1 + np.exp(x))  # it overflows: your turn
 
     def backward(self, dy):
         raise NotImplementedError("your turn")
@@ -75,7 +75,7 @@ ask("sigmoid", Sigmoid())
 ask("softplus", Softplus())
 
 # %% [markdown]
-# Copy each class that is `right` into `mine.py`, in the folder where you work. The next chapters use it.
+# Copy each class that is `right`, with its imports, into `mine.py` in your folder. The next chapters use it.
 #
 # ## By hand
 #
@@ -115,7 +115,7 @@ objective = Objective(model, BCELoss())
 optimizer = SGD(model.parameters(), lr=0.5)
 
 for iteration in range(1000):
-    cost = objective.forward(x, y)
+    cost = objective.forward(x, y)  # still the flower
     objective.backward()
     optimizer.step()
 
@@ -123,6 +123,7 @@ print(np.allclose(model[0].weight.value, w), np.allclose(model[0].bias.value, b)
 #> True True
 
 # %% [markdown]
-# `Dense` computes z, `Sigmoid` a, and `BCELoss` the cost. examples/perceptron.py does the same as a script.
+# `Dense` computes z, `Sigmoid` a, and `BCELoss` the cost. `Objective` joins model and loss, and `SGD` is gradient descent.
+# examples/perceptron.py is the same as a script.
 #
 # Next: the notes' network, line by line.

@@ -52,14 +52,13 @@
 #
 # $$dW_2[i]=\sum_j dz_2[j]\,a_1[j,i],\qquad dW_2=dz_2^T\,a_1,\qquad db_2=\sum_j dz_2[j]$$
 #
-# A matrix product sums over the inner index, the end of the first factor and the beginning of the second. Forward that is the unit. Here it is the
-# example, so the transpose brings it to the end. **Step 4** is $da_1=dz_2\,W_2$, and **step 6** is $dW_1=dz_1^T\,x$. The shapes help memory: the factors fit
-# in one order only.
+# A matrix product sums over the last index of the first factor, and the first of the second. Here both must be the example: so $dz_2$ is
+# transposed. **Step 4** is $da_1=dz_2\,W_2$, and **step 6** is $dW_1=dz_1^T\,x$. Their shapes fit in one order only.
 #
 # ## Write them
 #
 # Each step needs the derivative from the right and some values from forward, nothing else. So it can be a layer that knows nothing of the
-# others:
+# others. A loss is the last step, so its `backward` takes no dy. It returns the gradient of the prediction:
 
 # %%
 import numpy as np
@@ -90,8 +89,8 @@ class Tanh(Layer):
 
 class BCELoss(Loss):
     def forward(self, prediction, target):
-        self.check(prediction, target)
-        p = np.clip(prediction, 1e-300, 1 - 1e-16)
+        self.check(prediction, target)  # their shapes
+        p = np.clip(prediction, 1e-300, 1 - 1e-16)  # no log(0)
         self.save(p, target)
         return float(-np.mean(target * np.log(p) + (1 - target) * np.log(1 - p)))
 
@@ -134,7 +133,7 @@ for iteration in range(6001):
 # %% [markdown]
 # ## Find the erratum
 #
-# The notes print $Z_2=W_2Z_1+b_2$, with $Z_1$ where $A_1$ should stand. Their backward belongs to $A_1$. Which of these are wrong?
+# The notes print $Z_2=W_2Z_1+b_2$, with $Z_1$ where $A_1$ should stand. Their backward belongs to $A_1$. Which of these are wrong for the printed forward?
 
 # %% [markdown]
 # ```

@@ -11,7 +11,7 @@
 #
 # ## A network for the calculator
 #
-# There are three examples and two hidden units. In all arrays a **row** is an example, and a **column** is a unit.
+# There are three examples and two hidden units. In all arrays, also Z1 and A1, a **row** is an example, and a **column** is a unit.
 
 # %%
 import numpy as np
@@ -103,7 +103,7 @@ print(f"{(objective.forward(x, y) - before) / 0.001:.3f}")
 model[0].bias.value[1] -= 0.001
 
 # %% [markdown]
-# Gradient descent moves each parameter against its derivative. The predictions add up: the cost falls by lr times the sum of all squares. But the cost is not a straight line:
+# Gradient descent moves each parameter against its derivative. So the cost should fall by lr times the sum of the squared derivatives. But it is not a straight line:
 
 # %%
 optimizer = SGD(model.parameters(), lr=0.5)

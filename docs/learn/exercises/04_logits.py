@@ -27,7 +27,7 @@ for z in (20.0, 40.0):
 #> z 40: cost inf, da inf, dz nan
 
 # %% [markdown]
-# The example that is most wrong would end training, or teach nothing. `BCELoss` moves a into (0, 1), as you did: its cost then stays finite, but the
+# So the example that is most wrong would end training. `BCELoss` moves a into (0, 1), as yours does by `np.clip`. Its cost then stays finite, but the
 # sigmoid's slope is 0, and nothing goes back.
 #
 # ## The two as one
@@ -36,7 +36,7 @@ for z in (20.0, 40.0):
 #
 # $$-\log a=\log(1+e^{-z})\qquad-\log(1-a)=\log\frac{1+e^{-z}}{e^{-z}}=z+\log(1+e^{-z})$$
 #
-# With the label $y$ as the weight, the logarithm is in both, and $z$ in the second only:
+# Their weights in the cost are $y$ and $1-y$, which add up to 1:
 #
 # $$L=y\log(1+e^{-z})+(1-y)\bigl(z+\log(1+e^{-z})\bigr)=z-yz+\log(1+e^{-z})$$
 #
@@ -56,7 +56,7 @@ for z in (20.0, 40.0):
 #
 # ## Write it
 #
-# The prediction is now the **logit** z. `finite` refuses a loss that is not finite.
+# The prediction is now z, the **logit**. `finite` refuses a loss that is not finite. In `backward`, too, no exponent may be positive.
 
 # %%
 from minifw import Loss
@@ -90,7 +90,7 @@ for z in (20.0, 40.0, 1000.0):
 #> z 1000: cost 1000, dz 1
 
 # %% [markdown]
-# minifw's `Objective(model, BCELoss())` does this for you: it sees a `Sigmoid` before a `BCELoss`, and joins them.
+# minifw's `Objective(model, BCELoss())` does this for you.
 #
 # ## Another loss: Huber
 #
