@@ -109,6 +109,23 @@ def test_each_exercise_has_three_hints_in_each_language(page: Path) -> None:
 
 
 @of_chapters
+def test_the_last_hint_names_the_answer_that_is_right(page: Path) -> None:
+    text, place = page.read_text(encoding="utf-8"), f"docs/learn/{page.name}"
+    right: dict[str, tuple[str, int]] = {}
+    folds = re.findall(
+        r"^<summary>(Answers?)</summary>$(.*?)^</details>$", text, re.MULTILINE | re.DOTALL
+    )
+    for i, (summary, answer) in enumerate(folds):
+        for exercise in re.findall(r'ask\("(\w+)".*\nright$', answer, re.MULTILINE):
+            right.setdefault(exercise, (summary, i))
+    for exercise, (summary, i) in right.items():
+        english = f"{place}, below {('', 'the second ', 'the third ')[i]}{summary}"
+        chinese = f"{place} 中的{('', '第二个', '第三个')[i]}“答案”"
+        assert Sentences.of("en").hints(exercise)[2] == english
+        assert Sentences.of("zh").hints(exercise)[2] == chinese
+
+
+@of_chapters
 def test_a_chapter_is_one_page_of_few_words(page: Path) -> None:
     folded = re.compile(MAKE["FOLDED"].format(""), re.MULTILINE | re.DOTALL)
     text = folded.sub("", page.read_text(encoding="utf-8"))
