@@ -51,7 +51,10 @@ class Outcome:
     def fault(self) -> str:
         """What is not finite, or what NumPy warned of; "" if all is well, or it was refused."""
         if isinstance(self.error, NonFiniteError):
-            return f"it raised {self.error}; clip the prediction, or refuse it with a ValueError"
+            return (
+                f"it raised {self.error}; rewrite the formula, clip the prediction, or refuse it "
+                "with a ValueError"
+            )
         if isinstance(self.error, ValueError | TypeError):
             return ""
         if self.error is not None:
