@@ -459,6 +459,7 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
     ],
     "dense": [
         ("dy.T @ x", "(x.T @ dy).T[:, ::-1]", "reversed"),
+        ("dy.T @ x", "dy @ x.T", "transposes of the product"),
         ("dy.T @ x", "dy.T @ x / len(x)", "batch size"),
         ("dy.T @ x", "dy[:1].T @ x[:1]", "row 0"),
         ("grad[...] = dy.T @ x", "grad[...] += dy.T @ x", "adds to"),
@@ -688,6 +689,11 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             "p * (dp - (dp * p).sum(axis=-1, keepdims=True))",
             "dp * p * (1 - p)",
             "dx of v is right",
+        ),
+        (
+            "(dp * p).sum(axis=-1, keepdims=True)",
+            "(dp * p).sum(axis=-1)",
+            "keepdims=True is missing",
         ),
         ("(dp * p).sum(axis=-1", "(dp * p).sum(axis=1", "dx of v is right"),
         (

@@ -61,7 +61,7 @@ def _returns_arrays(s: LayerSubject) -> None:
     try:
         made = layer.backward(*(np.ones(y.shape, s.dtype) for y in ys))
     except ValueError as error:
-        if "broadcast" in str(error) and (why := _misfit(str(error), s.rows)):
+        if why := _misfit(str(error), s.rows):
             raise Failure(f"backward raised {error}: {why}") from None
         raise
     dxs = layer.returned("backward", made, len(s.dxs))
@@ -95,15 +95,21 @@ def _shared(s: LayerSubject) -> None:
 
 
 def _misfit(message: str, rows: int) -> str:
-    """Say what may be wrong with an array that does not fit into a gradient, or ""."""
+    """Say what may be wrong with arrays that do not fit together, or ""."""
+    if "matmul" in message or "not aligned" in message:
+        return "check the order and the transposes of the product (.T reverses all axes)"
     shapes = [
         tuple(map(int, filter(None, shape.split(","))))
         for shape in re.findall(r"\(([\d,]+)\)", message)  # as NumPy writes them
     ]
-    if len(shapes) != 2:
+    if len(shapes) != 2 or "broadcast" not in message:
         return ""
     if shapes[0][::-1] == shapes[1]:
         return "it is transposed"
+    if message.startswith("operands"):
+        narrow, wide = sorted(shapes, key=len)
+        if any(wide[:i] + wide[i + 1 :] == narrow for i in range(1, len(wide))):
+            return "keepdims=True is missing in a sum or a mean"
     if len(shapes[0]) == len(shapes[1]):
         return "it is summed over another axis than the batch" if shapes[0] == (rows,) else ""
     return FORGOTTEN_SUM
