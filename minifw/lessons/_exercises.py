@@ -174,7 +174,7 @@ EXERCISES: dict[str, Exercise] = {
     "tanh": LayerExercise(_normal(4, 3), layers.Tanh),
     "bce": LossExercise(_labels, losses.BCELoss),
     # 3: every number
-    "dW1": ValueExercise(lambda: DW1),
+    "dW1": ValueExercise(lambda: DW1, digits=5e-3),  # of numbers rounded to four places
     # 4: a sigmoid and its loss
     "bce_with_logits": LossExercise(
         _logits, losses.BCEWithLogitsLoss, far=((20.0, 0.0), (40.0, 0.0), (1e3, 0.0))

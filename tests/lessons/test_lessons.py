@@ -155,6 +155,12 @@ def test_no_pattern_hides_another() -> None:
         assert chinese.translated(english.format(*words)) == here.format(*words, raw=words)
 
 
+def test_a_pocket_calculator_may_use_the_digits_that_the_page_prints() -> None:
+    right = -0.0736 * -2 + 0.1318 * -2 * (1 - 0.4621**2)  # what is printed of dZ2, W2 and A1
+    assert _ask.grade("dW1", right) is None
+    assert _ask.grade("dW1", -0.0736 * -2 + 0.1318 * -2) is not None  # without the slope of tanh
+
+
 def test_each_language_says_the_same() -> None:
     english, chinese = WORDS["en"], WORDS["zh"]
     assert english["sentences"].keys() == chinese["sentences"].keys()
