@@ -38,9 +38,6 @@ ACCEPTED = {
     ("docs/explanation/numerics.md", "reportAssignmentType"),
     ("docs/explanation/numerics.md", "reportOperatorIssue"),
     ("docs/howto/architectures.md", "reportAssignmentType"),
-    ("docs/moving-to-pytorch.md", "reportAttributeAccessIssue"),  # in an example not run here
-    ("docs/moving-to-pytorch.md", "reportUnboundVariable"),
-    ("docs/moving-to-pytorch.md", "reportUndefinedVariable"),
     # A subclass returns another dtype than what pyright infers of a class without types.
     ("docs/writing-a-layer.md", "reportIncompatibleMethodOverride"),
     # What a layer saves may be whole numbers, or a shape, and pyright takes it for real numbers.
