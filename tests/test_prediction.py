@@ -17,7 +17,9 @@ from minifw import (
     Dense,
     Dropout,
     Layer,
+    MSELoss,
     NonFiniteError,
+    Objective,
     Parameter,
     Predictor,
     Sequential,
@@ -25,7 +27,9 @@ from minifw import (
     Softmax,
     Tanh,
     save,
+    trace,
 )
+from minifw.interop.sklearn import NetworkRegressor
 from minifw.typing import Array
 
 
@@ -48,6 +52,42 @@ class Root(Layer):
         (x,) = self.saved()
         dx: Array = dy / (2 * np.sqrt(x))
         return dx
+
+
+# -- lists ---------------------------------------------------------------------------
+
+
+UNEVEN = [[1.0, 2.0, 3.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("call", "who"),
+    [
+        (lambda m: m.predict(UNEVEN), "Sequential.predict expects x"),
+        (lambda m: Predictor(m)(UNEVEN), "Predictor expects x"),
+        (lambda m: m.forward(UNEVEN), r"Dense\(3, 8, rng=0\) expects x"),
+        (lambda m: Objective(m, MSELoss()).forward(UNEVEN, X[:2, :1]), r"Dense\(.*\) expects x"),
+        (lambda m: Objective(m, MSELoss()).forward(X[:2], UNEVEN), r"MSELoss\(\) expects target"),
+        (lambda m: trace(Objective(m, MSELoss()), UNEVEN, X[:2]), "trace expects X"),
+        (
+            lambda _: NetworkRegressor(max_epochs=1).fit(UNEVEN, [1, 2]),
+            "NetworkRegressor expects X",
+        ),
+    ],
+)
+def test_lists_of_rows_of_other_lengths_are_refused(
+    call: Callable[[Layer], object], who: str
+) -> None:
+    said = r" to hold rows of one length, got the shape \(3,\) in row 0 and \(1,\) in row 1; pad"
+    with pytest.raises(ValueError, match=f"^{who}{said}"):
+        call(network())
+
+
+def test_the_sequence_is_named_whose_steps_differ() -> None:
+    with pytest.raises(
+        ValueError, match=r"expects x\[1\] to hold .*\(1,\) in row 0 and \(2,\) in"
+    ):
+        network().predict([[[1.0], [2.0]], [[1.0], [2.0, 3.0]]])
 
 
 # -- not finite ----------------------------------------------------------------------

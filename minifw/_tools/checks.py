@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minifw._tools.values import refuse_first
+from minifw._tools.values import check_even, refuse_first
 from minifw.typing import Array, DType, Shape, Target
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # the two that BLAS multiplies
@@ -79,6 +79,8 @@ def check_array(owner: object, name: str, x: Array) -> None:
         pass
     check_plain(owner, name, x)
     if not isinstance(x, np.ndarray):
+        if isinstance(x, list):
+            check_even(owner, name, x)
         raise TypeError(
             f"{owner!r} expects {name} to be a NumPy array, got {describe(x)}; "
             f"use np.asarray({name}, dtype=np.float64)"
@@ -355,19 +357,10 @@ def weigh(owner: object, weight: npt.ArrayLike, name: str = "sample_weight") -> 
 
 def _check_same_dtype(owner: object, name: str, array: object, dtype: DType) -> None:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        check_even(owner, name, array)
         raise TypeError(
             f"{owner!r} expects {name} in the dtype of prediction, {dtype}, got "
             f"{describe(array)}; use np.asarray({name}, dtype=np.{dtype})"
-        )
-
-
-def check_probabilities(owner: object, what: str, p: Array, fix: str = "") -> None:
-    """Raise unless every number of `p` is in [0, 1]; a NaN is not."""
-    least, largest = np.minimum.reduce(p, None), np.maximum.reduce(p, None)
-    if not (least >= 0 and largest <= 1):
-        worst = np.abs(p - 0.5).argmax()  # of a NaN, if there is one
-        raise ValueError(
-            f"{owner!r} expects every {what} in [0, 1], got {p.item(worst)}{fix and '; '}{fix}"
         )
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from minifw._tools.checks import DTYPES, PLAIN, check_plain, describe
 from minifw._tools.frames import NUMBERS, as_plain
+from minifw._tools.values import check_even
 from minifw.typing import DType, Shape
 
 Selection: TypeAlias = "slice | npt.NDArray[np.intp]"
@@ -233,7 +234,8 @@ def as_array(owner: str, name: str, data: Any) -> AnyArray:
     plain = as_plain(owner, name, data)
     try:
         return np.asarray(plain)
-    except ValueError as error:  # rows of different lengths
+    except ValueError as error:
+        check_even(owner, name, plain)
         raise ValueError(f"{owner} expects {name} to be an array: {error}") from None
 
 

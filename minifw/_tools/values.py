@@ -1,4 +1,4 @@
-"""Checks of arrays number by number: the error says which is the first fault, and where."""
+"""Checks of arrays by number or by row: the error says which is the first fault, and where."""
 
 import math
 from typing import NoReturn
@@ -6,7 +6,7 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from minifw.typing import Target
+from minifw.typing import Array, Shape, Target
 
 
 def check_labels(owner: object, labels: Target, classes: float) -> None:
@@ -22,6 +22,16 @@ def check_labels(owner: object, labels: Target, classes: float) -> None:
     refuse_first(owner, f"label to be {known}", labels, right, fix)
 
 
+def check_probabilities(owner: object, what: str, p: Array, fix: str = "") -> None:
+    """Raise unless every number of `p` is in [0, 1]; a NaN is not."""
+    least, largest = np.minimum.reduce(p, None), np.maximum.reduce(p, None)
+    if not (least >= 0 and largest <= 1):
+        worst = np.abs(p - 0.5).argmax()  # of a NaN, if there is one
+        raise ValueError(
+            f"{owner!r} expects every {what} in [0, 1], got {p.item(worst)}{fix and '; '}{fix}"
+        )
+
+
 def refuse_first(
     owner: object, what: str, array: Target, right: npt.NDArray[np.bool_], fix: str = ""
 ) -> NoReturn:
@@ -34,3 +44,21 @@ def refuse_first(
     )
     vars(error)["row"] = place, len(array)
     raise error
+
+
+def check_even(owner: object, name: str, rows: object) -> None:
+    """Raise if `rows` is a list, or a tuple, of which a row has another shape than the first."""
+    shapes: list[Shape] = []
+    for index, row in enumerate(rows if isinstance(rows, list | tuple) else ()):
+        try:
+            shapes.append(np.shape(row))
+        except ValueError:
+            check_even(owner, f"{name}[{index}]", row)
+            return
+        if shapes[index] != shapes[0]:
+            who = owner if isinstance(owner, str) else repr(owner)
+            several = "; several inputs are a tuple" if len(shapes[0]) > 1 else ""
+            raise ValueError(
+                f"{who} expects {name} to hold rows of one length, got the shape {shapes[0]} in "
+                f"row 0 and {shapes[index]} in row {index}; pad or cut the rows{several}"
+            )

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from minifw._tools.checks import check_probabilities
-from minifw._tools.values import refuse_first
+from minifw._tools.values import check_probabilities, refuse_first
 from minifw.typing import Array
 
 LOG_ROUNDING = 1e-5  # how far above 0 float32 may round a log-probability

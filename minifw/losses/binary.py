@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minifw._tools.arrays import HALF, LONG, MINUS_ONE, ONE, flush
-from minifw._tools.checks import check_positive_weight, check_probabilities
+from minifw._tools.checks import check_positive_weight
 from minifw._tools.numbers import check_fraction, check_non_negative
 from minifw._tools.options import Option
+from minifw._tools.values import check_probabilities
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.loss import Joins, Loss

@@ -17,12 +17,11 @@ from minifw._tools.checks import (
     check_array,
     check_class_weight,
     check_plain,
-    check_probabilities,
     describe,
 )
 from minifw._tools.numbers import check_fraction
 from minifw._tools.options import LiveOption
-from minifw._tools.values import check_labels
+from minifw._tools.values import check_labels, check_probabilities
 from minifw._tools.warn import warn_user
 from minifw.core.layer import Layer
 from minifw.core.loss import Joins, Loss

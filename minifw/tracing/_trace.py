@@ -10,6 +10,7 @@ from minifw._engine.heads import outputs_of
 from minifw._engine.listening import listening
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_size
+from minifw._tools.rows import as_array
 from minifw._tools.tables import counted
 from minifw.core.layer import Layer
 from minifw.core.objective import Objective
@@ -109,7 +110,7 @@ def trace(objective: Objective, x: Any, y: Any, *, depth: int | None = None) -> 
     given = dict(zip(names, xs, strict=False))
     given |= dict(zip([f"Y{tail}" for tail in tails], outputs_of(y), strict=False))
     for name, one in given.items():
-        recorder.add(GIVEN, name, "", "", one)
+        recorder.add(GIVEN, name, "", "", None if one is None else as_array("trace", name, one))
 
     everything = np.errstate(all="ignore")  # what is not finite stands in the table
     with everything, listening(recorder.layers, _PASSES, recorder.around):

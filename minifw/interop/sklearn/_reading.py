@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_finite_number
+from minifw._tools.values import check_even
 from minifw.interop.sklearn._tabular import Categories, numbers_of
 from minifw.typing import Array, Target
 
@@ -66,15 +67,20 @@ class TableReader(BaseEstimator):  # type: ignore[misc] # scikit-learn has no ty
         """Return what scikit-learn's check makes of X, after words became numbers."""
         preset = self._use.preset is not None
         X = self._categories.encoded(type(self).__name__, X)
-        return validate_data(
-            self,
-            X,
-            *y,
-            accept_sparse="csr",
-            dtype=np.float32 if preset else DTYPES,
-            ensure_all_finite="allow-nan" if preset else True,
-            **options,
-        )
+        try:
+            return validate_data(
+                self,
+                X,
+                *y,
+                accept_sparse="csr",
+                dtype=np.float32 if preset else DTYPES,
+                ensure_all_finite="allow-nan" if preset else True,
+                **options,
+            )
+        except ValueError:
+            for name, data in zip("Xy", (X, *y), strict=False):
+                check_even(type(self).__name__, name, data)
+            raise
 
     def _read_weight(self, owner: str, name: str, given: Any, X: Any) -> Array | None:
         if given is None:
