@@ -3,6 +3,7 @@
 import copy
 import inspect
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -65,6 +66,38 @@ def test_a_gradient_that_is_exactly_0_is_no_kink() -> None:
     """Its one-sided slopes are rounding alone, and differ by all they are."""
     for seed in (7, 11, 13, 14):
         check_layer(*RIGHT["a bias that batch norm takes away"], seed=seed)
+
+
+class FewAxes(Dense):
+    """Its bias gradient is summed over these axes of dy alone."""
+
+    axes: ClassVar[tuple[int, ...]]
+
+    def backward(self, dy: Array) -> Array:
+        assert self.bias is not None
+        dx = super().backward(dy)
+        self.bias.grad[...] = dy.sum(axis=self.axes)
+        return dx
+
+
+class FewAxesAssigned(Dense):
+    def backward(self, dy: Array) -> Array:
+        assert self.bias is not None
+        dx = super().backward(dy)
+        self.bias.grad = dy.sum(axis=0)
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"), [((0,), "axis 1 of dy"), ((1,), "the batch"), ((), "the axes (0, 1) of dy")]
+)
+def test_the_axis_is_named_whose_sum_is_forgotten(axes: tuple[int, ...], said: str) -> None:
+    layer = FewAxes(3, 2, rng=0)
+    type(layer).axes = axes
+    with pytest.raises(CheckError, match=re.escape(f": a sum over {said} is forgotten")):
+        check_layer(layer, np.ones((4, 5, 3)))
+    with pytest.raises(CheckError, match=r"got an array of .*: a sum over axis 1 of dy is forg"):
+        check_layer(FewAxesAssigned(3, 2, rng=0), np.ones((4, 5, 3)))
 
 
 def test_what_is_broadcast_is_left_open() -> None:

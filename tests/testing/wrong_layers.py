@@ -277,7 +277,7 @@ class HardTanhPassing(Layer):
 # -- a sum over broadcast axes ---------------------------------------------------------
 
 
-@wrong("sum", "sum over", 3)
+@wrong("sum", "a sum over the batch is forgotten", 3)
 class UnsummedScale(Scale):
     def backward(self, dy: Array) -> Array:
         (x,) = self.saved()

@@ -22,7 +22,10 @@ from minifw.testing.layers._situation import Situation, analytic
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array, Shape
 
-FORGOTTEN_SUM = "a sum over the axes that were broadcast (the batch) is forgotten"
+BROADCAST = "a sum over the axes that were broadcast is forgotten"
+# NumPy's words where an array does not fit into a gradient, and minifw's, which say the gradient
+# first.
+_MISFITS = (("broadcast", 1), ("Parameter.grad has shape", -1))
 
 
 def _accepts_x(s: LayerSubject) -> None:
@@ -61,7 +64,7 @@ def _returns_arrays(s: LayerSubject) -> None:
     try:
         made = layer.backward(*(np.ones(y.shape, s.dtype) for y in ys))
     except ValueError as error:
-        if why := _misfit(str(error), s.rows):
+        if why := _misfit(str(error), ys[0].shape):
             raise Failure(f"backward raised {error}: {why}") from None
         raise
     dxs = layer.returned("backward", made, len(s.dxs))
@@ -94,25 +97,36 @@ def _shared(s: LayerSubject) -> None:
     check_shared(layer, twice)
 
 
-def _misfit(message: str, rows: int) -> str:
+def _misfit(message: str, dy: Shape) -> str:
     """Say what may be wrong with arrays that do not fit together, or ""."""
     if "matmul" in message or "not aligned" in message:
         return "check the order and the transposes of the product (.T reverses all axes)"
     shapes = [
         tuple(map(int, filter(None, shape.split(","))))
-        for shape in re.findall(r"\(([\d,]+)\)", message)  # as NumPy writes them
+        for shape in re.findall(r"\(([\d, ]+)\)", message)
     ]
-    if len(shapes) != 2 or "broadcast" not in message:
+    order = next((order for words, order in _MISFITS if words in message), None)
+    if order is None or len(shapes) != 2:
         return ""
-    if shapes[0][::-1] == shapes[1]:
+    found, wanted = shapes[::order]
+    if found[::-1] == wanted:
         return "it is transposed"
     if message.startswith("operands"):
         narrow, wide = sorted(shapes, key=len)
         if any(wide[:i] + wide[i + 1 :] == narrow for i in range(1, len(wide))):
             return "keepdims=True is missing in a sum or a mean"
-    if len(shapes[0]) == len(shapes[1]):
-        return "it is summed over another axis than the batch" if shapes[0] == (rows,) else ""
-    return FORGOTTEN_SUM
+    if len(found) == len(wanted):
+        return "it is summed over another axis than the batch" if found == dy[:1] else ""
+    return _forgotten(found[: len(found) - len(wanted)], dy)
+
+
+def _forgotten(lengths: Shape, dy: Shape) -> str:
+    """Say over which axes of dy a sum is forgotten, by what is left of their lengths."""
+    axes = [axis for axis, length in enumerate(dy) if length in lengths]
+    if len(axes) != len(lengths):
+        return BROADCAST
+    one = f"axis {axes[0]} of dy" if axes[0] else "the batch"
+    return f"a sum over {one if len(axes) == 1 else f'the axes {tuple(axes)} of dy'} is forgotten"
 
 
 def _misshapen(found: Shape | None, wanted: Shape) -> str:
@@ -125,7 +139,7 @@ def _misshapen(found: Shape | None, wanted: Shape) -> str:
         wider = np.broadcast_shapes(found, wanted) == found
     except ValueError:
         return ""
-    return f": {FORGOTTEN_SUM}" if wider else ""
+    return f": {BROADCAST}" if wider else ""
 
 
 def _output_shape(s: LayerSubject) -> None:
