@@ -1,6 +1,7 @@
 """What holds for all tests and all pages that run."""
 
 import gc
+import os
 import signal
 
 import pytest
@@ -17,6 +18,9 @@ collect_ignore_glob = [
     "docs/gallery/*",
     "docs/reference/generated/*",
 ]
+
+# The pages show the English sentences of `ask`, which speaks the language of the environment.
+os.environ["LC_ALL"] = "C"
 
 # A shell that starts pytest in the background has it ignore Ctrl-C. Some tests and a page raise
 # that signal, and show what training makes of it.
