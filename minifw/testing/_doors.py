@@ -48,7 +48,11 @@ def check_batch(owner: str, named: Mapping[str, Any]) -> None:
     for name, a in named.items():
         if not (isinstance(a, np.ndarray) and a.dtype.kind in "fiub" and a.ndim):
             wanted = f"{name} to be an array, a batch of numbers, got {describe(a)}"
-            raise TypeError(f"{owner} expects {wanted}; several are a tuple of arrays")
+            fix = "several are a tuple of arrays"
+            if isinstance(a, list):
+                several = all(isinstance(one, np.ndarray) for one in a)
+                fix = f"{fix}, tuple({name})" if several else f"use np.asarray({name})"
+            raise TypeError(f"{owner} expects {wanted}; {fix}")
         if not a.size:
             raise ValueError(f"{owner} expects {name} to hold numbers, got {describe(a)}")
         if not (name.startswith("target") or np.isfinite(a).all()):

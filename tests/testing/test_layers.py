@@ -68,6 +68,21 @@ def test_a_gradient_that_is_exactly_0_is_no_kink() -> None:
         check_layer(*RIGHT["a bias that batch norm takes away"], seed=seed)
 
 
+class Bilinear(Layer):
+    def forward(self, x: Array, y: Array) -> Array:
+        return x * y
+
+    def backward(self, dy: Array) -> tuple[Array, Array]:
+        return dy, dy
+
+
+def test_a_layer_of_two_inputs_asks_for_a_tuple() -> None:
+    with pytest.raises(
+        CheckError, match=r"needs 2 inputs, \(x, y\), and got 1; several are a tup"
+    ):
+        check_layer(Bilinear(), np.ones((2, 2)))
+
+
 class FewAxes(Dense):
     """Its bias gradient is summed over these axes of dy alone."""
 
@@ -362,7 +377,8 @@ class Locked(Tanh):
     [
         (Tanh, np.ones((2, 2)), r"write Tanh\(\.\.\.\)"),
         (np.tanh, np.ones((2, 2)), "expects a layer"),
-        (Tanh(), [[1.0]], "expects x to be an array, a batch of numbers, got a list"),
+        (Tanh(), [[1.0]], r"to be an array, a batch of numbers, got a list; use np.asarray\(x\)"),
+        (Tanh(), [np.ones((2, 2))] * 2, r"a list; several are a tuple of arrays, tuple\(x\)$"),
         (Tanh(), np.ones((0, 2)), "got a float64 array of shape"),
         (Tanh(), np.array([["a"]]), "a batch of numbers"),
         (Tanh(), (), "expects x to be an array, a batch of numbers, got a tuple"),

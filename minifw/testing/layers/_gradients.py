@@ -41,6 +41,12 @@ def _accepts_x(s: LayerSubject) -> None:
                 f"the buffer {name} is {buffer!r} before the first forward: make the array in the "
                 "constructor"
             )
+    if len(s.xs) < (needed := required(s.layer) or 0):
+        names = ", ".join(s.layer.input_names)
+        raise Failure(
+            f"forward needs {needed} inputs, ({names}), and got {len(s.xs)}; several are a "
+            "tuple of arrays"
+        )
     _returns_arrays(s)
 
 
