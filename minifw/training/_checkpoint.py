@@ -63,23 +63,30 @@ def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
     """Put a trainer into the state of `tree`, or raise; it may then be left half changed."""
     _check_fit(trainer, tree)
     run = Run.from_dict(tree["run"], trainer._no_totals())
-    trainer.model.load_state_dict(tree["model"])
+    _load("the model", trainer.model, tree["model"])
     rates = [(one, copy.copy(one.lr_factors)) for one in _optimizers(trainer)]
-    trainer.optimizer.load_state_dict(tree["optimizer"]["state"])
+    _load("the optimizer", trainer.optimizer, tree["optimizer"]["state"])
     for one, factors in rates:  # which are given with the groups, and change in no run
         if factors is not None:
             one.lr_factors = factors
     for name, one in _more(trainer).items():
-        one.load_state_dict(tree["more"][name])
+        _load(name, one, tree["more"][name])
     trainer._signs.load_state_dict(copy.deepcopy(tree.get("signs", {})))
     _load_options(trainer, tree)
     callbacks = _by_key(trainer)
     for key, state in tree["callbacks"].items():
-        callbacks[key].load_state_dict(copy.deepcopy(state))
+        _load(f"the callback {key}", callbacks[key], copy.deepcopy(state))
     found = generators(trainer)
     load_states(found, tree["generators"])
     run.owed = {n: s for n, s in tree["generators"].items() if n.startswith(STREAMS)}
     trainer.run, trainer.objective.steps = run, run.step
+
+
+def _load(what: str, one: Any, state: Any) -> None:
+    try:
+        one.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"{OWNER} expects {what} of the saved run: {error}") from error
 
 
 def options(trainer: Any) -> dict[str, Any]:

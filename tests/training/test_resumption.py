@@ -37,11 +37,14 @@ from minifw import (
     Checkpoint,
     Dense,
     Dropout,
+    ExponentialLR,
     FileFormatError,
     MSELoss,
     NonFiniteError,
     Optimizer,
+    Scheduled,
     Sequential,
+    StepLR,
     Trainer,
     optimizers,
     schedules,
@@ -329,6 +332,24 @@ def test_what_does_not_fit_the_checkpoint_changes_nothing(tmp_path: Path) -> Non
     ):
         other.fit(X, Y, epochs=2, validation=(X, Y))
     assert other.fit(X, Y, epochs=2) == linear().fit(X, Y, epochs=2)
+
+
+def scheduled(make: Callable[[Optimizer], StepLR | ExponentialLR]) -> Trainer:
+    model = Dense(2, 1, rng=0)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    return Trainer(model, MSELoss(), optimizer, callbacks=[Scheduled(make(optimizer))])
+
+
+def test_the_part_that_differs_is_named(tmp_path: Path) -> None:
+    scheduled(lambda o: StepLR(o, 1)).save_checkpoint(tmp_path / "run.npz")
+    other = scheduled(lambda o: ExponentialLR(o, 0.9))
+    words = "callback Scheduled of the saved run: ExponentialLR.* step_size is unexpected"
+    with pytest.raises(ValueError, match=f"^Trainer.load_checkpoint expects the {words}"):
+        other.load_checkpoint(tmp_path / "run.npz")
+    model = Dense(2, 3)
+    wider = Trainer(model, MSELoss(), SGD(model.parameters(), lr=0.1), callbacks=other.callbacks)
+    with pytest.raises(ValueError, match=r"^Trainer.* the model of the saved run: Dense.*\(1,\)"):
+        wider.load_checkpoint(tmp_path / "run.npz")
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
