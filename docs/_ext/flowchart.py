@@ -1,7 +1,8 @@
 """Flowcharts in Mermaid, drawn as SVG: the site loads no script to draw them.
 
 GitHub draws them itself. This is the part of Mermaid that the pages use: each `subgraph` is a row
-of boxes, and arrows lead down. Arrows to one box share their way through the rows between.
+of boxes, with its label at the left, and arrows lead down. Arrows to one box share their way
+through the rows between.
 """
 
 import re
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn", "parsed", "setup"]
 
-ROW, BOX, TOP = 66, 26, 27  # pixels: the height of a row, of a box, and where a box begins
+ROW, BOX, TOP = 66, 26, 17  # pixels: the height of a row, of a box, and where a box begins
 LETTER, SPACE = 8.0, 16
+LABEL_LETTER = 6.0  # of a label, which is smaller
 Place = tuple[int, str]  # a row, and the box that is there or that an arrow through it leads to
 Step = tuple[Place, Place]  # an arrow, from one row to the next
 
@@ -99,11 +101,12 @@ def drawn(text: str) -> str:
     steps = list(dict.fromkeys(steps))
     at = arranged(rows, steps)
     left = min(x - width(p, rows) / 2 for p, x in at.items()) - SPACE
+    left -= LABEL_LETTER * max(map(len, labelled))  # no arrow crosses a label
     at = {p: round(x - left) for p, x in at.items()}
     wide = round(max(x + width(p, rows) / 2 for p, x in at.items())) + SPACE
     svg = [
         f'<rect class="row" y="{ROW * i}" width="{wide}" height="{ROW - 6}" rx="6"/>'
-        f'<text class="label" x="8" y="{ROW * i + 16}">{label}</text>'
+        f'<text class="label" x="8" y="{ROW * i + TOP + 17}">{label}</text>'
         for i, label in enumerate(labelled)
     ]
     for upper, lower in steps:

@@ -201,6 +201,12 @@ def test_a_flowchart_is_drawn_with_a_box_for_each_name_and_a_head_for_each_arrow
         for left, right in itertools.pairwise(sorted(row, key=middles.__getitem__)):
             assert middles[right] - middles[left] > 4 * len(left + right) + 20, "they overlap"
     assert svg.count("m-4 -7") >= len({end for _, end in arrows})
+    # The labels stand left of every arrow and box; a letter of theirs is 6 pixels wide.
+    labels = re.findall(r'class="label" x="(\d+)" y="\d+">([^<]+)<', svg)
+    assert [label for _, label in labels] == list(rows)
+    ends = max(int(x) + 6 * len(label) for x, label in labels)
+    assert ends < min(float(x) for x in re.findall(r'd="M(\d+) ', svg))
+    assert ends < min(float(x) for x in re.findall(r'<rect x="([\d.]+)"', svg))
     with pytest.raises(ValueError, match="cannot draw the line 'x ==> y'"):
         flowchart.drawn("flowchart TB\nx ==> y")
 
