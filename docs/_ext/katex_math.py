@@ -83,7 +83,9 @@ def typeset_sentences(app: Sphinx, doctree: Any) -> None:
 
 def add_scripts(app: Sphinx, page: str, template: str, context: object, doctree: Any) -> None:
     """Load KaTeX on the pages that have a formula, and on no others."""
-    del page, template, context
+    del template, context
+    if page == "search":
+        app.add_js_file("search.js")
     kinds = nodes.math, nodes.math_block, FormulaBlock
     if doctree and any(isinstance(node, kinds) for node in doctree.findall()):
         app.add_css_file("katex/katex.min.css")
