@@ -306,7 +306,11 @@ addEventListener("DOMContentLoaded", () => {
     for (const event of ["pointerenter", "click", "focusin"]) get[symbol].addEventListener(event, () => choose(symbol));
   root.querySelector("table").addEventListener("keydown", (event) => {
     const next = SYMBOLS[SYMBOLS.indexOf(chosen) + { ArrowDown: 1, ArrowUp: -1 }[event.key]];
-    if (next) get[next].querySelector("button").focus(event.preventDefault());
+    if (!next) return;
+    event.preventDefault();
+    const button = get[next].querySelector("button");
+    button.focus({ preventScroll: true });
+    button.scrollIntoView({ block: "nearest" }); // above the numbers at the foot of the window
   });
   document.addEventListener("visibilitychange", () => document.hidden && before && pause());
   new ResizeObserver(draw).observe(get.boundary);
