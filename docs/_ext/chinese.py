@@ -2,7 +2,7 @@
 
 # ruff: noqa: RUF001 - its punctuation
 
-__all__ = ["COMMENTS", "ENGLISH_ONLY", "HEADINGS", "SUMMARIES", "THEME", "TITLES"]
+__all__ = ["CARDS", "COMMENTS", "ENGLISH_ONLY", "HEADINGS", "SUMMARIES", "THEME", "TITLES"]
 
 # What a page without a catalogue says of itself, and how others name it.
 ENGLISH_ONLY = "本页只有英文。"
@@ -63,6 +63,40 @@ SUMMARIES = {
     "Hint": "提示",
     "The GPT of chapter 13, again: run it first": "再次写出第 13 章的 GPT：请先运行",
     "The same step in PyTorch": "PyTorch 中同样的一步",
+}
+# What a card of the gallery says of its example: the first sentence of the script.
+CARDS = {
+    "A multilayer perceptron and a small convolutional network.": "多层感知机和一个小型卷积网络。",
+    "A network against a linear model, on a table where that is hard to beat.": (
+        "神经网络与线性模型的比较：在这张表上，线性模型很难超过。"
+    ),
+    "An encoder and a decoder with attention learn to write them.": (
+        "编码器和带注意力的解码器学习倒着写单词。"
+    ),
+    "Benign or malignant, with validation, early stopping and an ROC curve.": (
+        "良性还是恶性：使用验证集、提前停止和 ROC 曲线。"
+    ),
+    "From its formula to a checked part of a network that trains.": (
+        "从公式开始，到网络中一个通过检查、可以训练的部分。"
+    ),
+    "It writes in the style of Python's documentation, one character at a time.": (
+        "模仿 Python 文档的风格，逐个字符地写。"
+    ),
+    "Its summary, every value of a step, and six pictures.": (
+        "网络的摘要、一步中的每个值，以及六幅图。"
+    ),
+    "One batch on several processes or machines at once.": (
+        "一个批次同时在几个进程或几台机器上计算。"
+    ),
+    "One unit with a sigmoid, on two clouds of points.": "一个带 sigmoid 的单元，数据是两团点。",
+    "Scaling, a search over networks, and a held-out test.": "缩放、网络搜索和留出的测试集。",
+    "The cost of the notes' network against gradient evaluations.": (
+        "笔记中网络的代价随梯度求值次数的变化。"
+    ),
+    "Trained on the planar flower, step by step.": "在平面花形数据上一步一步地训练。",
+    "Two moons, and how the decision boundary finds its way between them.": (
+        "两个月牙，以及决策边界怎样从它们之间穿过。"
+    ),
 }
 # Of numpydoc and of the templates, on the pages of the reference.
 HEADINGS = {

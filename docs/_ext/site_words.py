@@ -5,19 +5,38 @@ site. The comments of the learner's code are translated; the code stays the same
 """
 
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import chinese
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.locale import init
+from sphinx.transforms import SphinxTransform
 
 __all__ = ["setup"]
 
 LANGUAGES = {"zh_CN": chinese}
+_CARD = re.compile('(?<="sphx-glr-thumbnail-title">)[^<]+')  # of the gallery
 _COMMENT = re.compile(r"(?<= # ).+$", re.MULTILINE)
 # As MyST makes it; it is no part of the sentence, and is lost when that is translated.
 _CHECKBOX = '<input class="task-list-item-checkbox" type="checkbox">'
+
+
+class TranslateFormulas(SphinxTransform):  # type: ignore[misc]
+    """Translate formulas that have words: of Markdown, Sphinx would leave '::'."""
+
+    default_priority = 19  # before Sphinx translates
+
+    def apply(self, **kwargs: Any) -> None:
+        """Change them, and have Sphinx leave them alone."""
+        del kwargs
+        folders = [self.app.srcdir / folder for folder in self.config.locale_dirs]
+        catalog, _ = init(folders, self.config.language, self.env.docname)
+        for node in self.document.findall(nodes.math_block):
+            node.children = [nodes.Text(catalog.gettext(node.astext()))]
+            node["translatable"] = False
 
 
 def is_translated(app: Sphinx, page: str) -> bool:
@@ -35,6 +54,18 @@ def entitle(app: Sphinx, env: Any) -> None:
                 link.children = [nodes.Text(title)]  # for the sidebar
 
 
+def translate_html(node: nodes.raw, words: Any) -> None:
+    """Put the words into a summary, or a card of the gallery."""
+    text = node.astext()
+    for english, word in words.SUMMARIES.items():
+        text = text.replace(f"<summary>{english}</summary>", f"<summary>{word}</summary>")
+    for english, word in words.CARDS.items():
+        text = text.replace(f'tooltip="{escape(english)}"', f'tooltip="{word}"')
+    if _CARD.search(text):  # after the link that it names
+        text = _CARD.sub(node.parent[node.parent.index(node) - 1].astext(), text)
+    node.children = [nodes.Text(text)]
+
+
 def translate(app: Sphinx, doctree: Any, page: str) -> None:
     """Put the words of the language in the place of the English ones."""
     words = LANGUAGES[app.config.language]
@@ -43,10 +74,7 @@ def translate(app: Sphinx, doctree: Any, page: str) -> None:
         line = nodes.paragraph("", words.ENGLISH_ONLY, classes=["english-only"])
         headings[0].parent.insert(1, line)
     for node in doctree.findall(nodes.raw):
-        text = node.astext()
-        for english, word in words.SUMMARIES.items():
-            text = text.replace(f"<summary>{english}</summary>", f"<summary>{word}</summary>")
-        node.children = [nodes.Text(text)]
+        translate_html(node, words)
     for kind in (nodes.rubric, nodes.field_name):
         for node in doctree.findall(kind):
             if node.astext() in words.HEADINGS:
@@ -83,6 +111,7 @@ def translate_theme(app: Sphinx) -> None:
 def connect(app: Sphinx) -> None:
     """Do all this in a language that has words here, where pages are made."""
     if app.config.language in LANGUAGES and app.builder.format == "html":
+        app.add_transform(TranslateFormulas)
         app.connect("env-updated", entitle)
         app.connect("doctree-resolved", translate)
         app.connect("doctree-resolved", put_checkboxes)

@@ -102,6 +102,14 @@ def test_the_sidebar_has_a_title_for_each_page() -> None:
     assert titles - pages == set(), "there are no such pages"
 
 
+def test_the_cards_of_the_gallery_are_translated() -> None:
+    with_title = runpy.run_path(str(ROOT / "docs" / "_ext" / "site_gallery.py"))["with_title"]
+    sources = [(path.stem, path.read_text("utf-8")) for path in (ROOT / "examples").glob("*.py")]
+    sentences = {with_title(name, source).splitlines()[4] for name, source in sources}
+    assert len(sources) == len(sentences)
+    assert WORDS["CARDS"].keys() == sentences, "change them in docs/_ext/chinese.py"
+
+
 def test_comments_of_the_code_are_translated() -> None:
     pages = [(ROOT / "docs" / path.relative_to(LOCALE)).with_suffix(".md") for path in CATALOGS]
     code = "".join(block for page in pages for block in fenced(page))
