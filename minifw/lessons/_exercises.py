@@ -172,7 +172,7 @@ EXERCISES: dict[str, Exercise] = {
     # 2: the notes' network
     "dense": LayerExercise(_normal(4, 3), DENSE),
     "tanh": LayerExercise(_normal(4, 3), layers.Tanh),
-    "bce": LossExercise(_labels, losses.BCELoss),
+    "bce": LossExercise(_labels, losses.BCELoss, far=((0.99, 0.0), (0.01, 1.0))),
     # 3: every number
     "dW1": ValueExercise(lambda: DW1, digits=5e-3),  # of numbers rounded to four places
     # 4: a sigmoid and its loss
@@ -182,7 +182,7 @@ EXERCISES: dict[str, Exercise] = {
     "huber": LossExercise(
         _targets(0.5, -0.7, 3, -3, 0),
         losses.HuberLoss,
-        far=((0.5, 0.0), (3.0, 0.0), (-4.0, 0.0)),
+        far=((0.5, 0.0), (1.5, 0.0), (-4.0, 0.0)),
     ),
     # 5: downhill
     "momentum": OptimizerExercise(partial(optimizers.SGD, lr=0.1, momentum=0.9)),
@@ -232,6 +232,7 @@ EXERCISES: dict[str, Exercise] = {
 _ATTENTION: dict[str, dict[str, Any]] = {
     "scores not scaled": {"scale": 0.0},
     "scores divided by the width": {"scale": 1.0},
+    "scores multiplied": {"scale": -0.5},
     "softmax over the queries": {"softmax": partial(_softmax, axis=-2)},
     "divided by the sum over the queries": {"softmax": partial(_softmax, axis=-2, largest=-1)},
     "softmax over all scores": {"softmax": partial(_softmax, axis=(-2, -1), largest=-1)},
@@ -266,17 +267,12 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
         "bias subtracted": _with(DENSE, bias=np.negative),
     },
     "bce": {
-        "loss summed": lambda p, t: 5 * losses.BCELoss().forward(p, t),
-        "loss negative": lambda p, t: -losses.BCELoss().forward(p, t),
         "first term alone": lambda p, t: -(t * np.log(p)).mean(),
         "labels exchanged": lambda p, t: losses.BCELoss().forward(p, 1 - t),
-        "loss halved": lambda p, t: losses.BCELoss().forward(p, t) / 2,
     },
     "bce_with_logits": {
-        "loss summed": lambda p, t: 5 * losses.BCEWithLogitsLoss().forward(p, t),
-        "labels exchanged": lambda p, t: losses.BCEWithLogitsLoss().forward(p, 1 - t),
+        "labels exchanged": lambda p, t: losses.BCEWithLogitsLoss().forward(p, 1 - t)
     },
-    "huber": {"loss summed": lambda p, t: 5 * losses.HuberLoss().forward(p, t)},
     "dW1": {"number without the mean": lambda: 3 * DW1},
     "centre": {"mean over the batch": lambda _, x: x - x.mean(axis=0)},
     "softmax": {
@@ -284,9 +280,6 @@ SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
         "divided by the sum of a column": lambda _, x: _softmax(x, 0, -1),
     },
     "cross_entropy": {
-        "loss summed": lambda p, t: 5 * losses.CrossEntropyLoss().forward(p, t),
-        "loss negative": lambda p, t: -losses.CrossEntropyLoss().forward(p, t),
-        "mean over all numbers": lambda p, t: losses.CrossEntropyLoss().forward(p, t) / 4,
         "all classes": lambda p, _: -np.log(_softmax(p)).sum() / 5,
         "softmax over columns": lambda p, t: -np.log(_softmax(p, 0, -1)[range(5), t]).mean(),
     },

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any, Protocol
 from warnings import catch_warnings, simplefilter
 
@@ -25,8 +26,13 @@ from minifw.typing import Array
 
 SEED = 0  # of the inputs: the same each time, so that the answer to a question is
 NEAR = 1e-9  # relative to the largest: two formulas of the same value, in float64
+NEARLY = 1e-2  # as of a number that is rounded
 ROUGH = 1e-4  # a factor that is the same up to an eps
+LR = 0.03  # of an optimizer: none of its other numbers
 STEPS = 4  # of an optimizer: enough for what it carries from one to the next to show
+# How far the first step of Adam is off without the correction of a moment, 1 - beta^1.
+MOMENTS = {"m": 10.0, "v": 1000**0.5, "m and v": 10**0.5}
+RATIOS = {"loss negative": -1.0, "loss halved": 0.5, "in bits": 1 / np.log(2)}  # of losses
 FORWARD = ("as the reference", "causal")  # the kit's questions about y
 # What a layer of a library must do, and a homework need not.
 BEYOND = {
@@ -87,21 +93,19 @@ class LayerExercise:
             parameter.value = rng.standard_normal(parameter.shape)
         if fault := self._parameters(answer):
             return fault
-        with suppress(Exception):  # what it raises, the kit finds, too
-            if fault := self._in_training(answer, xs, slips):
-                return fault
         reference = partial(self._right, copy.deepcopy(answer).eval())
         x = xs if len(xs) > 1 else xs[0]
         check = partial(check_layer, answer, x, reference=reference, causal=self.causal, seed=SEED)
-        return _of_kit(check, lambda: self._slip(answer.eval(), xs, slips))
+        return _of_kit(check, lambda: self._value(answer, xs, slips))
 
     def _right(self, answer: Layer, *xs: Any) -> Any:
         """Return what minifw gives for the parameters and the mode of the answer."""
-        if self.reference:
-            return self.reference(answer, *xs)
+        return self.reference(answer, *xs) if self.reference else self._twin(answer).forward(*xs)
+
+    def _twin(self, answer: Layer) -> Layer:
         twin = self.twin()
         twin.load_state_dict(answer.state_dict())
-        return twin.train(answer.training).forward(*xs)
+        return twin.train(answer.training)
 
     def _parameters(self, answer: Layer) -> Fault | None:
         """Find a parameter that is missing, or has another name or shape."""
@@ -113,23 +117,24 @@ class LayerExercise:
         values = {"wanted": wanted, "found": found}
         return None if wanted == found else Fault("parameters", values)
 
-    def _in_training(self, answer: Layer, xs: Arrays, slips: Slips) -> Fault | None:
-        """Hold y in train mode, and what is kept for eval mode, against the twin."""
-        if self.reference or not answer.state_dict():
-            return None
-        layer, twin = copy.deepcopy(answer).train(), self.twin()
-        twin.load_state_dict(layer.state_dict())
-        y, right = (one.forward(*map(np.copy, xs)) for one in (layer, twin.train()))
-        if not near(y, right):
-            return self._slip(layer, xs, slips)
-        kept = layer.state_dict()
-        wrong = [name for name, v in twin.state_dict().items() if not near(kept[name], v)]
-        return Fault("kept for eval", {"name": wrong[0]}) if wrong else None
-
-    def _slip(self, answer: Layer, xs: Arrays, slips: Slips) -> Fault | None:
-        """Find a forward that people write by mistake."""
-        y = copy.deepcopy(answer).forward(*map(np.copy, xs))
-        return _known(y, self._right(answer, *xs), slips, answer, *xs)
+    def _value(self, answer: Layer, xs: Arrays, slips: Slips) -> Fault | None:
+        """Hold y in both modes against what is right, and what is kept for eval mode."""
+        wrong = {}
+        for training in (True, False):
+            layer = copy.deepcopy(answer).train(training)
+            right, twin = self._right(layer, *xs), None if self.reference else self._twin(layer)
+            y = layer.forward(*map(np.copy, xs))
+            if fault := _known(y, right, slips, answer.train(training), *xs):
+                return fault
+            if not near(y, right):
+                wrong[training] = Fault("in train mode", _worst(y, right))
+            elif training and twin:
+                twin.forward(*map(np.copy, xs))
+                kept = layer.state_dict()
+                for name, value in twin.state_dict().items():
+                    if not near(kept[name], value):
+                        return Fault("kept for eval", {"name": name})
+        return wrong.get(True) if False not in wrong else None
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,10 @@ class LossExercise:
         for prediction, target in pairs:
             found = copy.deepcopy(answer).forward(prediction.copy(), target.copy())
             right = self.twin().forward(prediction, target)
-            if fault := _known(found, right, slips, prediction, target):
+            ratios = {"loss summed": len(p), **RATIOS, "mean over all numbers": len(p) / p.size}
+            times = {name: lambda *_, n=n, right=right: n * right for name, n in ratios.items()}
+            known = {**times, **slips} if prediction is p else {}
+            if fault := _known(found, right, known, prediction, target):
                 return fault
             if not near(found, right):
                 at = "" if prediction is p else f"{prediction.item():g}, {target.item():g}"
@@ -169,11 +177,30 @@ class OptimizerExercise:
     def fault(self, answer: Any, _: Slips, /) -> Fault | None:
         """Ask the kit, and hold some steps against minifw's."""
         check = partial(check_optimizer, answer, seed=SEED)
-        return _of_kit(check, lambda: None) or self._steps(answer)
+        return self._state(answer) or _of_kit(check, lambda: None) or self._steps(answer)
+
+    def _state(self, make: Callable[[list[Parameter]], Optimizer]) -> Fault | None:
+        """Find an array that two names share, or that no step changes."""
+        parameter = Parameter(np.ones(3))
+        with suppress(Exception):  # what it raises, the kit finds, too
+            optimizer = make([parameter])
+            state = {n: a for n, a in vars(optimizer).items() if isinstance(a, np.ndarray)}
+            for (one, a), (other, b) in combinations(state.items(), 2):
+                if np.shares_memory(a, b):
+                    return Fault("one array", {"one": one, "other": other})
+            before = copy.deepcopy(state)
+            parameter.grad[...] = 1
+            optimizer.step()
+            for name, array in before.items():
+                if name[0] != "_" and np.array_equal(array, getattr(optimizer, name)):
+                    return Fault("never changes", {"name": name})
+        return None
 
     def _steps(self, make: Callable[[list[Parameter]], Optimizer]) -> Fault | None:
         rng, pair = np.random.default_rng(SEED), [Parameter(np.ones(3)), Parameter(np.ones(3))]
         both = [make(pair[:1]), self.twin(pair[1:])]
+        for optimizer in both:
+            optimizer.lr = LR
         for step in range(1, STEPS + 1):
             before, grad = pair[1].value.copy(), rng.standard_normal(3)
             for parameter, optimizer in zip(pair, both, strict=True):
@@ -182,13 +209,19 @@ class OptimizerExercise:
             mine, right = (parameter.value - before for parameter in pair)
             if not near(mine, right):
                 name, times = "later step" if step > 1 else "first step", mine / right
+                off = max(abs(times[0]), 1 / abs(times[0]))  # a factor, or one over it
+                of = [m for m, n in MOMENTS.items() if near(off, n, ROUGH)]
                 if np.ptp(times) > ROUGH * abs(times).max():
                     name += " wrong"
                 elif step == 1 and times[0] < 0:
                     name = "uphill"
                 elif abs(times[0] - 1) < ROUGH:
                     name = "step nearly"
-                return Fault(name, {"step": step, "times": f"{times[0]:.6g}"})
+                elif step == 1 and near(off, 1 / LR, ROUGH):
+                    name = "lr missing" if abs(times[0]) > 1 else "lr twice"
+                elif step == 1 and of and isinstance(both[1], Adam):
+                    name = "first step of moments"
+                return Fault(name, {"step": step, "times": f"{times[0]:.6g}", "of": "".join(of)})
         return None
 
 
@@ -214,10 +247,16 @@ class ValueExercise:
             except Exception as error:  # noqa: BLE001 - whatever it raises is a finding
                 return _raised(error)
             known = {"sign": lambda *case: -self.reference(*case), **slips}
-            if not near(found, right, self.digits):
-                fault = _known(found, right, known, *case, digits=self.digits)
-                times = {"times": f"{found / right:.6g}"} if of_numbers else _worst(found, right)
-                return fault or Fault("number" if of_numbers else "value", times)
+            if found is None:
+                return Fault("no return", {"right": f"{right:.7g}"})
+            if near(found, right, self.digits):
+                continue
+            if fault := _known(found, right, known, *case, digits=self.digits):
+                return fault
+            if near(found, right, NEARLY):
+                return Fault("number rounded" if of_numbers else "slope nearly")
+            times = {"times": f"{found / right:.6g}"} if of_numbers else _worst(found, right)
+            return Fault("number" if of_numbers else "value", times)
         return None
 
 
@@ -306,8 +345,11 @@ def _known(
     found: Any, right: Any, slips: Slips, *given: Any, digits: float = NEAR
 ) -> Fault | None:
     """Find a value that a known mistake gives."""
+    there = np.isfinite(found)  # a mask that hides all gives NaN
     for name, wrong in {} if near(found, right, digits) else slips.items():
-        if near(found, wrong(*given), digits):
+        value = np.asarray(wrong(*given))
+        alike = there.any() and value.shape == there.shape
+        if alike and near(np.asarray(found)[there], value[there], digits):
             return Fault(name)
     return None
 
