@@ -416,6 +416,18 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("self.weight.grad[...] = (dy * x).sum(axis=0)", "pass", "never sets"),
         ("(dy * x).sum(axis=0)", "(dy * x).sum()", "summed"),
         ("dy * self.weight.value", "dy * self.weight.value / 2", "2 times too small"),
+        (
+            "return x * self.weight.value",
+            "return x + self.weight.value",
+            "x weight | times weight | adds | x + weight",
+        ),
+        ("dy * self.weight.value", "dy * x", "weight"),
+        (
+            "self.weight.grad[...] = (dy * x).sum(axis=0)",
+            "self.weight.value -= (dy * x).sum(axis=0)",
+            "changes | writes into | weight",
+        ),
+        (".sum(axis=0)", ".sum(axis=1)[:3]", "axis | batch"),
     ],
     "square": [
         ("2 * x * dy", "2 * dy", "x"),
@@ -424,6 +436,10 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("2 * x * dy", "x * x * dy", "slope | derivative | x"),
         ("2 * x * dy", "-2 * x * dy", "sign"),
         ("return 2 * x * dy", "dy *= 2 * x; return dy", "writes into dy"),
+        ("x * x\n", "2 * x\n", "2 x | x^2"),
+        ("x * x\n", "x ** 3\n", "x^3 | x^2"),
+        ("(x,) = self.saved()", "x = self.saved()", "comma"),
+        ("2 * x * dy", "2 * x + dy", "zeros | factor | times"),
     ],
     "centre": [
         ("dy - dy.mean(axis=1, keepdims=True)", "dy", "passed on | mean"),
@@ -431,12 +447,32 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("dy - dy.mean(axis=1", "dy - dy.mean(axis=0", "axis"),
         ("x - x.mean(axis=1", "x - x.mean(axis=0", "batch"),
         ("dy - dy.mean(axis=1, keepdims=True)", "dy + dy.mean(axis=1, keepdims=True)", "mean"),
+        (
+            "return x - x.mean(axis=1, keepdims=True)",
+            "return x - x.mean()",
+            "axis 0 | whole | batch | all",
+        ),
+        (
+            "dy - dy.mean(axis=1, keepdims=True)",
+            "-dy.mean(axis=1, keepdims=True) + 0 * dy",
+            "term | missing | dy",
+        ),
+        (
+            "x - x.mean(axis=1, keepdims=True)",
+            "(x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)",
+            "divide | std | deviation | variance",
+        ),
+        ("dy - dy.mean(axis=1, keepdims=True)", "dy - dy.mean()", "axis | batch | mean"),
     ],
     "slope": [
         ("/ (2 * h)", "/ h", "2h"),
         ("(f(x + h) - f(x - h)) / (2 * h)", "(f(x + h) - f(x)) / h", "one side"),
         ("f(x + h) - f(x - h)", "f(x - h) - f(x + h)", "sign"),
         ("h=1e-5", "h=0.1", "h | step"),
+        ("(f(x + h) - f(x - h)) / (2 * h)", "(f(x) - f(x - h)) / h", "one side"),
+        ("/ (2 * h)", "/ 2 * h", "parenthes | bracket | h^2 | / (2 * h) | / (2h)"),
+        ("/ (2 * h)", "/ 2", "h"),
+        ("(f(x + h) - f(x - h)) / (2 * h)", "f(x + h) - f(x - h)", "2h | 2 h | divide"),
     ],
     "sigmoid": [
         ("dy * y * (1 - y)", "y * (1 - y)", "dy of ones"),
@@ -450,12 +486,28 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             "1 / (1 + np.exp(x))",
             "exponent is -x",
         ),
+        ("dy * y * (1 - y)", "dy * y", "1 - y"),
+        ("dy * y * (1 - y)", "dy * y - y**2", "zeros"),
+        (
+            "y = np.where(x > 0, 1, np.exp(-abs(x))) / (1 + np.exp(-abs(x)))",
+            "y = 1 / (1 - np.exp(-x))",
+            "1 - e^-x | 1 + e^-x",
+        ),
+        (
+            "y = np.where(x > 0, 1, np.exp(-abs(x))) / (1 + np.exp(-abs(x)))",
+            "y = np.exp(x) / (1 + np.exp(x))",
+            "overflow | nan | finite",
+        ),
     ],
     "softplus": [
         ("dy / (1 + np.exp(-x))", "dy / (1 + np.exp(x))", "1 / (1 + e^x)"),
         ("np.logaddexp(0, x)", "np.log(1 + np.exp(x))", "overflow"),
         ("dy / (1 + np.exp(-x))", "1 / (1 + np.exp(-x))", "dy of ones"),
         ("dy / (1 + np.exp(-x))", "dy * np.exp(x)", "e^x"),
+        ("np.logaddexp(0, x)", "np.logaddexp(1, x)", "1 | e^x | constant"),
+        ("np.logaddexp(0, x)", "np.logaddexp2(0, x)", "log | 2"),
+        ("dy / (1 + np.exp(-x))", "dy / (1 + np.exp(-x)) ** 2", "1 / (1 + e^-x)"),
+        ("dy / (1 + np.exp(-x))", "dy * np.exp(x) / (1 + np.exp(x))", "overflow | nan | finite"),
     ],
     "dense": [
         ("dy.T @ x", "(x.T @ dy).T[:, ::-1]", "reversed"),
@@ -477,6 +529,14 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             "self.first = getattr(self, 'first', x); self.save(self.first)",
             "earlier forward",
         ),
+        ("dy.T @ x", "x.T @ dy", "transpos"),
+        ("dy @ self.weight.value", "dy @ self.weight.value.T", "transpos | (n_out | shape | size"),
+        ("dy.T @ x", "dy.T @ np.ones_like(x)", "x | ones"),
+        (
+            "self.bias.grad[...] = dy.sum(axis=0)",
+            "self.bias.grad[...] = dy.sum(axis=1)[:2]",
+            "axis | batch",
+        ),
     ],
     "tanh": [
         ("dy * (1 - y**2)", "1 - y**2", "dy of ones"),
@@ -485,6 +545,10 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("dy * (1 - y**2)", "dy * (1 + y**2)", "1 + y^2"),
         ("dy * (1 - y**2)", "dy * y * (1 - y)", "y (1 - y)"),
         ("dy * (1 - y**2)", "dy / (1 - y**2)", "1 / (1 - y^2)"),
+        ("dy * (1 - y**2)", "dy * (1 - y) ** 2", "(1 - y)^2"),
+        ("dy * (1 - y**2)", "dy * (y**2 - 1)", "sign"),
+        ("dy * (1 - y**2)", "dy * (1 - 2 * y)", "1 - y^2"),
+        ("y = np.tanh(x)", "y = (1 - np.exp(-x)) / (1 + np.exp(-x))", "2 | x / 2"),
     ],
     "bce": [
         ("/ p.size", "", "1/N"),
@@ -499,6 +563,14 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("(p - t) / (p * (1 - p))", "(p - t)", "p (1 - p)"),
         ("(p - t) / (p * (1 - p))", "-t / p", "target"),
         ("(p - t) / (p * (1 - p))", "-t / p - (1 - t) / (1 - p)", "sign"),
+        ("np.log(p)", "np.log2(p)", "log"),
+        (
+            "target * np.log(p) + (1 - target) * np.log(1 - p)",
+            "target * np.log2(p) + (1 - target) * np.log2(1 - p)",
+            "log2 | 1.44 | base | natural",
+        ),
+        ("+ (1 - target)", "- (1 - target)", "sign | (1 - t)"),
+        ("np.mean(", "np.sum(", "mean"),
     ],
     "bce_with_logits": [
         ("/ z.size", "", "1/N"),
@@ -506,6 +578,21 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("- target * z", "+ target * z", "must be"),
         ("- t) / z.size", ") / z.size", "target"),
         ("np.where(z > 0, 1, e) / (1 + e) - t", "t - np.where(z > 0, 1, e) / (1 + e)", "sign"),
+        (
+            "np.mean(np.logaddexp(0, z) - target * z)",
+            "np.sum(np.logaddexp(0, z) - target * z)",
+            "mean",
+        ),
+        (
+            "np.logaddexp(0, z) - target * z",
+            "np.logaddexp(0, -z) - target * z",
+            "(1 - t) | sign | target",
+        ),
+        (
+            "(np.where(z > 0, 1, e) / (1 + e) - t)",
+            "(z - t)",
+            "prediction | sigmoid | logit | p - t",
+        ),
     ],
     "huber": [
         ("/ e.size", "", "1/N"),
@@ -514,6 +601,10 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("- 0.5", "", "must be"),
         ("e**2 / 2", "e**2", "must be"),
         ("np.clip(e, -1, 1)", "-np.clip(e, -1, 1)", "sign"),
+        ("abs(e) - 0.5", "abs(e)", "0.5"),
+        ("abs(e) <= 1", "abs(e) <= 2", "1"),
+        ("np.clip(e, -1, 1)", "np.clip(e, 0, 1)", "e > 0 | e < 0 | negative | where"),
+        ("np.clip(e, -1, 1)", "np.where(abs(e) <= 1, e, 1)", "sign | where | -1"),
     ],
     "momentum": [
         ("values -= self.lr", "values += self.lr", "uphill"),
@@ -526,6 +617,18 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("self.velocity *= self.momentum\n", "pass\n", "momentum"),
         ("self.lr * self.velocity", "self.velocity", "lr"),
         ("self.velocity += grads", "self.velocity = grads", "step 2 | copy"),
+        ("self.velocity += grads", "self.velocity -= grads", "uphill"),
+        ("self.velocity += grads", "self.velocity += self.lr * grads", "lr"),
+        (
+            "self.velocity *= self.momentum",
+            "self.velocity *= 1 - self.momentum",
+            "1 - momentum | 0.1",
+        ),
+        (
+            "values -= self.lr * self.velocity",
+            "values -= self.lr * self.momentum * self.velocity",
+            "0.9",
+        ),
     ],
     "adam": [
         ("self.m / (1 - a**t), self.v / (1 - b**t)", "self.m, self.v", "3.16"),
@@ -535,6 +638,14 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("self.m += (1 - a) * grads", "self.m += grads", "10 times"),
         ("self.v / (1 - b**t)", "self.v", "31.6"),
         ("values -= self.lr * m", "values += self.lr * m", "uphill"),
+        (
+            "self.m, self.v = self.zeros(), self.zeros()",
+            "self.m = self.v = self.zeros()",
+            "one array | same array | both m and v",
+        ),
+        ("        self.m *= a\n        self.m += (1 - a) * grads\n", "", "m"),
+        ("        self.v *= b\n        self.v += (1 - b) * grads**2\n", "", "v"),
+        ("        self.m *= a\n", "        self.m *= b\n", "m | beta"),
     ],
     "softmax": [
         ("y * (dy - (dy * y).sum(axis=1, keepdims=True))", "dy * y * (1 - y)", "diagonal"),
@@ -545,6 +656,14 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("(dy * y).sum(axis=1", "(dy * y).mean(axis=1", "too small"),
         (" - x.max(axis=1, keepdims=True)", "", "overflow"),
         ("e / e.sum(axis=1", "e / e.sum(axis=0", "column"),
+        ("(dy * y).sum(axis=1, keepdims=True)", "(dy * y).sum()", "axis | batch | row"),
+        (
+            "y * (dy - (dy * y).sum(axis=1, keepdims=True))",
+            "dy - (dy * y).sum(axis=1, keepdims=True)",
+            "y",
+        ),
+        ("y * (dy - (dy", "y * (dy + (dy", "sign"),
+        ("y = e / e.sum(axis=1, keepdims=True)", "y = e / e.sum()", "sum | row | axis"),
     ],
     "cross_entropy": [
         ("return dz / len(dz)", "return dz", "1/N"),
@@ -554,6 +673,14 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         (".mean())", ".sum())", "mean"),
         ("- prediction.max(axis=1, keepdims=True)", "", "nan"),
         ("dz = np.exp(log_p)", "dz = log_p.copy()", "target"),
+        (
+            "np.log(np.exp(z).sum(axis=1, keepdims=True))",
+            "np.log2(np.exp(z).sum(axis=1, keepdims=True))",
+            "log | base",
+        ),
+        ("float(-log_p", "float(log_p", "sign"),
+        ("dz = np.exp(log_p)", "dz = -np.exp(log_p)", "sign | target | softmax"),
+        ("return dz / len(dz)", "return -dz / len(dz)", "sign"),
     ],
     "conv2d": [
         ("dy.sum(axis=(0, 2, 3))", "dy.mean(axis=(0, 2, 3))", "too small"),
@@ -582,6 +709,22 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             '"nohw,nihwvu->oiuv", dy, w)',
             "exchanged | transposed | places",
         ),
+        (
+            '"nohw,nihwuv->oiuv", dy, w)',
+            '"nohw,nihwuv->oiuv", dy, w)[..., ::-1, ::-1]',
+            "flip | reversed",
+        ),
+        (
+            "self.bias.grad[...] = dy.sum(axis=(0, 2, 3))",
+            "self.bias.grad[...] = dy.sum(axis=(0, 2, 3)) / dy[0, 0].size",
+            "too small | mean",
+        ),
+        (
+            '"nohw,oi->nihw", dy, self.weight.value[:, :, u, v]',
+            '"nohw,oi->nihw", dy, self.weight.value[:, :, v, u]',
+            "exchanged | transposed | rows and columns",
+        ),
+        ('"nohw,nihwuv->oiuv", dy, w)', '"nohw,nihwuv->oiuv", dy[:1], w[:1])', "row 0"),
     ],
     "max_pool": [
         ("windows.max(axis=-1)", "windows.mean(axis=-1)", "mean of each window"),
@@ -601,6 +744,18 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             "no output depends on",
         ),
         ("dy[..., None], axis=-1)", "1.0, axis=-1)", "dy of ones"),
+        (
+            "np.put_along_axis(d, at[..., None], dy[..., None], axis=-1)",
+            "np.put_along_axis(d, at[..., None], dy[..., None] / 4, axis=-1)",
+            "4 times too small",
+        ),
+        ("windows.max(axis=-1)", "windows.min(axis=-1)", "min"),
+        ("windows.max(axis=-1)", "windows.sum(axis=-1)", "sum | mean"),
+        (
+            "at = windows.argmax(axis=-1)",
+            "at = windows.argmin(axis=-1)",
+            "no output depends | min | largest",
+        ),
     ],
     "layer_norm": [
         ("dn - mean - n * along", "dn - n * along", "x.mean(axis=-1"),
@@ -616,6 +771,17 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("x.var(axis=-1, keepdims=True)", "x.var(axis=-1, ddof=1, keepdims=True)", "divide by n"),
         ("n * self.weight.value + self.bias.value", "n * self.weight.value", "bias"),
         ("- n * along) / s", "- n * along) / s**2", "factor"),
+        ("(dn - mean - n * along) / s", "(dn - mean + n * along) / s", "sign | term | variance"),
+        (
+            "self.bias.grad[...] = dy.sum(axis=0)",
+            "self.bias.grad[...] = dy.mean(axis=0)",
+            "batch size",
+        ),
+        (
+            "self.weight.grad[...] = (dy * n).sum(axis=0)",
+            "self.weight.grad[...] = (dn_ := dy * n).sum(axis=1)[: n.shape[1]]",
+            "axis",
+        ),
     ],
     "batch_norm": [
         ("dn - dn.mean(axis=0) - n", "dn - n", "mean over axis 0"),
@@ -641,6 +807,18 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("dn = dy * self.weight.value", "dn = dy", "weight"),
         ("if not self.training:\n            return dn / s", "pass", "eval"),
         ("(dy * n).sum(axis=0)", "(dy * n).mean(axis=0)", "batch size"),
+        ("s = np.sqrt(var + self.eps)", "s = np.sqrt(var) + self.eps", "eps"),
+        (
+            "            mean, var = self.running_mean, self.running_var",
+            "            mean, var = x.mean(axis=0), x.var(axis=0)",
+            "eval",
+        ),
+        ("m * var * n / (n - 1)", "m * np.sqrt(var) * n / (n - 1)", "running_var"),
+        (
+            "            self.running_mean = (1 - m) * self.running_mean + m * mean\n",
+            "",
+            "running_mean",
+        ),
     ],
     "embedding": [
         ("np.add.at(self.weight.grad, x, dy)", "self.weight.grad[x] += dy", "repeats"),
@@ -652,6 +830,18 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             "np.add.at(self.weight.grad, x, dy / len(x))",
             "batch size",
         ),
+        ("np.add.at(self.weight.grad, x, dy)", "np.add.at(self.weight.grad, x, -dy)", "sign"),
+        (
+            "        self.weight.grad[...] = 0\n        np.add.at(self.weight.grad, x, dy)",
+            "        pass",
+            "never sets",
+        ),
+        (
+            "np.random.default_rng(0).standard_normal((count, width))",
+            "np.random.default_rng(0).standard_normal((width, count))",
+            "(6, 3) | shape | raised",
+        ),
+        ("return np.zeros(x.shape)", "return dy", "shape | dx"),
     ],
     "residual": [
         ("return dy + self.layer.backward(dy)", "return self.layer.backward(dy)", "x | path | dy"),
@@ -663,6 +853,22 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             "x += self.layer.forward(x); return x",
             "writes into its input x",
         ),
+        (
+            "return x + self.layer.forward(x)",
+            "return x * self.layer.forward(x)",
+            "x + | sum | plus | must be",
+        ),
+        (
+            "return dy + self.layer.backward(dy)",
+            "return dy * self.layer.backward(dy)",
+            "zeros | sum | linear | times | + ",
+        ),
+        (
+            "return x + self.layer.forward(x)",
+            "return x + self.layer.forward(x) / 2",
+            "layer | 2 times | half | must be",
+        ),
+        ("return dy + self.layer.backward(dy)", "return dy - self.layer.backward(dy)", "sign"),
     ],
     "gelu": [
         ("3 * 0.044715 * x**2", "0.044715 * x**2", "3 times too small"),
@@ -671,6 +877,10 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("dy * ((1 + t)", "((1 + t)", "dy of ones"),
         ("x * (1 + t) / 2\n", "x * (1 + t)\n", "must be"),
         ("(1 + 3 * 0.044715 * x**2)", "1", "nearly | derivative | x"),
+        ("0.044715 * x**3))", "0.044715 * x**2))", "x**3 | x^3"),
+        ("c = np.sqrt(2 / np.pi)\n        t", "c = 2 / np.pi\n        t", "sqrt | root"),
+        ("0.044715 * x**3))", "0.44715 * x**3))", "0.044715"),
+        ("return x * (1 + t) / 2\n", "return (1 + t) / 2\n", "x"),
     ],
     "swish": [
         ("(dy * x * t).sum(axis=0)", "(dy * x * t).mean(axis=0)", "batch size"),
@@ -678,6 +888,14 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("dy * (s + self.slope.value * t)", "dy * s", "product | term | x"),
         ("(dy * x * t)", "(dy * t)", "x"),
         ("-self.slope.value * x))", "self.slope.value * x))", "must be"),
+        (
+            "dy * (s + self.slope.value * t)",
+            "dy * self.slope.value * t",
+            "term | product | is missing",
+        ),
+        ("t = x * s * (1 - s)", "t = s * (1 - s)", "x"),
+        ("(dy * x * t).sum(axis=0)", "(dy * x * t)[0]", "row 0"),
+        ("(dy * x * t).sum(axis=0)", "(dy * self.slope.value * t).sum(axis=0)", "slope | x"),
     ],
     "attention": [
         (" / np.sqrt(q.shape[-1])\n        e", "\n        e", "square root"),
@@ -703,6 +921,18 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ),
         ("e / e.sum(axis=-1", "e / e.sum(axis=1", "queries"),
         ("dp = dy @ v.swapaxes(1, 2)", "dp = dy @ v.swapaxes(1, 2) * p", "dx of v is right"),
+        (
+            "e / e.sum(axis=-1, keepdims=True)",
+            "e / e.sum(axis=(-2, -1), keepdims=True)",
+            "sum | queries | axis",
+        ),
+        ("return p @ v\n", "return p.swapaxes(1, 2) @ v\n", "transpos"),
+        (
+            "s = q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])",
+            "s = q @ k.swapaxes(1, 2) * np.sqrt(q.shape[-1])",
+            "square root",
+        ),
+        ("return ds @ k,", "return -ds @ k,", "sign"),
     ],
     "causal_attention": [
         (
@@ -717,6 +947,22 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
             "np.tri(q.shape[1], k.shape[1], dtype=bool).T",
             "later | mask",
         ),
+        (
+            "np.tri(q.shape[1], k.shape[1], dtype=bool)",
+            "np.triu(np.ones((q.shape[1], k.shape[1]), bool))",
+            "later | mask",
+        ),
+        (
+            "np.tri(q.shape[1], k.shape[1], dtype=bool)",
+            "np.tri(q.shape[1], k.shape[1], -1, dtype=bool)",
+            "itself | mask",
+        ),
+        (
+            "s = np.where(np.tri(q.shape[1], k.shape[1], dtype=bool), s, -np.inf)",
+            "s = s * np.tri(q.shape[1], k.shape[1])",
+            "-inf | mask",
+        ),
+        ("(q.shape[-1])\n        s = np.where", "(1)\n        s = np.where", "square root"),
     ],
     "heads": [
         (
@@ -736,6 +982,14 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("(dq, dk, dv)", "(dk, dq, dv)", "in_proj"),
         ("e / e.sum(axis=-1", "e / e.sum(axis=-2", "queries"),
         ('"nto,nti->oi", dh, x)', '"nto,nti->oi", dh, x) / n', "batch size"),
+        (
+            "s = np.where(np.tri(t, t, dtype=bool), s, -np.inf)",
+            "s = np.where(np.tri(t, t, dtype=bool).T, s, -np.inf)",
+            "later | mask",
+        ),
+        ("s = np.where(np.tri(t, t, dtype=bool), s, -np.inf)\n", "pass\n", "mask"),
+        ("q, k, v = (a.reshape", "k, q, v = (a.reshape", "order | queries and keys"),
+        ("/ np.sqrt(q.shape[-1])\n        s = np", "\n        s = np", "square root"),
     ],
 }
 
