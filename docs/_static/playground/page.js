@@ -310,7 +310,7 @@ addEventListener("DOMContentLoaded", () => {
     event.preventDefault();
     const button = get[next].querySelector("button");
     button.focus({ preventScroll: true });
-    button.scrollIntoView({ block: "nearest" }); // above the numbers at the foot of the window
+    button.scrollIntoView({ behavior: "instant", block: "nearest" }); // above the numbers at the foot of the window
   });
   document.addEventListener("visibilitychange", () => document.hidden && before && pause());
   new ResizeObserver(draw).observe(get.boundary);
