@@ -76,6 +76,7 @@ sphinx_gallery_conf = gallery_settings(DOCS)
 
 # -- look --------------------------------------------------------------------------------------
 html_theme = "furo"
+html_favicon = "_static/favicon.svg"
 html_title = f"minifw {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
