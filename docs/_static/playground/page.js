@@ -303,7 +303,9 @@ addEventListener("DOMContentLoaded", () => {
     draw();
   });
   for (const symbol of SYMBOLS)
-    for (const event of ["pointerenter", "click", "focusin"]) get[symbol].addEventListener(event, () => choose(symbol));
+    // Not "pointerenter": rows that scroll past a mouse at rest do not become chosen.
+    for (const event of ["pointermove", "click", "focusin"])
+      get[symbol].addEventListener(event, () => symbol === chosen || choose(symbol));
   root.querySelector("table").addEventListener("keydown", (event) => {
     const next = SYMBOLS[SYMBOLS.indexOf(chosen) + { ArrowDown: 1, ArrowUp: -1 }[event.key]];
     if (!next) return;
