@@ -62,20 +62,12 @@ def computed(onnx: Any, opset: int, node: Any, arrays: list[Array], most: int) -
         raise FileFormatError(f"it makes a constant of more than {most} numbers")
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415 - slow to load, seldom needed
 
-    names = [name for name in node.input if name]
-    info = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(
-        [node],
-        "constants",
-        [
-            info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-            for name, array in dict(zip(names, arrays, strict=True)).items()
-        ],
-        [onnx.helper.make_empty_tensor_value_info(name) for name in node.output],
-    )
-    evaluator = ReferenceEvaluator(graph, opsets={"": opset})
+    # Several inputs may be one array, by one name.
+    given = dict(zip([name for name in node.input if name], arrays, strict=True))
+    sets = [onnx.helper.make_opsetid("", opset)]
+    alone = onnx.helper.make_function("", "alone", list(given), node.output, [node], sets)
     with np.errstate(all="ignore"):
-        made = evaluator.run(None, dict(zip(names, arrays, strict=True)))
+        made = ReferenceEvaluator(alone).run(None, given, {})
     return [as_floats(np.asarray(array)) for array in made]
 
 
