@@ -4,37 +4,49 @@ By the operator of the same name where ONNX Runtime has it in the graph's dtype 
 holds for every x; else from smaller ones, in the form of minifw's own forward.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from minifw import layers
+from minifw.core.layer import Layer
 from minifw.interop.onnx._graph import Graph, register
 from minifw.layers.smooth import MISH_REACH, TANH_CUBIC, TANH_SCALE
 from minifw.layers.softmax import SOFTPLUS
 
+OPERATORS: dict[str, tuple[type[Layer], dict[str, str]]] = {
+    "Elu": (layers.ELU, {"alpha": "alpha"}),
+    "Gelu": (layers.GELU, {"approximate": "approximate"}),
+    "Identity": (layers.Identity, {}),
+    "LeakyRelu": (layers.LeakyReLU, {"alpha": "negative_slope"}),
+    "LogSoftmax": (layers.LogSoftmax, {"axis": "axis"}),
+    "Mish": (layers.Mish, {}),
+    "Relu": (layers.ReLU, {}),
+    "Selu": (layers.SELU, {"alpha": "alpha", "gamma": "scale"}),
+    "Sigmoid": (layers.Sigmoid, {}),
+    "Softmax": (layers.Softmax, {"axis": "axis"}),
+    "Softplus": (layers.Softplus, {}),
+    "Tanh": (layers.Tanh, {}),
+}
+"""The layers that are one operator, and the options that are its attributes; `import_` reads by
+this table, too. Softmax and LogSoftmax, too, subtract the largest x first."""
 
-@register(layers.Tanh)
-def tanh(_: layers.Tanh, graph: Graph, x: str) -> str:
-    """Write y = tanh(x)."""
-    return graph.node("Tanh", x)
+
+def operator(name: str, layer: Layer, graph: Graph, x: str) -> str:
+    """Write an operator of the table; in float64 the formula, if ONNX Runtime has that alone."""
+    if graph.dtype == np.float64 and name in FORMULAS:
+        return FORMULAS[name](layer, graph, x)
+    _, options = OPERATORS[name]
+    return graph.node(name, x, **{key: getattr(layer, own) for key, own in options.items()})
 
 
-@register(layers.Sigmoid)
-def sigmoid(_: layers.Sigmoid, graph: Graph, x: str) -> str:
-    """Write y = 1 / (1 + exp(-x))."""
-    return graph.node("Sigmoid", x)
+for _name, (_cls, _) in OPERATORS.items():
+    register(_cls)(partial(operator, _name))
 
 
-@register(layers.ReLU)
-def relu(_: layers.ReLU, graph: Graph, x: str) -> str:
-    """Write y = max(x, 0)."""
-    return graph.node("Relu", x)
-
-
-@register(layers.LeakyReLU)
 def leaky_relu(layer: layers.LeakyReLU, graph: Graph, x: str) -> str:
     """Write y = x where x > 0, else a x."""
-    if graph.dtype == np.float32:
-        return graph.node("LeakyRelu", x, alpha=layer.negative_slope)
     return graph.where_positive(x, x, graph.mul(x, layer.negative_slope))
 
 
@@ -51,19 +63,13 @@ def prelu(layer: layers.PReLU, graph: Graph, x: str) -> str:
     return graph.where_positive(x, x, graph.mul(x, slope))
 
 
-@register(layers.ELU)
 def elu(layer: layers.ELU, graph: Graph, x: str) -> str:
     """Write y = x where x > 0, else a (exp(x) - 1)."""
-    if graph.dtype == np.float32:
-        return graph.node("Elu", x, alpha=layer.alpha)
     return graph.where_positive(x, x, graph.mul(graph.expm1_below(x), layer.alpha))
 
 
-@register(layers.SELU)
 def selu(layer: layers.SELU, graph: Graph, x: str) -> str:
     """Write y = l x where x > 0, else l a (exp(x) - 1)."""
-    if graph.dtype == np.float32:
-        return graph.node("Selu", x, alpha=layer.alpha, gamma=layer.scale)
     below = graph.mul(graph.expm1_below(x), layer.alpha)
     return graph.mul(graph.where_positive(x, x, below), layer.scale)
 
@@ -76,15 +82,21 @@ def clipped(layer: layers.Clamp | layers.HardTanh, graph: Graph, x: str) -> str:
     return graph.node("Clip", x, *[graph.constant(bound) for bound in bounds])
 
 
-@register(layers.GELU)
 def gelu(layer: layers.GELU, graph: Graph, x: str) -> str:
     """Write y = x Phi(x), or x s(2u): x / (1 + exp(-2u))."""
-    if graph.dtype == np.float32:
-        return graph.node("Gelu", x, approximate=layer.approximate)
     if layer.approximate == "none":
         return graph.mul(x, graph.normal(x))
     cubic = graph.add(graph.mul(graph.mul(x, x), TANH_CUBIC), 1.0)
     return graph.gated(x, graph.mul(graph.mul(x, cubic), 2 * TANH_SCALE))
+
+
+FORMULAS: dict[str, Callable[..., str]] = {
+    "Elu": elu,
+    "Gelu": gelu,
+    "LeakyRelu": leaky_relu,
+    "Selu": selu,
+}
+"""Of the operators that ONNX Runtime has in float32 alone."""
 
 
 @register(layers.SiLU)
@@ -113,13 +125,6 @@ def softplus(layer: layers.Softplus, graph: Graph, x: str) -> str:
     e = graph.exp(graph.mul(graph.node("Abs", x), -layer.beta))
     rest = graph.div(graph.node("Log", graph.add(e, 1.0)), layer.beta)
     return graph.add(graph.node("Relu", x), rest)
-
-
-@register(layers.Softmax, layers.LogSoftmax)
-def softmax(layer: layers.Softmax | layers.LogSoftmax, graph: Graph, x: str) -> str:
-    """Write exp(x) / sum exp(x), or its log; the operators, too, subtract the largest x first."""
-    operator = "Softmax" if isinstance(layer, layers.Softmax) else "LogSoftmax"
-    return graph.node(operator, x, axis=layer.axis)
 
 
 @register(layers.Increasing)

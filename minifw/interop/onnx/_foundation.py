@@ -61,12 +61,6 @@ def rescaling(layer: layers.Rescaling, graph: Graph, x: str) -> str:
     return graph.node("Add", y, graph.constant(layer.offset))
 
 
-@register(layers.Identity)
-def identity(_: layers.Identity, graph: Graph, x: str) -> str:
-    """Write y = x."""
-    return graph.node("Identity", x)
-
-
 @register(layers.Dropout)
 def dropout(layer: layers.Dropout, graph: Graph, x: str) -> str:
     """Write y = x: outside training ONNX's operator has nothing to do, either."""

@@ -10,6 +10,7 @@ from minifw import layers
 from minifw._tools.checks import DTYPES
 from minifw._tools.loading import claim
 from minifw.core.layer import Layer
+from minifw.interop.onnx._activations import OPERATORS
 from minifw.interop.onnx._reading.constants import LARGEST, Array
 from minifw.interop.onnx._reading.values import (
     Node,
@@ -25,19 +26,13 @@ BROADCAST = 7  # the operator set from which on constants are broadcast as in Nu
 CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs
 SINGLE_AXES = 13  # the operator set from which on Softmax is along one axis, and -1 its default
 
-PLAIN: dict[str, type[Layer]] = {
-    "Mish": layers.Mish,
-    "Relu": layers.ReLU,
-    "Sigmoid": layers.Sigmoid,
-    "Softplus": layers.Softplus,
-    "Tanh": layers.Tanh,
-}
 
-
-@reader(*PLAIN, order="same")
+@reader(*OPERATORS, order="same")
 def plain(node: Node) -> Layer:
-    """Read an operator without attributes."""
-    return PLAIN[node.operator]()
+    """Read an operator of the table; those of a reader below are special."""
+    kind, options = OPERATORS[node.operator]
+    given = node.attributes
+    return plainly(kind, **{own: given[key] for key, own in options.items() if key in given})
 
 
 @reader("Identity", "Cast", order="own")
@@ -185,12 +180,6 @@ def swish(node: Node) -> Layer:
     return layers.SiLU()
 
 
-@reader("LeakyRelu", order="same")
-def leaky_relu(node: Node) -> Layer:
-    """Read x where x > 0, else alpha x."""
-    return layers.LeakyReLU(node.attributes.get("alpha", 0.01))
-
-
 @reader("PRelu")
 def prelu(node: Node) -> Layer:
     """Read x where x > 0, else a x, with a number a for all or one for each feature."""
@@ -214,12 +203,6 @@ def prelu(node: Node) -> Layer:
         layer = layers.PReLU(slope.size, axis=axis, **in_dtype(slope))
     layer.weight.value = slope.reshape(-1)
     return layer
-
-
-@reader("Elu", order="same")
-def elu(node: Node) -> Layer:
-    """Read x where x > 0, else alpha (exp(x) - 1)."""
-    return layers.ELU(node.attributes.get("alpha", 1.0))
 
 
 @reader("Selu", order="same")
@@ -248,12 +231,6 @@ def clip(node: Node) -> Layer:
     if low == 0.0 and high >= np.finfo(np.float32).max:
         return layers.ReLU()
     return layers.HardTanh(low, high)
-
-
-@reader("Gelu", order="same")
-def gelu(node: Node) -> Layer:
-    """Read x Phi(x), or the form with tanh."""
-    return plainly(layers.GELU, approximate=node.attributes.get("approximate", "none"))
 
 
 @reader("Softmax", "LogSoftmax")
