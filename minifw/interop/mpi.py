@@ -5,7 +5,7 @@ import math
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -112,6 +112,10 @@ class DataParallel(Optimizer):
 
     lr: Any = delegated("optimizer")
     steps: Any = delegated("optimizer")
+    update: Any = delegated("optimizer")
+    state_dict: Any = delegated("optimizer")
+    load_state_dict: Any = delegated("optimizer")
+    _kind: Any = delegated("optimizer")
     outermost = True  # around every other wrapper
 
     def __init__(self, optimizer: Optimizer, comm: Any = None) -> None:
@@ -152,28 +156,12 @@ class DataParallel(Optimizer):
 
     # -- as an optimizer -----------------------------------------------------------
 
-    def update(self, values: Array, grads: Array) -> None:
-        """Let the optimizer change the values."""
-        self.optimizer.update(values, grads)
-
     def step(self) -> None:
         """Average the gradients, unless that was done, and let the optimizer make its step."""
         if not self._averaged:
             self.average()
         self._averaged, self._weight = False, 1.0
         self.optimizer.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the optimizer."""
-        return self.optimizer.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Give it to the optimizer."""
-        self.optimizer.load_state_dict(state)
-
-    @property
-    def _kind(self) -> str:
-        return self.optimizer._kind
 
     def __repr__(self) -> str:
         return f"DataParallel({self.optimizer!r}, rank {self.rank} of {self.size})"
