@@ -36,7 +36,7 @@ class KeepsArguments:
         if (args or kwargs) and cls.__init__ is object.__init__:
             raise TypeError(f"{cls.__name__} takes no arguments")  # Python's own words
         self = super().__new__(cls)
-        self._arguments = (_kept(args), _kept(kwargs))
+        self._arguments = (remade(args, _kept), remade(kwargs, _kept))  # containers are copied
         return self
 
     def _note_argument(self, name: str, value: Any) -> None:
@@ -58,7 +58,7 @@ class KeepsArguments:
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what no pickle can hold: functions without a name in a module."""
         state = cast("dict[str, Any]", super().__getstate__())
-        return {**state, "_arguments": _picklable(self._arguments)}
+        return {**state, "_arguments": remade(self._arguments, _picklable)}
 
 
 class Placeholder:
@@ -71,20 +71,21 @@ class Placeholder:
         return self.text
 
 
-def _kept(value: Any) -> Any:
-    """Return an argument as it is now: containers are copied, an iterator will be used up."""
+def remade(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return what `change` makes of an argument; of containers, what it makes of all in them."""
     if type(value) in (list, tuple):
-        return type(value)(_kept(item) for item in value)
+        return type(value)(remade(item, change) for item in value)
     if type(value) is dict:
-        return {key: _kept(item) for key, item in value.items()}
+        return {key: remade(item, change) for key, item in value.items()}
+    return change(value)
+
+
+def _kept(value: Any) -> Any:
+    """Return an argument as it is now: an iterator will be used up."""
     return Placeholder(f"<{type(value).__name__}>") if isinstance(value, Iterator) else value
 
 
 def _picklable(value: Any) -> Any:
-    if type(value) in (list, tuple):
-        return type(value)(_picklable(item) for item in value)
-    if type(value) is dict:
-        return {key: _picklable(item) for key, item in value.items()}
     local = isinstance(value, FunctionType) and "<" in value.__qualname__
     return Placeholder(_show(value)) if local else value
 

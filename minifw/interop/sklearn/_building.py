@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minifw import layers
+from minifw._tools.arguments import remade
 from minifw._tools.checks import describe
 from minifw._tools.numbers import check_size
 from minifw.core.layer import Layer
@@ -217,24 +218,17 @@ def anew(layer: Layer, rng: Generator) -> Layer:
 
     So that every fit starts afresh, and the seed of the estimator is the seed of all.
     """
-    args, kwargs = layer._arguments
-    args, kwargs = _anew_inside(args, rng), _anew_inside(kwargs, rng)
+
+    def again(value: Any) -> Any:
+        return anew(value, rng) if isinstance(value, Layer) else copy.deepcopy(value)
+
+    args, kwargs = remade(layer._arguments, again)
     cls = type(layer)
     if "rng" in inspect.signature(cls).parameters:
         bound = inspect.signature(cls).bind(*args, **kwargs)
         if bound.arguments.get("rng") is None:
             kwargs["rng"] = rng
     return cls(*args, **kwargs)
-
-
-def _anew_inside(value: Any, rng: Generator) -> Any:
-    if isinstance(value, Layer):
-        return anew(value, rng)
-    if type(value) in (list, tuple):
-        return type(value)(_anew_inside(item, rng) for item in value)
-    if type(value) is dict:
-        return {key: _anew_inside(item, rng) for key, item in value.items()}
-    return copy.deepcopy(value)
 
 
 def _activation(owner: str, activation: Any, rng: Generator) -> list[Layer]:
