@@ -4,16 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minifw import losses
 from minifw.core.layer import Layer
 from minifw.layers import LogSoftmax, Sigmoid, Softmax
-from minifw.losses import (
-    BCELoss,
-    BCEWithLogitsLoss,
-    CategoricalCrossEntropyLoss,
-    CrossEntropyLoss,
-    Loss,
-    NLLLoss,
-)
 from minifw.typing import Array
 
 
@@ -23,7 +16,7 @@ class Head(NamedTuple):
     `ends_in` is the activation in which the network ends, or None if it ends in logits.
     """
 
-    loss: Loss
+    loss: losses.Loss
     yes_or_no: bool
     ends_in: type[Layer] | None
 
@@ -75,17 +68,17 @@ def head_of(
             f"{'labels' if multilabel else 'classes'} cannot end in {last!r}; end it in {fix}, or "
             "leave that out"
         )
-    losses: dict[type[Layer], Loss] = {
-        Sigmoid: BCELoss(),
-        Softmax: CategoricalCrossEntropyLoss(label_smoothing=smoothing),
-        LogSoftmax: NLLLoss(),
+    by_end: dict[type[Layer], losses.Loss] = {
+        Sigmoid: losses.BCELoss(),
+        Softmax: losses.CategoricalCrossEntropyLoss(label_smoothing=smoothing),
+        LogSoftmax: losses.NLLLoss(),
     }
     if smoothing and (yes_or_no or kind is LogSoftmax):
         raise ValueError(
             f"{owner} smooths labels of one choice among classes alone, in logits or Softmax(); "
             "leave label_smoothing out"
         )
-    if kind in losses:
-        return Head(losses[kind], yes_or_no, kind)
-    choice = CrossEntropyLoss(label_smoothing=smoothing)
-    return Head(BCEWithLogitsLoss() if yes_or_no else choice, yes_or_no, None)
+    if kind in by_end:
+        return Head(by_end[kind], yes_or_no, kind)
+    choice = losses.CrossEntropyLoss(label_smoothing=smoothing)
+    return Head(losses.BCEWithLogitsLoss() if yes_or_no else choice, yes_or_no, None)

@@ -6,35 +6,22 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from minifw import layers
 from minifw._tools.checks import describe
 from minifw._tools.frames import as_plain
 from minifw.core.layer import Layer
-from minifw.layers import (
-    Columns,
-    Concat,
-    Dense,
-    Embedding,
-    Flatten,
-    Impute,
-    PeriodicEncoding,
-    PiecewiseLinearEncoding,
-    ReLU,
-    RobustScale,
-    Scale,
-    Sequential,
-)
 from minifw.typing import Array, DType, Generator
 
 ENCODINGS: dict[str, Callable[[int, DType, Generator], list[Layer]]] = {
     "piecewise": lambda width, dtype, _: [
-        PiecewiseLinearEncoding(width, dtype=dtype),
-        Flatten(),
+        layers.PiecewiseLinearEncoding(width, dtype=dtype),
+        layers.Flatten(),
     ],
     "periodic": lambda width, dtype, rng: [  # one small Dense for all columns: the "lite" form
-        PeriodicEncoding(width, WAVES, dtype=dtype, rng=rng),
-        Dense(2 * WAVES, WAVES // 2, dtype=dtype, rng=rng),
-        ReLU(),
-        Flatten(),
+        layers.PeriodicEncoding(width, WAVES, dtype=dtype, rng=rng),
+        layers.Dense(2 * WAVES, WAVES // 2, dtype=dtype, rng=rng),
+        layers.ReLU(),
+        layers.Flatten(),
     ],
 }
 # How the names of dtypes begin that hold times or nested values.
@@ -141,21 +128,23 @@ def front(
         marked = bool(
             np.isnan(numbers_of(X[:, places])).any()
         )  # new rows can have gaps all the same
-        numbers.append(Impute(width, marked, dtype=dtype))
+        numbers.append(layers.Impute(width, marked, dtype=dtype))
         width *= 1 + marked
-        numbers.append(RobustScale(width, dtype=dtype))
+        numbers.append(layers.RobustScale(width, dtype=dtype))
     if encoding and width:
         numbers += ENCODINGS[encoding](width, dtype, rng)
-    layers = numbers
+    chain = numbers
     if categories.codes:
-        branches: list[Layer] = [Sequential(Columns(*places), *numbers)] if places else []
+        branches: list[Layer] = (
+            [layers.Sequential(layers.Columns(*places), *numbers)] if places else []
+        )
         for place, codes in categories.codes.items():
             # The row of what is unknown is 0 and stays so: it tells nothing.
             wide = min(max(len(codes), 1), WIDEST)
-            table = Embedding(len(codes) + 1, wide, padding_idx=0, dtype=dtype, rng=rng)
-            branches.append(Sequential(Columns(place, whole=True), table))
-        layers = [Concat(*branches)]
+            table = layers.Embedding(len(codes) + 1, wide, padding_idx=0, dtype=dtype, rng=rng)
+            branches.append(layers.Sequential(layers.Columns(place, whole=True), table))
+        chain = [layers.Concat(*branches)]
     if robust:
-        (width,) = Sequential(*layers).output_shape(X.shape[1:])
-        layers = [*layers, Scale(width, dtype=dtype)]
-    return layers
+        (width,) = layers.Sequential(*chain).output_shape(X.shape[1:])
+        chain = [*chain, layers.Scale(width, dtype=dtype)]
+    return chain
