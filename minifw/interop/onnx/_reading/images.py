@@ -85,44 +85,32 @@ def _window(node: Node, kernel: tuple[int, int]) -> tuple[Value, dict[str, Any]]
     return bordered, options | {"padding": (0, 0)}
 
 
-@reader("Conv")
+@reader("Conv", "ConvTranspose")
 def conv(node: Node) -> Value:
-    """Read a convolution of images, or along one axis."""
+    """Read a convolution of images, or along one axis; and one back to front."""
     weight, bias = node.needed(1), node.constant(2)
+    turned = node.operator == "ConvTranspose"
     node.expect(kernel_shape=list(weight.shape[2:]))
+    if turned:
+        node.expect(auto_pad="NOTSET")
+        if "output_shape" in node.attributes:
+            raise node.refuse("minifw has no output_shape")
     if weight.ndim == 3:
-        weight = weight[:, :, np.newaxis]  # (out, in / groups, 1, length)
+        weight = weight[:, :, np.newaxis]  # an image of height 1
     if weight.ndim != 4:
         raise node.refuse(f"minifw has no convolution with weights of shape {weight.shape}")
-    groups = node.attributes.get("group", 1)
-    kernel = weight.shape[2:]
+    kernel, groups = weight.shape[2:], node.attributes.get("group", 1)
     x, options = _window(node, kernel)
     options |= {"groups": groups, "bias": bias is not None, **in_dtype(weight)}
-    layer = plainly(
-        layers.Conv2D, weight.shape[1] * groups, len(weight), single(kernel), **options
-    )
+    kind: type[layers.Conv2D | layers.Conv2DTranspose] = layers.Conv2D
+    channels = [weight.shape[1] * groups, len(weight)]  # (out, in / groups, height, width)
+    if turned:  # (in, out / groups, height, width)
+        if x is not node.x or options["padding"] == "same":
+            raise node.refuse("minifw pads both sides alike")
+        kind, channels = layers.Conv2DTranspose, channels[::-1]
+        options["output_padding"] = _pairs(node, "output_padding", 0)
+    layer = plainly(kind, *channels, single(kernel), **options)
     return by_images(replace(node, inputs=[x]), filled(layer, weight=weight, bias=bias))
-
-
-@reader("ConvTranspose")
-def conv_transpose(node: Node) -> Value:
-    """Read a convolution back to front."""
-    weight, bias = node.needed(1), node.constant(2)
-    node.expect(kernel_shape=list(weight.shape[2:]), auto_pad="NOTSET")
-    if "output_shape" in node.attributes:
-        raise node.refuse("minifw has no output_shape")
-    if weight.ndim == 3:
-        weight = weight[:, :, np.newaxis]
-    groups = node.attributes.get("group", 1)
-    x, options = _window(node, weight.shape[2:])
-    if x is not node.x or options["padding"] == "same":
-        raise node.refuse("minifw pads both sides alike")
-    output_padding = _pairs(node, "output_padding", 0)
-    options |= {"groups": groups, "bias": bias is not None, **in_dtype(weight)}
-    options |= {"output_padding": output_padding}
-    channels = len(weight), weight.shape[1] * groups
-    layer = plainly(layers.Conv2DTranspose, *channels, single(weight.shape[2:]), **options)
-    return by_images(node, filled(layer, weight=weight, bias=bias))
 
 
 @reader("MaxPool", "AveragePool")
