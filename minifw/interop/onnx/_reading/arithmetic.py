@@ -23,7 +23,6 @@ from minifw.interop.onnx._reading.values import (
 )
 
 BROADCAST = 7  # the operator set from which on constants are broadcast as in NumPy
-CLIP_INPUTS = 11  # the operator set from which on the bounds of Clip are inputs
 SINGLE_AXES = 13  # the operator set from which on Softmax is along one axis, and -1 its default
 
 
@@ -217,17 +216,10 @@ def selu(node: Node) -> Layer:
 
 @reader("Clip", order="same")
 def clip(node: Node) -> Layer:
-    """Read the bounds, which are inputs, or attributes before operator set 11."""
-
-    def bound(index: int, name: str, default: float) -> float:
-        if node.opset < CLIP_INPUTS:
-            return float(node.attributes.get(name, default))
-        given = node.constant(index)
-        return default if given is None else float(given.reshape(()))
-
+    """Read the bounds."""
     # a bound that is left out is the largest number that there is
     largest = float(np.finfo(node.x.dtype if node.x.dtype in DTYPES else np.float32).max)
-    low, high = bound(1, "min", -largest), bound(2, "max", largest)
+    low, high = node.number(1, "min", -largest), node.number(2, "max", largest)
     if low == 0.0 and high >= np.finfo(np.float32).max:
         return layers.ReLU()
     return layers.HardTanh(low, high)
@@ -246,9 +238,7 @@ def softmax(node: Node) -> Layer:
 
 @reader("Dropout", order="same")
 def dropout(node: Node) -> Layer:
-    """Read the ratio: an input, or an attribute before operator set 12."""
-    ratio = node.constant(1)
-    p = float(node.attributes.get("ratio", 0.5) if ratio is None else ratio.reshape(()))
+    """Read the ratio."""
     if node.constant(2) is not None and bool(node.needed(2)):
         raise node.refuse("it drops numbers outside training, too")
-    return layers.Dropout(p)
+    return layers.Dropout(node.number(1, "ratio", 0.5))

@@ -166,8 +166,7 @@ def pool(node: Node) -> Value:
 @reader("Pad")
 def pad(node: Node) -> Layer:
     """Read a border around images."""
-    given = node.constant(1)
-    pads = [int(n) for n in (node.attributes.get("pads", []) if given is None else given)]
+    pads = [int(n) for n in node.given(1, "pads", [])]
     mode = node.attributes.get("mode", "constant")
     modes: dict[str, Any] = {
         "constant": "constant",
@@ -177,21 +176,19 @@ def pad(node: Node) -> Layer:
     }
     if node.constant(3) is not None or len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
         raise node.refuse("minifw puts a border around images, along their two last axes")
-    value = node.constant(2)
-    number = node.attributes.get("value", 0.0) if value is None else float(value.reshape(()))
-    return layers.Pad2D((pads[3], pads[7], pads[2], pads[6]), modes[mode], number)
+    sides = pads[3], pads[7], pads[2], pads[6]
+    return layers.Pad2D(sides, modes[mode], node.number(2, "value", 0.0))
 
 
 @reader("Resize", "Upsample")
 def resize(node: Node) -> Layer:
     """Read images that become larger by whole factors, each pixel a block."""
-    scales = node.constant(2 if node.operator == "Resize" and node.opset > 10 else 1)
+    place = 2 if node.operator == "Resize" and node.opset > 10 else 1
+    scales = np.asarray(node.given(place, "scales", []))
     sizes = node.constant(3)
     known = node.x.sizes
     if sizes is not None and sizes.size and None not in known[2:]:
         scales = np.array([1, 1, *(int(s) / k for s, k in zip(sizes[2:], known[2:], strict=True))])
-    if scales is None:
-        scales = np.array(node.attributes.get("scales", []))
     node.expect(keep_aspect_ratio_policy="stretch", axes=[0, 1, 2, 3])
     kept = ((BATCH, node.reading.batch), known[1:2])
     if sizes is not None and any(int(s) not in k for s, k in zip(sizes, kept, strict=False)):

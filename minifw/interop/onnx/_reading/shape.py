@@ -152,8 +152,7 @@ def squeeze(node: Node) -> Value:
 @reader("Unsqueeze")
 def unsqueeze(node: Node) -> Layer:
     """Read new axes of length 1."""
-    given = node.constant(1)
-    axes = node.attributes.get("axes", ()) if given is None else given.reshape(-1)
+    axes = np.ravel(node.given(1, "axes", ()))
     count = len(node.x.sizes) + len(axes)
     places = {int(axis) % count for axis in axes}
     if 0 in places:
@@ -217,10 +216,7 @@ def embedded(node: Node, table: Array, x: Value) -> Value:
 def sliced(node: Node) -> Value:
     """Read a part of an axis, as `gather` does."""
     names = enumerate(("starts", "ends", "axes", "steps"), 1)
-    given = [
-        node.constant(i) if i < len(node.inputs) else node.attributes.get(n) for i, n in names
-    ]
-    starts, ends, axes, steps = ([int(n) for n in one] if one is not None else [] for one in given)
+    starts, ends, axes, steps = ([int(n) for n in node.given(*one, ())] for one in names)
     axis = (axes or [0])[0]
     if len(starts) != 1 or len(ends) != 1:
         raise node.refuse("minifw takes a part of one axis")
@@ -271,9 +267,7 @@ def split(node: Node) -> list[Value | None]:
     """Read the parts of an axis, one after the other."""
     axis = node.attributes.get("axis", 0)
     size = node.x.sizes[axis]
-    sizes = node.attributes.get("split")
-    if len(node.inputs) > 1:
-        sizes = node.needed(1).tolist()
+    sizes = node.given(1, "split")
     if size is None or (sizes is None and "num_outputs" not in node.attributes):
         raise node.refuse("it does not say the sizes of its parts")
     if sizes is None:
@@ -281,7 +275,7 @@ def split(node: Node) -> list[Value | None]:
         sizes = [min(part, size - start) for start in range(0, size, part)]
     ends = np.cumsum(sizes).tolist()
     if ends[-1] != size:
-        raise node.refuse(f"its parts {sizes} are not the {size} there are")
+        raise node.refuse(f"its parts {[int(n) for n in sizes]} are not the {size} there are")
     return [
         _part(node, axis, range(end - count, end), kept=1)
         for end, count in zip(ends, sizes, strict=True)

@@ -100,6 +100,15 @@ class Node:
         found = self.inputs[index] if index < len(self.inputs) else None
         return found if isinstance(found, np.ndarray) else None
 
+    def given(self, index: int, name: str, default: Any = None) -> Any:
+        """Return a constant input, which was an attribute in older operator sets."""
+        found = self.constant(index)
+        return self.attributes.get(name, default) if found is None else found
+
+    def number(self, index: int, name: str, default: float) -> float:
+        """Return such an input of one number."""
+        return float(np.reshape(self.given(index, name, default), ()))
+
     def needed(self, index: int) -> Array:
         """Return the constant at an input, or raise if it is computed."""
         found = self.constant(index)
@@ -121,9 +130,7 @@ class Node:
 
     def axes(self, index: int = 1) -> list[int]:
         """Return the axes of x, as its line has them: an attribute, later an input."""
-        given = self.constant(index)
-        axes = self.attributes.get("axes", ()) if given is None else given.reshape(-1)
-        return [self.x.axis(int(axis)) for axis in axes]
+        return [self.x.axis(int(axis)) for axis in np.ravel(self.given(index, "axes", ()))]
 
     def part(self, proto: Any) -> "Node":
         """Return another node of the same formula, with the same x."""
