@@ -349,10 +349,9 @@ class DataParallel(Optimizer):
         changes = [(b - a).ravel() * share for b, a in zip(buffers, before, strict=True)]
         change = np.concatenate(changes)
         self.comm.Allreduce(self._in_place, change, op=self._sum)
-        start = 0
-        for buffer, old in zip(buffers, before, strict=True):
-            buffer[...] = old + change[start : start + buffer.size].reshape(buffer.shape)
-            start += buffer.size
+        parts = np.split(change, np.cumsum([b.size for b in buffers])[:-1])
+        for buffer, old, part in zip(buffers, before, parts, strict=True):
+            buffer[...] = old + part.reshape(buffer.shape)
 
     # -- all ranks as one --------------------------------------------------------------
 

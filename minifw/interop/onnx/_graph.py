@@ -32,13 +32,9 @@ _exporters: dict[type[Layer], Exporter] = {}
 
 
 def package(owner: str) -> Any:
-    """Return the module onnx with what is used of it, or raise for `owner` if it is missing."""
+    """Return the module onnx, or raise for `owner` if it is missing."""
     with needs(owner, "onnx", "onnx"):
         import onnx  # noqa: PLC0415 - optional
-        import onnx.checker  # noqa: PLC0415 - optional
-        import onnx.compose  # noqa: PLC0415 - optional
-        import onnx.helper  # noqa: PLC0415 - optional
-        import onnx.numpy_helper  # noqa: PLC0415 - optional
     return onnx
 
 

@@ -17,19 +17,19 @@ from minifw.layers import Dense, Sequential
 from minifw.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop, biases_and_norms
 from minifw.typing import DType, Generator, Shape
 
-ACTIVATIONS = {
-    "relu": "ReLU",
-    "tanh": "Tanh",
-    "mish": "Mish",
-    "logistic": "Sigmoid",  # scikit-learn's name
-    "sigmoid": "Sigmoid",
-    "identity": "Identity",  # written out: two layers without an activation would warn
-    "elu": "ELU",
-    "gelu": "GELU",
-    "leaky_relu": "LeakyReLU",
-    "selu": "SELU",
-    "silu": "SiLU",
-    "softplus": "Softplus",
+ACTIVATIONS: dict[str, type[Layer]] = {
+    "relu": layers.ReLU,
+    "tanh": layers.Tanh,
+    "mish": layers.Mish,
+    "logistic": layers.Sigmoid,  # scikit-learn's name
+    "sigmoid": layers.Sigmoid,
+    "identity": layers.Identity,  # written out: two layers without an activation would warn
+    "elu": layers.ELU,
+    "gelu": layers.GELU,
+    "leaky_relu": layers.LeakyReLU,
+    "selu": layers.SELU,
+    "silu": layers.SiLU,
+    "softplus": layers.Softplus,
 }
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": Adam,
@@ -236,8 +236,7 @@ def _activation(owner: str, activation: Any, rng: Generator) -> list[Layer]:
     if isinstance(activation, Layer):
         return [anew(activation, rng)]
     if isinstance(activation, str):
-        name = known(owner, "activation", activation, ACTIVATIONS, "layer")
-        return [getattr(layers, name)()]
+        return [known(owner, "activation", activation, ACTIVATIONS, "layer")()]
     layer = call(owner, "activation()", activation) if callable(activation) else None
     if isinstance(layer, Layer):
         return [layer]
