@@ -29,12 +29,13 @@ OPERATORS: dict[str, tuple[type[Layer], dict[str, str]]] = {
     "Softplus": (layers.Softplus, {}),
     "Tanh": (layers.Tanh, {}),
 }
-"""The layers that are one operator, and the options that are its attributes; `import_` reads by
-this table, too. Softmax and LogSoftmax, too, subtract the largest x first."""
+"""The layers that are one operator, and the options that are its attributes, with the same
+defaults. `import_` reads by this table, too. Both Softmax operators subtract the largest x first,
+as the layers do."""
 
 
 def operator(name: str, layer: Layer, graph: Graph, x: str) -> str:
-    """Write an operator of the table; in float64 the formula, if ONNX Runtime has that alone."""
+    """Write an operator of the table, or in float64 its formula, if it has one."""
     if graph.dtype == np.float64 and name in FORMULAS:
         return FORMULAS[name](layer, graph, x)
     _, options = OPERATORS[name]
@@ -96,7 +97,7 @@ FORMULAS: dict[str, Callable[..., str]] = {
     "LeakyRelu": leaky_relu,
     "Selu": selu,
 }
-"""Of the operators that ONNX Runtime has in float32 alone."""
+"""What is written in float64 for operators that ONNX Runtime has in float32 alone."""
 
 
 @register(layers.SiLU)

@@ -28,7 +28,7 @@ SINGLE_AXES = 13  # the operator set from which on Softmax is along one axis, an
 
 @reader(*OPERATORS, order="same")
 def plain(node: Node) -> Layer:
-    """Read an operator of the table; those of a reader below are special."""
+    """Read an operator of the table; a reader below takes its place."""
     kind, options = OPERATORS[node.operator]
     given = node.attributes
     return plainly(kind, **{own: given[key] for key, own in options.items() if key in given})
