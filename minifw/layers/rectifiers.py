@@ -27,6 +27,8 @@ from minifw.typing import Array, Formulas
 
 __all__ = ["ELU", "SELU", "Clamp", "HardTanh", "LeakyReLU", "PReLU", "ReLU"]
 
+FAR = -1e4  # exp of it is 0 in both dtypes, and it is finite: 0 times it is 0
+
 
 class ReLU(_Elementwise):
     """y = max(x, 0), the rectifier; dx = dy where x > 0, and 0 elsewhere.
@@ -247,7 +249,7 @@ class _Exponential(_Curve):
 
     def _curve(self, x: Array, y: Array, slope: Array) -> None:
         """Set y = l (max(x, 0) + a (exp(x) - 1)), and its slope l or l a exp(x)."""
-        below = between(x, -math.inf, 0)
+        below = between(x, FAR, 0)
         np.exp(below, out=slope)
         np.multiply(expm1(below, slope), self.alpha, out=y)
         y += between(x, 0, math.inf)

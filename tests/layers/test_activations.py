@@ -314,6 +314,17 @@ def test_selu_at_the_extremes(dtype: type) -> None:
     assert SELU().forward(np.array([[np.finfo(dtype).max]], dtype)).item() == math.inf
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("layer", "limit"), [(ELU(2.0), -2.0), (SELU(), -1.7580993408473766)])
+def test_an_exponential_reaches_its_limit_at_minus_infinity(
+    layer: Layer, limit: float, dtype: type
+) -> None:
+    # -a and -l a, as PyTorch 2.13 gives them.
+    y = layer.forward(np.array([[-np.inf, np.inf]], dtype))
+    assert y[0].tolist() == [pytest.approx(limit, rel=1e-7), np.inf]
+    assert layer.backward(np.ones_like(y))[0, 0] == 0
+
+
 @each_dtype
 @pytest.mark.parametrize("slope", [3.0, -3.0])
 def test_what_is_beyond_the_largest_float_is_infinite_without_a_warning(
