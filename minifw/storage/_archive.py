@@ -200,9 +200,8 @@ def _members(file: BufferedReader, archive: ZipFile) -> dict[str, ZipInfo]:
         if info.compress_type or info.flag_bits or info.compress_size != info.file_size:
             raise FileFormatError("a member is compressed or encrypted, which minifw never writes")
         file.seek(position)
-        head = file.read(
-            30
-        )  # flags and method at 6, checksum at 14, lengths of what follows at 26
+        # Flags and method at 6, checksum at 14, lengths of what follows at 26.
+        head = file.read(30)
         name, extra = (int.from_bytes(head[at : at + 2], "little") for at in (26, 28))
         same = head[6:10] + head[14:18] == bytes(4) + info.CRC.to_bytes(4, "little")
         # Extra fields are there for numbers that 32 bits do not hold.

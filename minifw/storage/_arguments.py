@@ -22,10 +22,10 @@ from minifw._tools.checks import describe
 from minifw.errors import FileFormatError
 from minifw.storage._archive import check_storable, dtype_of
 from minifw.storage._classes import Buildable, find_class, name_of
+from minifw.storage.tree import PLAIN
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
-_PLAIN = (type(None), bool, int, float, str)
 _CLASSES: tuple[type, ...] = (bool, int, float, *np.sctypeDict.values())
 _TYPES = {cls.__name__: cls for cls in _CLASSES}
 _SCALARS = "?biufcSUmM"  # the kinds of dtype whose scalars are plain bytes
@@ -60,7 +60,7 @@ class Recorder:
 
     def _value(self, owner: Buildable, name: str, value: Any) -> Any:  # noqa: C901, PLR0911 - a kind of value each
         again = partial(self._value, owner, name)
-        if type(value) in _PLAIN:
+        if type(value) in PLAIN:
             return value
         if type(value) in (list, tuple):
             return type(value)(map(again, value))

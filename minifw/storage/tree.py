@@ -31,21 +31,15 @@ def _without_arrays(owner: str, value: Any, name: str, arrays: dict[str, Any]) -
         return {_ARRAY: name}
     if isinstance(value, np.generic):
         return value.item()
-    parts: dict[Any, Any] | None = None
+
+    def inside(key: object, item: Any) -> Any:
+        return _without_arrays(owner, item, f"{name}/{key}".lstrip("/"), arrays)
+
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        parts = dict(value)
-    elif isinstance(value, list | tuple):
-        parts = dict(enumerate(value))
-    if parts is not None:
-        found = {
-            key: _without_arrays(owner, item, f"{name}/{key}".lstrip("/"), arrays)
-            for key, item in parts.items()
-        }
-        return (
-            found
-            if isinstance(value, Mapping)
-            else (tuple if isinstance(value, tuple) else list)(found.values())
-        )
+        return {key: inside(key, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        found = [inside(key, item) for key, item in enumerate(value)]
+        return tuple(found) if isinstance(value, tuple) else found
     if not isinstance(value, PLAIN):
         named = isinstance(value, Mapping)
         kind = "a dict whose keys are not text" if named else type(value).__name__
