@@ -1,41 +1,21 @@
-"""The processes that train one model together, as a trainer sees them; mostly one, `Alone`."""
+"""The processes that train one model together, as a trainer sees them; mostly one."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
 
-@runtime_checkable
-class Team(Protocol):
-    """An optimizer that shares out the rows of a batch; `minifw.interop.mpi` has one."""
+class Team:
+    """One process, which has nobody to wait for, or to tell.
 
-    rank: int
-    size: int
-    main: bool
-    torn: bool
+    An optimizer of several processes overrides all of it; `minifw.interop.mpi` has one.
+    """
 
-    def prepare(self, model: Any) -> None: ...
-    def scatter(self, model: Any) -> None: ...
-    def together(self, work: Callable[[], _T]) -> list[_T]: ...
-    def tell(self, error: BaseException) -> None: ...
-    def heard(self, asked: bool) -> bool: ...
-    def gradient(
-        self,
-        objective: Any,
-        x: Any,
-        target: Any,
-        sample_weight: Any = None,
-        *,
-        measure: Callable[[Any, Any, Any], None] | None = None,
-        asked: bool = False,
-    ) -> float: ...
-
-
-class Alone:
-    """A team of one process: there is nobody to wait for, or to tell."""
-
-    rank, size, main, torn = 0, 1, True, False
+    rank: int = 0
+    size: int = 1
+    main: bool = True
+    torn: bool = False
 
     def prepare(self, model: Any) -> None:
         """Leave the model as it is."""

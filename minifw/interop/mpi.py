@@ -22,7 +22,7 @@ from minifw.core.loss import Loss
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
 from minifw.optimizers import Optimizer
-from minifw.training._team import by_rank
+from minifw.training._team import ALONE, by_rank
 from minifw.typing import Array
 
 __all__ = ["DataParallel"]
@@ -41,7 +41,7 @@ _HEAD = _DIGITS + 4
 _GRACE_SECONDS = 5.0
 
 
-class DataParallel(Optimizer):
+class DataParallel(Team, Optimizer):
     """Steps an optimizer by the gradient of a batch whose rows are shared out over MPI's ranks.
 
     Every rank holds the whole model. In each step it computes the gradient of its own rows of
@@ -257,15 +257,10 @@ class DataParallel(Optimizer):
         try:
             if len(first(x)):
                 weight = self._weight_of(objective.loss, x, target, sample_weight)
-            if weight and isinstance(self.optimizer, Team):  # `Accumulate`: in pieces
-                loss = self.optimizer.gradient(
-                    objective, x, target, sample_weight, measure=measure
-                )
-            elif weight:
-                loss = objective.forward(x, target, sample_weight)
-                if measure is not None:
-                    measure(objective.prediction, target, sample_weight)
-                objective.backward()
+            if weight:
+                inner = self.optimizer  # which may be `Accumulate`, that works in pieces
+                own = inner if isinstance(inner, Team) else ALONE
+                loss = own.gradient(objective, x, target, sample_weight, measure=measure)
         except BaseException as error:
             self.tell(error)
             raise

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minifw._engine.prediction import survey
-from minifw._engine.team import Alone
+from minifw._engine.team import Team
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_decay_rate, check_fraction, check_size, or_none
 from minifw._tools.options import Option, Vector, delegated, options_of
@@ -295,7 +295,7 @@ class Averaged(Wrapper):
         return super().state_dict()
 
 
-class Accumulate(Alone, Wrapper):
+class Accumulate(Team, Wrapper):
     """Works on a batch in pieces, adds up their gradients, and lets an optimizer make one step.
 
     ::

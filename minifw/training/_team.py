@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minifw._engine.team import Alone, Team
+from minifw._engine.team import Team
 from minifw.training._totals import Totals
 
 SHOWN = 5  # ranks, or values, that a message names
-ALONE = Alone()
+ALONE = Team()
 
 
 def agreed(owner: str, team: Team, facts: Mapping[str, Any]) -> None:
