@@ -4,6 +4,7 @@ import contextlib
 import math
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -21,6 +22,9 @@ def check_size(owner: str, name: str, value: int, least: int = 1) -> int:
     if size < least:
         raise ValueError(f"{owner} expects {name} to be at least {least}, got {value!r}")
     return size
+
+
+check_count = partial(check_size, least=0)
 
 
 def check_axis(owner: str, name: str, axis: int) -> int:

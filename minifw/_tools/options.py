@@ -1,16 +1,18 @@
-"""Options: public attributes that are checked whenever they are assigned; and vectors of state."""
+"""Attributes that are checked: options when they are assigned, state when it is loaded."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw._tools.walking import places
 from minifw.typing import Array
 
 _T = TypeVar("_T")
+Check: TypeAlias = Callable[[str, str, Any], _T]
+"""Of the names of a class and an attribute, and a value: it returns what is kept, or raises."""
 
 
 class Option(Generic[_T]):
@@ -30,9 +32,7 @@ class Option(Generic[_T]):
         Whether it is not a setting, but what a run has come to, such as a number of steps.
     """
 
-    def __init__(
-        self, check: Callable[[str, str, Any], _T], *, fixed: bool = False, counts: bool = False
-    ) -> None:
+    def __init__(self, check: Check[_T], *, fixed: bool = False, counts: bool = False) -> None:
         self._check, self._fixed, self.counts = check, fixed, counts
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -145,6 +145,45 @@ def settled(now: Any, given: Any, mine: Any) -> Any:
 def same(one: Any, other: Any) -> bool:
     """Return whether two options are equal, arrays too."""
     return one is other or bool(np.array_equal(one, other))
+
+
+class Kept:
+    """An object of which a checkpoint keeps some attributes; each is checked when it is loaded."""
+
+    # By the attribute's name, its check, which gets None for what the state lacks; no check, if
+    # the attribute has a state of its own. In a state, the names have no underscore before them.
+    _in_checkpoint: ClassVar[Mapping[str, Check[Any] | None]] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint has to hold; nothing, by default."""
+        found: dict[str, Any] = {}
+        for attribute, check in self._in_checkpoint.items():
+            value = getattr(self, attribute)
+            found[attribute.lstrip("_")] = value if check else value.state_dict()
+        return found
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        found: dict[str, Any] = {}
+        for attribute, check in self._in_checkpoint.items():
+            name = attribute.lstrip("_")
+            if check is None:
+                getattr(self, attribute).load_state_dict(state.get(name))
+            else:
+                found[attribute] = check(type(self).__name__, name, state.get(name))
+        for attribute, value in found.items():
+            setattr(self, attribute, value)
+
+
+def of_kind(*kinds: type) -> Check[Any]:
+    """Return the check that a value is of one of these classes."""
+    what = " or ".join(kind.__name__ for kind in kinds)
+
+    def check(owner: str, name: str, value: Any) -> Any:
+        check_is(owner, f"{name} to be {what}", value, kinds)
+        return value
+
+    return check
 
 
 class Vector(NamedTuple):

@@ -1,12 +1,11 @@
 """The mean of the weights over the steps, validated and left in the model."""
 
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minifw._tools.changes import CHANGES
-from minifw._tools.numbers import check_decay_rate, check_size, or_none
+from minifw._tools.numbers import check_count, check_decay_rate, or_none
 from minifw._tools.options import Option
 from minifw._tools.warn import warn_of_run
 from minifw.optimizers.wrappers import move_mean
@@ -15,6 +14,18 @@ from minifw.training._hooks import Callback
 from minifw.typing import Array
 
 FIRST = 0.1  # the part of the mean that the first weights may have at the end
+
+
+def _check_arrays(owner: str, name: str, arrays: Any) -> list[Array]:
+    """Return a part of a state, or raise unless it is a list of finite arrays."""
+    if isinstance(arrays, list) and arrays and all(map(_is_finite, arrays)):
+        return arrays
+    raise ValueError(f"{owner} expects {name} to be a list of finite arrays")
+
+
+def _is_finite(array: Any) -> bool:
+    floats = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+    return floats and bool(np.isfinite(array).all())
 
 
 class Average(Callback):
@@ -82,8 +93,14 @@ class Average(Callback):
     array([[0.625]])
     """
 
+    _in_checkpoint: ClassVar = {
+        "count": check_count,
+        "_mean": or_none(_check_arrays),
+        "_kept": or_none(_check_arrays),
+    }
+
     decay = Option(or_none(check_decay_rate))
-    start = Option(partial(check_size, least=0))
+    start = Option(check_count)
     count = 0
     _mean: list[Array] | None = None
     _kept: list[Array] | None = None  # the weights, while the mean is in their place
@@ -153,27 +170,11 @@ class Average(Callback):
         for array, value in zip(self._found(trainer), values, strict=True):
             array[...] = value
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the mean, and the weights, if it is in their place."""
-        return {"count": self.count, "mean": self._mean, "kept": self._kept}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, or raise if no run leaves such."""
-        count = check_size("Average", "count", state["count"], 0)
-        mean, kept = state["mean"], state["kept"]
-        if not (_fits(mean) and _fits(kept) and (count > 0) == bool(mean)):
-            raise ValueError(
-                f"Average expects lists of finite arrays, and a mean of {count} steps, got others"
-            )
-        self.count, self._mean, self._kept = count, mean, kept
+        if (state["mean"] is None) != (state["count"] == 0):
+            raise ValueError(f"Average expects a mean of {state['count']} steps, got another")
+        super().load_state_dict(state)
 
     def __repr__(self) -> str:
         return f"Average(decay={self.decay}, start={self.start})"
-
-
-def _fits(arrays: Any) -> bool:
-    """Return whether a part of a state is None, or a list of finite arrays."""
-    if not (arrays and isinstance(arrays, list)):
-        return arrays is None
-    plain = all(isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in arrays)
-    return plain and all(np.isfinite(a).all() for a in arrays)

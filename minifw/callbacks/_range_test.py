@@ -3,10 +3,10 @@
 import math
 from functools import partial
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
 from minifw._tools.numbers import check_positive, check_size
-from minifw._tools.options import Option
+from minifw._tools.options import Option, of_kind
 from minifw._tools.warn import warn_of_run
 from minifw.plots import learning_curves
 from minifw.training import Trainer
@@ -81,6 +81,11 @@ class LearningRateTest(Callback):
     low = Option(check_positive)
     high = Option(check_positive)
     steps = Option(partial(check_size, least=2))
+    _in_checkpoint: ClassVar = {
+        "lrs": of_kind(list),
+        "losses": of_kind(list),
+        "_before": of_kind(dict),
+    }
 
     def __init__(self, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> None:
         self.low, self.high, self.steps = low, high, steps
@@ -145,14 +150,10 @@ class LearningRateTest(Callback):
                 f"LearningRateTest made {len(self.lrs)} of {self.steps} steps; give more epochs"
             )
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the curve so far, and what is to be put back."""
-        return {"lrs": self.lrs, "losses": self.losses, "before": self._before}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
-        self.lrs, self.losses = state["lrs"], state["losses"]
-        self._before = state["before"] or self._before  # it is empty before the first run
+        before = state["before"] or self._before  # it is empty before the first run
+        super().load_state_dict({**state, "before": before})
 
     def plot(self, path: str | PathLike[str] | None = None) -> Any:
         """Draw the smoothed loss against the learning rate; return the figure of matplotlib.

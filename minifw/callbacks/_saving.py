@@ -93,11 +93,9 @@ class Checkpoint(Callback):
             values = {"epoch": trainer.epoch, **trainer.history.last}
             trainer.save_checkpoint(self.path.format_map(values))
 
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """Take what is loaded from now on for another run."""
-        del trainer
-        if self._monitor is not None:
-            self._monitor.end()
+    def _resumed(self, trainer: Trainer) -> None:
+        if self._monitor is not None and not self._monitor._goes_on():
+            self._monitor.begin(trainer)
 
     def _check_path(self, trainer: Trainer) -> None:
         """Raise now, not after the first epoch."""

@@ -18,7 +18,7 @@ from minifw.training._hooks import Callback
 CUT = 0.5
 
 
-class Scheduled(Callback):
+class Scheduled(BestOf, Callback):
     """Let a schedule set the learning rate, once a batch or once an epoch.
 
     Parameters
@@ -71,7 +71,6 @@ class Scheduled(Callback):
         counts = [name for name, one in options_of(type(schedule)).items() if one.counts]
         self._start = {name: getattr(schedule, name) for name in counts}
         self._given: dict[str, Any] | None = None  # the settings before the first run
-        self._best_of = BestOf()
 
     def _settings(self) -> dict[str, Any]:
         """Return the settings of the schedule, as they were before its first run."""
@@ -105,17 +104,17 @@ class Scheduled(Callback):
                 f"mode={mode!r} of its schedule; write ReduceOnPlateau(optimizer, mode="
                 f"{better(self.monitor, trainer)!r})"
             )
-        self._best_of.begin(trainer, self.monitor, mode)
+        self._compare(trainer, self.monitor, mode)
         self._forget()
 
     def _forget(self) -> None:
         """Let `ReduceOnPlateau` begin again: its best value was that of other data."""
         self.schedule.load_state_dict({**self.schedule.state_dict(), **self._start})
 
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """Take what is loaded from now on for another run."""
+    def _resumed(self, trainer: Trainer) -> None:
         del trainer
-        self._best_of.end()
+        if isinstance(self.schedule, ReduceOnPlateau) and not self._goes_on():
+            self._forget()
 
     def _warn_of_length(self, trainer: Trainer) -> None:
         """Warn if schedule and run are of lengths that nobody would choose."""
@@ -159,10 +158,11 @@ class Scheduled(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the schedule, and the settings that it was given."""
         now, given = self.schedule.state_dict(), self._settings()
-        return {"schedule": now, "given": given, "per": self.per, "best_of": self._best_of.text}
+        return {"schedule": now, "given": given, "per": self.per, **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, but for settings that were given otherwise."""
+        super().load_state_dict(state)
         if state.get("per", self.per) != self.per:
             raise ValueError(
                 f"Scheduled expects the schedule of a run that steps per {self.per!r}, got per "
@@ -172,11 +172,8 @@ class Scheduled(Callback):
         settings = {name: value for name, value in saved.items() if name not in self._start}
         found = saved | settled(settings, state.get("given", mine), mine)
         self.schedule.load_state_dict(found)
-        if isinstance(self.schedule, Schedule):
-            if not same(found, saved):
-                self.schedule.go_to(saved["steps"])  # the rate of this step, by the new settings
-        elif not self._best_of.fits(state):
-            self._forget()
+        if isinstance(self.schedule, Schedule) and not same(found, saved):
+            self.schedule.go_to(saved["steps"])  # the rate of this step, by the new settings
 
     def __repr__(self) -> str:
         return f"Scheduled({self.schedule!r}, per={self.per!r})"

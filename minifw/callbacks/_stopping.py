@@ -1,16 +1,17 @@
 """Watches a value of the history, and stops training when it no longer gets better."""
 
 import math
-from typing import Any
+from typing import ClassVar
 
 from minifw._tools.numbers import (
     check_choice,
+    check_count,
     check_non_negative,
     check_number,
     check_size,
     or_none,
 )
-from minifw._tools.options import Option
+from minifw._tools.options import Kept, Option, of_kind
 from minifw._tools.tables import counted, shown
 from minifw.metrics import Metric
 from minifw.training import Trainer
@@ -18,41 +19,36 @@ from minifw.training._hooks import Callback
 from minifw.typing import Array
 
 
-class BestOf:
-    """What a best value is of. One of another column, mode, loss or data is not comparable."""
+class BestOf(Kept):
+    """What has a best value. One of another column, mode, loss or data is not comparable."""
 
-    text = ""
-    _begun = False  # whether a run is under way, which may have been loaded
+    _in_checkpoint: ClassVar = {"_best_of": of_kind(str, type(None))}
+    _best_of: str | None = None  # nobody knows it of an old file
+    _measured: str | None = None  # what this run measures
 
-    def begin(self, trainer: Trainer, column: str, mode: str) -> None:
+    def _compare(self, trainer: Trainer, column: str, mode: str) -> None:
         """Note what the values of a run are."""
         plan, name = trainer.run.plan, column.removeprefix("val_")
         loss = "" if name in trainer.metrics else plan.get("loss")
         data = plan.get("data" if name == column else "validation")
-        self.text, self._begun = f"{mode} of {column} {loss} {data}", True
+        self._best_of = self._measured = f"{mode} of {column} {loss} {data}"
 
-    def end(self) -> None:
-        """Note that the run is over: what is loaded now is another one."""
-        self._begun = False
-
-    def fits(self, state: dict[str, Any]) -> bool:
-        """Return whether a loaded best value is of the values that this run has."""
-        text = str(state.get("best_of", self.text))
-        if self._begun and text != self.text:
-            return False
-        self.text = text
-        return True
+    def _goes_on(self) -> bool:
+        """Return whether a best value that was loaded is of what this run measures."""
+        loaded, self._best_of = self._best_of, self._measured
+        return loaded in ("", None, self._measured)
 
 
-class Monitor:
+class Monitor(BestOf):
     """Remembers the best value of a column and its epoch."""
+
+    _in_checkpoint: ClassVar = BestOf._in_checkpoint | {"best": check_number, "epoch": check_count}
 
     def __init__(self, owner: str, column: str, mode: str | None, min_delta: float = 0.0) -> None:
         self._owner, self.column = owner, column
         self._mode = check_choice("min", "max", None)(owner, "mode", mode)
         self._min_delta = check_non_negative(owner, "min_delta", min_delta)
         self._sign = 1.0
-        self._best_of = BestOf()
         self.best = math.nan  # before the first
         self.epoch = 0
 
@@ -66,12 +62,8 @@ class Monitor:
                 f"{self.column.removeprefix('val_')!r} is better; use mode='min' or mode='max'"
             )
         self._sign = 1.0 if mode == "min" else -1.0
-        self._best_of.begin(trainer, self.column, mode)
+        self._compare(trainer, self.column, mode)
         self.best, self.epoch = math.nan, 0
-
-    def end(self) -> None:
-        """Note that the run is over."""
-        self._best_of.end()
 
     def improved(self, trainer: Trainer, *, equal: bool = False) -> bool:
         """Return whether the latest epoch was better than all before; if so, remember it.
@@ -89,19 +81,6 @@ class Monitor:
     def verb(self) -> str:
         """What a value that gets better does."""
         return "fall" if self._sign > 0 else "rise"
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best value, its epoch, and what was compared."""
-        return {"best": self.best, "epoch": self.epoch, "best_of": self._best_of.text}
-
-    def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Take over what `state_dict` returned; return False if it is of other values."""
-        best = check_number(self._owner, "best", state["best"])
-        epoch = check_size(self._owner, "epoch", state["epoch"], 0)
-        if not self._best_of.fits(state):
-            return False
-        self.best, self.epoch = best, epoch
-        return True
 
 
 def better(column: str, trainer: Trainer) -> str | None:
@@ -170,6 +149,11 @@ class EarlyStopping(Callback):
     """
 
     patience = Option(or_none(check_size))
+    _in_checkpoint: ClassVar = {
+        "_monitor": None,
+        "_waited": check_count,
+        "_weights": of_kind(dict, type(None)),
+    }
 
     def __init__(
         self,
@@ -198,6 +182,10 @@ class EarlyStopping(Callback):
         self._waited, self._weights = 0, None  # before anything that may raise
         self._monitor.begin(trainer)
 
+    def _resumed(self, trainer: Trainer) -> None:
+        if not self._monitor._goes_on():
+            self.on_fit_begin(trainer)
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Keep the weights if they are the best, or count."""
         if self._monitor.improved(trainer, equal=self.patience is None):
@@ -222,23 +210,8 @@ class EarlyStopping(Callback):
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Put back the weights of the best epoch."""
-        self._monitor.end()
         if self._weights is not None:
             trainer.model.load_state_dict(self._weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best value, its epoch and its weights, and the epochs since."""
-        return {
-            "monitor": self._monitor.state_dict(),
-            "waited": self._waited,
-            "weights": self._weights,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, if it watched the same."""
-        waited = check_size("EarlyStopping", "waited", state["waited"], 0)
-        if self._monitor.load_state_dict(state["monitor"]):
-            self._waited, self._weights = waited, state["weights"]
 
     def __repr__(self) -> str:
         return f"EarlyStopping({self._monitor.column!r}, patience={self.patience})"

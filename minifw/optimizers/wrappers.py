@@ -6,7 +6,6 @@ Lookahead and Averaged; and Accumulate, which sees to the gradient before the st
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,13 @@ import numpy as np
 from minifw._engine.prediction import survey
 from minifw._engine.team import Team
 from minifw._tools.checks import check_is
-from minifw._tools.numbers import check_decay_rate, check_fraction, check_size, or_none
+from minifw._tools.numbers import (
+    check_count,
+    check_decay_rate,
+    check_fraction,
+    check_size,
+    or_none,
+)
 from minifw._tools.options import Option, Vector, delegated, options_of
 from minifw._tools.rows import cut, first
 from minifw.core.objective import Objective
@@ -244,8 +249,8 @@ class Averaged(Wrapper):
     """
 
     decay = Option(or_none(check_decay_rate))
-    start = Option(partial(check_size, least=0))
-    count = Option(partial(check_size, least=0), counts=True)
+    start = Option(check_count)
+    count = Option(check_count, counts=True)
     _vectors: ClassVar = {"average": Vector()}
 
     def __init__(self, optimizer: Optimizer, decay: float | None = None, start: int = 0) -> None:

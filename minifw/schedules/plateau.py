@@ -4,13 +4,14 @@ import math
 
 from minifw._tools.numbers import (
     check_choice,
+    check_count,
     check_finite_number,
     check_non_negative,
     check_positive,
 )
 from minifw._tools.options import Option
 from minifw.core.optimizer import Optimizer
-from minifw.schedules.schedule import Scheduler, count
+from minifw.schedules.schedule import Scheduler
 
 __all__ = ["ReduceOnPlateau"]
 
@@ -90,15 +91,15 @@ class ReduceOnPlateau(Scheduler):
 
     mode = Option(check_choice("min", "max"))
     factor = Option(_below_1)
-    patience = Option(count)
+    patience = Option(check_count)
     threshold = Option(check_non_negative)
     threshold_mode = Option(check_choice("rel", "abs"))
-    cooldown = Option(count)
+    cooldown = Option(check_count)
     min_lr = Option(check_non_negative)
     eps = Option(check_non_negative)
     best = Option(_best, counts=True)
-    bad_steps = Option(count, counts=True)
-    cooling = Option(count, counts=True)
+    bad_steps = Option(check_count, counts=True)
+    cooling = Option(check_count, counts=True)
 
     def __init__(
         self,

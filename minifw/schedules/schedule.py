@@ -4,26 +4,23 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minifw._engine.state import checked_state
 from minifw._tools.checks import describe
-from minifw._tools.numbers import check_normal, check_positive, check_size
+from minifw._tools.numbers import check_count, check_normal, check_positive
 from minifw._tools.options import Option, check_kind, options_of
 from minifw.core.optimizer import Optimizer
 
 __all__ = ["Schedule"]
 
-count = partial(check_size, least=0)
-
 
 class Scheduler:
     """What all schedules share: an optimizer whose lr they set, and a state."""
 
-    steps = Option(count, counts=True)
+    steps = Option(check_count, counts=True)
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):

@@ -41,6 +41,7 @@ def capture(trainer: Any) -> dict[str, Any]:
     """Return a copy of all that a run continues from."""
     run, optimizer = trainer.run, trainer.optimizer
     seen = run.seen if run.latest is None else checksum(run.latest)
+    now_under_way = {"due": trainer._hooks.due() or run.due, "seen": seen}
     states = {key: one.state_dict() for key, one in _by_key(trainer).items()}
     now = options(trainer)
     return {
@@ -55,14 +56,15 @@ def capture(trainer: Any) -> dict[str, Any]:
         "options": now,
         "signs": copy.deepcopy(trainer._signs.state_dict()),
         "given": now if trainer._given is None else trainer._given,
-        "run": run.to_dict() | {"due": trainer._hooks.due() or run.due, "seen": seen},
+        "run": copy.deepcopy(run.state_dict() | now_under_way),
     }
 
 
 def apply(trainer: Any, tree: Mapping[str, Any]) -> None:
     """Put a trainer into the state of `tree`, or raise; it may then be left half changed."""
     _check_fit(trainer, tree)
-    run = Run.from_dict(tree["run"], trainer._no_totals())
+    run = Run(trainer._no_totals())
+    run.load_state_dict(tree["run"])
     _load("the model", trainer.model, tree["model"])
     rates = [(one, copy.copy(one.lr_factors)) for one in _optimizers(trainer)]
     _load("the optimizer", trainer.optimizer, tree["optimizer"]["state"])

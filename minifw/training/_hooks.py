@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any, TypeAlias
 
 from minifw._tools.checks import describe
+from minifw._tools.options import Kept
 from minifw.schedules import ReduceOnPlateau, Schedule
 
 EVENTS = (
@@ -19,7 +20,7 @@ EVENTS = (
 Hook: TypeAlias = Callable[[Any], None]
 
 
-class Callback:
+class Callback(Kept):
     """Does something between the steps of training: a subclass writes the hooks it needs.
 
     Every hook receives the trainer, whose attributes say where training is: ``epoch``,
@@ -48,6 +49,9 @@ class Callback:
     epoch 2: 1.481
     """
 
+    def _resumed(self, trainer: Any) -> None:
+        """After what was loaded was put back: forget what does not fit the run that continues."""
+
     def on_fit_begin(self, trainer: Any) -> None:
         """Before the first epoch; after a checkpoint was loaded, before training continues."""
 
@@ -72,15 +76,13 @@ class Callback:
         It is not called if ``on_fit_begin`` of this callback, or of one before it, raised.
         """
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint has to hold; nothing, by default."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def _has_state(callback: Callback) -> bool:
+    own = type(callback).state_dict is not Callback.state_dict
+    return own or len(callback._in_checkpoint) > 0
 
 
 def check_callbacks(owner: str, callbacks: Any) -> list[Callback]:
@@ -144,9 +146,8 @@ class Hooks:
             pairs = zip(keys, hooks, strict=True)
             self._of[event] = [p for p in pairs if getattr(p[1], "__func__", None) is not idle]
         self.heard = {event for event, pairs in self._of.items() if pairs}
-        stateless = Callback.state_dict
         pairs_of_all = zip(keys, callbacks, strict=True)
-        self._stateful = {k for k, c in pairs_of_all if type(c).state_dict is not stateless}
+        self._stateful = {key for key, one in pairs_of_all if _has_state(one)}
         self.event: str | None = None
         self._left: list[tuple[str, Hook]] = []
         self._begun: set[str] = set()  # the callbacks that are to hear of the end

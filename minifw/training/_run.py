@@ -1,23 +1,39 @@
 """The state of a run: its place, and its values so far."""
 
-import copy
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from minifw._tools.checks import describe
 from minifw._tools.generators import generator_of
-from minifw._tools.numbers import check_flag, check_number, check_size
+from minifw._tools.numbers import check_count, check_flag, check_number, or_none
+from minifw._tools.options import Kept, of_kind
 from minifw.storage.tree import PLAIN
 from minifw.training._history import History
 from minifw.training._hooks import EVENTS
 from minifw.training._totals import Totals
 
 
+def _check_plan(owner: str, name: str, plan: Any) -> Any:
+    if not isinstance(plan, dict) or not all(isinstance(one, PLAIN) for one in plan.values()):
+        raise TypeError(f"{owner} expects {name} to be a dict of plain values, got {plan!r}")
+    return plan
+
+
+def _check_due(owner: str, name: str, due: Any) -> Any:
+    if due is not None and due["event"] not in EVENTS:
+        raise ValueError(f"{owner} expects {name} to be of an event, got {due!r}")
+    return due
+
+
+def _check_drawn(_owner: str, _name: str, drawn: Any) -> Any:
+    for state in (drawn or {}).values():
+        generator_of(state["bits"])
+    return drawn
+
+
 @dataclass
-class Run:
-    """The state of a run. A checkpoint holds all of it but `latest`, `torn` and `kept`.
+class Run(Kept):
+    """The state of a run. A checkpoint holds all of it but `owed`, `latest`, `torn` and `kept`.
 
     Attributes
     ----------
@@ -61,6 +77,25 @@ class Run:
         The checkpoint of an interruption, for the end of a run may change the weights.
     """
 
+    _in_checkpoint: ClassVar = {
+        "totals": None,
+        "history": None,
+        "epoch": check_count,
+        "batch": check_count,
+        "step": check_count,
+        "batch_loss": check_number,
+        "begun": check_flag,
+        "validating": check_flag,
+        "place": check_count,
+        "drawn": _check_drawn,
+        "why": of_kind(str, type(None)),
+        "plan": _check_plan,
+        "due": _check_due,
+        "seen": or_none(check_count),
+        "first": or_none(check_count),
+        "varies": check_flag,
+    }
+
     totals: Totals
     history: History = field(default_factory=History)
     epoch: int = 0
@@ -87,63 +122,10 @@ class Run:
         """The inputs of the latest batch."""
         return None if self.latest is None else self.latest[0]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a copy of what a checkpoint holds."""
-        plain = {name: copy.deepcopy(getattr(self, name)) for name in _KINDS}
-        return {**plain, "totals": self.totals.state_dict(), "history": self.history.state_dict()}
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any], totals: Totals) -> "Run":
-        """Return the run of a checkpoint, or raise a ValueError or TypeError if it holds none."""
-        plain = {name: _checked(name, state.get(name)) for name in _KINDS}
-        history = History()
-        history.load_state_dict(state["history"])
-        totals.load_state_dict(state["totals"])
-        run = cls(totals, history, **plain)
-        if len(history) != run.epoch - run.begun:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the run of a checkpoint, or raise if it holds none."""
+        super().load_state_dict(state)
+        if len(self.history) != self.epoch - self.begun:
             raise ValueError(
-                f"its history has {len(history)} epochs, and its run is in epoch {run.epoch}"
+                f"its history has {len(self.history)} epochs, and its run is in epoch {self.epoch}"
             )
-        return run
-
-
-_TEXT: Any = (str, type(None))
-_DICT: Any = (dict, type(None))
-# What a checkpoint holds of a run beside its history and totals, and what each may be.
-_KINDS: dict[str, Any] = {
-    "epoch": int,
-    "batch": int,
-    "step": int,
-    "batch_loss": float,
-    "begun": bool,
-    "validating": bool,
-    "place": int,
-    "drawn": _DICT,
-    "why": _TEXT,
-    "plan": dict,
-    "due": _DICT,
-    "seen": (int, type(None)),
-    "first": (int, type(None)),
-    "varies": bool,
-}
-
-
-def _checked(name: str, value: Any) -> Any:
-    """Return a value of a checkpoint, or raise unless it is one that a run can have."""
-    kinds = _KINDS[name]
-    if kinds is int:
-        return check_size("a checkpoint", name, value, least=0)
-    if kinds is float:
-        return check_number("a checkpoint", name, value)
-    if kinds is bool:
-        return check_flag("a checkpoint", name, value)
-    if not isinstance(value, kinds):
-        raise TypeError(f"its {name} is {describe(value)}")
-    if name == "drawn":
-        for state in (value or {}).values():
-            generator_of(state["bits"])
-    if name == "plan" and not all(isinstance(one, PLAIN) for one in value.values()):
-        raise TypeError(f"its {name} is {value!r}")
-    if name == "due" and value is not None and value.get("event") not in EVENTS:
-        raise ValueError(f"its {name} is {value!r}")
-    return value

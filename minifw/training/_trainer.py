@@ -637,6 +637,8 @@ class Trainer:
             self.run.kept, self._resuming = loaded, True
             raise
         apply(self, loaded)
+        for callback in self.callbacks:
+            callback._resumed(self)
         due, self.run.due = self.run.due, None
         if due is not None:
             self._hooks.call(due["event"], self, due["callbacks"])

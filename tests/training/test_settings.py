@@ -190,6 +190,21 @@ def test_a_best_value_of_other_validation_data(tmp_path: Path) -> None:
     assert (stopping.best, stopping.best_epoch) == (best, history["val_loss"].index(best) + 1)
 
 
+def test_a_best_value_of_which_an_old_file_says_nothing_is_kept(tmp_path: Path) -> None:
+    first, rest = linear(EarlyStopping(patience=3)), linear(EarlyStopping(patience=3))
+    first.fit(X, Y, epochs=4, validation=(X, Y))
+    first.save_checkpoint(tmp_path / "run.npz")
+    tree = read(tmp_path / "run.npz")
+    del tree["callbacks"]["EarlyStopping"]["monitor"]["best_of"]
+    write(tmp_path / "run.npz", tree)
+    rest.load_checkpoint(tmp_path / "run.npz")
+    rest.model.parameters()[0].value += 1.0
+    history = rest.fit(X, Y, epochs=5, validation=(X, Y))
+    assert history["val_loss"][4] > history["val_loss"][3]
+    stopping: Any = rest.callbacks[0]
+    assert (stopping.best, stopping.best_epoch) == (history["val_loss"][3], 4)
+
+
 @pytest.mark.parametrize("other", [{"f1": "precision"}, {"f1": m.metrics.f1.at(0.3)}])
 def test_another_metric_behind_a_name(other: Any, tmp_path: Path) -> None:
     path, y = tmp_path / "run.npz", (Y > 0) * 1.0

@@ -3,9 +3,10 @@
 import copy
 import math
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from minifw._tools.checks import describe
+from minifw._tools.numbers import check_count, check_number
 from minifw.callbacks import Callback, EarlyStopping, Scheduled
 from minifw.core.optimizer import Optimizer
 from minifw.interop.sklearn._building import call
@@ -72,6 +73,8 @@ class Plateau(Callback):
     copies the weights of the best.
     """
 
+    _in_checkpoint: ClassVar = {"_lowest": check_number, "_waited": check_count}
+
     def __init__(self, tol: float, patience: float, column: str, *, adaptive: bool) -> None:
         self.tol, self.patience, self.column, self.adaptive = tol, patience, column, adaptive
         self._lowest, self._waited = math.inf, 0
@@ -96,11 +99,3 @@ class Plateau(Callback):
             f"stopped after epoch {trainer.epoch}: the loss did not fall by tol={self.tol:g} "
             f"for {self._waited} epochs"
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the lowest loss, and the epochs since it fell."""
-        return {"lowest": self._lowest, "waited": self._waited}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        self._lowest, self._waited = state["lowest"], state["waited"]
