@@ -9,7 +9,7 @@ from minifw.callbacks._steps import ClipGradNorm, Scheduled
 from minifw.callbacks._stopping import EarlyStopping
 from minifw.callbacks._watch import Watch
 from minifw.errors import TrainingWarning
-from minifw.training._hooks import Callback
+from minifw.training import Callback
 
 __all__ = [
     "Average",

@@ -9,8 +9,7 @@ from minifw._tools.numbers import check_count, check_decay_rate, or_none
 from minifw._tools.options import Option
 from minifw._tools.warn import warn_of_run
 from minifw.optimizers.wrappers import move_mean
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 from minifw.typing import Array
 
 FIRST = 0.1  # the part of the mean that the first weights may have at the end

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from minifw._tools.checks import check_is
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 
 
 class Log(Callback):

@@ -9,8 +9,7 @@ from typing import Any
 from minifw._tools.numbers import check_size
 from minifw._tools.options import Option
 from minifw._tools.tables import shown
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 
 SLOW = 1.0  # seconds from line to line; of quicker runs nobody needs the times
 

@@ -9,8 +9,7 @@ from minifw._tools.numbers import check_positive, check_size
 from minifw._tools.options import Option, of_kind
 from minifw._tools.warn import warn_of_run
 from minifw.plots import learning_curves
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 
 MEMORY = 0.9  # the part of the loss that comes from the batches before, in the smoothed one
 PUT_BACK = ("model", "optimizer")

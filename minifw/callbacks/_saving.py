@@ -9,8 +9,7 @@ from typing import Any
 from minifw._tools.numbers import check_flag, check_size
 from minifw._tools.options import Option
 from minifw.callbacks._stopping import Monitor
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 
 
 class Checkpoint(Callback):

@@ -10,8 +10,7 @@ from minifw._tools.warn import warn_of_run
 from minifw.callbacks._stopping import BestOf, better, check_column
 from minifw.optimizers import clip_grad_norm
 from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 
 # A run that comes to this part of its schedule, or less, has likely steps of another kind: where
 # per="batch" is forgotten, and an epoch has two batches, it is a half.

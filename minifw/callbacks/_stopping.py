@@ -14,8 +14,7 @@ from minifw._tools.numbers import (
 from minifw._tools.options import Kept, Option, of_kind
 from minifw._tools.tables import counted, shown
 from minifw.metrics import Metric
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 from minifw.typing import Array
 
 

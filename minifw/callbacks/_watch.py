@@ -9,8 +9,7 @@ from minifw._engine.listening import inner_outputs
 from minifw._tools.numbers import check_size
 from minifw._tools.options import Option
 from minifw._tools.rows import cut
-from minifw.training import Trainer
-from minifw.training._hooks import Callback
+from minifw.training import Callback, Trainer
 from minifw.typing import Array
 
 ROWS = 256  # of the latest batch that are looked at

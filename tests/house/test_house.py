@@ -19,8 +19,7 @@ from house import (
 # A private file or name of another room that is imported all the same, and why. `_tools` and
 # `_engine` are there for all rooms.
 PRIVATE = {
-    # The contract of a callback, the team and the generators will be public files of training.
-    ("callbacks", "training._hooks"),
+    # The team, and the check of callbacks, will be public files of training.
     ("interop", "training._hooks"),
     ("interop", "training._team"),
     # Doors that write files: they will ask storage by public names.
