@@ -1,7 +1,7 @@
 """Callbacks of the step: the learning rate, and the size of the gradients."""
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_choice, check_positive
@@ -9,12 +9,14 @@ from minifw._tools.options import Option, options_of, same, settled
 from minifw._tools.warn import warn_of_run
 from minifw.callbacks._stopping import BestOf, better, check_column
 from minifw.optimizers import clip_grad_norm
-from minifw.schedules import CosineLR, LinearWarmup, OneCycleLR, ReduceOnPlateau, Schedule
+from minifw.schedules import LinearWarmup, ReduceOnPlateau, Schedule
 from minifw.training import Callback, Trainer
 
 # A run that comes to this part of its schedule, or less, has likely steps of another kind: where
 # per="batch" is forgotten, and an epoch has two batches, it is a half.
 CUT = 0.5
+
+AnySchedule: TypeAlias = Schedule | ReduceOnPlateau
 
 
 class Scheduled(BestOf, Callback):
@@ -56,13 +58,9 @@ class Scheduled(BestOf, Callback):
     per = Option(check_choice("epoch", "batch"))
 
     def __init__(
-        self,
-        schedule: Schedule | ReduceOnPlateau,
-        per: str = "epoch",
-        *,
-        monitor: str = "val_loss",
+        self, schedule: AnySchedule, per: str = "epoch", *, monitor: str = "val_loss"
     ) -> None:
-        check_is("Scheduled", "a schedule", schedule, Schedule | ReduceOnPlateau)
+        check_is("Scheduled", "a schedule", schedule, AnySchedule)
         self.per = per
         if isinstance(schedule, ReduceOnPlateau) and per != "epoch":
             raise ValueError("Scheduled expects per='epoch' for ReduceOnPlateau, got 'batch'")
@@ -121,18 +119,19 @@ class Scheduled(BestOf, Callback):
         if self.per == "batch":  # of a run that was loaded, those done may be of another size
             batches = trainer.batches or 0  # which may be unknown
             steps = trainer.step + (steps - trainer.epoch) * batches if batches else 0
-        if not (total and steps):
-            return
-        if total < steps:
+        fix = f"total_steps={steps}"
+        if isinstance(self.schedule, LinearWarmup):
+            fix = f"{steps} as the sum of the total_steps of both"
+        if 0 < total < steps:
             warn_of_run(
                 f"{self!r} ends after {total} steps of the {steps} of this run, and the rest has "
-                f"its last learning rate; {_fix(self.schedule, steps)}"
+                f"its last learning rate; pass {fix}"
             )
-        elif steps <= CUT * total:
+        elif 0 < steps <= CUT * total:
             hint = "per='batch' if its steps are batches, or " if self.per == "epoch" else ""
             warn_of_run(
-                f"{self!r} has {total} steps, and this run comes to {steps} of them; pass "
-                f"{hint}{_fix(self.schedule, steps).removeprefix('pass ')}"
+                f"{self!r} has {total} steps, and this run comes to {steps} of them; "
+                f"pass {hint}{fix}"
             )
 
     def on_batch_end(self, trainer: Trainer) -> None:
@@ -218,17 +217,9 @@ class ClipGradNorm(Callback):
         return f"ClipGradNorm({self.max_norm})"
 
 
-def _length(schedule: Schedule | ReduceOnPlateau | None) -> int:
+def _length(schedule: Any) -> int:
     """Return after how many steps a schedule has come to its end; 0 if it never ends."""
-    if isinstance(schedule, CosineLR | OneCycleLR):
-        return schedule.total_steps
-    if isinstance(schedule, LinearWarmup) and _length(schedule.then):
-        return schedule.total_steps + _length(schedule.then)
-    return 0
-
-
-def _fix(schedule: Schedule | ReduceOnPlateau | None, steps: int) -> str:
-    """Return how a schedule is made as long as the run."""
-    if not isinstance(schedule, LinearWarmup):
-        return f"pass total_steps={steps}"
-    return f"pass {steps} as the sum of the total_steps of both"
+    if isinstance(schedule, LinearWarmup):
+        left = _length(schedule.then)
+        return schedule.total_steps + left if left else 0
+    return schedule.total_steps if getattr(schedule, "_ends", False) else 0

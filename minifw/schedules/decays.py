@@ -113,6 +113,7 @@ class CosineLR(Schedule):
     """
 
     total_steps = Option(check_size)
+    _ends = True
     eta_min = Option(check_non_negative)
 
     def __init__(self, optimizer: Optimizer, total_steps: int, eta_min: float = 0.0) -> None:
@@ -161,6 +162,7 @@ class CosineCyclesLR(Schedule):
     """
 
     total_steps = Option(check_size)
+    _ends = True
     cycles = Option(check_size)
 
     def __init__(self, optimizer: Optimizer, total_steps: int, cycles: int = 4) -> None:

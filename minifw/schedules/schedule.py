@@ -123,6 +123,7 @@ class Schedule(Scheduler, ABC):
     """
 
     base_lr = Option(check_positive)
+    _ends = False  # whether the rate stays what it is from `total_steps` on
     _replaces = False  # whether it has rates of its own, whatever the optimizer's
 
     def __init__(self, optimizer: Optimizer) -> None:

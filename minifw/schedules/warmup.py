@@ -148,6 +148,7 @@ class OneCycleLR(Schedule):
 
     max_lr = Option(check_positive)
     total_steps = Option(check_size)
+    _ends = True
     pct_start = Option(check_fraction)
     div_factor = Option(check_positive)
     final_div_factor = Option(check_positive)

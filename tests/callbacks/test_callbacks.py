@@ -25,6 +25,7 @@ from minifw import (
     Checkpoint,
     ClipGradNorm,
     Conv2D,
+    CosineCyclesLR,
     CosineLR,
     CostLines,
     CSVLog,
@@ -935,6 +936,7 @@ def test_a_schedule_that_ends_too_soon_warns() -> None:
             6,
             "ends after 5 steps of the 6 of this run, .*; pass 6 as the sum of the total_steps",
         ),
+        (lambda o: CosineCyclesLR(o, 4, 2), 6, "ends after 4 steps of the 6 of this run"),
         (
             lambda o: OneCycleLR(o, 0.5, total_steps=12),
             6,  # of two batches
