@@ -83,25 +83,28 @@ class LiveOption(Option[Any]):
 
 
 class _Delegated:
-    def __init__(self, inside: str) -> None:
-        self._inside = inside
+    def __init__(self, path: str, fixed: bool) -> None:
+        self._inside, _, self._name = path.partition(".")
+        self._fixed = fixed
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self._name = self._name or name
 
     def __get__(self, owner: Any, kind: type) -> Any:
         return self if owner is None else getattr(getattr(owner, self._inside), self._name)
 
     def __set__(self, owner: Any, value: Any) -> None:
+        if self._fixed:
+            raise AttributeError(f"{self._name} of {type(owner).__name__} cannot be assigned")
         setattr(getattr(owner, self._inside), self._name, value)
 
 
-def delegated(inside: str) -> Any:
-    """Return an attribute that is read and assigned on an object inside.
+def delegated(path: str, *, fixed: bool = False) -> Any:
+    """Return an attribute that is read on an object inside, and, unless it is fixed, assigned.
 
-    ``lr: float = delegated("optimizer")`` is ``self.optimizer.lr``.
+    ``lr: float = delegated("optimizer")`` is ``self.optimizer.lr``, as with "optimizer.lr".
     """
-    return _Delegated(inside)
+    return _Delegated(path, fixed)
 
 
 def options_of(kind: type) -> dict[str, Option[Any]]:
@@ -151,26 +154,30 @@ class Kept:
     """An object of which a checkpoint keeps some attributes; each is checked when it is loaded."""
 
     # By the attribute's name, its check, which gets None for what the state lacks; no check, if
-    # the attribute has a state of its own. In a state, the names have no underscore before them.
+    # the attribute has a state of its own, or is None and has none. In a state, the names have no
+    # underscore before them.
     _in_checkpoint: ClassVar[Mapping[str, Check[Any] | None]] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint has to hold; nothing, by default."""
         found: dict[str, Any] = {}
         for attribute, check in self._in_checkpoint.items():
-            value = getattr(self, attribute)
-            found[attribute.lstrip("_")] = value if check else value.state_dict()
+            value, name = getattr(self, attribute), attribute.lstrip("_")
+            if check is not None:
+                found[name] = value
+            elif value is not None:
+                found[name] = value.state_dict()
         return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""
         found: dict[str, Any] = {}
         for attribute, check in self._in_checkpoint.items():
-            name = attribute.lstrip("_")
-            if check is None:
-                getattr(self, attribute).load_state_dict(state.get(name))
-            else:
+            value, name = getattr(self, attribute), attribute.lstrip("_")
+            if check is not None:
                 found[attribute] = check(type(self).__name__, name, state.get(name))
+            elif value is not None:
+                value.load_state_dict(state.get(name))
         for attribute, value in found.items():
             setattr(self, attribute, value)
 

@@ -53,13 +53,12 @@ class Progress(Callback):
     def __init__(self, every: int = 1) -> None:
         self.every = every
         self._bar: Any = None
-        self._begun = self._last = 0.0  # when this run began, and when its latest line came
-        self._epochs = self._lines = 0  # since then
+        # When this run began, and its latest line came; and after how many epochs.
+        self._begun = self._last = 0.0, 0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Choose between bar and lines, and look at the clock."""
-        self._begun = self._last = time.perf_counter()
-        self._epochs = self._lines = 0
+        self._begun = self._last = time.perf_counter(), len(trainer.history)
         total = trainer.batches and trainer.batches * trainer.epochs
         self._bar = _bar(total=total, initial=trainer.step) if trainer.main else None
 
@@ -72,7 +71,6 @@ class Progress(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Print the line of the epoch."""
-        self._epochs += 1
         due = trainer.epoch % self.every == 0 or trainer.epoch == trainer.epochs
         if due and trainer.main:
             values = (f"{name} {shown(value)}" for name, value in trainer.history.last.items())
@@ -80,14 +78,14 @@ class Progress(Callback):
 
     def _times(self, trainer: Trainer) -> list[str]:
         """Return the time of an epoch since the latest line, and what is left; if it matters."""
-        now = time.perf_counter()
-        since, epochs = now - self._last, self._epochs - self._lines
-        self._last, self._lines = now, self._epochs
-        if since < SLOW:
+        now, done = time.perf_counter(), len(trainer.history)
+        (begun, before), (last, line) = self._begun, self._last
+        self._last = now, done
+        if now - last < SLOW or done == line:  # a run that goes on may begin between two epochs
             return []
-        spent, left = now - self._begun, trainer.epochs - trainer.epoch
-        end = f"{_time(spent / self._epochs * left)} left" if left else f"{_time(spent)} in all"
-        return [f"{_time(since / epochs)}/epoch, {end}"]
+        spent, left = now - begun, trainer.epochs - trainer.epoch
+        end = f"{_time(spent / (done - before) * left)} left" if left else f"{_time(spent)} in all"
+        return [f"{_time((now - last) / (done - line))}/epoch, {end}"]
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Say why training ended, if it was before its time."""

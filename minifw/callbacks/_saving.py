@@ -1,10 +1,10 @@
 """What is written to files during training."""
 
 import csv
-import string
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from minifw._tools.numbers import check_flag, check_size
 from minifw._tools.options import Option
@@ -52,6 +52,8 @@ class Checkpoint(Callback):
     """
 
     every = Option(check_size)
+    _in_checkpoint: ClassVar = {"_monitor": None}
+    _monitor: Monitor | None = None
 
     def __init__(
         self,
@@ -64,7 +66,6 @@ class Checkpoint(Callback):
     ) -> None:
         self.path = fspath(path)
         self.every = every
-        self._monitor = None
         if check_flag("Checkpoint", "best", best):
             if self.every != 1:
                 raise ValueError(
@@ -75,29 +76,6 @@ class Checkpoint(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run; raise if there is no such folder, or value in its path."""
-        self._check_path(trainer)
-        folder = str(Path(self.path).parent)
-        if trainer.main and not _has_fields(folder):
-            _check_folder(self, Path(folder.format()))
-        if self._monitor is not None:
-            self._monitor.begin(trainer)
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        """Write, if it is time."""
-        if self._monitor is not None:
-            due = self._monitor.improved(trainer)
-        else:
-            due = trainer.epoch % self.every == 0
-        if due:
-            values = {"epoch": trainer.epoch, **trainer.history.last}
-            trainer.save_checkpoint(self.path.format_map(values))
-
-    def _resumed(self, trainer: Trainer) -> None:
-        if self._monitor is not None and not self._monitor._goes_on():
-            self._monitor.begin(trainer)
-
-    def _check_path(self, trainer: Trainer) -> None:
-        """Raise now, not after the first epoch."""
         values = {"epoch": 1, **dict.fromkeys(trainer.columns, 0.0)}
         try:
             self.path.format_map(values)
@@ -106,15 +84,23 @@ class Checkpoint(Callback):
                 f"{self!r} expects a path of the fields {', '.join(values)}, as in "
                 f"'run-{{epoch:03d}}.npz', with other braces doubled; got {self.path!r}"
             ) from error
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best value and its epoch, if they are watched."""
-        return {} if self._monitor is None else {"monitor": self._monitor.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        if trainer.main:
+            with suppress(LookupError):  # of a folder with fields, which no one knows yet
+                _check_folder(self, Path(str(Path(self.path).parent).format()))
         if self._monitor is not None:
-            self._monitor.load_state_dict(state["monitor"])
+            self._monitor.begin(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        """Write, if it is time."""
+        monitor = self._monitor
+        due = monitor.improved(trainer) if monitor else trainer.epoch % self.every == 0
+        if due:
+            values = {"epoch": trainer.epoch, **trainer.history.last}
+            trainer.save_checkpoint(self.path.format_map(values))
+
+    def _resumed(self, trainer: Trainer) -> None:
+        if self._monitor is not None and not self._monitor._goes_on():
+            self._monitor.begin(trainer)
 
     def __repr__(self) -> str:
         return f"Checkpoint({self.path!r})"
@@ -175,7 +161,3 @@ def _check_folder(owner: Callback, folder: Path) -> None:
     """Raise now, not after the first epoch."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{owner!r} expects the folder {str(folder)!r} to be there")
-
-
-def _has_fields(path: str) -> bool:
-    return any(field is not None for _, field, _, _ in string.Formatter().parse(path))

@@ -1,6 +1,7 @@
 """Callbacks of the step: the learning rate, and the size of the gradients."""
 
 import math
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from minifw._tools.checks import check_is
@@ -67,14 +68,12 @@ class Scheduled(BestOf, Callback):
         self.schedule, self.monitor = schedule, monitor
         counts = [name for name, one in options_of(type(schedule)).items() if one.counts]
         self._start = {name: getattr(schedule, name) for name in counts}
-        self._given: dict[str, Any] | None = None  # the settings before the first run
 
-    def _settings(self) -> dict[str, Any]:
-        """Return the settings of the schedule, as they were before its first run."""
-        if self._given is None:
-            state = self.schedule.state_dict().items()
-            self._given = {name: value for name, value in state if name not in self._start}
-        return self._given
+    @cached_property
+    def _given(self) -> dict[str, Any]:
+        """The settings of the schedule, as they were before its first run."""
+        state = self.schedule.state_dict().items()
+        return {name: value for name, value in state if name not in self._start}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Restart the schedule; raise if it is another optimizer's, or looks at no column."""
@@ -88,7 +87,7 @@ class Scheduled(BestOf, Callback):
                 "Scheduled expects to be the only one over an optimizer, got two, of which each "
                 "would undo the other; join them: LinearWarmup(optimizer, 5, then=CosineLR(...))"
             )
-        self._settings()
+        _ = self._given  # now, before the run changes it
         if isinstance(self.schedule, Schedule):
             self.schedule.go_to(self._start["steps"])
             self._warn_of_length(trainer)
@@ -155,8 +154,8 @@ class Scheduled(BestOf, Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the schedule, and the settings that it was given."""
-        now, given = self.schedule.state_dict(), self._settings()
-        return {"schedule": now, "given": given, "per": self.per, **super().state_dict()}
+        own = {"schedule": self.schedule.state_dict(), "given": self._given, "per": self.per}
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, but for settings that were given otherwise."""
@@ -166,7 +165,7 @@ class Scheduled(BestOf, Callback):
                 f"Scheduled expects the schedule of a run that steps per {self.per!r}, got per "
                 f"{state['per']!r}; the same number of steps would be another time"
             )
-        saved, mine = state["schedule"], self._settings()
+        saved, mine = state["schedule"], self._given
         settings = {name: value for name, value in saved.items() if name not in self._start}
         found = saved | settled(settings, state.get("given", mine), mine)
         self.schedule.load_state_dict(found)

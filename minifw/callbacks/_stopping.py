@@ -11,7 +11,7 @@ from minifw._tools.numbers import (
     check_size,
     or_none,
 )
-from minifw._tools.options import Kept, Option, of_kind
+from minifw._tools.options import Kept, Option, delegated, of_kind
 from minifw._tools.tables import counted, shown
 from minifw.metrics import Metric
 from minifw.training import Callback, Trainer
@@ -76,10 +76,13 @@ class Monitor(BestOf):
         self.best, self.epoch = value, trainer.epoch
         return True
 
-    @property
-    def verb(self) -> str:
-        """What a value that gets better does."""
-        return "fall" if self._sign > 0 else "rise"
+    def why(self, waited: int) -> str:
+        """Return why a run is over in which the value was no better for so many epochs."""
+        if math.isnan(self.best):
+            return f"{self.column} was never a number"
+        verb, epochs = "fall" if self._sign > 0 else "rise", counted(waited, "epoch")
+        best = f"epoch {self.epoch} ({self.column} {shown(self.best)})"
+        return f"{self.column} did not {verb} for {epochs}; the weights are from {best}"
 
 
 def better(column: str, trainer: Trainer) -> str | None:
@@ -148,6 +151,8 @@ class EarlyStopping(Callback):
     """
 
     patience = Option(or_none(check_size))
+    best: float = delegated("_monitor", fixed=True)
+    best_epoch: int = delegated("_monitor.epoch", fixed=True)
     _in_checkpoint: ClassVar = {
         "_monitor": None,
         "_waited": check_count,
@@ -166,16 +171,6 @@ class EarlyStopping(Callback):
         self._waited = 0
         self._weights: dict[str, Array] | None = None
 
-    @property
-    def best(self) -> float:
-        """The best value; NaN before the first."""
-        return self._monitor.best
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch of the best value; 0 before the first."""
-        return self._monitor.epoch
-
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Forget an earlier run."""
         self._waited, self._weights = 0, None  # before anything that may raise
@@ -187,25 +182,14 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Keep the weights if they are the best, or count."""
-        if self._monitor.improved(trainer, equal=self.patience is None):
+        monitor, patience = self._monitor, self.patience
+        if monitor.improved(trainer, equal=patience is None):
             self._waited, self._weights = 0, trainer.model.state_dict()
-            return
-        if self.patience is None:
-            return
-        if self._waited >= self.patience:
-            self._waited = 0  # it has stopped a run, which goes on with more epochs
-        self._waited += 1
-        if self._waited >= self.patience:
-            monitor = self._monitor
-            if self._weights is None:
-                which = f"{monitor.column} was never a number"
-            else:
-                which = (
-                    f"{monitor.column} did not {monitor.verb} for "
-                    f"{counted(self._waited, 'epoch')}; the weights are from epoch "
-                    f"{monitor.epoch} ({monitor.column} {shown(monitor.best)})"
-                )
-            trainer.stop(f"stopped after epoch {trainer.epoch}: {which}")
+        elif patience is not None:
+            # At its end it has stopped a run, which goes on with more epochs.
+            self._waited = 1 if self._waited >= patience else self._waited + 1
+            if self._waited >= patience:
+                trainer.stop(f"stopped after epoch {trainer.epoch}: {monitor.why(self._waited)}")
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Put back the weights of the best epoch."""

@@ -76,41 +76,34 @@ comes through; try a lower lr, another init, or LeakyReLU
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Look at the outputs of the layers, and at the loss."""
-        if trainer.epoch % self.every == 0:
+        if trainer.epoch % self.every == 0 and trainer.batch_x is not None:
             self._look(trainer)
         losses = trainer.history["loss"][-self.patience - 1 :]
         if len(losses) > self.patience:
             trainer._signs.still(trainer, losses)
 
     def _look(self, trainer: Trainer) -> None:
-        latest = trainer.batch_x
-        if latest is None:
-            return
-        when = f"after epoch {trainer.epoch}"
-        for name, layer, y in inner_outputs(trainer.model, cut(latest, slice(ROWS))):
+        rows = cut(trainer.batch_x, slice(ROWS))
+        for name, layer, y in inner_outputs(trainer.model, rows):
             place = f"layer {name}, {layer!r}," if name else f"{layer!r}"
             units = _by_unit(y)  # (..., units)
             low, high = layer.saturation
             if math.isinf(high):  # flat on one side, where half of the outputs may well be
-                dead = int((units == low).all(axis=0).sum())
-                if dead >= MANY * units.shape[1]:
-                    trainer._signs.tell(
-                        f"dead {name}",
-                        f"{when}: {dead} of {units.shape[1]} units of {place} are {low:g} for "
-                        "every example, and no gradient comes through; try a lower lr, another "
-                        "init, or LeakyReLU",
-                    )
-                continue
-            # The slope of sigmoid and tanh as a part of the steepest, which is in the middle.
-            slope = 4 * (units - low) * (high - units) / (high - low) ** 2
-            flat = float(np.mean(slope < STEEP))
-            if flat >= MANY:
-                trainer._signs.tell(
-                    f"saturated {name}",
-                    f"{when}: {flat:.0%} of the outputs of {place} are saturated, and next "
-                    "to no gradient comes through; try inputs of mean 0 and variance 1, or a "
-                    "lower lr",
+                sign, idle = "dead", (units == low).all(axis=0)
+                found = (
+                    f"{idle.sum()} of {idle.size} units of {place} are {low:g} for every example, "
+                    "and no gradient comes through; try a lower lr, another init, or LeakyReLU"
                 )
+            else:
+                # The slope of sigmoid and tanh as a part of the steepest, which is in the middle.
+                slope = 4 * (units - low) * (high - units) / (high - low) ** 2
+                sign, idle = "saturated", slope < STEEP
+                found = (
+                    f"{idle.mean():.0%} of the outputs of {place} are saturated, and next to no "
+                    "gradient comes through; try inputs of mean 0 and variance 1, or a lower lr"
+                )
+            if idle.mean() >= MANY:
+                trainer._signs.tell(f"{sign} {name}", f"after epoch {trainer.epoch}: {found}")
 
 
 def _by_unit(y: Array) -> Array:
