@@ -30,7 +30,7 @@ class Feed:
 
     def epoch(self) -> Iterator[Batch]:
         """Return the batches that are left in this epoch: of the pass, or so many."""
-        steps = self._plan.steps
+        steps = self._plan.how.steps_per_epoch
         return self.begin() if steps is None else self._several(steps)
 
     def _several(self, steps: int) -> Iterator[Batch]:
@@ -47,7 +47,7 @@ class Feed:
 
     def end(self) -> None:
         """End an epoch, and with it the pass, unless an epoch has a number of steps."""
-        if self._plan.steps is None:
+        if self._plan.how.steps_per_epoch is None:
             self._end_pass()
 
     def _end_pass(self) -> None:
@@ -62,7 +62,7 @@ class Feed:
         if self._pass is not None:
             return self._pass
         run, train = self._run, self._plan.train
-        rows = train.rows if self._plan.shuffle else None
+        rows = train.rows if self._plan.how.shuffle else None
         found: dict[str, AnyGenerator] = {} if rows is None else {"rng": self._rng}
         if train.stream is not None:
             found = find_generators({"data": train.stream})

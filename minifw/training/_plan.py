@@ -1,62 +1,64 @@
 """The plan of a fit: its data, and how they make an epoch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from minifw._engine.prediction import inputs, survey
 from minifw._tools.checks import describe
-from minifw._tools.numbers import check_flag, check_size
+from minifw._tools.numbers import check_flag, check_size, or_none
 from minifw._tools.rows import WHOLE, Fields
 from minifw.core.layer import Layer
 from minifw.core.loss import Loss
 from minifw.core.optimizer import Optimizer
-from minifw.training._data import Casting, Cuts, held_out, source
+from minifw.training._data import Batch, Casting, Cuts, held_out, source
 from minifw.training._run import Run
 
 STREAMS = ("data", "validation")  # the iterables of a fit, as a checkpoint names them
+
+
+class How(NamedTuple):
+    """How the data make the epochs of a fit."""
+
+    batch_size: int | None
+    shuffle: bool
+    steps_per_epoch: int | None
+    drop_last: bool
+    epochs: int
+
+    def checked(self, owner: str) -> "How":
+        """Return it as it is kept, or raise."""
+        return How(
+            or_none(check_size)(owner, "batch_size", self.batch_size),
+            check_flag(owner, "shuffle", self.shuffle),
+            or_none(check_size)(owner, "steps_per_epoch", self.steps_per_epoch),
+            check_flag(owner, "drop_last", self.drop_last),
+            check_size(owner, "epochs", self.epochs),
+        )
 
 
 class Plan:
     """The checked arguments of a fit."""
 
     def __init__(
-        self,
-        owner: str,
-        casting: Casting,
-        data: tuple[Any, Any, Any],
-        validation: Any,
-        *,
-        epochs: int,
-        batch_size: int | None,
-        shuffle: bool,
-        steps_per_epoch: int | None,
-        drop_last: bool,
-        least_rows: int,
+        self, owner: str, casting: Casting, data: Batch, validation: Any, how: How, *, least: int
     ) -> None:
-        self.epochs = check_size(owner, "epochs", epochs)
-        self.shuffle = check_flag(owner, "shuffle", shuffle)
-        drop_last = check_flag(owner, "drop_last", drop_last)
-        if steps_per_epoch is not None:
-            steps_per_epoch = check_size(owner, "steps_per_epoch", steps_per_epoch)
-        self.steps = steps_per_epoch
+        how = how.checked(owner)
         self.train = train = source(owner, *data, casting)
-        if train.one_shot and epochs > 1 and steps_per_epoch is None:
+        if train.one_shot and how.epochs > 1 and how.steps_per_epoch is None:
             raise ValueError(
-                f"{owner} expects batches that it can go through {epochs} times, got "
+                f"{owner} expects batches that it can go through {how.epochs} times, got "
                 f"{describe(data[0])}, which gives them once; pass a list, or an object whose "
                 "__iter__ starts again"
             )
-        size = train.rows or 1
-        if batch_size is not None:
-            size = check_size(owner, "batch_size", batch_size)
-        if drop_last and train.rows is not None and train.rows < size:
+        size = how.batch_size or train.rows or 1
+        if how.drop_last and train.rows is not None and train.rows < size:
             raise ValueError(
                 f"{owner} expects at least one batch of {size} rows with drop_last=True, got "
                 f"{train.rows} rows; use a smaller batch_size"
             )
-        self.cuts = Cuts(size, drop_last, least_rows)
-        self.held = held_out(owner, validation, casting, train, epochs)
-        self.batches = steps_per_epoch or train.count(self.cuts)
+        self.how, self.cuts = how._replace(batch_size=size), Cuts(size, how.drop_last, least)
+        self.held = held_out(owner, validation, casting, train, how.epochs)
+        self.batches = how.steps_per_epoch or train.count(self.cuts)
         both = dict(zip(STREAMS, (self.train, self.held), strict=True))
         # Of the data and of the validation; kept, for a look at them may read a file.
         self.checksums = {n: None if one is None else one.checksum() for n, one in both.items()}
@@ -66,15 +68,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds of it."""
-        return {
-            "rows": self.train.rows,
-            "batch_size": self.cuts.size,
-            "shuffle": self.shuffle,
-            "steps_per_epoch": self.steps,
-            "drop_last": self.cuts.drop_last,
-            "epochs": self.epochs,
-            **self.checksums,
-        }
+        return {"rows": self.train.rows, **self.how._asdict(), **self.checksums}
 
     def facts(self) -> dict[str, Any]:
         """Return what has to be the same on all ranks, or they train on other rows, or wait."""
@@ -85,10 +79,10 @@ class Plan:
 
     def check_resumes(self, owner: str, run: Run, columns: Sequence[str]) -> None:
         """Raise unless a run that was loaded is gone on with as it was begun."""
-        if self.epochs < run.epoch:
+        if self.how.epochs < run.epoch:
             raise ValueError(
                 f"{owner} expects epochs to be all of the run that was loaded, which is in epoch "
-                f"{run.epoch}, got {self.epochs}"
+                f"{run.epoch}, got {self.how.epochs}"
             )
         if len(run.history) and run.history.columns != columns:
             raise ValueError(

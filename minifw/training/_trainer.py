@@ -29,7 +29,7 @@ from minifw.training._evaluation import measure
 from minifw.training._feed import Feed
 from minifw.training._history import History
 from minifw.training._hooks import Callback, Hooks, check_callbacks
-from minifw.training._plan import Plan, casting_of, check_trained
+from minifw.training._plan import How, Plan, casting_of, check_trained
 from minifw.training._run import Run
 from minifw.training._signs import Signs
 from minifw.training._step import Step
@@ -112,6 +112,11 @@ class Trainer:
     # What a callback that asks for validation says; an estimator has other words for it.
     _validation_fix = "give fit validation=(x, y)"
 
+    model: Layer = delegated("objective", fixed=True)
+    loss: Loss = delegated("objective", fixed=True)
+    penalties: tuple[Penalty, ...] = delegated("objective._penalties", fixed=True)
+    # Whether this process is the one that prints and writes.
+    main: bool = delegated("_team", fixed=True)
     epoch: int = delegated("run")
     batch: int = delegated("run")
     batch_loss: float = delegated("run")
@@ -132,8 +137,7 @@ class Trainer:
         watch: bool = True,
     ) -> None:
         before = set(vars(self))  # of a subclass
-        self._penalties = tuple(penalties)
-        self.objective = Objective(model, loss, penalties=self._penalties, replay=replay)
+        self.objective = Objective(model, loss, penalties=penalties, replay=replay)
         self.optimizer = optimizer
         self._loss_columns = ["loss", *part_columns(self.objective)]
         self.metrics = named_metrics("Trainer", metrics, self._loss_columns)
@@ -151,21 +155,6 @@ class Trainer:
         self._own = {*vars(self), "_own"} - before
 
     @property
-    def model(self) -> Layer:
-        """The model."""
-        return self.objective.model
-
-    @property
-    def loss(self) -> Loss:
-        """The loss."""
-        return self.objective.loss
-
-    @property
-    def penalties(self) -> tuple[Penalty, ...]:
-        """The penalties."""
-        return self._penalties
-
-    @property
     def optimizer(self) -> Optimizer:
         """The optimizer."""
         return self._optimizer
@@ -176,11 +165,6 @@ class Trainer:
         self._team: Team = optimizer if isinstance(optimizer, Team) else ALONE
         self._team.prepare(self.model)
         self._given = None
-
-    @property
-    def main(self) -> bool:
-        """Whether this process is the one that prints and writes."""
-        return self._team.main
 
     def _start(self) -> None:
         """Begin a run."""
@@ -263,13 +247,7 @@ class Trainer:
         self.metrics = named_metrics("Trainer.fit", self.metrics, self._loss_columns)
         self.rng = check_rng("Trainer.fit", self.rng)
         team, plans = self._team, list[Plan]()
-        how: dict[str, Any] = {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "shuffle": shuffle,
-            "steps_per_epoch": steps_per_epoch,
-            "drop_last": drop_last,
-        }
+        how = How(batch_size, shuffle, steps_per_epoch, drop_last, epochs)
         team.together(lambda: plans.append(self._planned((x, y, sample_weight), validation, how)))
         (plan,) = plans
         columns, resuming = self._columns(plan), self._resuming
@@ -279,14 +257,14 @@ class Trainer:
         if not resuming:
             self._start()
         elif self.run.why:
-            self._go_on_or_warn(plan.epochs)
+            self._go_on_or_warn(plan.how.epochs)
         run = self.run
         if self._given is None:
             self._given = options(self)
         self._hooks, self._streams = Hooks(self.callbacks), plan.streams
         run.plan = {**plan.to_dict(), "loss": self._minimised()}
         self._resuming, run.kept, run.torn = False, None, False
-        self.columns, self.epochs, self.batches = columns, plan.epochs, plan.batches
+        self.columns, self.epochs, self.batches = columns, plan.how.epochs, plan.batches
         if run.owed:
             load_states(generators(self), run.owed)
             run.owed = {}
@@ -317,15 +295,13 @@ class Trainer:
                 f"it goes on with more epochs than {epochs}"
             )
 
-    def _planned(
-        self, data: tuple[Any, Any, Any], validation: Any, how: Mapping[str, Any]
-    ) -> Plan:
+    def _planned(self, data: tuple[Any, Any, Any], validation: Any, how: How) -> Plan:
         """Return the checked arguments of a fit; or raise, and change nothing."""
         owner, model = "Trainer.fit", self.model
         check_trained(owner, model, self.optimizer)
         least = max([int(layer.least_rows) for layer in survey(model).layers])
         casting = casting_of(model, self.loss)
-        plan = Plan(owner, casting, data, validation, **how, least_rows=least)
+        plan = Plan(owner, casting, data, validation, how, least=least)
         if self._resuming:
             plan.check_resumes(owner, self.run, self._columns(plan))
         return plan
