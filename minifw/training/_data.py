@@ -29,6 +29,15 @@ class Cuts(NamedTuple):
     least: int = 1  # a last batch of fewer rows joins the one before
 
 
+class Pass(NamedTuple):
+    """A pass through the data, or what is left of one."""
+
+    cuts: Cuts
+    order: npt.NDArray[np.intp] | None = None  # of the rows, if it is another than theirs
+    start: int = 0  # the number of the first batch
+    passed: Callable[[Batch], None] | None = None  # gets the one before, of an iterable
+
+
 def checksum(data: Any) -> int:
     """Return a checksum of an array, or of all arrays in a tuple; of None, too."""
     if isinstance(data, tuple):
@@ -82,15 +91,9 @@ class Table(Several):
         alone = rest < cuts.least and whole  # the rest is too short to be a batch
         return whole if cuts.drop_last or alone or not rest else whole + 1
 
-    def batches(
-        self,
-        cuts: Cuts,
-        order: npt.NDArray[np.intp] | None = None,
-        start: int = 0,
-        passed: Callable[[Batch], None] | None = None,
-    ) -> Iterator[Batch]:
-        """Yield the batches from number `start` on; `order` is the order of the rows."""
-        del passed
+    def batches(self, left: Pass) -> Iterator[Batch]:
+        """Yield the batches of a pass."""
+        cuts, order, start, _ = left
         size = cuts.size
         last = self.count(cuts) * size  # from here on there is no batch, but rows of the last
         end = last if cuts.drop_last else self.rows
@@ -141,15 +144,9 @@ class Stream:
         del cuts
         return len(self._batches) if isinstance(self._batches, Sized) else None
 
-    def batches(
-        self,
-        cuts: Cuts,
-        order: npt.NDArray[np.intp] | None = None,
-        start: int = 0,
-        passed: Callable[[Batch], None] | None = None,
-    ) -> Iterator[Batch]:
-        """Yield the batches from number `start` on, as they come; `passed` gets the one before."""
-        del cuts, order
+    def batches(self, left: Pass) -> Iterator[Batch]:
+        """Yield the batches of a pass, as they come."""
+        _, _, start, passed = left
         index = -1
         for index, batch in enumerate(self._batches):
             self._given += 1

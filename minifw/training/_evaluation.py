@@ -7,7 +7,7 @@ from minifw._engine.team import Team
 from minifw._tools.rows import first
 from minifw.core.objective import Objective
 from minifw.errors import NonFiniteError
-from minifw.training._data import Batch, Cuts, Source
+from minifw.training._data import Batch, Cuts, Pass, Source
 from minifw.training._team import ALONE, gather
 from minifw.training._totals import Totals
 
@@ -32,7 +32,7 @@ def measure(
         done = 0  # examples before the batch
         try:
             with objective.model.evaluating():
-                for index, batch in enumerate(data.batches(Cuts(size))):
+                for index, batch in enumerate(data.batches(Pass(Cuts(size)))):
                     x, y, weight = batch
                     mine = index % team.size == team.rank
                     count = sum(objective.loss.total_weights(first(x), y, weight)) if mine else 0

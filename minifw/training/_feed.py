@@ -10,7 +10,7 @@ from minifw._engine.team import Team
 from minifw._tools.generators import AnyGenerator, find_generators, load_states, state_of
 from minifw._tools.rows import first
 from minifw._tools.warn import warn_user
-from minifw.training._data import Batch, checksum
+from minifw.training._data import Batch, Pass, checksum
 from minifw.training._plan import Plan
 from minifw.training._run import Run
 from minifw.typing import Generator
@@ -77,7 +77,7 @@ class Feed:
         if resumed and rows is not None:
             load_states(found, now)
         passed = partial(self._check_passed, found) if resumed else None
-        self._pass = train.batches(self._plan.cuts, self._order, run.place, passed)
+        self._pass = train.batches(Pass(self._plan.cuts, self._order, run.place, passed))
         if train.stream is not None and not found:
             self._pass = self._noted(self._pass)
             if self._loaded and run.varies:
