@@ -1,7 +1,7 @@
 """What training continues from: taken from a trainer, put back into one, and kept in a file."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -117,39 +117,31 @@ def _load_options(trainer: Any, tree: Mapping[str, Any]) -> None:
 
 def _check_fit(trainer: Any, tree: Mapping[str, Any]) -> None:
     """Raise unless the checkpoint is that of a trainer built like this one."""
-    kind, other = trainer.optimizer._kind, tree["optimizer"]["class"]
-    if kind != other:
-        raise ValueError(f"{OWNER} expects the checkpoint of a run with {kind}, got {other}")
-    mine = {name: _identity(metric) for name, metric in trainer.metrics.items()}
-    saved = {name: text or mine.get(name, "") for name, text in tree["metrics"].items()}
-    if list(mine.items()) != list(saved.items()):
-        raise ValueError(
-            f"{OWNER} expects the checkpoint of a run with the metrics {_listed(mine)}, got "
-            f"{_listed(saved)}"
-        )
-    frozen = tree.get("frozen", _frozen(trainer))  # files of older versions do not say it
-    _same_names("frozen parameters", set(_frozen(trainer)), set(frozen))
+    frozen = _frozen(trainer)
+    _same_names("frozen parameters", frozen, tree.get("frozen", frozen))  # old files lack them
+    metrics = {name: _identity(metric) for name, metric in trainer.metrics.items()}
+    saved = {name: text or metrics.get(name, "") for name, text in tree["metrics"].items()}
     built = tree.get("built", {})
-    for name, text in _built(trainer).items():
-        if built.get(name, text) != text:
+    facts = [
+        ("", trainer.optimizer._kind, tree["optimizer"]["class"]),
+        ("the metrics ", _listed(metrics), _listed(saved)),
+        *((f"{name} ", text, built.get(name, text)) for name, text in _built(trainer).items()),
+    ]
+    for what, mine, other in facts:
+        if mine != other:
             raise ValueError(
-                f"{OWNER} expects the checkpoint of a run with {name} {text}, got {built[name]}"
+                f"{OWNER} expects the checkpoint of a run with {what}{mine}, got {other}"
             )
-    with_state = {key for key, callback in _by_key(trainer).items() if callback.state_dict()}
-    _same_names("callbacks", with_state, set(tree["callbacks"]))
-    _same_names(
-        "other layers, optimizers and schedules", set(_more(trainer)), set(tree.get("more", {}))
-    )
-    found = generators(trainer)
+    states, found = tree["generators"], generators(trainer)
+    with_state = [key for key, callback in _by_key(trainer).items() if callback.state_dict()]
     # Generators of callbacks without a state, such as one that interrupted the run, may differ;
     # the data's are not known before `fit`.
-    both = (set(found), set(tree["generators"]))
-    mine_found, saved_found = (
-        {n for n in s if not n.startswith(("callbacks.", *STREAMS))} for s in both
-    )
-    _same_names("random generators", mine_found, saved_found)
-    for name in set(found) & set(tree["generators"]):
-        kind, other = kind_of(state_of(found[name])), kind_of(tree["generators"][name])
+    passed = ("callbacks.", *STREAMS)
+    _same_names("callbacks", with_state, tree["callbacks"])
+    _same_names("other layers, optimizers and schedules", _more(trainer), tree.get("more", {}))
+    _same_names("random generators", found, states, passed)
+    for name in set(found) & set(states):
+        kind, other = kind_of(state_of(found[name])), kind_of(states[name])
         if kind != other:
             raise ValueError(f"{OWNER} expects {name} to be a {other}, as saved, got a {kind}")
 
@@ -217,9 +209,12 @@ def _frozen(trainer: Any) -> list[str]:
     return [name for name, p in trainer.model.named_parameters() if p.frozen]
 
 
-def _same_names(what: str, mine: set[str], saved: set[str]) -> None:
-    faults = [f"{name} is not in the checkpoint" for name in sorted(mine - saved)]
-    faults += [f"{name} is in the checkpoint alone" for name in sorted(saved - mine)]
+def _same_names(
+    what: str, mine: Iterable[str], saved: Iterable[str], passed: tuple[str, ...] = ()
+) -> None:
+    own, other = ({n for n in names if not n.startswith(passed)} for names in (mine, saved))
+    faults = [f"{name} is not in the checkpoint" for name in sorted(own - other)]
+    faults += [f"{name} is in the checkpoint alone" for name in sorted(other - own)]
     if faults:
         raise ValueError(f"{OWNER} expects the {what} of the saved run: {'; '.join(faults)}")
 
