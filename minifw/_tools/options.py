@@ -182,7 +182,7 @@ class Kept:
             setattr(self, attribute, value)
 
 
-def of_kind(*kinds: type) -> Check[Any]:
+def is_a(*kinds: type) -> Check[Any]:
     """Return the check that a value is of one of these classes."""
     what = " or ".join(kind.__name__ for kind in kinds)
 

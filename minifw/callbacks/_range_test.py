@@ -6,7 +6,7 @@ from os import PathLike
 from typing import Any, ClassVar
 
 from minifw._tools.numbers import check_positive, check_size
-from minifw._tools.options import Option, of_kind
+from minifw._tools.options import Option, is_a
 from minifw._tools.warn import warn_of_run
 from minifw.plots import learning_curves
 from minifw.training import Callback, Trainer
@@ -80,11 +80,7 @@ class LearningRateTest(Callback):
     low = Option(check_positive)
     high = Option(check_positive)
     steps = Option(partial(check_size, least=2))
-    _in_checkpoint: ClassVar = {
-        "lrs": of_kind(list),
-        "losses": of_kind(list),
-        "_before": of_kind(dict),
-    }
+    _in_checkpoint: ClassVar = {"lrs": is_a(list), "losses": is_a(list), "_before": is_a(dict)}
 
     def __init__(self, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> None:
         self.low, self.high, self.steps = low, high, steps

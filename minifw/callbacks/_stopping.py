@@ -11,7 +11,7 @@ from minifw._tools.numbers import (
     check_size,
     or_none,
 )
-from minifw._tools.options import Kept, Option, delegated, of_kind
+from minifw._tools.options import Kept, Option, delegated, is_a
 from minifw._tools.tables import counted, shown
 from minifw.metrics import Metric
 from minifw.training import Callback, Trainer
@@ -21,7 +21,7 @@ from minifw.typing import Array
 class BestOf(Kept):
     """What has a best value. One of another column, mode, loss or data is not comparable."""
 
-    _in_checkpoint: ClassVar = {"_best_of": of_kind(str, type(None))}
+    _in_checkpoint: ClassVar = {"_best_of": is_a(str, type(None))}
     _best_of: str | None = None  # nobody knows it of an old file
     _measured: str | None = None  # what this run measures
 
@@ -156,7 +156,7 @@ class EarlyStopping(Callback):
     _in_checkpoint: ClassVar = {
         "_monitor": None,
         "_waited": check_count,
-        "_weights": of_kind(dict, type(None)),
+        "_weights": is_a(dict, type(None)),
     }
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minifw._engine.state import checked_state
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.numbers import check_count, check_normal, check_positive
 from minifw._tools.options import Option, check_kind, options_of
 from minifw.core.optimizer import Optimizer
@@ -23,10 +23,7 @@ class Scheduler:
     steps = Option(check_count, counts=True)
 
     def __init__(self, optimizer: Optimizer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"{type(self).__name__} expects an optimizer, got {describe(optimizer)}"
-            )
+        check_is(type(self).__name__, "an optimizer", optimizer, Optimizer)
         self._optimizer = optimizer
         self.steps = 0
 

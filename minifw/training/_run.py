@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from minifw._tools.generators import generator_of
 from minifw._tools.numbers import check_count, check_flag, check_number, or_none
-from minifw._tools.options import Kept, of_kind
+from minifw._tools.options import Kept, is_a
 from minifw.storage.tree import PLAIN
 from minifw.training._history import History
 from minifw.training._hooks import EVENTS
@@ -88,7 +88,7 @@ class Run(Kept):
         "validating": check_flag,
         "place": check_count,
         "drawn": _check_drawn,
-        "why": of_kind(str, type(None)),
+        "why": is_a(str, type(None)),
         "plan": _check_plan,
         "due": _check_due,
         "seen": or_none(check_count),

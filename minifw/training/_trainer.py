@@ -9,7 +9,7 @@ import numpy as np
 from minifw._engine.prediction import keeping_modes, survey
 from minifw._engine.reasons import Place, explain
 from minifw._engine.team import Team
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is
 from minifw._tools.generators import load_states
 from minifw._tools.interrupt import Interrupt, interruptible
 from minifw._tools.numbers import check_flag, check_rng, check_size
@@ -639,11 +639,8 @@ class Trainer:
 
 
 def _checked_optimizer(model: Layer, optimizer: Optimizer) -> Optimizer:
-    if not isinstance(optimizer, Optimizer):
-        hint = ""
-        if isinstance(optimizer, type):
-            hint = f"; write {optimizer.__name__}(model.parameters(), lr=...)"
-        raise TypeError(f"Trainer expects an optimizer, got {describe(optimizer)}{hint}")
+    call = "(model.parameters(), lr=...)"
+    check_is("Trainer", "an optimizer", optimizer, Optimizer, call=call)
     own = {id(parameter) for parameter in model.parameters()}
     if not own & {id(parameter) for parameter in optimizer.parameters}:
         raise ValueError(
