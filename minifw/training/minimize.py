@@ -177,8 +177,7 @@ def minimize(
         success, message = False, "the callback asked to stop"
     finally:
         search.place(search.best)  # by an error, too
-    search.objective.forward(*search.batch)
-    gradient = search.gradient()
+    gradient = search.gradient_at(search.best)
     return MinimizeResult(
         cost=search.best_cost,
         success=success,
@@ -228,12 +227,8 @@ class _Search:
         if length == 0.0:
             return np.zeros_like(p)
         h = self.step * (1 + float(np.linalg.norm(theta))) / length
-        gradients: list[Array] = []
-        for point in (theta + h * p, theta - h * p):
-            self.place(point)
-            self.objective.forward(*self.batch)
-            gradients.append(self.gradient())
-        product: Array = (gradients[0] - gradients[1]) / (2 * h)
+        change = self.gradient_at(theta + h * p) - self.gradient_at(theta - h * p)
+        product: Array = change / (2 * h)
         return product
 
     def matrix(self, theta: Array) -> Array:
@@ -254,6 +249,12 @@ class _Search:
         if self.vector.memory.moved:  # the callback built an optimizer
             self.vector.refresh()
         self.vector.values[...] = theta
+
+    def gradient_at(self, theta: Array) -> Array:
+        """Return the gradient at `theta`."""
+        self.place(theta)
+        self.objective.forward(*self.batch)
+        return self.gradient()
 
     def gradient(self) -> Array:
         """Return the gradient of the latest forward."""
