@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -70,19 +70,19 @@ class Signs:
         if isinstance(train, Table) and train.rows >= LEAST:
             x, y, weight = train.columns
             self._gaps = _gaps(x) if isinstance(x, Rows) and x.header else ""
-            if isinstance(x, Rows) and entrance(trainer.model).linear:
+            if _is_matrix(x) and len(x.shape) == 2 and entrance(trainer.model).linear:
                 self._look_at_scales(x)
             parts = y.columns if isinstance(y, Several) else (y,)
             losses = getattr(trainer.loss, "losses", (trainer.loss,))
             for loss, part in zip(losses, parts, strict=False):
-                self._look_at_classes(loss, part)
-                self._look_at_order(trainer.run.plan, part)
-            if isinstance(y, Rows) and y.in_memory and len(y.shape) <= 2:
+                if loss is not None and _is_matrix(part):
+                    self._look_at_classes(loss, part)
+                if _is_matrix(part):
+                    self._look_at_order(trainer.run.plan, part)
+            if _is_matrix(y):
                 self._look_at_target(trainer, y, weighted=weight is not None)
 
     def _look_at_scales(self, x: Rows) -> None:
-        if len(x.shape) != 2 or not x.in_memory:
-            return
         rows = x.take(evenly(len(x), ROWS))
         columns = np.sort(rows.T, axis=1)  # (features, rows)
         out = math.ceil(TAIL * len(rows))
@@ -100,8 +100,6 @@ class Signs:
             )
 
     def _look_at_classes(self, loss: Any, y: Any) -> None:
-        if not (isinstance(y, Rows) and y.in_memory) or loss is None or len(y.shape) > 2:
-            return
         labels = loss.takes_labels and y.dtype.kind in "iu"
         if not labels and not any(one.probabilities for one in (*loss.joins, *loss.applies)):
             return
@@ -117,8 +115,7 @@ class Signs:
             )
 
     def _look_at_order(self, plan: Any, y: Any) -> None:
-        single = isinstance(y, Rows) and y.in_memory and y.shape[1:] in {(), (1,)}
-        if plan.get("shuffle", True) or not single:
+        if plan.get("shuffle", True) or y.shape[1:] not in {(), (1,)}:
             return
         labels = y.take(slice(None)).ravel()
         steps = np.diff(labels)
@@ -283,6 +280,11 @@ class Signs:
         self._said = list[str](state.get("said", ()))
         parts = dict[str, float](state.get("parts", {}))  # of each chain, at the latest look
         self._parts = {name: check_number("Signs", name, part) for name, part in parts.items()}
+
+
+def _is_matrix(rows: Any) -> TypeGuard[Rows]:
+    """Return whether it is one array in memory, of at most two axes."""
+    return isinstance(rows, Rows) and rows.in_memory and len(rows.shape) <= 2
 
 
 def _gaps(x: Rows) -> str:
