@@ -23,14 +23,14 @@ from minifw.training._run import Run
 
 OWNER = "Trainer.load_checkpoint"
 KIND = "checkpoint"
-# The parts of a checkpoint, their types, and what each has at least.
-PARTS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "model": (dict, ()),
-    "optimizer": (dict, ("class", "state")),
-    "callbacks": (dict, ()),
-    "generators": (dict, ()),
-    "metrics": (dict, ()),
-    "run": (dict, ("history", "totals")),
+# The parts of a checkpoint, each a dict, and what each has at least.
+PARTS: dict[str, tuple[str, ...]] = {
+    "model": (),
+    "optimizer": ("class", "state"),
+    "callbacks": (),
+    "generators": (),
+    "metrics": (),
+    "run": ("history", "totals"),
 }
 
 
@@ -93,13 +93,12 @@ def _load(what: str, one: Any, state: Any) -> None:
 
 def options(trainer: Any) -> dict[str, Any]:
     """Return the options of all that trains, such as an optimizer's lr, by their paths."""
-    places = options_below(_roots(trainer))
-    found = {path: getattr(one, name) for path, (one, name) in places.items()}
-    return {
-        path: copy.copy(value)
-        for path, value in found.items()
-        if isinstance(value, (*PLAIN, tuple, np.ndarray))
-    }
+    found = {}
+    for path, (one, name) in options_below(_roots(trainer)).items():
+        value = getattr(one, name)
+        if isinstance(value, (*PLAIN, tuple, np.ndarray)):
+            found[path] = copy.copy(value)
+    return found
 
 
 def _load_options(trainer: Any, tree: Mapping[str, Any]) -> None:
@@ -260,8 +259,8 @@ def _of_0_1(tree: Any) -> Any:
 
 
 def _check_tree(tree: Any) -> None:
-    for name, (kind, keys) in PARTS.items():
-        if not isinstance(tree, dict) or not isinstance(tree.get(name), kind):
+    for name, keys in PARTS.items():
+        if not isinstance(tree, dict) or not isinstance(tree.get(name), dict):
             raise TypeError(f"it has no {name}")
         missing = [key for key in keys if key not in tree[name]]
         if missing:
