@@ -27,6 +27,9 @@ def _is_finite(array: Any) -> bool:
     return floats and bool(np.isfinite(array).all())
 
 
+_arrays = or_none(_check_arrays)
+
+
 class Average(Callback):
     """Validate and leave the mean of the weights over the steps: EMA or SWA.
 
@@ -92,11 +95,7 @@ class Average(Callback):
     array([[0.625]])
     """
 
-    _in_checkpoint: ClassVar = {
-        "count": check_count,
-        "_mean": or_none(_check_arrays),
-        "_kept": or_none(_check_arrays),
-    }
+    _in_checkpoint: ClassVar = {"count": check_count, "_mean": _arrays, "_kept": _arrays}
 
     decay = Option(or_none(check_decay_rate))
     start = Option(check_count)
