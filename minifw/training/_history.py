@@ -141,9 +141,6 @@ class History:
             raise KeyError(f"History has no column {name!r}; it has {', '.join(self)}")
         return list(self._columns[name])
 
-    def __contains__(self, name: object) -> bool:
-        return name == "epoch" or name in self._columns
-
     def __iter__(self) -> Iterator[str]:
         return iter(["epoch", *self._columns])
 
