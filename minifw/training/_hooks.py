@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Iterable
 from typing import Any, TypeAlias
 
-from minifw._tools.checks import describe
+from minifw._tools.checks import check_is, describe
 from minifw._tools.options import Kept
 from minifw.schedules import ReduceOnPlateau, Schedule
 
@@ -91,15 +91,10 @@ def check_callbacks(owner: str, callbacks: Any) -> list[Callback]:
         raise TypeError(f"{owner} expects a list of callbacks, got {describe(callbacks)}")
     found = list(callbacks)
     for callback in found:
-        fix = ""
-        if isinstance(callback, type):
-            fix = f"write {callback.__name__}()"
-        elif isinstance(callback, Schedule | ReduceOnPlateau):
-            fix = "write Scheduled(schedule)"
-        elif not isinstance(callback, Callback):
-            fix = "derive it from minifw.Callback"
-        if fix:
-            raise TypeError(f"{owner} expects callbacks, got {describe(callback)}; {fix}")
+        hint = "; derive it from minifw.Callback"
+        if isinstance(callback, Schedule | ReduceOnPlateau):
+            hint = "; write Scheduled(schedule)"
+        check_is(owner, "callbacks", callback, Callback, call="()", hint=hint)
         for name in dir(callback):
             if not name.startswith("on_") or name.removeprefix("on_") in EVENTS:
                 continue
