@@ -191,7 +191,8 @@ class OptimizerExercise:
             before = copy.deepcopy(state)
             parameter.grad[...] = 1
             optimizer.step()
-            for name, array in before.items():
+            moves = parameter.value.min() < 1
+            for name, array in before.items() if moves else ():
                 if name[0] != "_" and np.array_equal(array, getattr(optimizer, name)):
                     return Fault("never changes", {"name": name})
         return None

@@ -91,8 +91,9 @@ def check_callbacks(owner: str, callbacks: Any) -> list[Callback]:
         raise TypeError(f"{owner} expects a list of callbacks, got {describe(callbacks)}")
     found = list(callbacks)
     for callback in found:
+        kind = callback if isinstance(callback, type) else type(callback)
         hint = "; derive it from minifw.Callback"
-        if isinstance(callback, Schedule | ReduceOnPlateau):
+        if issubclass(kind, Schedule | ReduceOnPlateau):
             hint = "; write Scheduled(schedule)"
         check_is(owner, "callbacks", callback, Callback, call="()", hint=hint)
         for name in dir(callback):

@@ -317,7 +317,7 @@ def test_selu_at_the_extremes(dtype: type) -> None:
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("layer", "limit"), [(ELU(2.0), -2.0), (SELU(), -1.7580993408473766)])
 def test_an_exponential_reaches_its_limit_at_minus_infinity(
-    layer: Layer, limit: float, dtype: type
+    layer: ELU | SELU, limit: float, dtype: type
 ) -> None:
     # -a and -l a, as PyTorch 2.13 gives them.
     y = layer.forward(np.array([[-np.inf, np.inf]], dtype))

@@ -409,7 +409,7 @@ def test_a_trainer_that_is_copied_in_a_fit_can_fit() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("callbacks", [CosineLR], r"Trainer.fit expects callbacks, got .*; write CosineLR\(\)"),
+        ("callbacks", [CosineLR], r"Trainer.fit expects callbacks, got .*; write Scheduled\(sch"),
         ("metrics", "r2", "Trainer.fit expects a list of metrics"),
         ("rng", "seed", "rng"),
     ],
