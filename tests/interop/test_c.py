@@ -264,6 +264,7 @@ def table_of_codes() -> Sequential:
     return Sequential(Concat(Columns(0, 2), category), Dense(5, 2, rng=1), Tanh())
 
 
+@pytest.mark.slow
 def test_the_files(tmp_path: Path) -> None:
     model = table_of_codes()
     before = {name: array.copy() for name, array in model._state().items()}
@@ -281,6 +282,7 @@ def test_the_files(tmp_path: Path) -> None:
     assert "(const int64_t x[4], float y[12])" in (tmp_path / "words.h").read_text()
 
 
+@pytest.mark.slow
 def test_float64_and_numbers_without_a_row(tmp_path: Path) -> None:
     table, steps = table_of_codes(), Sequential(Reshape((3, 1)), LSTM(1, 2, rng=0), Flatten())
     x = np.array([[0.5, 4, 2], [0.5, 9, 2], [0.5, 0, 2], [0.5, -7, 2], [0.5, -1, 2]])

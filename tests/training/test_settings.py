@@ -902,6 +902,7 @@ def forged(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     return {key: item for key, item in changed.items() if item is not ...}
 
 
+@pytest.mark.slow
 def test_forged_checkpoints_end_in_the_documented_errors(tmp_path: Path) -> None:
     """Leaves of the tree, of another kind or gone; what loads can be trained with."""
     path, y = tmp_path / "forged.npz", (Y > 0) * 1.0
