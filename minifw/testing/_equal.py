@@ -62,6 +62,12 @@ def same(
             raise Failure(f"{what}, {name} differs: {place}{pair}", **fields)
 
 
+def near(found: Array, other: Array, digits: float) -> bool:
+    """Return whether all numbers agree, to a part of the largest of `other`, if it is finite."""
+    size = np.abs(other).max(initial=0)
+    return bool(np.isfinite(size) and np.allclose(found, other, rtol=0, atol=digits * size))
+
+
 def copies(arrays: Results) -> Results:
     """Return copies of arrays, by their names."""
     return {name: array.copy() for name, array in arrays.items()}

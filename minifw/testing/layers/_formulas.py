@@ -1,16 +1,18 @@
 """A wrong gradient, recognised by a formula: of another slope, another sum, another weight."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import permutations
 
 import numpy as np
 
-from minifw.testing._equal import copies
+from minifw.testing._equal import copies, near
 from minifw.testing.layers._fault import LayerFault
 from minifw.testing.layers._situation import numeric
 from minifw.typing import Array
 
 NEAR = 1e-5  # a gradient that is this near to another, relatively, is taken for it
+_near = partial(near, digits=NEAR)
 
 # Slopes that people write, as functions of x and y.
 SLOPES: dict[str, Callable[[Array, Array], Array]] = {
@@ -181,8 +183,3 @@ def of_a_moved_weight(f: LayerFault) -> str | None:
             if f.fits(numeric(f.situation.at(altered=(name, move)), f.name)):
                 return f"it is the gradient for {name} {how}"
     return None
-
-
-def _near(found: Array, other: Array) -> bool:
-    size = np.abs(other).max()
-    return bool(np.isfinite(size) and np.allclose(found, other, rtol=0, atol=NEAR * size))

@@ -11,14 +11,15 @@ import numpy as np
 
 from minifw._tools.checks import describe
 from minifw.core.layer import Layer
-from minifw.testing._equal import Results, alike, cast, copies, unchanged
+from minifw.testing._equal import Results, alike, cast, copies, near, unchanged
 from minifw.testing._explain import factor_sentence
 from minifw.testing._report import Failure, NotApplicable
 from minifw.testing.layers._subject import LayerSubject
 from minifw.typing import Array
 
 SCALES = (-1.0, 2.0, 0.5)  # of x, by mistake
-NEAR, ROUGH = 1e-9, 1e-2  # relative to the largest number
+ROUGH = 1e-2  # relative to the largest number: of an approximation
+_near = partial(near, digits=1e-9)  # two ways to one y, in float64
 BY_STEPS = "step by step is not forward at once"
 ONLY_IF = (
     " (say stepwise = True only if a place of y depends on that place of x alone, else override "
@@ -119,11 +120,6 @@ def _of_scaled(s: LayerSubject, xs: Results, y: Array, which: int) -> str:
             if _near(y, answer_of(s, {**xs, name: times * x})[which]):
                 return f"y is right for {name} times {times:g}, and must be for {name}"
     return ""
-
-
-def _near(found: Array, other: Array) -> bool:
-    size = np.abs(other).max(initial=0)
-    return bool(np.isfinite(size) and np.allclose(found, other, rtol=0, atol=NEAR * size))
 
 
 def _hold_against(
