@@ -93,16 +93,15 @@ class LayerExercise:
             parameter.value = rng.standard_normal(parameter.shape)
         if fault := self._parameters(answer):
             return fault
-        reference = partial(self._right, copy.deepcopy(answer).eval())
+        reference = self._right(copy.deepcopy(answer).eval())
         x = xs if len(xs) > 1 else xs[0]
         check = partial(check_layer, answer, x, reference=reference, causal=self.causal, seed=SEED)
         return _of_kit(check, lambda: self._value(answer, xs, slips))
 
-    def _right(self, answer: Layer, *xs: Any) -> Any:
-        """Return what minifw gives for the parameters and the mode of the answer."""
-        return self.reference(answer, *xs) if self.reference else self._twin(answer).forward(*xs)
-
-    def _twin(self, answer: Layer) -> Layer:
+    def _right(self, answer: Layer) -> Callable[..., Any]:
+        """Return what gives the right y: minifw's layer, with the answer's state and mode."""
+        if self.reference:
+            return partial(self.reference, answer)
         twin = self.twin()
         twin.load_state_dict(answer.state_dict())
         return twin.train(answer.training)
@@ -122,14 +121,13 @@ class LayerExercise:
         wrong = {}
         for training in (True, False):
             layer = copy.deepcopy(answer).train(training)
-            right, twin = self._right(layer, *xs), None if self.reference else self._twin(layer)
-            y = layer.forward(*map(np.copy, xs))
+            twin = self._right(layer)
+            right, y = (one(*map(np.copy, xs)) for one in (twin, layer.forward))
             if fault := _known(y, right, slips, answer.train(training), *xs):
                 return fault
             if not near(y, right):
                 wrong[training] = Fault("in train mode", _worst(y, right))
-            elif training and twin:
-                twin.forward(*map(np.copy, xs))
+            elif training and isinstance(twin, Layer):
                 kept = layer.state_dict()
                 for name, value in twin.state_dict().items():
                     if not near(kept[name], value):

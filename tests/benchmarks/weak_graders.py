@@ -93,7 +93,7 @@ def by_values(layer: Any, xs: tuple[Any, ...], _: Any, *, exercise: LayerExercis
     """Return whether y is right, and there are gradients."""
     y = forward(layer, xs)
     backward(layer, xs, np.ones_like(y))
-    right = exercise._right(copy.deepcopy(layer), *xs)
+    right = exercise._right(copy.deepcopy(layer))(*xs)
     return y.shape == right.shape and np.allclose(y, right, rtol=TIGHT, atol=TIGHT)
 
 
